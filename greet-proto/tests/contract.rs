@@ -1,0 +1,79 @@
+//! Holds `proto/greet.proto` against the published contract: name for name, number for number,
+//! type for type. The original's clients are built from these and must stay valid for ever.
+
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+fn contract() -> FileDescriptorProto {
+    let set = FileDescriptorSet::decode(greet_proto::FILE_DESCRIPTOR_SET)
+        .expect("the embedded descriptor set decodes");
+    let [file] = <[_; 1]>::try_from(set.file).expect("the contract is one file without imports");
+    file
+}
+
+/// A message as `name { type label name = number; … }`, with everything that could change the wire.
+fn shape(message: &DescriptorProto) -> String {
+    assert!(message.nested_type.is_empty() && message.enum_type.is_empty());
+    assert!(message.oneof_decl.is_empty() && message.reserved_range.is_empty());
+    assert!(message.extension_range.is_empty() && message.extension.is_empty());
+    let fields = message.field.iter().map(|field| {
+        assert_eq!(field.label(), Label::Optional);
+        assert_eq!(field.json_name(), field.name());
+        assert!(!field.proto3_optional());
+        let kind = match field.r#type() {
+            Type::String => "string",
+            other => panic!("{} has type {other:?}", field.name()),
+        };
+        format!("{kind} {} = {};", field.name(), field.number())
+    });
+    format!(
+        "{} {{ {} }}",
+        message.name(),
+        fields.collect::<Vec<_>>().join(" ")
+    )
+}
+
+#[test]
+fn the_file_and_its_package_keep_their_names() {
+    let file = contract();
+    assert_eq!(file.name(), "greet.proto");
+    assert_eq!(file.package(), "greet");
+    assert_eq!(file.syntax(), "proto3");
+    assert!(file.dependency.is_empty() && file.enum_type.is_empty() && file.extension.is_empty());
+}
+
+#[test]
+fn the_messages_keep_their_fields_numbers_and_types() {
+    let shapes: Vec<_> = contract().message_type.iter().map(shape).collect();
+    assert_eq!(
+        shapes,
+        [
+            "HelloRequest { string name = 1; }",
+            "HelloReply { string message = 1; }"
+        ]
+    );
+}
+
+#[test]
+fn the_service_keeps_its_one_unary_method() {
+    let file = contract();
+    let [service] = &file.service[..] else {
+        panic!("there is one service: {:?}", file.service);
+    };
+    assert_eq!(service.name(), "Greeter");
+    let [method] = &service.method[..] else {
+        panic!("there is one method: {:?}", service.method);
+    };
+    assert_eq!(method.name(), "SayHello");
+    assert_eq!(method.input_type(), ".greet.HelloRequest");
+    assert_eq!(method.output_type(), ".greet.HelloReply");
+    assert!(!method.client_streaming() && !method.server_streaming());
+}
+
+#[test]
+fn a_request_has_the_bytes_that_every_protobuf_library_writes() {
+    let request = greet_proto::HelloRequest { name: "Ada".into() };
+    assert_eq!(request.encode_to_vec(), b"\x0a\x03Ada");
+    assert_eq!(greet_proto::HelloRequest::default().encode_to_vec(), b"");
+}
