@@ -15,10 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile([PROTO_FILE], [PROTO_DIR])?;
 
     let out_dir = env::var("OUT_DIR")?;
-    fs::write(
-        Path::new(&out_dir).join("greet.binpb"),
-        descriptors.encode_to_vec(),
-    )?;
+    fs::write(Path::new(&out_dir).join("greet.binpb"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

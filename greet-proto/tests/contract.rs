@@ -27,11 +27,7 @@ fn shape(message: &DescriptorProto) -> String {
         };
         format!("{kind} {} = {};", field.name(), field.number())
     });
-    format!(
-        "{} {{ {} }}",
-        message.name(),
-        fields.collect::<Vec<_>>().join(" ")
-    )
+    format!("{} {{ {} }}", message.name(), fields.collect::<Vec<_>>().join(" "))
 }
 
 #[test]
@@ -46,13 +42,7 @@ fn the_file_and_its_package_keep_their_names() {
 #[test]
 fn the_messages_keep_their_fields_numbers_and_types() {
     let shapes: Vec<_> = contract().message_type.iter().map(shape).collect();
-    assert_eq!(
-        shapes,
-        [
-            "HelloRequest { string name = 1; }",
-            "HelloReply { string message = 1; }"
-        ]
-    );
+    assert_eq!(shapes, ["HelloRequest { string name = 1; }", "HelloReply { string message = 1; }"]);
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! Checks what was typed, value by value, and keeps all that is wrong: each a line that names the
+//! flag, its variable, what was given and the form that is expected.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tracing_subscriber::filter::Targets;
+
+use crate::config::{self, LogFormat};
+
+/// Parses values; `None` means that the problem was noted.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    pub(crate) problems: Vec<String>,
+}
+
+impl Check {
+    fn refuse<T>(&mut self, flag: &str, given: &str, expected: impl Display) -> Option<T> {
+        let variable = format!("GREET_{}", flag.to_uppercase().replace('-', "_"));
+        self.problems.push(format!("--{flag} ({variable}): {given:?} is not {expected}"));
+        None
+    }
+
+    pub(crate) fn parse<T: FromStr<Err: Display>>(&mut self, flag: &str, given: &str) -> Option<T> {
+        match given.parse() {
+            Ok(value) => Some(value),
+            Err(expected) => self.refuse(flag, given, expected),
+        }
+    }
+
+    pub(crate) fn number<N>(&mut self, flag: &str, given: &str, least: N, most: N) -> Option<N>
+    where
+        N: FromStr + PartialOrd + Display,
+    {
+        match given.parse() {
+            Ok(number) if least <= number && number <= most => Some(number),
+            _ => self.refuse(flag, given, format!("a whole number from {least} to {most}")),
+        }
+    }
+
+    pub(crate) fn duration(&mut self, flag: &str, given: &str) -> Option<Duration> {
+        match humantime::parse_duration(given) {
+            Ok(duration) if duration <= config::LONGEST_DURATION => Some(duration),
+            _ => {
+                let longest = text(config::LONGEST_DURATION);
+                let expected = format!("a duration such as 250ms, 5s or 1m, at most {longest}");
+                self.refuse(flag, given, expected)
+            }
+        }
+    }
+
+    /// A duration that must leave time for something to happen.
+    pub(crate) fn timeout(&mut self, flag: &str, given: &str) -> Option<Duration> {
+        match self.duration(flag, given)? {
+            Duration::ZERO => self.refuse(flag, given, "a duration above zero"),
+            timeout => Some(timeout),
+        }
+    }
+
+    pub(crate) fn instance(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
+        let printable = given.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        match HeaderValue::from_str(given) {
+            Ok(value) if printable && (1..=config::MOST_INSTANCE_BYTES).contains(&given.len()) => {
+                Some(value)
+            }
+            _ => {
+                let most = config::MOST_INSTANCE_BYTES;
+                let expected = format!("a name of 1 to {most} printable ASCII characters");
+                self.refuse(flag, given, expected)
+            }
+        }
+    }
+
+    pub(crate) fn log_format(&mut self, flag: &str, given: &str) -> Option<LogFormat> {
+        match given {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => self.refuse(flag, given, "text or json"),
+        }
+    }
+
+    pub(crate) fn filter(&mut self, flag: &str, given: &str) -> Option<Targets> {
+        match given.parse() {
+            Ok(filter) => Some(filter),
+            Err(_) => {
+                let expected = "error, warn, info, debug, trace or off, or pairs such as h2=debug";
+                self.refuse(flag, given, expected)
+            }
+        }
+    }
+}
+
+/// A duration as it is typed.
+pub(crate) fn text(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

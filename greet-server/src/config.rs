@@ -1,0 +1,101 @@
+//! The checked configuration: plain values that hold what their types say, and every default with
+//! its reason. `flags` makes it from what was typed; the rest of the daemon only reads it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tracing_subscriber::filter::Targets;
+
+use crate::transport::listener::ListenAddr;
+
+/// The original's address: its clients find the daemon without being told.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
+/// Ten times the longest reply there is; a greeting has no use for more.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
+/// Longer than any person's name, short enough that an echo costs next to nothing.
+pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
+/// Enough to keep a multiplexing proxy busy; one connection cannot fill the daemon.
+pub const DEFAULT_MAX_STREAMS: u32 = 200;
+/// A greeting takes microseconds: who waits longer than this waits on a fault.
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Ten round trips on the worst of networks; a peer that needs longer is not there to talk.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nothing waits for us to leave unless the operator says so.
+pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
+/// Below the 30 s after which Kubernetes kills, with room for a delay before it.
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// What an operator wants to read when nothing is wrong: start, stop, and what was refused.
+pub const DEFAULT_LOG_LEVEL: &str = "info";
+
+/// More threads than any machine has cores: beyond it a number is a typing error.
+pub(crate) const MOST_WORKERS: usize = 1_024;
+/// A message is held in memory whole; more than this wants streaming, not a larger limit.
+pub(crate) const MOST_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The largest reset counter and window that HTTP/2 peers are known to take well.
+pub(crate) const MOST_STREAMS: u32 = 1_000_000;
+/// Echoed in a header of every reply, which peers limit to 8 KiB together with the others.
+pub(crate) const MOST_INSTANCE_BYTES: usize = 256;
+/// Beyond a day a timeout is a typing error, and arithmetic on it stays far from overflow.
+pub(crate) const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Everything the daemon was told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; at least one.
+    pub listen: Vec<ListenAddr>,
+    /// Threads that serve connections, each with a single-threaded runtime of its own.
+    pub workers: NonZeroUsize,
+    /// Sent as the header `greet-instance` with every reply, so that a caller knows who answered.
+    pub instance: Option<HeaderValue>,
+    /// Bounds on what a peer may take.
+    pub limits: Limits,
+    /// How long leaving may take.
+    pub drain: DrainTimes,
+    /// Whether to serve `grpc.reflection.v1` and `v1alpha`.
+    pub reflection: bool,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// Bounds on what one peer, connection or call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest request message, in bytes of protobuf. Over it: RESOURCE_EXHAUSTED.
+    pub max_message_bytes: usize,
+    /// Longest `name`, in bytes of UTF-8. Over it: INVALID_ARGUMENT.
+    pub max_name_bytes: usize,
+    /// SETTINGS_MAX_CONCURRENT_STREAMS of every connection (RFC 9113, section 6.5.2).
+    pub max_streams: u32,
+    /// Longest a unary call may take, from its headers to its reply. Over it: DEADLINE_EXCEEDED.
+    pub request_timeout: Duration,
+    /// Longest from the accept to the peer's first SETTINGS. Over it: the connection is closed.
+    pub handshake_timeout: Duration,
+}
+
+/// How long each step of leaving may take.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainTimes {
+    /// Lame-duck time: health says NOT_SERVING, everything else goes on.
+    pub delay: Duration,
+    /// From the GOAWAY until what is left is cut.
+    pub timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// One line of text or one JSON object an event.
+    pub format: LogFormat,
+    /// Which events: a level, or `target=level` pairs.
+    pub filter: Targets,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}

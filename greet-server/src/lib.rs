@@ -1,0 +1,24 @@
+//! The Greet daemon as a library, so that tests (and whoever copies this workspace) can run it
+//! in-process: on any port, with any [`Greeter`](greet_proto::Greeter), without signals.
+//!
+//! The way in is [`Server::bind`], then [`Server::run`]. Behind it stand two rooms:
+//!
+//! - `transport` accepts and bounds connections: listener, acceptor, worker, connection.
+//! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
+
+mod check;
+pub mod config;
+pub mod flags;
+mod lifecycle;
+mod rpc;
+mod server;
+pub mod signals;
+mod stats;
+pub mod telemetry;
+mod transport;
+
+pub use lifecycle::RunError;
+pub use rpc::greeter::Greeting;
+pub use server::{Outcome, Server};
+pub use stats::CloseCause;
+pub use transport::listener::BindError;

@@ -1,0 +1,133 @@
+//! The five phases of the daemon, and how it gets from one to the next:
+//!
+//! ```text
+//! Starting ──bound──▶ Serving ──first signal──▶ LameDuck ──drain delay──▶ Draining ──▶ Stopped
+//!
+//! LameDuck   health says NOT_SERVING; everything else goes on, new connections included
+//! Draining   listeners close, every connection gets GOAWAY, calls in flight finish
+//! Stopped    nothing is left, or the drain timeout (or a second signal) cut what was
+//! ```
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::DrainTimes;
+use crate::transport::worker::{Ended, Worker, Workers};
+
+/// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
+/// the process leaves without it.
+const CUT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Where the daemon stands between its first and its last moment. Later phases are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Not yet accepting.
+    Starting,
+    /// Accepting and answering.
+    Serving,
+    /// Still accepting and answering, but telling whoever asks for its health to go elsewhere.
+    LameDuck,
+    /// Finishing what was accepted.
+    Draining,
+    /// Gone.
+    Stopped,
+}
+
+/// A worker or an acceptor ended although nobody told it to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its thread panicked or could not start its runtime; the log says more.
+    #[error("a worker ended unexpectedly")]
+    Worker,
+    /// Not every worker could be started.
+    #[error("could not start a worker")]
+    Start(#[source] io::Error),
+    /// Its listener failed in a way that no retry can mend.
+    #[error("a listener failed")]
+    Listener(#[source] io::Error),
+}
+
+/// What runs, and the phase that it is in.
+pub(crate) struct Lifecycle {
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) acceptors: JoinSet<io::Result<()>>,
+    pub(crate) workers: Workers,
+    pub(crate) ended: FuturesUnordered<Ended>,
+    pub(crate) times: DrainTimes,
+}
+
+impl Lifecycle {
+    /// From Serving to Stopped: `drain` begins the end, `cut` (or the timeout) ends it at once.
+    /// Returns how many calls were cut.
+    pub(crate) async fn run(
+        mut self,
+        drain: impl Future<Output = ()>,
+        cut: impl Future<Output = ()>,
+    ) -> Result<u64, RunError> {
+        let mut cut = std::pin::pin!(cut);
+        self.enter(Phase::Serving);
+        tokio::select! {
+            () = drain => {}
+            failed = any_failure(&mut self.acceptors, &mut self.ended) => return Err(failed),
+        }
+
+        self.enter(Phase::LameDuck);
+        tokio::select! {
+            () = tokio::time::sleep(self.times.delay) => {}
+            () = &mut cut => return Ok(self.cut().await),
+        }
+
+        self.enter(Phase::Draining);
+        let finished = async {
+            // No acceptor hands over a connection after its worker was told to drain.
+            while self.acceptors.join_next().await.is_some() {}
+            self.workers.iter().for_each(Worker::drain);
+            while self.ended.next().await.is_some() {}
+        };
+        tokio::select! {
+            () = finished => {}
+            () = tokio::time::sleep(self.times.timeout) => return Ok(self.cut().await),
+            () = cut => return Ok(self.cut().await),
+        }
+        self.enter(Phase::Stopped);
+        Ok(0)
+    }
+
+    fn enter(&self, phase: Phase) {
+        tracing::info!(?phase, "lifecycle");
+        self.phase.send_replace(phase);
+    }
+
+    /// Ends every worker with what is left on it, and counts the calls that were.
+    async fn cut(mut self) -> u64 {
+        self.acceptors.abort_all();
+        let in_flight = self.workers.iter().map(|worker| worker.stats.calls_in_flight.get());
+        let calls = in_flight.sum();
+        self.workers.iter().for_each(Worker::cut);
+        let all_ended = async { while self.ended.next().await.is_some() {} };
+        if tokio::time::timeout(CUT_PATIENCE, all_ended).await.is_err() {
+            tracing::warn!("a worker is stuck in a handler; leaving without it");
+        }
+        self.enter(Phase::Stopped);
+        calls
+    }
+}
+
+/// Completes when something that should run for ever has ended.
+async fn any_failure(
+    acceptors: &mut JoinSet<io::Result<()>>,
+    ended: &mut FuturesUnordered<Ended>,
+) -> RunError {
+    tokio::select! {
+        Some(ended) = acceptors.join_next() => match ended {
+            Ok(Err(error)) => RunError::Listener(error),
+            Ok(Ok(())) => RunError::Listener(io::ErrorKind::Other.into()),
+            Err(panic) => RunError::Listener(io::Error::other(panic)),
+        },
+        _ = ended.next() => RunError::Worker,
+    }
+}

@@ -1,0 +1,60 @@
+//! The daemon, as a story: parse, telemetry, bind, announce, run, exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use greet_server::config::Config;
+use greet_server::flags::Flags;
+use greet_server::signals::Signals;
+use greet_server::{Greeting, Outcome, Server, telemetry};
+
+/// Faster than the system's under one thread a core, and its free lists are per thread as ours are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let config = match Flags::parse().resolve() {
+        Ok(config) => config,
+        Err(problems) => return complain(&problems, 2),
+    };
+    match serve(config) {
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Err(error) => complain(&[format!("{error:#}")], 1),
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<Outcome> {
+    telemetry::init(&config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the acceptor's runtime")?;
+    runtime.block_on(async {
+        let signals = Signals::install().context("could not install signal handlers")?;
+        let greeting = Greeting::new(config.limits.max_name_bytes);
+        let server = Server::bind(config, greeting)?;
+        announce(&server);
+        Ok(server.run(signals.nth(1), signals.nth(2)).await?)
+    })
+}
+
+/// One line per listener on standard output and nothing else, ever: scripts read the address there.
+fn announce(server: &Server) {
+    let mut stdout = std::io::stdout().lock();
+    for address in server.addresses() {
+        if let Err(error) = writeln!(stdout, "listening on {address}").and(stdout.flush()) {
+            tracing::warn!(%address, %error, "could not announce the address on standard output");
+        }
+    }
+}
+
+/// One line a problem on standard error, then the exit code. Nothing is left to do if even that fails.
+fn complain(problems: &[String], code: u8) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(stderr, "greet-server: {problem}");
+    }
+    ExitCode::from(code)
+}

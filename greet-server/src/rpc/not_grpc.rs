@@ -1,0 +1,71 @@
+//! Requests that are HTTP/2 but not gRPC: refused before a byte of their body is read.
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tonic::body::Body;
+
+const GRPC: &str = "application/grpc";
+
+/// 405 for a method that is not POST, 415 for a content-type that is not gRPC's (the latter as
+/// "gRPC over HTTP2" asks; both as grpc-go answers). `None`: it is a call.
+pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+    if request.method() != Method::POST {
+        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if !content_type.is_some_and(|content_type| is_grpc(content_type.as_bytes())) {
+        return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    None
+}
+
+fn refuse(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// `application/grpc`, alone or with `+proto` or parameters. Another subtype would be another
+/// encoding than protobuf, and `application/grpc-web` is another protocol.
+fn is_grpc(content_type: &[u8]) -> bool {
+    let Some(rest) = content_type.strip_prefix(GRPC.as_bytes()) else {
+        return false;
+    };
+    let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
+    matches!(rest, [] | [b';', ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: Method, content_type: Option<&str>) -> Option<u16> {
+        let mut request = Request::builder().method(method);
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let refusal = refusal(&request.body(()).unwrap());
+        refusal.map(|response| response.status().as_u16())
+    }
+
+    #[test]
+    fn a_call_is_a_post_with_a_grpc_content_type() {
+        for good in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+            assert_eq!(status(Method::POST, Some(good)), None, "{good}");
+        }
+        let other = [
+            "text/html",
+            "application/grpcfoo",
+            "application/grpc-web",
+            "application/grpc+json",
+            "",
+        ];
+        for bad in other {
+            assert_eq!(status(Method::POST, Some(bad)), Some(415), "{bad}");
+        }
+        assert_eq!(status(Method::POST, None), Some(415));
+        assert_eq!(status(Method::GET, Some("application/grpc")), Some(405));
+    }
+}

@@ -1,0 +1,107 @@
+//! A reply's bytes on their way to HTTP/2: they count as a call in flight until their end, and a
+//! stream among them ends when its time is over or the daemon drains.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::deadline::Deadline;
+use super::in_flight::InFlight;
+use crate::lifecycle::Phase;
+
+/// The body of a reply.
+#[derive(Default)]
+pub(crate) struct ReplyBody {
+    inner: Body,
+    call: Option<InFlight>,
+    end: Option<StreamEnd>,
+}
+
+/// Completes with the status that ends a stream which has nothing more to say.
+pub(super) type StreamEnd = Pin<Box<dyn Future<Output = Status>>>;
+
+/// A stream is over at its deadline; and when the drain begins, because a stream that waits for
+/// news (a health Watch) would hold it up until the peer happens to leave.
+pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) -> StreamEnd {
+    Box::pin(async move {
+        tokio::select! {
+            status = deadline.passed() => status,
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {
+                Status::unavailable("the server is draining")
+            }
+        }
+    })
+}
+
+impl ReplyBody {
+    pub(super) fn new(inner: Body) -> ReplyBody {
+        ReplyBody { inner, call: None, end: None }
+    }
+
+    pub(super) fn ending_at(self, end: StreamEnd) -> ReplyBody {
+        ReplyBody { end: Some(end), ..self }
+    }
+
+    /// The call is in flight until this body has ended.
+    pub(super) fn counting(self, mut call: InFlight) -> ReplyBody {
+        if self.inner.is_end_stream() {
+            call.answered(); // headers alone are the whole reply, and nobody polls for more
+        }
+        ReplyBody { call: Some(call), ..self }
+    }
+
+    fn answered(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.answered();
+        }
+    }
+
+    /// Replaces what would have come by the trailers of `status`.
+    fn end_with(&mut self, status: Status) -> Frame<Bytes> {
+        self.inner = Body::empty();
+        self.end = None;
+        let mut trailers = HeaderMap::new();
+        if status.add_header(&mut trailers).is_err() {
+            debug_assert!(false, "a status of our own fits into headers");
+        }
+        Frame::trailers(trailers)
+    }
+}
+
+impl http_body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = match (Pin::new(&mut self.inner).poll_frame(cx), &mut self.end) {
+            (Poll::Ready(frame), _) => frame,
+            (Poll::Pending, None) => return Poll::Pending,
+            (Poll::Pending, Some(end)) => match end.as_mut().poll(cx) {
+                Poll::Ready(status) => Some(Ok(self.end_with(status))),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        match &frame {
+            Some(Ok(frame)) if frame.is_data() => {}
+            _ => self.answered(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

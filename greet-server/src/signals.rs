@@ -1,0 +1,82 @@
+//! SIGTERM and SIGINT, counted: the first drains, the second cuts.
+//!
+//! Only `main` knows signals; the library is told to stop by futures that anyone can make.
+
+use std::io;
+
+use tokio::sync::watch;
+
+/// The signals that arrived since [`Signals::install`].
+#[derive(Debug)]
+pub struct Signals {
+    count: watch::Receiver<u32>,
+}
+
+impl Signals {
+    /// Replaces the default action (to die at once), so call it before the first socket is bound:
+    /// from then on a signal is never lost. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The operating system refuses the handler.
+    pub fn install() -> io::Result<Signals> {
+        let mut source = Source::install()?;
+        let (sender, count) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                let signal = source.recv().await;
+                tracing::info!(signal, "signal received");
+                sender.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Signals { count })
+    }
+
+    /// Completes once `n` signals have arrived.
+    pub fn nth(&self, n: u32) -> impl Future<Output = ()> + use<> {
+        let mut count = self.count.clone();
+        async move {
+            if count.wait_for(|count| *count >= n).await.is_err() {
+                std::future::pending::<()>().await; // the counting task is gone, and with it every signal
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+struct Source {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Source {
+    fn install() -> io::Result<Source> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Source {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Source(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Source {
+    fn install() -> io::Result<Source> {
+        Ok(Source(tokio::signal::windows::ctrl_c()?))
+    }
+
+    async fn recv(&mut self) -> &'static str {
+        let _ = self.0.recv().await;
+        "ctrl-c"
+    }
+}

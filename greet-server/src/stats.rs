@@ -1,0 +1,87 @@
+//! What a worker counts. Each worker writes its own and nobody else's, so counting a call touches
+//! no cache line that another core writes; whoever reads adds them up.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
+/// neighbour that processors prefetch with it).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Stats {
+    /// Calls whose headers have arrived and whose reply has not ended.
+    pub(crate) calls_in_flight: Counter,
+    /// Calls whose reply was handed to HTTP/2 whole, whatever its status.
+    pub(crate) calls_answered: Counter,
+    /// Calls that ended without a whole reply: the peer reset them or its connection broke.
+    pub(crate) calls_abandoned: Counter,
+    /// Connections that the acceptor gave to this worker and that have not ended. The one figure
+    /// with two writers: the acceptor adds, the worker subtracts, once a connection each.
+    pub(crate) connections: AtomicUsize,
+    closed: [Counter; CloseCause::ALL.len()],
+}
+
+impl Stats {
+    pub(crate) fn closed(&self, cause: CloseCause) -> &Counter {
+        &self.closed[cause as usize]
+    }
+}
+
+/// Why the daemon closed a connection that its peer would have kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// No HTTP/2 preface and SETTINGS within `--handshake-timeout`.
+    HandshakeTimeout,
+    /// The first bytes were not the HTTP/2 preface.
+    NotHttp2,
+    /// HTTP/2 was broken: by a frame that the protocol forbids, or by the network.
+    ProtocolError,
+    /// The drain began before the peer had said anything.
+    DrainedInHandshake,
+    /// No call was open and the peer left the drain's GOAWAY and PING unanswered.
+    GoawayUnanswered,
+    /// Still open at `--drain-timeout`, or at the second signal.
+    Cut,
+}
+
+impl CloseCause {
+    /// Every cause, in the order in which they are reported.
+    pub const ALL: [CloseCause; 6] = [
+        CloseCause::HandshakeTimeout,
+        CloseCause::NotHttp2,
+        CloseCause::ProtocolError,
+        CloseCause::DrainedInHandshake,
+        CloseCause::GoawayUnanswered,
+        CloseCause::Cut,
+    ];
+
+    /// The name used in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            CloseCause::HandshakeTimeout => "handshake_timeout",
+            CloseCause::NotHttp2 => "not_http2",
+            CloseCause::ProtocolError => "protocol_error",
+            CloseCause::DrainedInHandshake => "drained_in_handshake",
+            CloseCause::GoawayUnanswered => "goaway_unanswered",
+            CloseCause::Cut => "cut",
+        }
+    }
+}
+
+/// A number that one thread writes and any thread reads. Load and store instead of an atomic add:
+/// with one writer nothing is lost, and no bus is locked.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.get() + n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, n: u64) {
+        self.0.store(self.get() - n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

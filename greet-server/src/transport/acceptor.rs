@@ -1,0 +1,61 @@
+//! Accepts until told to stop, and leaves nobody in the kernel's queue: whoever got through before
+//! the stop is still handed to a worker.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::listener::Listener;
+use super::worker::Workers;
+use crate::lifecycle::Phase;
+
+/// First pause after a failed accept; doubled up to [`LONGEST_PAUSE`]. Out of descriptors, an
+/// acceptor without a pause would spin at a full core (the figures are grpc-go's).
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Hands every connection of `listener` to the least loaded of `workers` until the drain begins.
+pub(crate) async fn accept(
+    listener: Listener,
+    workers: Workers,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let stop = phase.wait_for(|phase| *phase >= Phase::Draining);
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => break,
+        };
+        match accepted {
+            Ok(connection) => {
+                pause = FIRST_PAUSE;
+                workers.least_loaded().serve(connection);
+            }
+            Err(error) if concerns_one_connection(&error) => {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "could not accept");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    _ = &mut stop => break,
+                }
+            }
+        }
+    }
+    for connection in listener.close()? {
+        workers.least_loaded().serve(connection);
+    }
+    Ok(())
+}
+
+/// The peer gave up between connecting and our accept; the listener itself is fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}

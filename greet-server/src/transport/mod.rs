@@ -1,0 +1,15 @@
+//! Accepting and bounding connections: what stock servers leave open (an unbounded handshake, a
+//! shutdown that one silent peer can hold up) is bounded here.
+//!
+//! One acceptor a listener hands each connection to the least loaded worker. A worker is a thread
+//! with a single-threaded runtime; a connection lives and dies on its worker, so nothing that a
+//! call touches is shared between cores.
+
+pub(crate) mod acceptor;
+pub(crate) mod connection;
+pub(crate) mod listener;
+mod preface;
+mod replay;
+#[cfg(unix)]
+mod unix_path;
+pub(crate) mod worker;

@@ -1,0 +1,81 @@
+//! A call is over at its deadline, whoever set it, and says DEADLINE_EXCEEDED.
+
+use std::time::Duration;
+
+use greet_proto::HelloRequest;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+
+async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
+    let mut request = Request::new(HelloRequest { name: "wait".into() });
+    request.set_timeout(timeout);
+    soon(client.greeter().say_hello(request)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_is_dropped_at_the_clients_deadline() {
+    let server = TestServer::with_greeter(&[], Faulty::new());
+    let client = server.connect().await;
+    let status = wait_with_timeout(&client, Duration::from_millis(50)).await;
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "the deadline of 50ms passed");
+    let outcome = server.stop().await;
+    assert_eq!((outcome.answered, outcome.cut), (1, 0));
+}
+
+#[tokio::test]
+async fn the_servers_own_limit_holds_when_the_client_gives_more_or_none() {
+    let server = TestServer::with_greeter(&["--request-timeout=50ms"], Faulty::new());
+    let client = server.connect().await;
+    let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
+    assert_eq!(status.message(), "the deadline of 50ms passed");
+    let status = soon(client.say_hello("wait")).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for_beyond_the_deadline() {
+    let server = TestServer::start(&["--request-timeout=50ms"]);
+    let client = server.connect().await;
+    let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
+    let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
+    let request = grpc_request(SAY_HELLO, "").map(|_| body);
+    let response = soon(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn no_time_at_all_is_too_little_even_for_a_greeting() {
+    let server = TestServer::start(&[]);
+    let mut request = grpc_request(SAY_HELLO, framed(b""));
+    request.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
+    let answer = server.connect().await.send(request).await;
+    assert_eq!(answer.grpc_status(), Some(Code::DeadlineExceeded as i32));
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_none_is_internal() {
+    let server = TestServer::start(&[]);
+    let client = server.connect().await;
+    for malformed in ["", "1", "S", "-1S", "123456789S", "1x", "soon"] {
+        let mut request = grpc_request(SAY_HELLO, framed(b""));
+        request.headers_mut().insert("grpc-timeout", malformed.parse().unwrap());
+        let answer = client.send(request).await;
+        assert_eq!(answer.grpc_status(), Some(Code::Internal as i32), "{malformed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_at_its_clients_deadline_and_not_at_the_servers() {
+    let server = TestServer::start(&["--request-timeout=1ms"]);
+    let client = server.connect().await;
+    let mut request = Request::new(HealthCheckRequest::default());
+    request.set_timeout(Duration::from_millis(100));
+    let mut statuses = client.health().watch(request).await.unwrap().into_inner();
+    assert!(soon(statuses.message()).await.unwrap().is_some());
+    let status = soon(statuses.message()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "the deadline of 100ms passed");
+}

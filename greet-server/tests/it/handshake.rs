@@ -1,0 +1,67 @@
+//! A connection that never becomes one is closed in time and counted by its cause.
+
+use std::time::{Duration, Instant};
+
+use greet_server::{CloseCause, Outcome};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{TestServer, soon};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
+    let mut closed = outcome.closed.iter();
+    closed.find(|(counted, _)| *counted == cause).unwrap().1
+}
+
+/// What the server does with a peer that sends `bytes` and then nothing more.
+async fn after(bytes: &[u8]) -> Outcome {
+    let server = TestServer::start(&["--handshake-timeout=100ms"]);
+    let good = server.connect().await;
+    let mut tcp = server.tcp().await;
+    tcp.write_all(bytes).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = soon(tcp.read_to_end(&mut rest)).await; // a reset is an end too
+    assert_eq!(rest, b"", "nothing is said to a peer that has not said hello");
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada", "the good client goes on");
+    server.stop().await
+}
+
+#[tokio::test]
+async fn a_peer_that_never_speaks_is_closed_at_the_handshake_timeout() {
+    let begun = Instant::now();
+    let outcome = after(b"").await;
+    assert!(Instant::now() - begun >= Duration::from_millis(100));
+    assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 1);
+}
+
+#[tokio::test]
+async fn a_preface_without_its_end_or_its_settings_is_closed_at_the_handshake_timeout() {
+    for bytes in [&PREFACE[..10], PREFACE, &[PREFACE, b"\0\0\x06\x04\0\0\0\0\0\0"].concat()] {
+        let outcome = after(bytes).await;
+        assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http2_is_closed_at_once() {
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01", b"\0"] {
+        let outcome = after(bytes).await;
+        assert_eq!(closed(&outcome, CloseCause::NotHttp2), 1);
+        assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_the_protocol_forbids_is_a_protocol_error() {
+    let server = TestServer::start(&[]);
+    let mut tcp = server.tcp().await;
+    let data_on_stream_zero = b"\0\0\0\0\0\0\0\0\0";
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    tcp.write_all(&[PREFACE, settings, data_on_stream_zero].concat()).await.unwrap();
+    let mut said = Vec::new();
+    let _ = soon(tcp.read_to_end(&mut said)).await;
+    let goaway = said.windows(9).any(|frame| frame[..4] == [0, 0, 8, 7]);
+    assert!(goaway, "{said:?}");
+    assert_eq!(closed(&server.stop().await, CloseCause::ProtocolError), 1);
+}

@@ -1,0 +1,77 @@
+//! grpc.health.v1 as the published protocol says, through a whole lifecycle.
+
+use tonic::{Code, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::support::{Client, TestServer, soon};
+
+async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
+    let request = HealthCheckRequest { service: service.into() };
+    match client.health().check(request).await {
+        Ok(response) => Ok(response.into_inner().status()),
+        Err(status) => Err(status.code()),
+    }
+}
+
+async fn watch(client: &Client, service: &str) -> Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: service.into() };
+    client.health().watch(request).await.unwrap().into_inner()
+}
+
+async fn next(statuses: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus, Code> {
+    match soon(statuses.message()).await {
+        Ok(message) => Ok(message.expect("a Watch has no end of its own").status()),
+        Err(status) => Err(status.code()),
+    }
+}
+
+#[tokio::test]
+async fn the_server_and_its_service_are_serving_and_others_are_not_found() {
+    let server = TestServer::start(&[]);
+    let client = server.connect().await;
+    assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
+    assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
+    assert_eq!(check(&client, "greet.greeter").await, Err(Code::NotFound));
+}
+
+#[tokio::test]
+async fn a_watch_tells_of_the_drain_and_ends_with_it() {
+    let mut server = TestServer::start(&[]);
+    let client = server.connect().await;
+    let mut statuses = watch(&client, "greet.Greeter").await;
+    assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
+
+    server.drain();
+    assert_eq!(next(&mut statuses).await, Ok(ServingStatus::NotServing));
+    assert_eq!(next(&mut statuses).await, Err(Code::Unavailable));
+    let outcome = server.outcome().await;
+    assert_eq!((outcome.answered, outcome.cut), (1, 0));
+}
+
+#[tokio::test]
+async fn an_unknown_service_is_watched_not_refused() {
+    let mut server = TestServer::start(&[]);
+    let client = server.connect().await;
+    let mut statuses = watch(&client, "no.such.Service").await;
+    assert_eq!(next(&mut statuses).await, Ok(ServingStatus::ServiceUnknown));
+    server.drain();
+    assert_eq!(next(&mut statuses).await, Err(Code::Unavailable));
+}
+
+#[tokio::test]
+async fn in_lame_duck_time_health_says_not_serving_and_calls_on_new_connections_are_answered() {
+    let mut server = TestServer::start(&["--drain-delay=1h"]);
+    let early = server.connect().await;
+    let mut statuses = watch(&early, "").await;
+    assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
+
+    server.drain();
+    assert_eq!(next(&mut statuses).await, Ok(ServingStatus::NotServing));
+    let late = server.connect().await;
+    assert_eq!(check(&late, "").await, Ok(ServingStatus::NotServing));
+    assert_eq!(late.say_hello("Ada").await.unwrap(), "Hello Ada");
+
+    server.cut();
+    server.outcome().await;
+}

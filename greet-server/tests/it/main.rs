@@ -1,0 +1,19 @@
+//! What the daemon promises, a module a promise. Each test runs the real thing: bound sockets,
+//! worker threads, HTTP/2 on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+mod daemon;
+mod deadline;
+mod drain;
+mod handshake;
+mod health;
+mod hello;
+mod limits;
+mod panic;
+mod reflection;
+mod statuses;
+#[cfg(unix)]
+mod unix_socket;

@@ -1,0 +1,112 @@
+//! The published status codes (grpc statuscodes.md), where a library and not a handler answers.
+
+use bytes::Bytes;
+use http::Request;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
+
+/// The status of a SayHello with `body`.
+async fn status_of(body: impl Into<Bytes>) -> Code {
+    let server = TestServer::start(&[]);
+    let answer = server.connect().await.send(grpc_request(SAY_HELLO, body)).await;
+    assert_eq!(answer.status, 200);
+    Code::from_i32(answer.grpc_status().expect("an answer has a status"))
+}
+
+#[tokio::test]
+async fn an_unknown_method_or_service_is_unimplemented() {
+    let server = TestServer::start(&[]);
+    let client = server.connect().await;
+    let paths = [
+        "/greet.Greeter/SayGoodbye",
+        "/greet.Greeter/sayhello",
+        "/greet.Greeter/SayHello/",
+        "//greet.Greeter/SayHello",
+        "/greet.Greeter/Say%48ello",
+        "/no.Such/Method",
+        "/",
+    ];
+    for path in paths {
+        let answer = client.send(grpc_request(path, framed(b""))).await;
+        assert_eq!(answer.grpc_status(), Some(Code::Unimplemented as i32), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_protobuf_is_internal() {
+    assert_eq!(status_of(framed(b"\xff\xff\xff")).await, Code::Internal);
+    assert_eq!(status_of(framed(b"\x0a\x05Ada")).await, Code::Internal, "a truncated field");
+    assert_eq!(status_of(framed(b"\x0a\x02\xc3\x28")).await, Code::Internal, "not UTF-8");
+    assert_eq!(status_of(framed(b"\x08\x01")).await, Code::Internal, "name as a number");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored_and_of_two_names_the_last_wins() {
+    assert_eq!(status_of(framed(b"\x10\x01\x0a\x03Ada")).await, Code::Ok);
+    assert_eq!(status_of(framed(b"\x0a\x01A\x0a\x01B")).await, Code::Ok);
+}
+
+#[tokio::test]
+async fn a_cut_off_message_is_internal() {
+    assert_eq!(status_of(&b"\0\0\0\0\x05\x0a"[..]).await, Code::Internal);
+    assert_eq!(status_of(&b"\0\0"[..]).await, Code::Internal);
+}
+
+#[tokio::test]
+async fn a_unary_call_takes_exactly_one_message() {
+    assert_eq!(status_of("").await, Code::Unimplemented);
+    let two = [framed(b""), framed(b"")].concat();
+    assert_eq!(status_of(two).await, Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_compressed_flag_without_an_encoding_is_internal() {
+    assert_eq!(status_of(&b"\x01\0\0\0\0"[..]).await, Code::Internal);
+    assert_eq!(status_of(&b"\x02\0\0\0\0"[..]).await, Code::Internal, "no such flag");
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_not_supported_is_unimplemented_and_the_supported_ones_are_named() {
+    let server = TestServer::start(&[]);
+    let mut request = grpc_request(SAY_HELLO, framed(b""));
+    let encoding = "snappy".parse().unwrap();
+    request.headers_mut().insert("grpc-encoding", encoding);
+    let answer = server.connect().await.send(request).await;
+    assert_eq!(answer.grpc_status(), Some(Code::Unimplemented as i32));
+    assert_eq!(answer.headers["grpc-accept-encoding"], "identity");
+}
+
+#[tokio::test]
+async fn a_name_over_the_limit_is_invalid_and_the_field_is_named() {
+    let server = TestServer::start(&["--max-name-bytes=4096"]);
+    let client = server.connect().await;
+    assert!(client.say_hello(&"x".repeat(4_096)).await.is_ok());
+
+    let status = client.say_hello(&"x".repeat(4_097)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_details_bad_request().unwrap();
+    assert_eq!(details.field_violations[0].field, "name");
+    assert_eq!(
+        details.field_violations[0].description,
+        "is 4097 bytes long; the limit is 4096 bytes"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_grpc_gets_an_http_status() {
+    let server = TestServer::start(&[]);
+    let client = server.connect().await;
+    let post = |content_type| {
+        let request = Request::post("http://test/greet.Greeter/SayHello");
+        request.header("content-type", content_type).body(Bytes::new()).unwrap()
+    };
+    assert_eq!(client.send(post("text/html")).await.status, 415);
+    assert_eq!(client.send(post("application/grpcfoo")).await.status, 415);
+    let get = Request::get("http://test/greet.Greeter/SayHello");
+    let get = get.header("content-type", "application/grpc").body(Bytes::new()).unwrap();
+    let answer = client.send(get).await;
+    assert_eq!((answer.status.as_u16(), answer.headers["allow"].as_bytes()), (405, &b"POST"[..]));
+    assert_eq!(server.stop().await.answered, 3);
+}

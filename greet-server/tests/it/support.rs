@@ -1,0 +1,235 @@
+//! A server on a port of its own, and a client of a few lines over hyper that shares no code with it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser as _;
+use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
+use greet_server::flags::Flags;
+use greet_server::{Greeting, Outcome, Server};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Longer than any step takes, so that a test which waits for what never comes fails and says so.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The server's answer to `future`, or a failed test.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it happens")
+}
+
+/// A running server. Dropping it lets it go; [`TestServer::stop`] returns how it ended.
+pub(crate) struct TestServer {
+    /// As announced.
+    pub(crate) url: String,
+    drain: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Outcome>,
+}
+
+impl TestServer {
+    /// Starts with `flags`, on a free port of loopback unless they say otherwise.
+    pub(crate) fn start(flags: &[&str]) -> TestServer {
+        TestServer::with_greeter(flags, Greeting::new(4_096))
+    }
+
+    pub(crate) fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
+        let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
+        let unless_given = defaults.filter(|default| {
+            let name = default.split('=').next().unwrap();
+            !flags.iter().any(|flag| flag.starts_with(name))
+        });
+        let arguments =
+            ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
+        let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
+        let server = Server::bind(config, greeter).unwrap();
+        let url = server.addresses().remove(0);
+        let (drain, drained) = oneshot::channel();
+        let (cut, was_cut) = oneshot::channel();
+        let signal = |signal: oneshot::Receiver<()>| async {
+            if signal.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let running = server.run(signal(drained), signal(was_cut));
+        TestServer {
+            url,
+            drain: Some(drain),
+            cut: Some(cut),
+            running: tokio::spawn(async { running.await.unwrap() }),
+        }
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("it listens on TCP")
+    }
+
+    pub(crate) async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    /// A new HTTP/2 connection.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::handshake(self.tcp().await).await
+    }
+
+    /// The first signal.
+    pub(crate) fn drain(&mut self) {
+        let _ = self.drain.take().expect("once").send(());
+    }
+
+    /// The second signal.
+    pub(crate) fn cut(&mut self) {
+        let _ = self.cut.take().expect("once").send(());
+    }
+
+    pub(crate) async fn outcome(self) -> Outcome {
+        soon(self.running).await.unwrap()
+    }
+
+    pub(crate) async fn stop(mut self) -> Outcome {
+        self.drain();
+        self.outcome().await
+    }
+}
+
+/// One connection. Its clones share it.
+#[derive(Clone)]
+pub(crate) struct Client(SendRequest<tonic::body::Body>);
+
+impl Client {
+    pub(crate) async fn handshake(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Client {
+        let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await.unwrap();
+        tokio::spawn(connection);
+        Client(sender)
+    }
+
+    pub(crate) fn greeter(&self) -> GreeterClient<Client> {
+        GreeterClient::with_origin(self.clone(), "http://test".parse().unwrap())
+    }
+
+    pub(crate) fn health(&self) -> HealthClient<Client> {
+        HealthClient::with_origin(self.clone(), "http://test".parse().unwrap())
+    }
+
+    pub(crate) async fn say_hello(&self, name: &str) -> Result<String, Status> {
+        let request = HelloRequest { name: name.into() };
+        let reply = self.greeter().say_hello(request).await?;
+        Ok(reply.into_inner().message)
+    }
+
+    /// Sends a whole request and reads the whole answer, without any gRPC library.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
+        let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
+        let response = soon(self.0.clone().send_request(request)).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = soon(body.collect()).await.unwrap();
+        Answer {
+            status: head.status,
+            trailers: body.trailers().cloned().unwrap_or_default(),
+            headers: head.headers,
+        }
+    }
+}
+
+impl tower_service::Service<Request<tonic::body::Body>> for Client {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+/// An answer as it was on the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl Answer {
+    /// `grpc-status`, from the trailers or from headers that are trailers too.
+    pub(crate) fn grpc_status(&self) -> Option<i32> {
+        let of = |headers: &HeaderMap| headers.get("grpc-status").cloned();
+        let status = of(&self.trailers).or_else(|| of(&self.headers))?;
+        Some(status.to_str().unwrap().parse().unwrap())
+    }
+}
+
+/// A gRPC request for `path` with `body` as it stands.
+pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
+    let request = Request::post(format!("http://test{path}"));
+    let request = request.header("content-type", "application/grpc").header("te", "trailers");
+    request.body(body.into()).unwrap()
+}
+
+pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
+
+/// A length-prefixed message.
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, message].concat()
+}
+
+/// A greeter that does what its caller's name asks for.
+#[derive(Clone)]
+pub(crate) struct Faulty {
+    /// A permit for each "wait" that may finish.
+    pub(crate) release: std::sync::Arc<tokio::sync::Semaphore>,
+    /// A permit for each "wait" that has begun.
+    pub(crate) begun: std::sync::Arc<tokio::sync::Semaphore>,
+}
+
+impl Faulty {
+    pub(crate) fn new() -> Faulty {
+        let none = || std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        Faulty { release: none(), begun: none() }
+    }
+
+    /// Completes when `count` further calls are at work.
+    pub(crate) async fn has_begun(&self, count: u32) {
+        soon(self.begun.acquire_many(count)).await.unwrap().forget();
+    }
+}
+
+#[tonic::async_trait]
+impl Greeter for Faulty {
+    async fn say_hello(
+        &self,
+        request: tonic::Request<HelloRequest>,
+    ) -> Result<tonic::Response<HelloReply>, Status> {
+        let name = request.into_inner().name;
+        match name.as_str() {
+            "panic" => panic!("as asked"),
+            "wait" => {
+                self.begun.add_permits(1);
+                self.release.acquire().await.unwrap().forget();
+            }
+            _ => {}
+        }
+        Ok(tonic::Response::new(HelloReply { message: format!("Hello {name}") }))
+    }
+}
