@@ -1,0 +1,126 @@
+//! Listens in on what a server says first. hyper hands a connection out before the server has said
+//! anything; but only a server whose SETTINGS have arrived (RFC 9113, section 3.4) is connected.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+const FRAME_HEADER_BYTES: usize = 9;
+const SETTINGS: u8 = 4;
+/// As much as is worth showing of an answer that is not HTTP/2, and more than any SETTINGS has.
+const MOST_BYTES: usize = 1_024;
+
+/// What arrived first.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A whole SETTINGS frame.
+    Settings,
+    /// Bytes that are something else; all of the first read.
+    SomethingElse(Vec<u8>),
+}
+
+/// A stream that reports its first frame, once, and is transparent otherwise.
+#[derive(Debug)]
+pub(crate) struct FirstFrame<IO> {
+    io: IO,
+    listening: Option<(oneshot::Sender<Heard>, Vec<u8>)>,
+}
+
+impl<IO> FirstFrame<IO> {
+    /// The receiver fails if the stream ends before its first frame does.
+    pub(crate) fn new(io: IO) -> (FirstFrame<IO>, oneshot::Receiver<Heard>) {
+        let (sender, receiver) = oneshot::channel();
+        (FirstFrame { io, listening: Some((sender, Vec::new())) }, receiver)
+    }
+
+    fn listen(&mut self, bytes: &[u8]) {
+        let Some((sender, mut received)) = self.listening.take() else {
+            return;
+        };
+        received.extend_from_slice(bytes);
+        match recognise(&received) {
+            Some(heard) => drop(sender.send(heard)), // an error: the deadline has passed meanwhile
+            None => self.listening = Some((sender, received)),
+        }
+    }
+}
+
+fn recognise(received: &[u8]) -> Option<Heard> {
+    let Some([high, middle, low, kind, ..]) = received.get(..FRAME_HEADER_BYTES) else {
+        return None;
+    };
+    let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+    if *kind != SETTINGS || length > MOST_BYTES {
+        let shown = received.len().min(MOST_BYTES);
+        return Some(Heard::SomethingElse(received[..shown].to_vec()));
+    }
+    (received.len() >= FRAME_HEADER_BYTES + length).then_some(Heard::Settings)
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.listen(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_settings_once_they_are_whole() {
+        let whole = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
+        for length in 0..whole.len() {
+            assert!(recognise(&whole[..length]).is_none(), "{length} bytes");
+        }
+        assert!(matches!(recognise(&whole), Some(Heard::Settings)));
+    }
+
+    #[test]
+    fn anything_else_is_kept_to_be_shown() {
+        let Some(Heard::SomethingElse(bytes)) = recognise(b"HTTP/1.1 400 Bad Request\r\n") else {
+            panic!("that is not HTTP/2");
+        };
+        assert_eq!(bytes, b"HTTP/1.1 400 Bad Request\r\n");
+    }
+}

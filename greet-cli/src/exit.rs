@@ -1,0 +1,60 @@
+//! Exit codes: an interface that scripts branch on. The table stands in `--help` and the README.
+
+use tonic::Code;
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Done,
+    /// Output could not be written, or something is wrong with this program.
+    Internal,
+    /// What was typed cannot be used.
+    Usage,
+    /// The call was never sent.
+    NotConnected,
+    /// The server answered that it is not SERVING.
+    NotServing,
+    /// The call ended with a status that is not OK.
+    Status(Code),
+}
+
+/// Added to a gRPC status; above what shells and `sysexits.h` use.
+const STATUS_BASE: u8 = 64;
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Internal => 1,
+            Exit::Usage => 2,
+            Exit::NotConnected => 3,
+            Exit::NotServing => 4,
+            Exit::Status(code) => STATUS_BASE + code as u8,
+        }
+    }
+
+    /// Of many calls the first failure counts.
+    pub(crate) fn or(self, later: Exit) -> Exit {
+        if self == Exit::Done { later } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_64_and_its_number() {
+        assert_eq!(Exit::Status(Code::InvalidArgument).code(), 67);
+        assert_eq!(Exit::Status(Code::DeadlineExceeded).code(), 68);
+        assert_eq!(Exit::Status(Code::Unavailable).code(), 78);
+    }
+
+    #[test]
+    fn the_first_failure_counts() {
+        assert_eq!(Exit::Done.or(Exit::NotConnected), Exit::NotConnected);
+        assert_eq!(Exit::NotConnected.or(Exit::Internal), Exit::NotConnected);
+        assert_eq!(Exit::Usage.or(Exit::Done), Exit::Usage);
+    }
+}

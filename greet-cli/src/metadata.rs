@@ -1,0 +1,147 @@
+//! Metadata: what `-H` sends, and what a reply carried as a script wants to read it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// gRPC sends base64 without padding and has to accept it with ("gRPC over HTTP2").
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A `key: value` as it was typed; a value of `@FILE` is read when it is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    key: HeaderName,
+    value: String,
+}
+
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let Some((key, value)) = given.split_once(':') else {
+            return Err("expected 'key: value'".to_owned());
+        };
+        let key: HeaderName =
+            key.trim().parse().map_err(|_| "the key is not a header's name".to_owned())?;
+        if is_reserved(&key) {
+            return Err(format!("{key} belongs to the protocol; gRPC sets it"));
+        }
+        Ok(Header { key, value: value.trim().to_owned() })
+    }
+}
+
+/// The headers to send.
+///
+/// # Errors
+/// A file cannot be read, or a value is not what its key asks for.
+pub(crate) fn resolve(headers: &[Header]) -> anyhow::Result<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for Header { key, value } in headers {
+        let read = match value.strip_prefix('@') {
+            Some(file) => Some(
+                fs::read_to_string(file)
+                    .with_context(|| format!("could not read `{file}` for the header {key}"))?,
+            ),
+            None => None,
+        };
+        let mut value = read.as_deref().map_or(value.as_str(), str::trim_end).to_owned();
+        if key.as_str().ends_with("-bin") {
+            let Ok(bytes) = BASE64.decode(value) else {
+                bail!("the header {key} ends in -bin, and its value is not base64");
+            };
+            value = BASE64.encode(bytes);
+        }
+        let Ok(value) = HeaderValue::from_str(&value) else {
+            bail!("the value of the header {key} has characters that a header cannot carry");
+        };
+        map.append(key, value);
+    }
+    Ok(map)
+}
+
+/// What the server said beyond the protocol's own headers, values of the same key joined as gRPC
+/// allows it. Binary values stay base64.
+pub(crate) fn custom(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut custom = BTreeMap::<String, String>::new();
+    for (key, value) in headers {
+        if is_reserved(key) || key == http::header::DATE {
+            continue;
+        }
+        let value = String::from_utf8_lossy(value.as_bytes());
+        custom
+            .entry(key.as_str().to_owned())
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    custom
+}
+
+fn is_reserved(key: &HeaderName) -> bool {
+    let transport = ["connection", "content-length", "content-type", "host", "te", "user-agent"];
+    key.as_str().starts_with("grpc-") || transport.contains(&key.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(headers: &[&str]) -> anyhow::Result<HeaderMap> {
+        resolve(&headers.iter().map(|header| header.parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_header_is_a_key_and_a_value() {
+        let map =
+            resolved(&["X-Trace: a:b", "x-trace:c", "token-bin: aGk=", "raw-bin: aGk"]).unwrap();
+        assert_eq!(map.get_all("x-trace").iter().collect::<Vec<_>>(), ["a:b", "c"]);
+        assert_eq!([&map["token-bin"], &map["raw-bin"]], ["aGk", "aGk"]);
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "secret\n").unwrap();
+        let map = resolved(&[&format!("authorization: @{}", file.path().display())]).unwrap();
+        assert_eq!(map["authorization"], "secret");
+
+        let error = resolved(&["authorization: @/no/such/file"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "could not read `/no/such/file` for the header authorization"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        for bad in ["no colon", ": value", "sp ace: x", "grpc-timeout: 1S", "te: trailers"] {
+            assert!(bad.parse::<Header>().is_err(), "{bad}");
+        }
+        assert!(resolved(&["x-bin: not base64!"]).is_err());
+    }
+
+    #[test]
+    fn the_protocols_own_headers_are_not_custom() {
+        let mut headers = HeaderMap::new();
+        for (key, value) in
+            [("content-type", "x"), ("grpc-status", "0"), ("a", "1"), ("a", "2"), ("date", "now")]
+        {
+            headers.append(key, value.parse().unwrap());
+        }
+        assert_eq!(custom(&headers), BTreeMap::from([("a".to_owned(), "1,2".to_owned())]));
+    }
+}

@@ -1,0 +1,131 @@
+//! What a call's object looks like in JSON. Field names are an interface; units are in them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tonic::Code;
+
+use crate::client::Call;
+use crate::failure::{Failure, code_name};
+use crate::metadata;
+use crate::target::Target;
+
+/// `greet.hello/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct Hello<'a> {
+    pub(crate) schema: &'static str,
+    pub(crate) ok: bool,
+    pub(crate) name: &'a str,
+    /// The greeting; null on failure.
+    pub(crate) message: Option<&'a str>,
+    #[serde(flatten)]
+    pub(crate) call: CallReport,
+}
+
+/// `greet.health/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct Health<'a> {
+    pub(crate) schema: &'static str,
+    /// Whether the service is SERVING.
+    pub(crate) ok: bool,
+    /// The service asked about; empty for the server as a whole.
+    pub(crate) service: &'a str,
+    /// SERVING, NOT_SERVING, …; null on failure.
+    pub(crate) serving: Option<&'static str>,
+    #[serde(flatten)]
+    pub(crate) call: CallReport,
+}
+
+/// What every call has.
+#[derive(Debug, Serialize)]
+pub(crate) struct CallReport {
+    /// Null if the call was never sent.
+    status: Option<StatusReport>,
+    target: String,
+    /// Who is on the other end of the connection; null if there was none.
+    peer: Option<String>,
+    /// The header `greet-instance` of the reply.
+    instance: Option<String>,
+    headers: BTreeMap<String, String>,
+    trailers: BTreeMap<String, String>,
+    attempts: u32,
+    timing_us: Timing,
+    error: Option<ErrorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StatusReport {
+    code: i32,
+    name: &'static str,
+    message: String,
+}
+
+/// Null: a stage that was not reached, or that a call on an open connection did not need.
+#[derive(Debug, Serialize)]
+struct Timing {
+    dns: Option<u64>,
+    tcp: Option<u64>,
+    tls: Option<u64>,
+    http2: Option<u64>,
+    rpc: Option<u64>,
+    total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorReport {
+    stage: &'static str,
+    cause: String,
+    hint: String,
+}
+
+impl CallReport {
+    pub(crate) fn new<Reply>(call: &Call<Reply>, target: &Target) -> CallReport {
+        let headers = metadata::custom(&call.headers);
+        let failure = call.result.as_ref().err();
+        CallReport {
+            status: match failure {
+                None => Some(StatusReport::new(Code::Ok, "")),
+                Some(failure) => failure
+                    .status
+                    .as_ref()
+                    .map(|status| StatusReport::new(status.code(), status.message())),
+            },
+            target: target.to_string(),
+            peer: call.peer.clone(),
+            instance: headers.get("greet-instance").cloned(),
+            headers,
+            trailers: metadata::custom(&call.trailers),
+            attempts: call.attempts,
+            timing_us: Timing {
+                dns: call.connecting.dns.map(micros),
+                tcp: call.connecting.tcp.map(micros),
+                tls: None,
+                http2: call.connecting.http2.map(micros),
+                rpc: call.rpc.map(micros),
+                total: micros(call.total),
+            },
+            error: failure.map(ErrorReport::new),
+        }
+    }
+}
+
+impl StatusReport {
+    fn new(code: Code, message: &str) -> StatusReport {
+        StatusReport { code: code.into(), name: code_name(code), message: message.to_owned() }
+    }
+}
+
+impl ErrorReport {
+    fn new(failure: &Failure) -> ErrorReport {
+        ErrorReport {
+            stage: failure.stage.name(),
+            cause: failure.cause.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,95 @@
+//! `hello` says hello, and in JSON everything about it.
+
+use serde_json::json;
+
+use crate::support::{Daemon, Scripted, greet};
+
+#[test]
+fn the_reply_alone_is_printed() {
+    let daemon = Daemon::start(&[]);
+    greet(&daemon.target, &["hello", "--name", "Ada"]).left("Hello Ada\n", "", 0);
+    greet(&daemon.target, &["hello", "--name", ""]).left("Hello \n", "", 0);
+    greet(&daemon.target, &["hello", "--name", "Zoë \u{1f600}"]).left(
+        "Hello Zoë \u{1f600}\n",
+        "",
+        0,
+    );
+    greet(daemon.address(), &["hello", "--name", "Ada"]).left("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn names_are_greeted_in_their_order() {
+    let daemon = Daemon::start(&[]);
+    let names = ["hello", "--name", "a", "--name", "b", "--name", "a"];
+    greet(&daemon.target, &names).left("Hello a\nHello b\nHello a\n", "", 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_is_a_target() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = format!("unix:{}", directory.path().join("greet.sock").display());
+    let _daemon = Daemon::start(&["--listen", &target]);
+    let ran = greet(&target, &["hello", "--name", "Ada", "--output", "json"]);
+    let object = ran.object();
+    assert_eq!(object["message"], "Hello Ada");
+    assert_eq!(object["peer"], target);
+    assert_eq!(object["timing_us"]["dns"], json!(null));
+}
+
+#[test]
+fn in_json_a_call_is_one_object_with_everything_about_it() {
+    let daemon = Daemon::start(&["--instance=blue"]);
+    let ran = greet(&daemon.target, &["hello", "--name", "Ada", "--output=json"]);
+    assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
+    let mut object = ran.object();
+    let timing = object["timing_us"].take();
+    assert_eq!(
+        object,
+        json!({
+            "schema": "greet.hello/v1", "ok": true, "name": "Ada", "message": "Hello Ada",
+            "status": {"code": 0, "name": "OK", "message": ""},
+            "target": daemon.target, "peer": daemon.address(), "instance": "blue",
+            "headers": {"greet-instance": "blue"}, "trailers": {}, "attempts": 1,
+            "timing_us": null, "error": null,
+        })
+    );
+    let took = |stage: &str| timing[stage].as_u64().unwrap_or_else(|| panic!("{stage}: {timing}"));
+    let stages = took("dns") + took("tcp") + took("http2") + took("rpc");
+    assert!(stages <= took("total"), "{timing}");
+    assert_eq!(timing["tls"], json!(null));
+}
+
+#[test]
+fn a_second_call_needs_no_second_connection() {
+    let daemon = Daemon::start(&[]);
+    let ran = greet(&daemon.target, &["--output=json", "hello", "--name=a", "--name=b"]);
+    let objects: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 2);
+    assert!(objects[0]["timing_us"]["tcp"].is_u64());
+    assert_eq!(objects[1]["timing_us"]["tcp"], json!(null));
+    assert_eq!(objects[1]["peer"], daemon.address());
+}
+
+#[test]
+fn metadata_goes_both_ways() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let headers = ["-H", "x-ascii: a: b", "--header=x-bin: AP8="];
+    let ran =
+        greet(&daemon.target, &[&headers[..], &["--output=json", "hello", "--name=Ada"]].concat());
+    let object = ran.object();
+    assert_eq!(object["headers"]["seen-x-ascii"], "a: b");
+    assert_eq!(object["headers"]["seen-bin"], "AP8");
+    let agent = concat!("greet-cli/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(object["headers"]["seen-user-agent"], agent);
+}
+
+#[test]
+fn the_time_that_is_left_is_sent_along() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let ran = greet(&daemon.target, &["--timeout=2s", "--output=json", "hello", "--name=Ada"]);
+    let sent = ran.object()["headers"]["seen-grpc-timeout"].as_str().unwrap().to_owned();
+    let micros: u64 = sent.strip_suffix('u').unwrap().parse().unwrap();
+    assert!((1_000_000..=2_000_001).contains(&micros), "{sent}");
+}

@@ -1,0 +1,65 @@
+//! Standard output is data, standard error is prose, and both may go away.
+
+use std::process::Stdio;
+
+use crate::support::{Daemon, command, greet, nobody};
+
+const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+
+#[test]
+fn a_closed_pipe_is_quiet_and_no_failure() {
+    let daemon = Daemon::start(&[]);
+    for output in ["text", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = command(&["--target", &daemon.target, "--output", output, "hello"]);
+        command.args(["--name=Ada", "--name=Bob"]).stdout(writer).stderr(Stdio::piped());
+        run_with_stdout_elsewhere(command, "", 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_exit_code_1() {
+    let daemon = Daemon::start(&[]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
+    command.stdout(full).stderr(Stdio::piped());
+    let problem = "No space left on device (os error 28)";
+    let line = format!("greet-cli: could not write to standard output: {problem}\n");
+    run_with_stdout_elsewhere(command, &line, 1);
+}
+
+#[track_caller]
+fn run_with_stdout_elsewhere(mut command: std::process::Command, stderr: &str, code: i32) {
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), stderr);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[test]
+fn quiet_says_nothing_on_standard_error() {
+    let address = nobody();
+    greet(&address, &[&["-q"], &HELLO[..]].concat()).left("", "", 3);
+    greet(&address, &[&["--quiet", "--wait=1ms"], &HELLO[..]].concat()).left("", "", 3);
+}
+
+#[test]
+fn verbose_tells_how_each_call_went_and_leaves_standard_output_alone() {
+    let daemon = Daemon::start(&["--instance=blue"]);
+    let ran = greet(&daemon.target, &["--verbose", "hello", "--name=a", "--name=b"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\n", Some(0)));
+    let words: Vec<_> = ran.stderr.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    let first = ["dns", "tcp", "http2", "rpc", "greet-instance:"];
+    let second = ["rpc", "greet-instance:"];
+    assert_eq!(words, [&first[..], &second].concat(), "{}", ran.stderr);
+    assert!(ran.stderr.contains(daemon.address()));
+}
+
+#[test]
+fn a_closed_standard_error_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(&["--target", &nobody(), "hello", "--name=Ada"]);
+    assert_eq!(command.stderr(writer).status().unwrap().code(), Some(3));
+}

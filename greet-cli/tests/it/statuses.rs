@@ -1,0 +1,66 @@
+//! A status from the server: one line that names it, one for what to do, 64 + its number.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Daemon, Scripted, greet};
+
+#[test]
+fn every_status_has_its_exit_code() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    for code in 1..=16 {
+        let ran = greet(&daemon.target, &["hello", "--name", &code.to_string()]);
+        assert_eq!(ran.code, Some(64 + code));
+        assert!(ran.stderr.starts_with("greet-cli: rpc: "), "{ran:?}");
+        assert!(ran.stderr.contains(": as asked\n\nhint: "), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_name_over_the_limit_is_named_with_the_limit() {
+    let daemon = Daemon::start(&[]);
+    greet(&daemon.target, &["hello", "--name", &"x".repeat(5_000)]).left(
+        "",
+        "greet-cli: rpc: INVALID_ARGUMENT: name is 5000 bytes long; the limit is 4096 bytes\n\n\
+         hint: change `name` and call again\n",
+        67,
+    );
+}
+
+#[test]
+fn in_json_a_failure_is_an_object_too() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let ran = greet(&daemon.target, &["--output=json", "hello", "--name=5"]);
+    assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(69)));
+    let object = ran.object();
+    assert_eq!(object["ok"], false);
+    assert_eq!(object["message"], json!(null));
+    assert_eq!(object["status"], json!({"code": 5, "name": "NOT_FOUND", "message": "as asked"}));
+    assert_eq!(object["error"]["stage"], "rpc");
+    assert_eq!(object["error"]["cause"], "NOT_FOUND: as asked");
+    assert!(!object["error"]["hint"].as_str().unwrap().is_empty());
+    let metadata = [&object["headers"], &object["trailers"]];
+    assert!(metadata.iter().any(|map| map["x-why"] == "test"), "{object}");
+}
+
+#[test]
+fn of_many_calls_all_are_made_and_the_first_failure_is_the_exit_code() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let names = ["hello", "--name=a", "--name=5", "--name=b", "--name=3", "--name=c"];
+    let ran = greet(&daemon.target, &names);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\nHello c\n", Some(69)));
+    assert_eq!(ran.stderr.matches("greet-cli: rpc: ").count(), 2);
+}
+
+#[test]
+fn a_call_that_hangs_ends_in_time_with_deadline_exceeded() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let begun = Instant::now();
+    let ran = greet(&daemon.target, &["--timeout=300ms", "hello", "--name=hang"]);
+    let took = Instant::now() - begun;
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(800), "{took:?}");
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(68)));
+    assert!(ran.stderr.starts_with("greet-cli: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
+    assert!(ran.stderr.contains("hint: allow more with --timeout"), "{ran:?}");
+}

@@ -1,0 +1,33 @@
+//! What cannot be used is refused before anything is sent, with exit code 2 and the form expected.
+
+use crate::support::{command, run};
+
+#[track_caller]
+fn refused(arguments: &[&str], reason: &str) {
+    let ran = run(command(arguments));
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
+    assert!(ran.stderr.contains(reason), "{ran:?}");
+}
+
+#[test]
+fn bad_values_name_the_flag_and_the_form_that_is_expected() {
+    let hello = ["hello", "--name=Ada"];
+    let with = |flag| [&hello[..], &[flag]].concat();
+    refused(&with("--target=localhost"), "expected http://HOST:PORT, HOST:PORT or unix:PATH");
+    refused(&with("--target=https://localhost:1"), "TLS is not supported yet");
+    refused(&with("--timeout=5"), "expected a duration such as 250ms, 5s or 1m");
+    refused(&with("--timeout=0s"), "expected a duration above zero");
+    refused(&with("--header=nonsense"), "expected 'key: value'");
+    refused(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
+    refused(&with("--header=x: @/no/such/file"), "could not read `/no/such/file` for the header x");
+    refused(&with("--header=x-bin: ?"), "not base64");
+    refused(&with("--output=xml"), "--output");
+    refused(&["-q", "-v", "hello", "--name=Ada"], "cannot be used with");
+}
+
+#[test]
+fn a_verb_and_a_name_are_needed() {
+    refused(&[], "Usage: greet-cli");
+    refused(&["hello"], "--name <NAME>");
+    refused(&["greet"], "unrecognized subcommand");
+}
