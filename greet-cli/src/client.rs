@@ -14,7 +14,7 @@ use crate::args::ConnectionArgs;
 use crate::connection::{ConnectTiming, Connection, connect};
 use crate::failure::Failure;
 use crate::metadata;
-use crate::rpc::{self, Ended, NeverSent};
+use crate::rpc::{self, Ended, NotAccepted};
 use crate::target::{Target, uri};
 
 /// First pause between two attempts of `--wait`, doubled up to [`LONGEST_PAUSE`].
@@ -97,10 +97,10 @@ impl Client {
         loop {
             call.attempts += 1;
             match self.attempt(path, message, &mut call).await {
-                Err(NeverSent) if call.attempts < MOST_CONNECTIONS_PER_CALL => {
+                Err(NotAccepted) if call.attempts < MOST_CONNECTIONS_PER_CALL => {
                     self.connection = None;
                 }
-                Err(NeverSent) => {
+                Err(NotAccepted) => {
                     let status = Status::unavailable("every connection was closed before the call");
                     call.result = Err(Failure::status(status, &self.target));
                     break;
@@ -118,7 +118,7 @@ impl Client {
         path: &'static str,
         message: &impl Message,
         call: &mut Call<Reply>,
-    ) -> Result<(), NeverSent> {
+    ) -> Result<(), NotAccepted> {
         let (uri, metadata, deadline) =
             (uri(&self.target, path), self.metadata.clone(), self.deadline);
         let connection = match self.connected(&mut call.connecting).await {

@@ -32,9 +32,10 @@ pub(crate) struct Ended<Reply> {
     pub(crate) trailers: HeaderMap,
 }
 
-/// The connection took no more calls: the request was not sent, and may be on another.
+/// The server took no part in the call: it was never sent, or the server's GOAWAY says that it came
+/// too late (gRFC A6, "transparent retries"). On another connection it may be sent as if new.
 #[derive(Debug)]
-pub(crate) struct NeverSent;
+pub(crate) struct NotAccepted;
 
 /// Calls the method at `uri` with `timeout` as its deadline there; the caller keeps its own.
 pub(crate) async fn unary<Reply: Message + Default>(
@@ -43,11 +44,13 @@ pub(crate) async fn unary<Reply: Message + Default>(
     metadata: &HeaderMap,
     timeout: Duration,
     message: &impl Message,
-) -> Result<Ended<Reply>, NeverSent> {
+) -> Result<Ended<Reply>, NotAccepted> {
     let request = request(uri, metadata, timeout, message);
     let response = match connection.sender.try_send_request(request).await {
         Ok(response) => response,
-        Err(unsent) if unsent.message().is_some() => return Err(NeverSent),
+        Err(failed) if failed.message().is_some() || is_told_to_go(failed.error()) => {
+            return Err(NotAccepted);
+        }
         Err(failed) => return Ok(Ended::early(broken(&failed.into_error()))),
     };
     let (head, body) = response.into_parts();
@@ -150,12 +153,19 @@ fn broken_body(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Statu
     }
 }
 
+/// Whether the stream was beyond the last one that the server's GOAWAY lets live.
+fn is_told_to_go(error: &hyper::Error) -> bool {
+    http2_error(error).is_some_and(|error| error.is_go_away() && error.is_remote())
+}
+
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
 /// The stream ended without a reply. What a reset means is in "gRPC over HTTP2", section Errors.
 fn broken(error: &hyper::Error) -> Status {
-    let source = std::error::Error::source(error);
-    let reason = source.and_then(|source| source.downcast_ref::<h2::Error>());
-    let reason = reason.filter(|error| error.is_reset()).and_then(h2::Error::reason);
-    let Some(reason) = reason else {
+    let reset = http2_error(error).filter(|error| error.is_reset());
+    let Some(reason) = reset.and_then(h2::Error::reason) else {
         return Status::unavailable("the connection was lost before the reply");
     };
     let code = match reason {

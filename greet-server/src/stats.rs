@@ -39,18 +39,21 @@ pub enum CloseCause {
     DrainedInHandshake,
     /// No call was open and the peer left the drain's GOAWAY and PING unanswered.
     GoawayUnanswered,
+    /// Its own task panicked: a fault of ours.
+    Panic,
     /// Still open at `--drain-timeout`, or at the second signal.
     Cut,
 }
 
 impl CloseCause {
     /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 6] = [
+    pub const ALL: [CloseCause; 7] = [
         CloseCause::HandshakeTimeout,
         CloseCause::NotHttp2,
         CloseCause::ProtocolError,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
+        CloseCause::Panic,
         CloseCause::Cut,
     ];
 
@@ -62,6 +65,7 @@ impl CloseCause {
             CloseCause::ProtocolError => "protocol_error",
             CloseCause::DrainedInHandshake => "drained_in_handshake",
             CloseCause::GoawayUnanswered => "goaway_unanswered",
+            CloseCause::Panic => "panic",
             CloseCause::Cut => "cut",
         }
     }

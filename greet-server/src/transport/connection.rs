@@ -32,6 +32,9 @@ const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 /// bytes may be in the socket already, and with them a call.
 const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a peer may take to close its side after we closed ours. It is about to: it has the GOAWAY.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
 const MAX_PENDING_ACCEPT_RESETS: usize = 20;
@@ -96,7 +99,7 @@ pub(crate) async fn serve<IO>(
     mut drained: oneshot::Receiver<()>,
 ) -> Option<CloseCause>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin,
 {
     let mut io = match io {
         Ok(io) => io,
@@ -109,7 +112,12 @@ where
         Ok(first_bytes) => first_bytes,
         Err(cause) => return cause,
     };
-    serve_http2(Replay::new(first_bytes, io), peer, transport, drained).await
+    let http2 = Replay::new(first_bytes, &mut io);
+    let cause = serve_http2(http2, peer, transport, &mut drained).await;
+    if cause != Some(CloseCause::GoawayUnanswered) {
+        linger(&mut io).await;
+    }
+    cause
 }
 
 /// The peer's first bytes, in time; or why the connection ends here.
@@ -123,7 +131,7 @@ async fn handshake<IO: AsyncRead + Unpin>(
         first_bytes = timeout(limits.handshake_timeout, preface.as_mut()) => {
             first_bytes.map_err(|_elapsed| Some(CloseCause::HandshakeTimeout))?
         }
-        _ = drained => {
+        () = is_drained(drained) => {
             let first_bytes = timeout(DRAINED_HANDSHAKE_PATIENCE, preface).await;
             first_bytes.map_err(|_elapsed| Some(CloseCause::DrainedInHandshake))?
         }
@@ -138,10 +146,10 @@ async fn serve_http2<IO>(
     io: Replay<IO>,
     peer: Peer,
     transport: Rc<Transport>,
-    drained: oneshot::Receiver<()>,
+    drained: &mut oneshot::Receiver<()>,
 ) -> Option<CloseCause>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin,
 {
     let open_calls = OpenCalls::default();
     let service = service_fn({
@@ -158,7 +166,7 @@ where
     let served = tokio::select! {
         biased;
         served = http2.as_mut() => served,
-        _ = drained => {
+        () = is_drained(drained) => {
             // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
             http2.as_mut().graceful_shutdown();
             tokio::select! {
@@ -175,6 +183,20 @@ where
             Some(CloseCause::ProtocolError)
         }
     }
+}
+
+/// Completes once the drain has begun; asked again, it says so again.
+async fn is_drained(drained: &mut oneshot::Receiver<()>) {
+    if !drained.is_terminated() {
+        let _ = drained.await; // the worker drops its end, which is an error and the signal
+    }
+}
+
+/// Reads on, and throws away, until the peer has closed too. Closing on unread bytes makes the kernel
+/// send a reset, and a reset takes with it what the peer has not received yet: the last replies, and
+/// the GOAWAY that says which calls were never taken.
+async fn linger<IO: AsyncRead + Unpin>(io: &mut IO) {
+    let _ = timeout(LINGER_TIMEOUT, tokio::io::copy(io, &mut tokio::io::sink())).await;
 }
 
 /// Completes when a connection that was told to go has no call open and has still not gone.

@@ -143,7 +143,7 @@ impl Connections {
                 },
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
                     Ok((id, cause)) => self.forget(id, cause),
-                    Err(panic) => self.forget(panic.id(), None),
+                    Err(panic) => self.forget(panic.id(), Some(CloseCause::Panic)),
                 },
             }
         }

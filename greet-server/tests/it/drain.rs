@@ -22,6 +22,20 @@ async fn mute_peer(server: &TestServer) -> TcpStream {
     tcp
 }
 
+/// GOAWAY that lets every stream live: nothing is refused yet.
+const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+/// The head of a PING, its payload follows.
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0";
+
+/// Reads up to the end of `frame`, and returns all that was read.
+async fn until(tcp: &mut TcpStream, frame: &[u8]) -> Vec<u8> {
+    let mut said = Vec::new();
+    while !said.ends_with(frame) {
+        said.push(soon(tcp.read_u8()).await.unwrap());
+    }
+    said
+}
+
 fn call(
     client: &Client,
     name: &'static str,
@@ -75,6 +89,43 @@ async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and_is_told_to_go() {
+    let mut server = TestServer::start(&[]);
+    let address = server.address().to_owned();
+    let mut late = server.tcp().await;
+    server.drain();
+    soon(is_refused(&address)).await;
+    late.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    until(&mut late, GOAWAY).await;
+    drop(late);
+    let outcome = server.outcome().await;
+    assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 0);
+    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
+}
+
+/// A socket that is closed on unread bytes resets its peer, and a reset destroys what the peer has
+/// not read yet: the last replies, and the GOAWAY that tells which calls were not taken.
+#[tokio::test]
+async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye() {
+    let mut server = TestServer::start(&[]);
+    let mut peer = mute_peer(&server).await;
+    let begun = Instant::now();
+    server.drain();
+    until(&mut peer, PING).await;
+    let mut payload = [0; 8];
+    soon(peer.read_exact(&mut payload)).await.unwrap();
+    peer.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0", &payload[..]].concat()).await.unwrap();
+    let mut goodbye = Vec::new();
+    soon(peer.read_to_end(&mut goodbye)).await.unwrap();
+    peer.write_all(&[PING, &[0; 8]].concat()).await.unwrap();
+
+    let outcome = server.outcome().await;
+    let took = Instant::now() - begun;
+    assert!((1..3).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(outcome.exit_code(), 0);
+}
+
+#[tokio::test]
 async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
     let server = TestServer::start(&["--drain-timeout=1h"]);
     let _mute = mute_peer(&server).await;
@@ -93,12 +144,9 @@ async fn a_peer_is_told_to_go_before_it_is_refused_anything() {
     let mut server = TestServer::start(&["--drain-timeout=1s"]);
     let mut mute = mute_peer(&server).await;
     server.drain();
-    let mut said = Vec::new();
-    let _ = soon(mute.read_to_end(&mut said)).await;
-    let position = |frame: &[u8]| said.windows(frame.len()).position(|bytes| bytes == frame);
-    let goaway = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
-    let ping = b"\0\0\x08\x06\0\0\0\0\0";
-    assert!(position(goaway).expect("GOAWAY") < position(ping).expect("PING"), "{said:?}");
+    let before_ping = until(&mut mute, PING).await;
+    let mut frames = before_ping.windows(GOAWAY.len());
+    assert!(frames.any(|frame| frame == GOAWAY), "{before_ping:?}");
 }
 
 #[tokio::test]
@@ -195,5 +243,6 @@ async fn under_load_every_accepted_call_is_answered() {
         received += soon(client).await.unwrap();
     }
     assert_eq!((outcome.answered, outcome.cut), (received, 0));
+    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
     assert!(received >= 200);
 }
