@@ -1,0 +1,20 @@
+"""The Greeter client on grpcio, stubs made at run time: one SayHello per name, in turn."""
+
+import sys
+from pathlib import Path
+
+import grpc
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "proto"))
+messages, services = grpc.protos_and_services("greet.proto")
+
+if len(sys.argv) < 2:
+    sys.exit("usage: python client.py HOST:PORT NAME...")
+target, *names = sys.argv[1:]
+with grpc.insecure_channel(target) as channel:
+    greeter = services.GreeterStub(channel)
+    try:
+        for name in names:
+            print(greeter.SayHello(messages.HelloRequest(name=name), timeout=5).message)
+    except grpc.RpcError as error:
+        sys.exit(f"{error.code().name}: {error.details()}")

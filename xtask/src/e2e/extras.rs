@@ -1,0 +1,83 @@
+//! The other languages: where their tools are, and how to get them where they are not.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::command::{program, run, works};
+use crate::project::{root, target_directory};
+use crate::results::Missing;
+
+const APT: &str = "sudo apt-get install --yes";
+
+/// `node SCRIPT` with the packages of the original's stack.
+pub(crate) fn node(script: &str) -> anyhow::Result<Command> {
+    let directory = root().join("xtask/clients/node");
+    let installed = directory.join("node_modules/@grpc/grpc-js").is_dir();
+    if !installed || !works(program("node").arg("--version")) {
+        return Err(npm("Node with @grpc/grpc-js"));
+    }
+    let mut command = program("node");
+    command.arg(directory.join(script));
+    Ok(command)
+}
+
+/// `buf curl`, a gRPC client that needs no `.proto`.
+pub(crate) fn buf() -> anyhow::Result<Command> {
+    let buf = root().join("xtask/clients/node/node_modules/.bin/buf");
+    if !works(program(&buf).arg("--version")) {
+        return Err(npm("buf"));
+    }
+    Ok(program(buf))
+}
+
+fn npm(what: &'static str) -> anyhow::Error {
+    Missing { what, install: "npm ci --prefix xtask/clients/node".to_owned() }.into()
+}
+
+/// `python SCRIPT` in the virtual environment of the extras.
+pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
+    let environment = target_directory()?.join("e2e/python");
+    let python = environment.join("bin/python");
+    let imports = "import grpc, grpc_tools, grpc_health, grpc_reflection, grpc_status";
+    if !works(program(&python).args(["-c", imports])) {
+        let shown = environment.strip_prefix(root()).unwrap_or(&environment).display();
+        let requirements = "xtask/clients/python/requirements.txt";
+        let install =
+            format!("python3 -m venv {shown} && {shown}/bin/pip install -r {requirements}");
+        return Err(Missing { what: "Python with grpcio", install }.into());
+    }
+    let mut command = program(python);
+    command.arg(root().join("xtask/clients/python").join(script));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
+
+/// The C++ client, built.
+pub(crate) fn cpp_client() -> anyhow::Result<Command> {
+    let libraries = works(program("pkg-config").args(["--exists", "grpc++"]));
+    if !libraries || !works(program("protoc").arg("--version")) {
+        let packages = "g++ make pkg-config libgrpc++-dev protobuf-compiler protobuf-compiler-grpc";
+        return Err(Missing { what: "gRPC for C++", install: format!("{APT} {packages}") }.into());
+    }
+    make("cpp")
+}
+
+/// The Go client, built.
+pub(crate) fn go_client() -> anyhow::Result<Command> {
+    let library = PathBuf::from("/usr/share/gocode/src/google.golang.org/grpc").is_dir();
+    if !library || !works(program("go").arg("version")) {
+        let packages =
+            "golang-go golang-google-grpc-dev golang-goprotobuf-dev protobuf-compiler make";
+        return Err(Missing { what: "gRPC for Go", install: format!("{APT} {packages}") }.into());
+    }
+    make("go")
+}
+
+fn make(language: &str) -> anyhow::Result<Command> {
+    let build = target_directory()?.join("e2e").join(language);
+    let mut make = program("make");
+    make.arg("--directory").arg(root().join("xtask/clients").join(language));
+    make.arg(format!("BUILD={}", build.display()));
+    run(&mut make)?.succeeded()?;
+    Ok(program(build.join("client")))
+}

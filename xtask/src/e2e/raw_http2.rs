@@ -1,0 +1,93 @@
+//! HTTP/2 by hand, for peers that no library would let us be: frames of a few lines, and no code
+//! that the programs under test use.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+/// A connection whose peer does only what it is told to, and otherwise nothing: it acknowledges no
+/// SETTINGS, answers no PING and closes no stream.
+#[derive(Debug)]
+pub(crate) struct Peer(TcpStream);
+
+impl Peer {
+    /// Connects and says nothing.
+    pub(crate) fn silent(target: &str) -> anyhow::Result<Peer> {
+        let address = target.strip_prefix("http://").context("the target is not a TCP address")?;
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Peer(stream))
+    }
+
+    /// Sends the preface and waits for the server's first byte: it is past its handshake.
+    pub(crate) fn mute(target: &str) -> anyhow::Result<Peer> {
+        let mut peer = Peer::silent(target)?;
+        peer.0.write_all(PREFACE)?;
+        peer.send(SETTINGS, 0, 0, &[])?;
+        peer.0.read_exact(&mut [0])?;
+        Ok(peer)
+    }
+
+    /// Begins a call of `path` on stream 1, with its message if there is one; without, the call
+    /// waits for it for ever. Returns once the server has answered, if it will.
+    pub(crate) fn call(target: &str, path: &str, message: Option<&[u8]>) -> anyhow::Result<Peer> {
+        let mut peer = Peer::mute(target)?;
+        let headers = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "test"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+        ];
+        let block: Vec<u8> =
+            headers.iter().flat_map(|(name, value)| literal(name, value)).collect();
+        peer.send(HEADERS, END_HEADERS, 1, &block)?;
+        if let Some(message) = message {
+            let length = u32::try_from(message.len())?.to_be_bytes();
+            peer.send(DATA, END_STREAM, 1, &[&[0][..], &length, message].concat())?;
+            peer.read_until_data()?;
+        }
+        Ok(peer)
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> anyhow::Result<()> {
+        let [_, length @ ..] = u32::try_from(payload.len())?.to_be_bytes();
+        let head = [&length[..], &[kind, flags], &stream.to_be_bytes()].concat();
+        Ok(self.0.write_all(&[&head, payload].concat())?)
+    }
+
+    /// The first byte of the first frame is gone; the rest of it, then frames, up to a DATA frame.
+    fn read_until_data(&mut self) -> anyhow::Result<()> {
+        let mut high = Some(0);
+        loop {
+            let mut head = [0; 9];
+            let start = usize::from(high.take().is_some());
+            self.0.read_exact(&mut head[start..])?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            std::io::copy(&mut (&self.0).take(length.into()), &mut std::io::sink())?;
+            if head[3] == DATA {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// "Literal Header Field without Indexing, New Name" (RFC 7541, section 6.2.2), not Huffman-coded.
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let string = |text: &str| {
+        let length = u8::try_from(text.len()).expect("headers here are short");
+        assert!(length < 0x7f, "a longer one would need a second byte of length");
+        [&[length], text.as_bytes()].concat()
+    };
+    [&[0][..], &string(name), &string(value)].concat()
+}

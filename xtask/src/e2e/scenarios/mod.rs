@@ -1,0 +1,15 @@
+//! Each scenario is a story of its own.
+
+mod both_ways;
+pub(crate) mod cpp;
+pub(crate) mod drain_hostile;
+pub(crate) mod drain_under_load;
+pub(crate) mod go;
+pub(crate) mod health_lifecycle;
+pub(crate) mod hello_tcp;
+pub(crate) mod hello_unix;
+pub(crate) mod original_node;
+pub(crate) mod python;
+pub(crate) mod python_services;
+pub(crate) mod readme;
+pub(crate) mod reflection_buf;

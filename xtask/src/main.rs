@@ -1,0 +1,52 @@
+//! `cargo xtask`: what a person or a CI job does with this workspace beyond building it. Each task
+//! is a file; all of them drive the built programs and none uses the crates behind them.
+
+mod ci;
+mod command;
+mod daemon;
+mod demo;
+mod docs;
+mod e2e;
+mod project;
+mod results;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automation of the Greet workspace
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build both programs, start the daemon, say hello, stop the daemon
+    Demo(demo::Args),
+    /// Check the built programs end to end, with clients and servers of other languages
+    E2e(e2e::Args),
+    /// Everything that must hold: format, lints, docs, tests, end to end
+    Ci(ci::Args),
+    /// Write the tables of the documents that mirror the programs
+    Docs(docs::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::E2e(args) => e2e::run(&args),
+        Task::Ci(args) => ci::run(&args),
+        Task::Docs(args) => docs::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            command::step(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
