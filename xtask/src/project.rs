@@ -42,7 +42,7 @@ pub(crate) fn build(release: bool) -> anyhow::Result<Programs> {
     step(format_args!("building greet-server and greet-cli"));
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     let mut build = cargo();
-    build.args(["build", "--quiet", "--locked", "-p", "greet-server", "-p", "greet-cli"]);
+    build.args(["build", "--locked", "-p", "greet-server", "-p", "greet-cli"]);
     let status = build.args(profile).status().context("could not start cargo")?;
     anyhow::ensure!(status.success(), "cargo build failed");
 
