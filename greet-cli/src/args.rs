@@ -49,7 +49,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelloArgs {
     /// Whom to greet; repeat for more, answered in this order
-    #[arg(long = "name", value_name = "NAME", required = true)]
+    #[arg(long = "name", value_name = "NAME", required = true, allow_hyphen_values = true)]
     pub(crate) names: Vec<String>,
 }
 

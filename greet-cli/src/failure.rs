@@ -83,7 +83,7 @@ fn status_hint(status: &Status, target: &Target) -> String {
         Code::DeadlineExceeded => {
             "allow more with --timeout, or find out what the server waits for".into()
         }
-        Code::Unimplemented => format!("does {target} host greet.Greeter? its version may differ"),
+        Code::Unimplemented => format!("{target} has no such method: is it the right server?"),
         Code::Unavailable => "the server is leaving, or something before it is; try again".into(),
         Code::ResourceExhausted => "the server sheds load or has a limit; try again later".into(),
         Code::Unauthenticated | Code::PermissionDenied => {

@@ -10,6 +10,7 @@ mod check;
 pub mod config;
 pub mod flags;
 mod lifecycle;
+mod phase;
 mod rpc;
 mod server;
 pub mod signals;

@@ -1,12 +1,4 @@
-//! The five phases of the daemon, and how it gets from one to the next:
-//!
-//! ```text
-//! Starting ──bound──▶ Serving ──first signal──▶ LameDuck ──drain delay──▶ Draining ──▶ Stopped
-//!
-//! LameDuck   health says NOT_SERVING; everything else goes on, new connections included
-//! Draining   listeners close, every connection gets GOAWAY, calls in flight finish
-//! Stopped    nothing is left, or the drain timeout (or a second signal) cut what was
-//! ```
+//! From one phase to the next: the first signal, the drain, the cut; each wait bounded.
 
 use std::io;
 use std::time::Duration;
@@ -16,26 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::DrainTimes;
+use crate::phase::Phase;
 use crate::transport::worker::{Ended, Worker, Workers};
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
 /// the process leaves without it.
 const CUT_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Where the daemon stands between its first and its last moment. Later phases are greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// Not yet accepting.
-    Starting,
-    /// Accepting and answering.
-    Serving,
-    /// Still accepting and answering, but telling whoever asks for its health to go elsewhere.
-    LameDuck,
-    /// Finishing what was accepted.
-    Draining,
-    /// Gone.
-    Stopped,
-}
 
 /// A worker or an acceptor ended although nobody told it to.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::lifecycle::{Lifecycle, Phase, RunError};
+use crate::lifecycle::{Lifecycle, RunError};
+use crate::phase::Phase;
 use crate::rpc::{Rpc, Services};
 use crate::stats::{CloseCause, Stats};
 use crate::transport::acceptor;

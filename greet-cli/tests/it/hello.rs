@@ -14,6 +14,7 @@ fn the_reply_alone_is_printed() {
         "",
         0,
     );
+    greet(&daemon.target, &["hello", "--name", "-v"]).left("Hello -v\n", "", 0);
     greet(daemon.address(), &["hello", "--name", "Ada"]).left("Hello Ada\n", "", 0);
 }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -11,16 +12,15 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::deadline::Deadline;
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, OpenCalls};
 use super::method::Method;
 use super::not_grpc;
 use super::reply_body::{ReplyBody, stream_end};
 use super::request_body::RequestBody;
 use super::services::Services;
 use crate::config::Limits;
-use crate::lifecycle::Phase;
+use crate::phase::Phase;
 use crate::stats::Stats;
-use crate::transport::connection::OpenCalls;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
@@ -88,12 +88,12 @@ impl Rpc {
     }
 
     /// A stream lives as long as both sides want it to: only its client may give it a deadline.
-    fn limit(&self, method: Method) -> Option<std::time::Duration> {
+    fn limit(&self, method: Method) -> Option<Duration> {
         (!method.is_streaming()).then_some(self.limits.request_timeout)
     }
 }
 
 fn unknown_method(path: &str) -> Status {
-    let echoed = path.get(..MOST_ECHOED_PATH_BYTES).unwrap_or(path);
+    let echoed = &path[..path.floor_char_boundary(MOST_ECHOED_PATH_BYTES)];
     Status::unimplemented(format!("unknown method {echoed}"))
 }

@@ -1,9 +1,13 @@
 //! A call that is at work, counted from its headers to the end of its reply.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::stats::Stats;
-use crate::transport::connection::OpenCalls;
+
+/// Calls of one connection that are at work.
+pub(crate) type OpenCalls = Rc<Cell<usize>>;
 
 /// Counts a call in flight until it is dropped.
 pub(super) struct InFlight {

@@ -2,16 +2,18 @@
 
 mod answer;
 mod deadline;
+mod handler;
 mod in_flight;
+mod method;
 mod not_grpc;
 mod reply_body;
 mod request_body;
+mod services;
 
 pub(crate) mod greeter;
 mod health;
-mod method;
 mod reflection;
-mod services;
 
 pub(crate) use answer::Rpc;
+pub(crate) use in_flight::OpenCalls;
 pub(crate) use services::Services;

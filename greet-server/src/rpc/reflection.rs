@@ -2,7 +2,7 @@
 
 use tonic_reflection::server::Builder;
 
-use super::services::{Handler, handler};
+use super::handler::{Handler, handler};
 
 pub(super) const OFF: &str = "reflection is off (--no-reflection)";
 

@@ -13,7 +13,7 @@ use tonic::body::Body;
 
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
-use crate::lifecycle::Phase;
+use crate::phase::Phase;
 
 /// The body of a reply.
 #[derive(Default)]

@@ -1,24 +1,18 @@
 //! The services themselves, and which of them answers a method.
 
-use std::pin::Pin;
-
 use greet_proto::{Greeter, GreeterServer};
 use http::{Request, Response};
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
-use tower_service::Service;
 
+use super::handler::{Handler, handler};
 use super::health::Health;
 use super::method::Method;
 use super::reflection::{self, Reflection};
 use super::request_body::RequestBody;
-use crate::lifecycle::Phase;
-
-/// A generated service with its type forgotten, so that a signature is not a list of all of them.
-pub(super) type Handler = Box<dyn Fn(Request<RequestBody>) -> Answer>;
-type Answer = Pin<Box<dyn Future<Output = Response<Body>>>>;
+use crate::phase::Phase;
 
 /// One worker's own copies: cloning an `Arc` that workers share would move its cache line between
 /// cores at every call.
@@ -55,24 +49,7 @@ impl Services {
                 return Status::unimplemented(reflection::OFF).into_http();
             }
         };
-        handler(request).await
+        let Ok(response) = handler(request).await;
+        response
     }
-}
-
-/// Forgets the type of a generated service. Its `poll_ready` is always ready and its error never
-/// happens, so what is left of it is a function.
-pub(super) fn handler<S>(service: S) -> Handler
-where
-    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + 'static,
-    S::Future: 'static,
-{
-    Box::new(move |request| {
-        let answer = service.clone().call(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => response,
-                Err(_infallible) => Status::new(Code::Internal, "").into_http(),
-            }
-        })
-    })
 }

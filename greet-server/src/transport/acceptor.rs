@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::listener::Listener;
 use super::worker::Workers;
-use crate::lifecycle::Phase;
+use crate::phase::Phase;
 
 /// First pause after a failed accept; doubled up to [`LONGEST_PAUSE`]. Out of descriptors, an
 /// acceptor without a pause would spin at a full core (the figures are grpc-go's).

@@ -1,6 +1,5 @@
 //! The life of one connection: handshake, serve, drain, close; each step bounded.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 use super::preface::{self, PrefaceError};
 use super::replay::Replay;
 use crate::config::Limits;
-use crate::rpc::Rpc;
+use crate::rpc::{OpenCalls, Rpc};
 use crate::stats::{CloseCause, Stats};
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before the drain stops waiting for
@@ -45,9 +44,6 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
 const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
-
-/// Calls of one connection that are at work.
-pub(crate) type OpenCalls = Rc<Cell<usize>>;
 
 /// Who is on the other end.
 #[derive(Debug, Clone, Copy)]
