@@ -78,6 +78,12 @@ impl Server {
         let config = self.config;
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &self.make_rpc)
             .map_err(RunError::Start)?;
+        tracing::info!(
+            addresses = ?self.listeners.iter().map(Listener::url).collect::<Vec<_>>(),
+            workers = config.workers,
+            limits = ?config.limits,
+            "listening"
+        );
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
             acceptors.spawn(acceptor::accept(listener, workers.clone(), self.phase.subscribe()));
