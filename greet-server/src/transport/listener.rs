@@ -113,7 +113,7 @@ impl Listener {
         match self {
             Listener::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                tcp(stream.into_std()?, peer)
+                Ok(tcp(stream.into_std()?, peer))
             }
             #[cfg(unix)]
             Listener::Unix(socket, _) => {
@@ -129,33 +129,32 @@ impl Listener {
             Listener::Tcp(socket) => {
                 let socket = socket.into_std()?;
                 let queue = std::iter::from_fn(|| socket.accept().ok());
-                queue
-                    .map(|(stream, peer)| {
-                        stream.set_nonblocking(true)?;
-                        tcp(stream, peer)
-                    })
-                    .collect()
+                let queue = queue.filter_map(|(stream, peer)| {
+                    stream.set_nonblocking(true).ok()?;
+                    Some(tcp(stream, peer))
+                });
+                Ok(queue.collect())
             }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
                 drop(file); // nobody new finds us while the queue is emptied
                 let socket = socket.into_std()?;
                 let queue = std::iter::from_fn(|| socket.accept().ok());
-                queue
-                    .map(|(stream, _)| {
-                        stream.set_nonblocking(true)?;
-                        Ok(Accepted::Unix(stream))
-                    })
-                    .collect()
+                let queue = queue.filter_map(|(stream, _)| {
+                    stream.set_nonblocking(true).ok()?;
+                    Some(Accepted::Unix(stream))
+                });
+                Ok(queue.collect())
             }
         }
     }
 }
 
-fn tcp(stream: net::TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
-    // Small frames are all there is; Nagle's algorithm would hold each back for a round trip.
-    stream.set_nodelay(true)?;
-    Ok(Accepted::Tcp(stream, peer))
+fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
+    // Small frames are all there is; Nagle's algorithm would hold each back for a round trip. A
+    // socket that refuses it is one whose peer has gone, and its first read will say so.
+    let _ = stream.set_nodelay(true);
+    Accepted::Tcp(stream, peer)
 }
 
 fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
