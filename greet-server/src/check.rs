@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::{self, LogFormat};
 
@@ -35,6 +35,7 @@ impl Check {
         N: FromStr + PartialOrd + Display,
     {
         match given.parse() {
+            _ if given.starts_with('+') => self.refuse(flag, given, "a number without a sign"),
             Ok(number) if least <= number && number <= most => Some(number),
             _ => self.refuse(flag, given, format!("a whole number from {least} to {most}")),
         }
@@ -82,9 +83,12 @@ impl Check {
     }
 
     pub(crate) fn filter(&mut self, flag: &str, given: &str) -> Option<Targets> {
+        // A word alone would be taken for the name of a target, and a typing error for silence.
+        let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+        let is_form = |part: &str| part.contains('=') || is_level(part);
         match given.parse() {
-            Ok(filter) => Some(filter),
-            Err(_) => {
+            Ok(filter) if given.split(',').all(is_form) => Some(filter),
+            _ => {
                 let expected = "error, warn, info, debug, trace or off, or pairs such as h2=debug";
                 self.refuse(flag, given, expected)
             }

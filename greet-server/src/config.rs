@@ -11,7 +11,7 @@ use crate::transport::listener::ListenAddr;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
-/// Ten times the longest reply there is; a greeting has no use for more.
+/// Sixteen times the longest name; a greeting has no use for more.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
 /// Longer than any person's name, short enough that an echo costs next to nothing.
 pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
@@ -32,7 +32,7 @@ pub const DEFAULT_LOG_LEVEL: &str = "info";
 pub(crate) const MOST_WORKERS: usize = 1_024;
 /// A message is held in memory whole; more than this wants streaming, not a larger limit.
 pub(crate) const MOST_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-/// The largest reset counter and window that HTTP/2 peers are known to take well.
+/// A connection with more calls than this wants to be several.
 pub(crate) const MOST_STREAMS: u32 = 1_000_000;
 /// Echoed in a header of every reply, which peers limit to 8 KiB together with the others.
 pub(crate) const MOST_INSTANCE_BYTES: usize = 256;
@@ -67,7 +67,8 @@ pub struct Limits {
     pub max_name_bytes: usize,
     /// SETTINGS_MAX_CONCURRENT_STREAMS of every connection (RFC 9113, section 6.5.2).
     pub max_streams: u32,
-    /// Longest a unary call may take, from its headers to its reply. Over it: DEADLINE_EXCEEDED.
+    /// Longest a call may take, from its headers to its reply; of a stream, to its first headers.
+    /// Over it: DEADLINE_EXCEEDED.
     pub request_timeout: Duration,
     /// Longest from the accept to the peer's first SETTINGS. Over it: the connection is closed.
     pub handshake_timeout: Duration,

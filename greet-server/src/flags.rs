@@ -7,8 +7,8 @@
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 
-use clap::Parser;
 use clap::builder::FalseyValueParser;
+use clap::{Arg, Parser};
 
 use crate::check::{Check, text};
 use crate::config::{self, Config, DrainTimes, Limits, LogConfig, LogFormat};
@@ -26,9 +26,9 @@ Exit codes:
 /// SIGTERM or SIGINT drains: health says NOT_SERVING, listeners close, calls in flight finish. A
 /// second signal cuts at once. Addresses go to standard output, logs to standard error.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, mut_args = |arg| arg.hide_env_values(true))]
+#[command(version, after_help = EXIT_CODES, mut_args = house_rules)]
 pub struct Flags {
-    /// Where to listen: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat for more
+    /// Where to listen: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat, or separate by commas
     #[arg(long, value_name = "ADDR", env = "GREET_LISTEN")]
     #[arg(value_delimiter = ',', default_value = config::DEFAULT_LISTEN)]
     pub listen: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Flags {
     #[arg(default_value_t = config::DEFAULT_MAX_STREAMS.to_string())]
     pub max_streams: String,
 
-    /// Upper bound on a unary call; the client's grpc-timeout may be shorter
+    /// Upper bound on a call, on a stream until its reply begins; the client's grpc-timeout may be shorter
     #[arg(long, value_name = "DUR", env = "GREET_REQUEST_TIMEOUT")]
     #[arg(default_value_t = text(config::DEFAULT_REQUEST_TIMEOUT))]
     pub request_timeout: String,
@@ -149,6 +149,15 @@ impl Flags {
     }
 }
 
+/// Help never shows what a variable holds (it may be a secret); and a variable that is empty is not
+/// set, as scripts mean it that write `GREET_LISTEN=${LISTEN:-}`.
+fn house_rules(flag: Arg) -> Arg {
+    let flag = flag.hide_env_values(true);
+    let variable = flag.get_env().map(ToOwned::to_owned);
+    let value = variable.and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
+}
+
 /// What the kernel lets this process use: affinity and cgroup quota are taken into account.
 fn available_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
@@ -171,6 +180,16 @@ mod tests {
         assert_eq!(resolved.listen, [config::DEFAULT_LISTEN.parse().unwrap()]);
         assert_eq!(resolved.limits.request_timeout, Duration::from_secs(30));
         assert!(resolved.reflection);
+    }
+
+    #[test]
+    fn a_typing_error_in_the_log_level_is_not_taken_for_silence() {
+        for good in ["info", "off", "warn,h2=debug", "greet_server=trace"] {
+            assert!(resolve(&["--log-level", good]).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "warning", "info,inof", "h2=loud"] {
+            assert!(resolve(&["--log-level", bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]

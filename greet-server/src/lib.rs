@@ -16,6 +16,7 @@ mod server;
 pub mod signals;
 mod stats;
 pub mod telemetry;
+mod traffic;
 mod transport;
 
 pub use lifecycle::RunError;

@@ -9,13 +9,14 @@ use tokio::task::JoinSet;
 
 use crate::config::DrainTimes;
 use crate::phase::Phase;
+use crate::stats::Calls;
 use crate::transport::worker::{Ended, Worker, Workers};
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
 /// the process leaves without it.
 const CUT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A worker or an acceptor ended although nobody told it to.
+/// A worker was not there, or ended although nobody told it to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Its thread panicked or could not start its runtime; the log says more.
@@ -24,15 +25,12 @@ pub enum RunError {
     /// Not every worker could be started.
     #[error("could not start a worker")]
     Start(#[source] io::Error),
-    /// Its listener failed in a way that no retry can mend.
-    #[error("a listener failed")]
-    Listener(#[source] io::Error),
 }
 
 /// What runs, and the phase that it is in.
 pub(crate) struct Lifecycle {
     pub(crate) phase: watch::Sender<Phase>,
-    pub(crate) acceptors: JoinSet<io::Result<()>>,
+    pub(crate) acceptors: JoinSet<()>,
     pub(crate) workers: Workers,
     pub(crate) ended: FuturesUnordered<Ended>,
     pub(crate) times: DrainTimes,
@@ -40,17 +38,17 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// From Serving to Stopped: `drain` begins the end, `cut` (or the timeout) ends it at once.
-    /// Returns how many calls were cut.
+    /// Returns the calls as they stood when the last was answered, or when the rest was cut.
     pub(crate) async fn run(
         mut self,
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
-    ) -> Result<u64, RunError> {
+    ) -> Result<Calls, RunError> {
         let mut cut = std::pin::pin!(cut);
         self.enter(Phase::Serving);
         tokio::select! {
             () = drain => {}
-            failed = any_failure(&mut self.acceptors, &mut self.ended) => return Err(failed),
+            _ = self.ended.next() => return Err(RunError::Worker),
         }
 
         self.enter(Phase::LameDuck);
@@ -72,7 +70,7 @@ impl Lifecycle {
             () = cut => return Ok(self.cut().await),
         }
         self.enter(Phase::Stopped);
-        Ok(0)
+        Ok(self.workers.calls())
     }
 
     fn enter(&self, phase: Phase) {
@@ -80,11 +78,10 @@ impl Lifecycle {
         self.phase.send_replace(phase);
     }
 
-    /// Ends every worker with what is left on it, and counts the calls that were.
-    async fn cut(mut self) -> u64 {
+    /// Ends every worker with what is left on it.
+    async fn cut(mut self) -> Calls {
         self.acceptors.abort_all();
-        let in_flight = self.workers.iter().map(|worker| worker.stats.calls_in_flight.get());
-        let calls = in_flight.sum();
+        let calls = self.workers.calls();
         self.workers.iter().for_each(Worker::cut);
         let all_ended = async { while self.ended.next().await.is_some() {} };
         if tokio::time::timeout(CUT_PATIENCE, all_ended).await.is_err() {
@@ -92,20 +89,5 @@ impl Lifecycle {
         }
         self.enter(Phase::Stopped);
         calls
-    }
-}
-
-/// Completes when something that should run for ever has ended.
-async fn any_failure(
-    acceptors: &mut JoinSet<io::Result<()>>,
-    ended: &mut FuturesUnordered<Ended>,
-) -> RunError {
-    tokio::select! {
-        Some(ended) = acceptors.join_next() => match ended {
-            Ok(Err(error)) => RunError::Listener(error),
-            Ok(Ok(())) => RunError::Listener(io::ErrorKind::Other.into()),
-            Err(panic) => RunError::Listener(io::Error::other(panic)),
-        },
-        _ = ended.next() => RunError::Worker,
     }
 }

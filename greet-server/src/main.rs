@@ -26,18 +26,24 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<Outcome> {
-    telemetry::init(&config.log);
+    let _writes_the_rest_when_dropped = telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the acceptor's runtime")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let signals = Signals::install().context("could not install signal handlers")?;
         let greeting = Greeting::new(config.limits.max_name_bytes);
-        let server = Server::bind(config, greeting)?;
+        let server = tokio::select! {
+            bound = Server::bind(config, greeting) => bound?,
+            () = signals.nth(1) => return Ok(Outcome::default()),
+        };
         announce(&server);
         Ok(server.run(signals.nth(1), signals.nth(2)).await?)
-    })
+    });
+    // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// One line per listener on standard output and nothing else, ever: scripts read the address there.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::phase::Phase;
 use crate::rpc::{Rpc, Services};
-use crate::stats::{CloseCause, Stats};
+use crate::stats::CloseCause;
 use crate::transport::acceptor;
 use crate::transport::listener::{BindError, Listener};
 use crate::transport::worker::{MakeRpc, Workers};
@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Calls that were answered, whatever their status.
     pub answered: u64,
@@ -50,12 +50,14 @@ impl Server {
     ///
     /// # Errors
     /// The first address that cannot be listened on.
-    pub fn bind<G>(config: Config, greeter: G) -> Result<Server, BindError>
+    pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, BindError>
     where
         G: Greeter + Clone,
     {
-        let listeners = config.listen.iter().map(Listener::bind);
-        let listeners = listeners.collect::<Result<_, _>>()?;
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            listeners.push(Listener::bind(address).await?);
+        }
         let (phase, watched) = watch::channel(Phase::Starting);
         let make_rpc = make_rpc(&config, greeter, watched);
         Ok(Server { config, listeners, phase, make_rpc })
@@ -95,8 +97,13 @@ impl Server {
             ended,
             times: config.drain,
         };
-        let cut = lifecycle.run(drain, cut).await?;
-        let outcome = outcome(&workers, cut);
+        let calls = lifecycle.run(drain, cut).await?;
+        let outcome = Outcome {
+            answered: calls.answered,
+            abandoned: calls.abandoned,
+            cut: calls.in_flight,
+            closed: CloseCause::ALL.map(|cause| (cause, workers.closed(cause))).to_vec(),
+        };
         report(&outcome);
         Ok(outcome)
     }
@@ -118,25 +125,12 @@ where
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
     Arc::new(move |stats| Rpc {
-        services: Services::new(greeter.clone(), phase.clone(), reflection),
+        services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
         limits,
         instance: instance.clone(),
         phase: phase.clone(),
         stats,
     })
-}
-
-fn outcome(workers: &Workers, cut: u64) -> Outcome {
-    let sum =
-        |figure: &dyn Fn(&Stats) -> u64| workers.iter().map(|worker| figure(&worker.stats)).sum();
-    let closed = |cause| (cause, sum(&|stats| stats.closed(cause).get()));
-    let abandoned: u64 = sum(&|stats| stats.calls_abandoned.get());
-    Outcome {
-        answered: sum(&|stats| stats.calls_answered.get()),
-        abandoned: abandoned.saturating_sub(cut), // a cut call is dropped with its worker
-        cut,
-        closed: CloseCause::ALL.map(closed).to_vec(),
-    }
 }
 
 fn report(outcome: &Outcome) {

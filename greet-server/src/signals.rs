@@ -1,10 +1,18 @@
 //! SIGTERM and SIGINT, counted: the first drains, the second cuts.
 //!
+//! One request to stop may arrive twice at once (a supervisor that signals the process and then its
+//! group), so what follows within [`SAME_REQUEST`] is not counted.
+//!
 //! Only `main` knows signals; the library is told to stop by futures that anyone can make.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Nobody presses Ctrl-C twice as fast, and no supervisor repeats itself as slowly.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 /// The signals that arrived since [`Signals::install`].
 #[derive(Debug)]
@@ -22,8 +30,14 @@ impl Signals {
         let mut source = Source::install()?;
         let (sender, count) = watch::channel(0);
         tokio::spawn(async move {
+            let mut last: Option<Instant> = None;
             loop {
                 let signal = source.recv().await;
+                let now = Instant::now();
+                if last.is_some_and(|last| now - last < SAME_REQUEST) {
+                    continue;
+                }
+                last = Some(now);
                 tracing::info!(signal, "signal received");
                 sender.send_modify(|count| *count += 1);
             }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Stats {
-    /// Calls whose headers have arrived and whose reply has not ended.
+    /// Calls whose headers have arrived and whose reply has not left, or not whole.
     pub(crate) calls_in_flight: Counter,
-    /// Calls whose reply was handed to HTTP/2 whole, whatever its status.
+    /// Calls whose reply was handed to the kernel whole, whatever its status.
     pub(crate) calls_answered: Counter,
     /// Calls that ended without a whole reply: the peer reset them or its connection broke.
     pub(crate) calls_abandoned: Counter,
@@ -24,6 +24,14 @@ impl Stats {
     pub(crate) fn closed(&self, cause: CloseCause) -> &Counter {
         &self.closed[cause as usize]
     }
+}
+
+/// Calls, all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) answered: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) in_flight: u64,
 }
 
 /// Why the daemon closed a connection that its peer would have kept.

@@ -83,7 +83,7 @@ impl Daemon {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = Server::bind(config, greeter).unwrap();
+                let server = Server::bind(config, greeter).await.unwrap();
                 announce.send(server.addresses().remove(0)).unwrap();
                 let drained = async { drained.await.unwrap_or(()) };
                 server.run(drained, std::future::pending()).await.unwrap();

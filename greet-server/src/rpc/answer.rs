@@ -1,5 +1,6 @@
 //! The way of a call, on one screen: guard, dispatch, deadline, handler, count.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::deadline::Deadline;
-use super::in_flight::{InFlight, OpenCalls};
+use super::in_flight::InFlight;
 use super::method::Method;
 use super::not_grpc;
 use super::reply_body::{ReplyBody, stream_end};
@@ -21,12 +23,17 @@ use super::services::Services;
 use crate::config::Limits;
 use crate::phase::Phase;
 use crate::stats::Stats;
+use crate::traffic::Traffic;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
 
 /// A path is echoed up to this length: a status travels in a header, and peers limit those.
 const MOST_ECHOED_PATH_BYTES: usize = 256;
+
+/// How long after its deadline a reply (DEADLINE_EXCEEDED by then) may wait for a peer that gives it
+/// no window. After that the stream is reset: it would stay for as long as the peer likes.
+const DELIVERY_GRACE: Duration = Duration::from_secs(1);
 
 /// One worker's services and what every call passes on its way to them.
 pub(crate) struct Rpc {
@@ -37,63 +44,92 @@ pub(crate) struct Rpc {
     pub(crate) stats: Arc<Stats>,
 }
 
-impl Rpc {
-    pub(crate) fn stats(&self) -> &Arc<Stats> {
-        &self.stats
-    }
+/// A call of which the headers are known and nothing has run.
+pub(crate) struct Call {
+    rpc: Rc<Rpc>,
+    in_flight: Rc<InFlight>,
+    admitted: Result<Admitted, Response<Body>>,
+}
 
-    /// Answers one request, whatever it is; the answer counts until its body has ended.
-    pub(crate) async fn answer(
-        self: Rc<Self>,
-        request: Request<Incoming>,
-        open_calls: OpenCalls,
-    ) -> Response<ReplyBody> {
-        let call = InFlight::begin(self.stats.clone(), open_calls);
-        let mut response = match not_grpc::refusal(&request) {
-            Some(refusal) => refusal.map(ReplyBody::new),
-            None => self.call(request).await.unwrap_or_else(Status::into_http),
+/// What it is and how long it may take.
+#[derive(Clone, Copy)]
+struct Admitted {
+    method: Method,
+    /// For the request to arrive and the handler to answer.
+    head: Deadline,
+    /// For a reply that streams: it lives as long as both sides want it to, and only its client may
+    /// give it an end.
+    stream: Option<Deadline>,
+}
+
+impl Call {
+    pub(crate) fn new(rpc: Rc<Rpc>, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
+        let in_flight = InFlight::begin(traffic);
+        let admitted = match not_grpc::refusal(request) {
+            Some(refusal) => Err(refusal),
+            None => admit(request, &rpc.limits).map_err(Status::into_http),
         };
-        if let Some(instance) = &self.instance {
-            let headers = response.headers_mut();
-            headers.insert(INSTANCE_HEADER, instance.clone());
-        }
-        response.map(|body| body.counting(call))
+        Call { rpc, in_flight, admitted }
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Status> {
-        let method = Method::from_path(request.uri().path())
-            .ok_or_else(|| unknown_method(request.uri().path()))?;
-        let deadline = Deadline::of(request.headers(), self.limit(method))?;
-        let request = request
-            .map(|body| RequestBody::new(body, method.requests(), self.limits.max_message_bytes));
-        let response = deadline.bound(self.perform(method, request)).await??;
-        Ok(response.map(|body| {
-            let body = ReplyBody::new(body);
-            match method.is_streaming() {
-                true => body.ending_at(stream_end(deadline, self.phase.clone())),
-                false => body,
+    /// When the last byte of it must have been taken by the peer. `None`: never.
+    pub(crate) fn over(&self) -> Option<Instant> {
+        let deadline = match self.admitted {
+            Ok(Admitted { stream: Some(deadline), .. }) => deadline,
+            Ok(Admitted { head, stream: None, .. }) => head,
+            Err(_) => Deadline::after(self.rpc.limits.request_timeout),
+        };
+        deadline.at().map(|at| at + DELIVERY_GRACE)
+    }
+
+    /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
+    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let mut response = match self.admitted {
+            Ok(admitted) => {
+                self.rpc.perform(admitted, request).await.unwrap_or_else(Status::into_http)
             }
-        }))
+            Err(refusal) => refusal.map(ReplyBody::new),
+        };
+        if let Some(instance) = &self.rpc.instance {
+            response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
+        }
+        response.map(|body| body.counting(self.in_flight))
     }
+}
 
-    /// A handler that panics costs its own call; the connection and its other calls go on.
-    async fn perform(
-        &self,
-        method: Method,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Body>, Status> {
-        let handler = std::panic::AssertUnwindSafe(self.services.dispatch(method, request));
-        let response = handler.catch_unwind().await;
-        response.map_err(|_panic| Status::internal("the handler failed"))
-    }
-
-    /// A stream lives as long as both sides want it to: only its client may give it a deadline.
-    fn limit(&self, method: Method) -> Option<Duration> {
-        (!method.is_streaming()).then_some(self.limits.request_timeout)
-    }
+fn admit(request: &Request<Incoming>, limits: &Limits) -> Result<Admitted, Status> {
+    let path = request.uri().path();
+    let method = Method::from_path(path).ok_or_else(|| unknown_method(path))?;
+    let head = Deadline::of(request.headers(), Some(limits.request_timeout))?;
+    let stream = match method.is_streaming() {
+        true => Some(Deadline::of(request.headers(), None)?),
+        false => None,
+    };
+    Ok(Admitted { method, head, stream })
 }
 
 fn unknown_method(path: &str) -> Status {
     let echoed = &path[..path.floor_char_boundary(MOST_ECHOED_PATH_BYTES)];
     Status::unimplemented(format!("unknown method {echoed}"))
+}
+
+impl Rpc {
+    async fn perform(
+        &self,
+        Admitted { method, head, stream }: Admitted,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Status> {
+        let limit = self.limits.max_message_bytes;
+        let request = request.map(|body| RequestBody::new(body, method.requests(), limit));
+        // A handler that panics costs its own call; the connection and its other calls go on.
+        let handler = AssertUnwindSafe(self.services.dispatch(method, request)).catch_unwind();
+        let response = head.bound(handler).await?;
+        let response = response.map_err(|_panic| Status::internal("the handler failed"))?;
+        Ok(response.map(|body| match stream {
+            Some(deadline) => {
+                ReplyBody::new(body).ending_at(stream_end(deadline, self.phase.clone()))
+            }
+            None => ReplyBody::new(body),
+        }))
+    }
 }

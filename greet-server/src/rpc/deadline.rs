@@ -33,9 +33,16 @@ impl Deadline {
         if budget == Some(Duration::ZERO) {
             return Err(exceeded(Duration::ZERO));
         }
-        // A moment too far off to be represented never comes.
-        let at = |budget: Duration| Some((Instant::now().checked_add(budget)?, budget));
-        Ok(Deadline(budget.and_then(at)))
+        Ok(budget.map_or(Deadline(None), Deadline::after))
+    }
+
+    /// `budget` from now. A moment too far off to be represented never comes.
+    pub(super) fn after(budget: Duration) -> Deadline {
+        Deadline(Instant::now().checked_add(budget).map(|at| (at, budget)))
+    }
+
+    pub(super) fn at(self) -> Option<Instant> {
+        self.0.map(|(at, _)| at)
     }
 
     /// The work's result, or DEADLINE_EXCEEDED and the work dropped where it stood. Work that is

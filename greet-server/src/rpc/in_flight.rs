@@ -1,41 +1,64 @@
-//! A call that is at work, counted from its headers to the end of its reply.
+//! A call that is at work, from its headers until HTTP/2 has all of its reply in its buffer.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::stats::Stats;
+use bytes::{Buf, Bytes};
 
-/// Calls of one connection that are at work.
-pub(crate) type OpenCalls = Rc<Cell<usize>>;
+use crate::traffic::Traffic;
 
-/// Counts a call in flight until it is dropped.
+/// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
+/// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
 pub(super) struct InFlight {
-    stats: Arc<Stats>,
-    open_calls: OpenCalls,
-    answered: bool,
+    traffic: Rc<Traffic>,
+    replied: Cell<bool>,
 }
 
 impl InFlight {
-    pub(super) fn begin(stats: Arc<Stats>, open_calls: OpenCalls) -> InFlight {
-        stats.calls_in_flight.add(1);
-        open_calls.set(open_calls.get() + 1);
-        InFlight { stats, open_calls, answered: false }
+    pub(super) fn begin(traffic: Rc<Traffic>) -> Rc<InFlight> {
+        traffic.call_begun();
+        Rc::new(InFlight { traffic, replied: Cell::new(false) })
     }
 
     /// The whole reply was handed to HTTP/2.
-    pub(super) fn answered(&mut self) {
-        self.answered = true;
+    pub(super) fn replied(&self) {
+        self.replied.set(true);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.stats.calls_in_flight.subtract(1);
-        self.open_calls.set(self.open_calls.get() - 1);
-        match self.answered {
-            true => self.stats.calls_answered.add(1),
-            false => self.stats.calls_abandoned.add(1),
+        match self.replied.get() {
+            true => self.traffic.call_replied(),
+            false => self.traffic.call_abandoned(),
+        }
+    }
+}
+
+/// A piece of a reply. HTTP/2 drops it when it is written, or when it never will be.
+pub(crate) struct Piece {
+    pub(super) bytes: Bytes,
+    pub(super) call: Option<Rc<InFlight>>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let (true, Some(call)) = (self.bytes.has_remaining(), &self.call) {
+            call.replied.set(false);
         }
     }
 }

@@ -14,6 +14,5 @@ pub(crate) mod greeter;
 mod health;
 mod reflection;
 
-pub(crate) use answer::Rpc;
-pub(crate) use in_flight::OpenCalls;
+pub(crate) use answer::{Call, Rpc};
 pub(crate) use services::Services;

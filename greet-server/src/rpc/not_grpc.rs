@@ -4,7 +4,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
-const GRPC: &str = "application/grpc";
+const GRPC: &[u8] = b"application/grpc";
 
 /// 405 for a method that is not POST, 415 for a content-type that is not gRPC's (the latter as
 /// "gRPC over HTTP2" asks; both as grpc-go answers). `None`: it is a call.
@@ -30,9 +30,12 @@ fn refuse(status: StatusCode) -> Response<Body> {
 /// `application/grpc`, alone or with `+proto` or parameters. Another subtype would be another
 /// encoding than protobuf, and `application/grpc-web` is another protocol.
 fn is_grpc(content_type: &[u8]) -> bool {
-    let Some(rest) = content_type.strip_prefix(GRPC.as_bytes()) else {
+    let Some((kind, rest)) = content_type.split_at_checked(GRPC.len()) else {
         return false;
     };
+    if !kind.eq_ignore_ascii_case(GRPC) {
+        return false; // media types have no case (RFC 9110, section 8.3.1)
+    }
     let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
     matches!(rest, [] | [b';', ..])
 }
@@ -52,7 +55,12 @@ mod tests {
 
     #[test]
     fn a_call_is_a_post_with_a_grpc_content_type() {
-        for good in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+        for good in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;x=y",
+            "Application/GRPC",
+        ] {
             assert_eq!(status(Method::POST, Some(good)), None, "{good}");
         }
         let other = [

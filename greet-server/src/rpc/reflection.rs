@@ -12,11 +12,18 @@ pub(super) struct Reflection {
 }
 
 impl Reflection {
-    pub(super) fn new() -> Reflection {
+    pub(super) fn new(max_message_bytes: usize) -> Reflection {
         let decodes = "the descriptor sets are generated with the code that serves them";
         Reflection {
-            v1: handler(contracts().build_v1().expect(decodes)),
-            v1alpha: handler(contracts().build_v1alpha().expect(decodes)),
+            v1: handler(
+                contracts().build_v1().expect(decodes).max_decoding_message_size(max_message_bytes),
+            ),
+            v1alpha: handler(
+                contracts()
+                    .build_v1alpha()
+                    .expect(decodes)
+                    .max_decoding_message_size(max_message_bytes),
+            ),
         }
     }
 }

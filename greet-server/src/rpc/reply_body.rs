@@ -2,6 +2,7 @@
 //! stream among them ends when its time is over or the daemon drains.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,14 +13,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::deadline::Deadline;
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, Piece};
 use crate::phase::Phase;
 
 /// The body of a reply.
 #[derive(Default)]
 pub(crate) struct ReplyBody {
     inner: Body,
-    call: Option<InFlight>,
+    call: Option<Rc<InFlight>>,
     end: Option<StreamEnd>,
 }
 
@@ -49,17 +50,11 @@ impl ReplyBody {
     }
 
     /// The call is in flight until this body has ended.
-    pub(super) fn counting(self, mut call: InFlight) -> ReplyBody {
+    pub(super) fn counting(self, call: Rc<InFlight>) -> ReplyBody {
         if self.inner.is_end_stream() {
-            call.answered(); // headers alone are the whole reply, and nobody polls for more
+            call.replied(); // headers alone are the whole reply, and nobody polls for more
         }
         ReplyBody { call: Some(call), ..self }
-    }
-
-    fn answered(&mut self) {
-        if let Some(call) = &mut self.call {
-            call.answered();
-        }
     }
 
     /// Replaces what would have come by the trailers of `status`.
@@ -75,13 +70,13 @@ impl ReplyBody {
 }
 
 impl http_body::Body for ReplyBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Status>>> {
         let frame = match (Pin::new(&mut self.inner).poll_frame(cx), &mut self.end) {
             (Poll::Ready(frame), _) => frame,
             (Poll::Pending, None) => return Poll::Pending,
@@ -90,11 +85,15 @@ impl http_body::Body for ReplyBody {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        match &frame {
-            Some(Ok(frame)) if frame.is_data() => {}
-            _ => self.answered(),
+        if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
+            let is_last =
+                frame.as_ref().is_none_or(|frame| matches!(frame, Ok(it) if !it.is_data()));
+            if is_last {
+                call.replied();
+            }
         }
-        Poll::Ready(frame)
+        let call = self.call.clone();
+        Poll::Ready(frame.map(|frame| frame.map(|it| it.map_data(|bytes| Piece { bytes, call }))))
     }
 
     fn is_end_stream(&self) -> bool {

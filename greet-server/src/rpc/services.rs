@@ -12,6 +12,7 @@ use super::health::Health;
 use super::method::Method;
 use super::reflection::{self, Reflection};
 use super::request_body::RequestBody;
+use crate::config::Limits;
 use crate::phase::Phase;
 
 /// One worker's own copies: cloning an `Arc` that workers share would move its cache line between
@@ -27,11 +28,14 @@ impl Services {
         greeter: impl Greeter,
         phase: watch::Receiver<Phase>,
         with_reflection: bool,
+        limits: &Limits,
     ) -> Services {
+        // The codec's own limit would answer OUT_OF_RANGE; ours comes first and is the published one.
+        let bytes = limits.max_message_bytes;
         Services {
-            greeter: handler(GreeterServer::new(greeter)),
-            health: handler(HealthServer::new(Health::new(phase))),
-            reflection: with_reflection.then(Reflection::new),
+            greeter: handler(GreeterServer::new(greeter).max_decoding_message_size(bytes)),
+            health: handler(HealthServer::new(Health::new(phase)).max_decoding_message_size(bytes)),
+            reflection: with_reflection.then(|| Reflection::new(bytes)),
         }
     }
 

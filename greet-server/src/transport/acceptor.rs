@@ -20,7 +20,7 @@ pub(crate) async fn accept(
     listener: Listener,
     workers: Workers,
     mut phase: watch::Receiver<Phase>,
-) -> io::Result<()> {
+) {
     let mut pause = FIRST_PAUSE;
     let stop = phase.wait_for(|phase| *phase >= Phase::Draining);
     tokio::pin!(stop);
@@ -46,10 +46,10 @@ pub(crate) async fn accept(
             }
         }
     }
-    for connection in listener.close()? {
-        workers.least_loaded().serve(connection);
+    match listener.close() {
+        Ok(queue) => queue.into_iter().for_each(|it| workers.least_loaded().serve(it)),
+        Err(error) => tracing::warn!(%error, "could not empty the queue of a listener"),
     }
-    Ok(())
 }
 
 /// The peer gave up between connecting and our accept; the listener itself is fine.

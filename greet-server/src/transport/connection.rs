@@ -1,5 +1,6 @@
 //! The life of one connection: handshake, serve, drain, close; each step bounded.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -15,13 +16,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::preface::{self, PrefaceError};
-use super::replay::Replay;
+use super::stream::Stream;
 use crate::config::Limits;
-use crate::rpc::{OpenCalls, Rpc};
+use crate::rpc::{Call, Rpc};
 use crate::stats::{CloseCause, Stats};
+use crate::traffic::Traffic;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before the drain stops waiting for
 /// it (grpc-go waits as long). It loses nothing: no call is open.
@@ -64,13 +67,15 @@ impl fmt::Display for Peer {
 /// What all connections of a worker have in common.
 pub(crate) struct Transport {
     http2: http2::Builder<LocalExecutor>,
+    executor: LocalExecutor,
     limits: Limits,
     rpc: Rc<Rpc>,
 }
 
 impl Transport {
     pub(crate) fn new(limits: Limits, rpc: Rpc) -> Transport {
-        let mut http2 = http2::Builder::new(LocalExecutor);
+        let executor = LocalExecutor::default();
+        let mut http2 = http2::Builder::new(executor.clone());
         http2
             .max_concurrent_streams(limits.max_streams)
             .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
@@ -78,11 +83,11 @@ impl Transport {
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
         let rpc = Rc::new(rpc);
-        Transport { http2, limits, rpc }
+        Transport { http2, executor, limits, rpc }
     }
 
     pub(crate) fn stats(&self) -> &Arc<Stats> {
-        self.rpc.stats()
+        &self.rpc.stats
     }
 }
 
@@ -108,8 +113,9 @@ where
         Ok(first_bytes) => first_bytes,
         Err(cause) => return cause,
     };
-    let http2 = Replay::new(first_bytes, &mut io);
-    let cause = serve_http2(http2, peer, transport, &mut drained).await;
+    let traffic = Traffic::new(transport.stats().clone());
+    let stream = Stream::new(first_bytes, &mut io, traffic.clone());
+    let cause = serve_http2(stream, peer, traffic, transport, &mut drained).await;
     if cause != Some(CloseCause::GoawayUnanswered) {
         linger(&mut io).await;
     }
@@ -134,27 +140,24 @@ async fn handshake<IO: AsyncRead + Unpin>(
     };
     first_bytes.map_err(|error| match error {
         PrefaceError::NotHttp2 => Some(CloseCause::NotHttp2),
-        PrefaceError::Closed | PrefaceError::Broken(_) => None,
+        PrefaceError::Gone => None,
     })
 }
 
 async fn serve_http2<IO>(
-    io: Replay<IO>,
+    io: Stream<IO>,
     peer: Peer,
+    traffic: Rc<Traffic>,
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
 ) -> Option<CloseCause>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let open_calls = OpenCalls::default();
-    let service = service_fn({
-        let rpc = transport.rpc.clone();
-        let open_calls = open_calls.clone();
-        move |request| {
-            let answer = rpc.clone().answer(request, open_calls.clone());
-            async { Ok::<_, Infallible>(answer.await) }
-        }
+    let service = service_fn(|request| {
+        let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
+        transport.executor.expect(call.over());
+        async { Ok::<_, Infallible>(call.answer(request).await) }
     });
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
     let mut http2 = pin!(http2);
@@ -167,7 +170,7 @@ where
             http2.as_mut().graceful_shutdown();
             tokio::select! {
                 served = http2 => served,
-                () = unanswered(&open_calls) => return Some(CloseCause::GoawayUnanswered),
+                () = unanswered(&traffic) => return Some(CloseCause::GoawayUnanswered),
             }
         }
     };
@@ -195,11 +198,13 @@ async fn linger<IO: AsyncRead + Unpin>(io: &mut IO) {
     let _ = timeout(LINGER_TIMEOUT, tokio::io::copy(io, &mut tokio::io::sink())).await;
 }
 
-/// Completes when a connection that was told to go has no call open and has still not gone.
-async fn unanswered(open_calls: &OpenCalls) {
+/// Completes when a connection that was told to go owes its peer nothing, has seen nothing move for
+/// a while, and has still not gone.
+async fn unanswered(traffic: &Traffic) {
     loop {
+        let moved_bytes = traffic.moved_bytes();
         tokio::time::sleep(GOAWAY_PATIENCE).await;
-        if open_calls.get() == 0 {
+        if traffic.is_idle() && traffic.moved_bytes() == moved_bytes {
             return;
         }
     }
@@ -217,12 +222,28 @@ fn is_peer_gone(error: &hyper::Error) -> bool {
     false
 }
 
-/// Runs streams as tasks of the worker's own runtime.
-#[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
+/// Runs streams as tasks of the worker's own runtime, each for as long as its call may take.
+///
+/// hyper asks for the service's future and hands the stream that drives it to the executor in one
+/// go, so what was expected last is what comes next.
+#[derive(Debug, Default, Clone)]
+struct LocalExecutor {
+    over: Rc<Cell<Option<Instant>>>,
+}
+
+impl LocalExecutor {
+    /// The next stream must have ended by then.
+    fn expect(&self, over: Option<Instant>) {
+        self.over.set(over);
+    }
+}
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
+        match self.over.take() {
+            // Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
+            Some(over) => drop(spawn_local(async move { drop(timeout_at(over, stream).await) })),
+            None => drop(spawn_local(stream)),
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{self, SocketAddr, ToSocketAddrs as _};
+use std::net::{self, SocketAddr};
 #[cfg(unix)]
 use std::os::unix;
 use std::path::PathBuf;
@@ -38,12 +38,25 @@ impl FromStr for ListenAddr {
             return if path.is_empty() { Err(expected) } else { Ok(ListenAddr::Unix(path.into())) };
         }
         match given.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Some((host, port)) if is_host(host) && is_port(port) => {
                 Ok(ListenAddr::Tcp(given.to_owned()))
             }
             _ => Err(expected),
         }
     }
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '/', '[', ']', '@', ' ']),
+    }
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
 impl fmt::Display for ListenAddr {
@@ -83,9 +96,9 @@ pub(crate) enum Accepted {
 
 impl Listener {
     /// Needs a tokio runtime.
-    pub(crate) fn bind(address: &ListenAddr) -> Result<Listener, BindError> {
+    pub(crate) async fn bind(address: &ListenAddr) -> Result<Listener, BindError> {
         let bound = match address {
-            ListenAddr::Tcp(host_port) => bind_tcp(host_port).map(Listener::Tcp),
+            ListenAddr::Tcp(host_port) => bind_tcp(host_port).await.map(Listener::Tcp),
             #[cfg(unix)]
             ListenAddr::Unix(path) => SocketFile::bind(path, BACKLOG).and_then(|(socket, file)| {
                 Ok(Listener::Unix(UnixListener::from_std(socket)?, file))
@@ -128,26 +141,34 @@ impl Listener {
         match self {
             Listener::Tcp(socket) => {
                 let socket = socket.into_std()?;
-                let queue = std::iter::from_fn(|| socket.accept().ok());
-                let queue = queue.filter_map(|(stream, peer)| {
-                    stream.set_nonblocking(true).ok()?;
-                    Some(tcp(stream, peer))
-                });
-                Ok(queue.collect())
+                Ok(queue(|| {
+                    let (stream, peer) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(tcp(stream, peer))
+                }))
             }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
                 drop(file); // nobody new finds us while the queue is emptied
                 let socket = socket.into_std()?;
-                let queue = std::iter::from_fn(|| socket.accept().ok());
-                let queue = queue.filter_map(|(stream, _)| {
-                    stream.set_nonblocking(true).ok()?;
-                    Some(Accepted::Unix(stream))
-                });
-                Ok(queue.collect())
+                Ok(queue(|| {
+                    let (stream, _) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Accepted::Unix(stream))
+                }))
             }
         }
     }
+}
+
+/// Accepts until nobody is left. A connection that broke meanwhile does not cost the others; and
+/// more than fit into the queue are new ones, who would keep us for as long as they come.
+fn queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
+    let accepted = (0..BACKLOG).map(|_| accept());
+    let until_empty = accepted.take_while(
+        |accepted| !matches!(accepted, Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+    );
+    until_empty.filter_map(Result::ok).collect()
 }
 
 fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
@@ -157,9 +178,9 @@ fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
     Accepted::Tcp(stream, peer)
 }
 
-fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
+async fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in host_port.to_socket_addrs()? {
+    for address in tokio::net::lookup_host(host_port).await? {
         match bind_address(address) {
             Ok(listener) => return TcpListener::from_std(listener),
             Err(error) => last = error,
@@ -190,7 +211,17 @@ mod tests {
         {
             assert_eq!(good.parse::<ListenAddr>().unwrap().to_string(), good);
         }
-        for bad in ["", "localhost", ":50051", "host:port", "host:65536", "unix:"] {
+        for bad in [
+            "",
+            "localhost",
+            ":50051",
+            "host:port",
+            "host:65536",
+            "unix:",
+            "http://x:1",
+            "1.2.3.4:1:2",
+            "host:+1",
+        ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad} must be refused");
         }
     }

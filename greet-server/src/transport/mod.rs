@@ -9,7 +9,7 @@ pub(crate) mod acceptor;
 pub(crate) mod connection;
 pub(crate) mod listener;
 mod preface;
-mod replay;
+mod stream;
 #[cfg(unix)]
 mod unix_path;
 pub(crate) mod worker;

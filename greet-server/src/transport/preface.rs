@@ -3,35 +3,33 @@
 //! They are read here, before hyper sees the connection, because hyper waits for them without a
 //! bound and answers what is not HTTP/2 at its leisure. What was read is replayed to it afterwards.
 
-use std::io;
-
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
+const SETTINGS: u8 = 4;
 /// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: a longer first frame is hyper's to refuse.
 const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
 /// Preface, SETTINGS and the first request of every client we know fit in one read of this size.
 const FIRST_READ_BYTES: usize = 1_024;
 
 /// Why a connection never became one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum PrefaceError {
-    #[error("the first bytes are not the HTTP/2 preface")]
+    /// The first bytes are something else.
     NotHttp2,
-    #[error("the peer closed the connection in its preface")]
-    Closed,
-    #[error("the preface could not be read")]
-    Broken(#[from] io::Error),
+    /// The peer, or the network, ended it.
+    Gone,
 }
 
 /// Reads until preface and first frame are complete. Returns all that arrived, requests included.
 pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, PrefaceError> {
     let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
     while !is_complete(&received)? {
-        if io.read_buf(&mut received).await? == 0 {
-            return Err(PrefaceError::Closed);
+        match io.read_buf(&mut received).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Err(PrefaceError::Gone),
         }
     }
     Ok(received.freeze())
@@ -43,10 +41,14 @@ fn is_complete(received: &[u8]) -> Result<bool, PrefaceError> {
     if received[..compared] != MAGIC[..compared] {
         return Err(PrefaceError::NotHttp2);
     }
-    let Some([high, middle, low, ..]) = received.get(MAGIC.len()..MAGIC.len() + FRAME_HEADER_BYTES)
+    let Some([high, middle, low, kind, ..]) =
+        received.get(MAGIC.len()..MAGIC.len() + FRAME_HEADER_BYTES)
     else {
         return Ok(false);
     };
+    if *kind != SETTINGS {
+        return Err(PrefaceError::NotHttp2);
+    }
     let payload_bytes = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
     let expected = MAGIC.len() + FRAME_HEADER_BYTES + payload_bytes;
     Ok(received.len() >= expected || payload_bytes > LARGEST_FIRST_FRAME_BYTES)
@@ -82,6 +84,12 @@ mod tests {
         for wrong in [&b"GET / HTTP/1.1"[..], b"\x16\x03\x01", b"PRI * HTTP/1", b"X"] {
             assert!(matches!(is_complete(wrong), Err(PrefaceError::NotHttp2)));
         }
+    }
+
+    #[test]
+    fn a_first_frame_that_is_not_settings_is_not_http2() {
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0];
+        assert!(matches!(is_complete(&[MAGIC, &ping].concat()), Err(PrefaceError::NotHttp2)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::connection::{self, Peer, Transport};
 use super::listener::Accepted;
 use crate::config::Limits;
 use crate::rpc::Rpc;
-use crate::stats::{CloseCause, Stats};
+use crate::stats::{Calls, CloseCause, Counter, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
 pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;
@@ -60,6 +60,21 @@ impl Workers {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Worker> {
         self.0.iter()
+    }
+
+    pub(crate) fn calls(&self) -> Calls {
+        let sum = |figure: fn(&Stats) -> &Counter| {
+            self.iter().map(|worker| figure(&worker.stats).get()).sum()
+        };
+        Calls {
+            answered: sum(|stats| &stats.calls_answered),
+            abandoned: sum(|stats| &stats.calls_abandoned),
+            in_flight: sum(|stats| &stats.calls_in_flight),
+        }
+    }
+
+    pub(crate) fn closed(&self, cause: CloseCause) -> u64 {
+        self.iter().map(|worker| worker.stats.closed(cause).get()).sum()
     }
 
     /// The worker with the fewest connections, the first of them among equals.

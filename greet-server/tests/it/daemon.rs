@@ -62,6 +62,37 @@ fn every_flag_has_an_environment_variable_and_the_flag_wins() {
     assert_eq!(help.matches("[env: GREET_").count(), flags, "{help}");
 }
 
+/// As in `GREET_LISTEN=${LISTEN:-}`.
+#[test]
+fn an_empty_variable_is_not_set() {
+    let help = daemon(&["--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let variables = help.split("[env: ").skip(1).map(|rest| rest.split(']').next().unwrap());
+    let mut command = daemon(&["--no-such-flag"]);
+    command.envs(variables.map(|variable| (variable, "")));
+    let told = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(told.starts_with("error: unexpected argument '--no-such-flag'"), "{told}");
+    let mut command = daemon(&["--listen=127.0.0.1:0"]);
+    command.env("GREET_WORKERS", "").env("GREET_INSTANCE", "").env("GREET_LOG_LEVEL", "");
+    #[cfg(unix)]
+    assert_eq!(one_life(command).2, Some(0));
+}
+
+/// Some supervisors signal the process and then its group: that is one request, not two.
+#[cfg(unix)]
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let mut command = daemon(&["--listen=127.0.0.1:0", "--drain-delay=500ms"]);
+    let mut child = command.spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    let begun = std::time::Instant::now();
+    signal(&child, rustix::process::Signal::TERM);
+    signal(&child, rustix::process::Signal::INT);
+    child.wait().unwrap();
+    assert!(std::time::Instant::now() - begun >= std::time::Duration::from_millis(500));
+}
+
 #[test]
 fn all_bad_values_are_told_at_once_with_exit_code_2() {
     let (code, stdout, stderr) = fails(&["--workers=none", "--drain-timeout=later"]);

@@ -7,33 +7,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, TestServer, soon};
+use crate::raw::{
+    DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, RawPeer,
+    SETTINGS, WINDOW_UPDATE, frame,
+};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, soon};
 
 fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
     let mut closed = outcome.closed.iter();
     closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
-
-/// Preface and SETTINGS, then silence: no SETTINGS ACK, no PONG, no close.
-async fn mute_peer(server: &TestServer) -> TcpStream {
-    let mut tcp = server.tcp().await;
-    tcp.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    tcp.read_u8().await.unwrap(); // the server's SETTINGS: it is past the handshake
-    tcp
-}
-
-/// GOAWAY that lets every stream live: nothing is refused yet.
-const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
-/// The head of a PING, its payload follows.
-const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0";
-
-/// Reads up to the end of `frame`, and returns all that was read.
-async fn until(tcp: &mut TcpStream, frame: &[u8]) -> Vec<u8> {
-    let mut said = Vec::new();
-    while !said.ends_with(frame) {
-        said.push(soon(tcp.read_u8()).await.unwrap());
-    }
-    said
 }
 
 fn call(
@@ -53,7 +35,7 @@ async fn is_refused(address: &str) {
 
 #[tokio::test]
 async fn an_idle_server_stops_at_once() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let begun = Instant::now();
     let outcome = server.stop().await;
     assert!(Instant::now() - begun < Duration::from_secs(1));
@@ -63,7 +45,7 @@ async fn an_idle_server_stops_at_once() {
 #[tokio::test]
 async fn a_call_in_flight_is_answered_while_new_connections_are_refused() {
     let greeter = Faulty::new();
-    let mut server = TestServer::with_greeter(&[], greeter.clone());
+    let mut server = TestServer::with_greeter(&[], greeter.clone()).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
     let waiting = call(&client, "wait");
@@ -79,7 +61,7 @@ async fn a_call_in_flight_is_answered_while_new_connections_are_refused() {
 
 #[tokio::test]
 async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
-    let server = TestServer::start(&["--drain-timeout=1h"]);
+    let server = TestServer::start(&["--drain-timeout=1h"]).await;
     let _silent = server.tcp().await;
     let begun = Instant::now();
     let outcome = server.stop().await;
@@ -90,13 +72,14 @@ async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
 
 #[tokio::test]
 async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and_is_told_to_go() {
-    let mut server = TestServer::start(&[]);
+    let mut server = TestServer::start(&[]).await;
     let address = server.address().to_owned();
     let mut late = server.tcp().await;
     server.drain();
     soon(is_refused(&address)).await;
-    late.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    until(&mut late, GOAWAY).await;
+    late.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+    let mut late = RawPeer { tcp: late };
+    assert!(late.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     drop(late);
     let outcome = server.outcome().await;
     assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 0);
@@ -107,17 +90,14 @@ async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and
 /// not read yet: the last replies, and the GOAWAY that tells which calls were not taken.
 #[tokio::test]
 async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye() {
-    let mut server = TestServer::start(&[]);
-    let mut peer = mute_peer(&server).await;
+    let mut server = TestServer::start(&[]).await;
+    let mut peer = RawPeer::connect(&server).await;
     let begun = Instant::now();
     server.drain();
-    until(&mut peer, PING).await;
-    let mut payload = [0; 8];
-    soon(peer.read_exact(&mut payload)).await.unwrap();
-    peer.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0", &payload[..]].concat()).await.unwrap();
+    peer.pong().await;
     let mut goodbye = Vec::new();
-    soon(peer.read_to_end(&mut goodbye)).await.unwrap();
-    peer.write_all(&[PING, &[0; 8]].concat()).await.unwrap();
+    soon(peer.tcp.read_to_end(&mut goodbye)).await.unwrap();
+    peer.send(&frame(PING, 0, 0, &[0; 8])).await;
 
     let outcome = server.outcome().await;
     let took = Instant::now() - begun;
@@ -127,8 +107,8 @@ async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye(
 
 #[tokio::test]
 async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
-    let server = TestServer::start(&["--drain-timeout=1h"]);
-    let _mute = mute_peer(&server).await;
+    let server = TestServer::start(&["--drain-timeout=1h"]).await;
+    let _mute = RawPeer::connect(&server).await;
     let begun = Instant::now();
     let outcome = server.stop().await;
     let took = Instant::now() - begun;
@@ -141,17 +121,56 @@ async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
 /// a request which is on its way is still taken, and a PING whose answer says that none is.
 #[tokio::test]
 async fn a_peer_is_told_to_go_before_it_is_refused_anything() {
-    let mut server = TestServer::start(&["--drain-timeout=1s"]);
-    let mut mute = mute_peer(&server).await;
+    let mut server = TestServer::start(&["--drain-timeout=1s"]).await;
+    let mut mute = RawPeer::connect(&server).await;
     server.drain();
-    let before_ping = until(&mut mute, PING).await;
-    let mut frames = before_ping.windows(GOAWAY.len());
-    assert!(frames.any(|frame| frame == GOAWAY), "{before_ping:?}");
+    assert!(mute.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
+    mute.next_of(PING).await;
+}
+
+/// A reply counts as answered when the kernel has it, not when HTTP/2 keeps it for a peer that reads
+/// slowly or not at all: exit code 0 means that nothing was lost.
+#[tokio::test]
+async fn a_reply_that_never_left_is_cut_and_not_answered() {
+    let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000"];
+    let server = TestServer::start(&flags).await;
+    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 10]).await;
+    peer.call(1, SAY_HELLO, Some(b"\x0a\x20a name that is over ten bytes...")).await;
+    peer.call(3, SAY_HELLO, Some(b"\x0a\x01a")).await;
+    peer.next_of(DATA).await; // the ten bytes that there was a window for
+    let outcome = server.stop().await;
+    assert_eq!(outcome.answered + outcome.cut, 2, "{outcome:?}");
+    assert!(outcome.cut >= 1 && outcome.exit_code() == 3, "{outcome:?}");
+}
+
+/// It owes us a PONG, and it is busy taking what we owe it.
+#[tokio::test]
+async fn a_peer_that_reads_slowly_is_not_taken_for_one_that_is_gone() {
+    let server = TestServer::start(&["--drain-timeout=1m"]).await;
+    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 0]).await;
+    peer.call(1, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
+    peer.next_of(HEADERS).await;
+    let begun = Instant::now();
+    let stopping = tokio::spawn(server.stop());
+    let mut replied = Vec::new();
+    while replied.len() < b"\0\0\0\0\x0b\x0a\x09Hello Ada".len() {
+        // A byte every 400 ms: over five seconds, the patience with a peer that is gone.
+        let mut pause = tokio::time::interval(Duration::from_millis(400));
+        pause.tick().await;
+        pause.tick().await;
+        peer.send(&frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())).await;
+        replied.extend(peer.next_of(DATA).await.payload);
+    }
+    assert!(Instant::now() - begun > Duration::from_secs(5));
+    assert_eq!(peer.next_of(HEADERS).await.flags & END_STREAM, END_STREAM);
+    drop(peer);
+    let outcome = soon(stopping).await.unwrap();
+    assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 0, 0));
 }
 
 #[tokio::test]
 async fn an_open_watch_does_not_hold_the_drain_up() {
-    let server = TestServer::start(&["--drain-timeout=1h"]);
+    let server = TestServer::start(&["--drain-timeout=1h"]).await;
     let client = server.connect().await;
     let watch = client.health().watch(HealthCheckRequest::default()).await.unwrap();
     let mut statuses = watch.into_inner();
@@ -163,13 +182,13 @@ async fn an_open_watch_does_not_hold_the_drain_up() {
 #[tokio::test]
 async fn at_the_drain_timeout_what_is_left_is_cut_and_counted() {
     let greeter = Faulty::new();
-    let server = TestServer::with_greeter(&["--drain-timeout=200ms"], greeter.clone());
+    let server = TestServer::with_greeter(&["--drain-timeout=200ms"], greeter.clone()).await;
     let client = server.connect().await;
     assert!(client.say_hello("Ada").await.is_ok());
     let hanging = [call(&client, "wait"), call(&client, "wait")];
     greeter.has_begun(2).await;
     let _silent = server.tcp().await;
-    let _mute = mute_peer(&server).await;
+    let _mute = RawPeer::connect(&server).await;
 
     let begun = Instant::now();
     let outcome = server.stop().await;
@@ -185,7 +204,7 @@ async fn at_the_drain_timeout_what_is_left_is_cut_and_counted() {
 #[tokio::test]
 async fn a_second_signal_cuts_at_once() {
     let greeter = Faulty::new();
-    let mut server = TestServer::with_greeter(&["--drain-timeout=1h"], greeter.clone());
+    let mut server = TestServer::with_greeter(&["--drain-timeout=1h"], greeter.clone()).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
     let hanging = call(&client, "wait");
@@ -203,7 +222,7 @@ async fn a_second_signal_cuts_at_once() {
 
 #[tokio::test]
 async fn a_second_signal_ends_the_lame_duck_time_too() {
-    let mut server = TestServer::start(&["--drain-delay=1h"]);
+    let mut server = TestServer::start(&["--drain-delay=1h"]).await;
     server.drain();
     server.cut();
     assert_eq!(server.outcome().await.exit_code(), 0);
@@ -213,7 +232,7 @@ async fn a_second_signal_ends_the_lame_duck_time_too() {
 /// server says it answered, or one less, would be a lie or a loss.
 #[tokio::test]
 async fn under_load_every_accepted_call_is_answered() {
-    let mut server = TestServer::start(&[]);
+    let mut server = TestServer::start(&[]).await;
     let address = server.address().to_owned();
     let (first_answer, mut answers) = tokio::sync::mpsc::channel(1);
     let clients: Vec<_> = (0..4)

@@ -16,7 +16,7 @@ fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
 
 /// What the server does with a peer that sends `bytes` and then nothing more.
 async fn after(bytes: &[u8]) -> Outcome {
-    let server = TestServer::start(&["--handshake-timeout=100ms"]);
+    let server = TestServer::start(&["--handshake-timeout=100ms"]).await;
     let good = server.connect().await;
     let mut tcp = server.tcp().await;
     tcp.write_all(bytes).await.unwrap();
@@ -54,7 +54,7 @@ async fn what_is_not_http2_is_closed_at_once() {
 
 #[tokio::test]
 async fn a_frame_that_the_protocol_forbids_is_a_protocol_error() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let mut tcp = server.tcp().await;
     let data_on_stream_zero = b"\0\0\0\0\0\0\0\0\0";
     let settings = b"\0\0\0\x04\0\0\0\0\0";

@@ -28,7 +28,7 @@ async fn next(statuses: &mut Streaming<HealthCheckResponse>) -> Result<ServingSt
 
 #[tokio::test]
 async fn the_server_and_its_service_are_serving_and_others_are_not_found() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
     assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
@@ -37,7 +37,7 @@ async fn the_server_and_its_service_are_serving_and_others_are_not_found() {
 
 #[tokio::test]
 async fn a_watch_tells_of_the_drain_and_ends_with_it() {
-    let mut server = TestServer::start(&[]);
+    let mut server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let mut statuses = watch(&client, "greet.Greeter").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
@@ -51,7 +51,7 @@ async fn a_watch_tells_of_the_drain_and_ends_with_it() {
 
 #[tokio::test]
 async fn an_unknown_service_is_watched_not_refused() {
-    let mut server = TestServer::start(&[]);
+    let mut server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let mut statuses = watch(&client, "no.such.Service").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::ServiceUnknown));
@@ -61,7 +61,7 @@ async fn an_unknown_service_is_watched_not_refused() {
 
 #[tokio::test]
 async fn in_lame_duck_time_health_says_not_serving_and_calls_on_new_connections_are_answered() {
-    let mut server = TestServer::start(&["--drain-delay=1h"]);
+    let mut server = TestServer::start(&["--drain-delay=1h"]).await;
     let early = server.connect().await;
     let mut statuses = watch(&early, "").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));

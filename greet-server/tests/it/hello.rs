@@ -1,13 +1,15 @@
 //! The main thing: every name gets its greeting, and nothing is added that nobody asked for.
 
+use std::collections::BTreeMap;
+
 use greet_proto::HelloRequest;
 use http::HeaderMap;
 
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
+use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request};
 
 #[tokio::test]
 async fn the_reply_is_hello_and_the_name() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     for name in ["Ada", "", " ", "line\nbreak", "nul\0", "Zoë", "\u{1f600}"] {
         assert_eq!(client.say_hello(name).await.unwrap(), format!("Hello {name}"));
@@ -17,7 +19,7 @@ async fn the_reply_is_hello_and_the_name() {
 
 #[tokio::test]
 async fn a_hundred_calls_at_once_on_one_connection_are_all_answered() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let calls = (0..100).map(|number| {
         let client = client.clone();
@@ -29,18 +31,23 @@ async fn a_hundred_calls_at_once_on_one_connection_are_all_answered() {
 }
 
 #[tokio::test]
-async fn many_connections_are_spread_over_the_workers_and_all_answered() {
-    let server = TestServer::start(&["--workers=4"]);
-    for number in 0..40 {
+async fn connections_are_spread_evenly_over_the_workers() {
+    let server = TestServer::with_greeter(&["--workers=4"], Faulty::new()).await;
+    let mut connections = Vec::new();
+    let mut by_thread = BTreeMap::<String, u32>::new();
+    for _ in 0..12 {
         let client = server.connect().await;
-        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada", "connection {number}");
+        let thread = client.say_hello("thread").await.unwrap();
+        *by_thread.entry(thread).or_default() += 1;
+        connections.push(client);
     }
-    assert_eq!(server.stop().await.answered, 40);
+    let threads = (0..4).map(|number| (format!("greet-worker-{number}"), 3));
+    assert_eq!(by_thread, threads.collect());
 }
 
 #[tokio::test]
 async fn without_an_instance_the_reply_has_the_headers_of_grpc_and_no_other() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let request = grpc_request(SAY_HELLO, framed(b"\x0a\x03Ada"));
     let answer = server.connect().await.send(request).await;
     assert_eq!(names(&answer.headers), ["content-type"]);
@@ -51,7 +58,7 @@ async fn without_an_instance_the_reply_has_the_headers_of_grpc_and_no_other() {
 
 #[tokio::test]
 async fn with_an_instance_every_reply_names_it_failures_too() {
-    let server = TestServer::start(&["--instance=blue"]);
+    let server = TestServer::start(&["--instance=blue"]).await;
     let client = server.connect().await;
     let request = HelloRequest { name: "Ada".into() };
     let reply = client.greeter().say_hello(request).await.unwrap();

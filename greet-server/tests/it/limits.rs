@@ -1,5 +1,6 @@
 //! Each bound at its limit and one past it.
 
+use greet_server::Greeting;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
@@ -7,7 +8,7 @@ use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
 
 #[tokio::test]
 async fn a_message_may_have_the_limit_and_no_byte_more() {
-    let server = TestServer::start(&["--max-message-bytes=1000", "--max-name-bytes=2000"]);
+    let server = TestServer::start(&["--max-message-bytes=1000", "--max-name-bytes=2000"]).await;
     let client = server.connect().await;
     let message = |bytes: usize| {
         let name = "x".repeat(bytes - 3);
@@ -22,9 +23,21 @@ async fn a_message_may_have_the_limit_and_no_byte_more() {
     assert!(client.say_hello("Ada").await.is_ok(), "the connection goes on");
 }
 
+/// The codec behind our own check has a limit too, 4 MiB unless told otherwise.
+#[tokio::test]
+async fn a_limit_above_the_codecs_own_holds() {
+    let flags = ["--max-message-bytes=6000000"];
+    let server = TestServer::with_greeter(&flags, Greeting::new(5_900_000)).await;
+    let client = server.connect().await;
+    let name = "x".repeat(5_000_000);
+    // The reply is longer than the test client takes; that it is one is enough.
+    let status = client.say_hello(&name).await.unwrap_err();
+    assert!(status.message().contains("decoded message length too large"), "{status}");
+}
+
 #[tokio::test]
 async fn an_oversize_announcement_is_refused_before_its_bytes_come() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     for length in [65_537_u32, u32::MAX] {
         let announced = [&[0][..], &length.to_be_bytes()].concat();
@@ -36,7 +49,7 @@ async fn an_oversize_announcement_is_refused_before_its_bytes_come() {
 #[tokio::test]
 async fn a_client_that_keeps_to_the_announced_streams_has_that_many_at_work_and_no_more() {
     let greeter = Faulty::new();
-    let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone());
+    let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
     let client = server.connect().await;
     assert!(client.say_hello("Ada").await.is_ok(), "its SETTINGS have arrived");
     let calls: Vec<_> = (0..4)
@@ -59,7 +72,7 @@ async fn a_client_that_keeps_to_the_announced_streams_has_that_many_at_work_and_
 /// Reads what the server says first: its SETTINGS, value by value.
 #[tokio::test]
 async fn the_settings_on_the_wire_are_the_documented_ones() {
-    let server = TestServer::start(&["--max-streams=7"]);
+    let server = TestServer::start(&["--max-streams=7"]).await;
     let mut tcp = server.tcp().await;
     tcp.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut header = [0; 9];
@@ -85,7 +98,7 @@ async fn the_settings_on_the_wire_are_the_documented_ones() {
 
 #[tokio::test]
 async fn headers_beyond_the_limit_are_refused_with_431() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let mut request = grpc_request(SAY_HELLO, framed(b""));
     request.headers_mut().insert("x", "x".repeat(7_500).parse().unwrap());

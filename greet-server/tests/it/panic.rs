@@ -7,7 +7,7 @@ use crate::support::{Faulty, TestServer};
 #[tokio::test]
 async fn a_panic_is_internal_for_its_call_and_the_connections_other_calls_go_on() {
     let greeter = Faulty::new();
-    let server = TestServer::with_greeter(&["--workers=1"], greeter.clone());
+    let server = TestServer::with_greeter(&["--workers=1"], greeter.clone()).await;
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();

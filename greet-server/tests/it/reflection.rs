@@ -57,7 +57,7 @@ async fn both(client: Client) -> [Exchange; 2] {
 
 #[tokio::test]
 async fn both_versions_list_the_services_and_show_the_contract() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     for exchange in both(server.connect().await).await {
         let (mut services, file) = exchange.unwrap();
         services.sort();
@@ -77,7 +77,7 @@ async fn both_versions_list_the_services_and_show_the_contract() {
 
 #[tokio::test]
 async fn no_reflection_means_unimplemented() {
-    let server = TestServer::start(&["--no-reflection"]);
+    let server = TestServer::start(&["--no-reflection"]).await;
     for exchange in both(server.connect().await).await {
         assert_eq!(exchange, Err(Code::Unimplemented));
     }

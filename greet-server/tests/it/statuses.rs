@@ -9,7 +9,7 @@ use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
 
 /// The status of a SayHello with `body`.
 async fn status_of(body: impl Into<Bytes>) -> Code {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let answer = server.connect().await.send(grpc_request(SAY_HELLO, body)).await;
     assert_eq!(answer.status, 200);
     Code::from_i32(answer.grpc_status().expect("an answer has a status"))
@@ -17,7 +17,7 @@ async fn status_of(body: impl Into<Bytes>) -> Code {
 
 #[tokio::test]
 async fn an_unknown_method_or_service_is_unimplemented() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let paths = [
         "/greet.Greeter/SayGoodbye",
@@ -69,7 +69,7 @@ async fn a_compressed_flag_without_an_encoding_is_internal() {
 
 #[tokio::test]
 async fn an_encoding_that_is_not_supported_is_unimplemented_and_the_supported_ones_are_named() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let mut request = grpc_request(SAY_HELLO, framed(b""));
     let encoding = "snappy".parse().unwrap();
     request.headers_mut().insert("grpc-encoding", encoding);
@@ -80,7 +80,7 @@ async fn an_encoding_that_is_not_supported_is_unimplemented_and_the_supported_on
 
 #[tokio::test]
 async fn a_name_over_the_limit_is_invalid_and_the_field_is_named() {
-    let server = TestServer::start(&["--max-name-bytes=4096"]);
+    let server = TestServer::start(&["--max-name-bytes=4096"]).await;
     let client = server.connect().await;
     assert!(client.say_hello(&"x".repeat(4_096)).await.is_ok());
 
@@ -96,7 +96,7 @@ async fn a_name_over_the_limit_is_invalid_and_the_field_is_named() {
 
 #[tokio::test]
 async fn what_is_not_grpc_gets_an_http_status() {
-    let server = TestServer::start(&[]);
+    let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let post = |content_type| {
         let request = Request::post("http://test/greet.Greeter/SayHello");

@@ -41,11 +41,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     /// Starts with `flags`, on a free port of loopback unless they say otherwise.
-    pub(crate) fn start(flags: &[&str]) -> TestServer {
-        TestServer::with_greeter(flags, Greeting::new(4_096))
+    pub(crate) async fn start(flags: &[&str]) -> TestServer {
+        TestServer::with_greeter(flags, Greeting::new(4_096)).await
     }
 
-    pub(crate) fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
+    pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
         let unless_given = defaults.filter(|default| {
             let name = default.split('=').next().unwrap();
@@ -54,7 +54,7 @@ impl TestServer {
         let arguments =
             ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
         let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
-        let server = Server::bind(config, greeter).unwrap();
+        let server = Server::bind(config, greeter).await.unwrap();
         let url = server.addresses().remove(0);
         let (drain, drained) = oneshot::channel();
         let (cut, was_cut) = oneshot::channel();
@@ -224,6 +224,10 @@ impl Greeter for Faulty {
         let name = request.into_inner().name;
         match name.as_str() {
             "panic" => panic!("as asked"),
+            "thread" => {
+                let thread = std::thread::current().name().unwrap_or_default().to_owned();
+                return Ok(tonic::Response::new(HelloReply { message: thread }));
+            }
             "wait" => {
                 self.begun.add_permits(1);
                 self.release.acquire().await.unwrap().forget();

@@ -22,7 +22,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let thief = run_command(program(&programs.server).args(["--listen", &target]))?;
     let thief = thief.ended_with(1)?.stderr;
-    anyhow::ensure!(thief.contains("another process is listening there"), "{thief}");
+    anyhow::ensure!(thief.contains("a process is listening there already"), "{thief}");
     run_command(&mut programs.greet(&target, &hello))?.succeeded()?;
 
     daemon.stop()?;
