@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT, counted: the first drains, the second cuts.
 //!
 //! One request to stop may arrive twice at once (a supervisor that signals the process and then its
-//! group), so what follows within [`SAME_REQUEST`] is not counted.
+//! group), so what follows within a tenth of a second is not counted.
 //!
 //! Only `main` knows signals; the library is told to stop by futures that anyone can make.
 
