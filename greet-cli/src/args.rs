@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::metadata::Header;
 use crate::target::Target;
@@ -30,7 +32,7 @@ With many calls the code is the first failure's.";
 
 /// Says hello to a Greeter, and says what is wrong when it cannot
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, mut_args = |arg| arg.hide_env_values(true))]
+#[command(version, after_help = EXIT_CODES, mut_args = house_rules)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -83,7 +85,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(default_value = "0s", value_parser = duration)]
     pub(crate) wait: Duration,
 
-    /// Metadata 'key: value'; a -bin key takes base64, @FILE reads the value; repeat for more
+    /// Metadata 'key: value'; a -bin key takes base64, @FILE reads the value; repeat, or a line each
     #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
     #[arg(value_delimiter = '\n')]
     pub(crate) header: Vec<Header>,
@@ -99,9 +101,38 @@ pub(crate) struct ConnectionArgs {
     pub(crate) verbose: bool,
 
     /// Say nothing on standard error; the exit code tells
-    #[arg(short, long, global = true, env = "GREET_QUIET", conflicts_with = "verbose")]
+    #[arg(short, long, global = true, env = "GREET_QUIET")]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
+}
+
+impl Args {
+    /// What was typed and what the environment says; ends the process if that cannot be used.
+    pub(crate) fn from_command_line() -> Args {
+        let mut command = Args::command();
+        let matches = command.get_matches_mut();
+        let typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match (typed("verbose"), typed("quiet")) {
+            (true, true) => {
+                let problem = "the argument '--verbose' cannot be used with '--quiet'";
+                command.error(ErrorKind::ArgumentConflict, problem).exit()
+            }
+            (true, false) => args.connection.quiet = false,
+            (false, true) => args.connection.verbose = false,
+            (false, false) => {}
+        }
+        args
+    }
+}
+
+/// Help never shows what a variable holds (it may be a secret); and a variable that is empty is not
+/// set, as scripts mean it that write `GREET_TARGET=${TARGET:-}`.
+fn house_rules(flag: Arg) -> Arg {
+    let flag = flag.hide_env_values(true);
+    let variable = flag.get_env().map(ToOwned::to_owned);
+    let value = variable.and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
 }
 
 /// The form of standard output.
@@ -128,8 +159,6 @@ fn timeout(given: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -11,8 +11,8 @@ use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::args::ConnectionArgs;
-use crate::connection::{ConnectTiming, Connection, connect};
-use crate::failure::Failure;
+use crate::connection::{Connection, Stages, connect};
+use crate::failure::{Failure, Stage};
 use crate::metadata;
 use crate::rpc::{self, Ended, NotAccepted};
 use crate::target::{Target, uri};
@@ -42,12 +42,12 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Call<Reply> {
     pub(crate) result: Result<Reply, Failure>,
-    pub(crate) peer: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     /// Connections that it was tried on.
     pub(crate) attempts: u32,
-    pub(crate) connecting: ConnectTiming,
+    /// How its connection was made; nothing but the peer if it stood already.
+    pub(crate) stages: Stages,
     pub(crate) rpc: Option<Duration>,
     pub(crate) total: Duration,
 }
@@ -84,7 +84,10 @@ impl Client {
 
     /// Connects ahead of the first call, so that `--wait` can wait for it.
     pub(crate) async fn reach(&mut self) -> Result<(), Failure> {
-        self.connected(&mut ConnectTiming::default()).await.map(|_| ())
+        let mut stages = Stages::default();
+        let connection = self.connected(&mut stages).await?;
+        connection.made.get_or_insert(stages);
+        Ok(())
     }
 
     async fn call<Reply: Message + Default>(
@@ -101,14 +104,15 @@ impl Client {
                     self.connection = None;
                 }
                 Err(NotAccepted) => {
-                    let status = Status::unavailable("every connection was closed before the call");
-                    call.result = Err(Failure::status(status, &self.target));
+                    let cause = format!("{} took no call on any connection", self.target);
+                    let hint = "the server is leaving, or is full; try again, or elsewhere";
+                    call.result = Err(Failure::connecting(Stage::Http2, cause, hint));
                     break;
                 }
                 Ok(()) => break,
             }
         }
-        call.total = Instant::now() - begun;
+        call.total += Instant::now() - begun;
         call
     }
 
@@ -121,14 +125,18 @@ impl Client {
     ) -> Result<(), NotAccepted> {
         let (uri, metadata, deadline) =
             (uri(&self.target, path), self.metadata.clone(), self.deadline);
-        let connection = match self.connected(&mut call.connecting).await {
+        let connection = match self.connected(&mut call.stages).await {
             Ok(connection) => connection,
             Err(failure) => {
                 call.result = Err(failure);
                 return Ok(());
             }
         };
-        call.peer = Some(connection.peer.clone());
+        if let Some(made) = connection.made.take() {
+            call.total += made.total(); // made ahead of the call, and for it
+            call.stages = made;
+        }
+        call.stages.peer = Some(connection.peer.clone());
         let begun = Instant::now();
         let left = deadline.saturating_duration_since(begun);
         let ended =
@@ -143,14 +151,14 @@ impl Client {
         Ok(())
     }
 
-    async fn connected(&mut self, timing: &mut ConnectTiming) -> Result<&mut Connection, Failure> {
+    async fn connected(&mut self, stages: &mut Stages) -> Result<&mut Connection, Failure> {
         let kept = self.connection.take().filter(|connection| !connection.sender.is_closed());
         let connection = match kept {
             Some(connection) => connection,
             None => {
                 let connect_by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
                 let deadline = connect_by.map_or(self.deadline, |by| by.min(self.deadline));
-                connect(&self.target, deadline, timing).await?
+                connect(&self.target, deadline, stages).await?
             }
         };
         Ok(self.connection.insert(connection))
@@ -161,11 +169,10 @@ impl<Reply: Default> Call<Reply> {
     fn new() -> Call<Reply> {
         Call {
             result: Ok(Reply::default()),
-            peer: None,
             headers: HeaderMap::new(),
             trailers: HeaderMap::new(),
             attempts: 0,
-            connecting: ConnectTiming::default(),
+            stages: Stages::default(),
             rpc: None,
             total: Duration::ZERO,
         }

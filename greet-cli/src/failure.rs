@@ -85,13 +85,15 @@ fn status_hint(status: &Status, target: &Target) -> String {
         }
         Code::Unimplemented => format!("{target} has no such method: is it the right server?"),
         Code::Unavailable => "the server is leaving, or something before it is; try again".into(),
-        Code::ResourceExhausted => "the server sheds load or has a limit; try again later".into(),
+        Code::ResourceExhausted => {
+            "a limit was reached, as the message says; less at a time, or later".into()
+        }
         Code::Unauthenticated | Code::PermissionDenied => {
             "send credentials, as in -H 'authorization: Bearer …'".into()
         }
         Code::NotFound => "nothing of that name is there; its spelling counts, capitals too".into(),
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            "the server failed at this; its log says more".into()
+            "the server, or something before it, failed at this; its log says more".into()
         }
         Code::Ok
         | Code::Cancelled

@@ -10,24 +10,36 @@ mod metadata;
 mod output;
 mod report;
 mod rpc;
+mod status;
 mod target;
 
+use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
 use crate::args::Args;
 use crate::exit::Exit;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::from_command_line();
     let output = Output::new(&args.connection);
-    let exit = match run(args, &output) {
-        Ok(exit) => exit,
-        Err(error) => output.give_up(&error),
-    };
+    // A fault of ours is exit code 1 like any other; the default is a code that no table has.
+    let quiet = args.connection.quiet;
+    std::panic::set_hook(Box::new(move |panic| {
+        if !quiet {
+            let _ =
+                writeln!(std::io::stderr(), "greet-cli: internal error, please report it: {panic}");
+        }
+    }));
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(args, &output)));
+    let ended = ended.unwrap_or(Ok(Exit::Internal));
+    let exit = ended.unwrap_or_else(|error| {
+        output.note(format_args!("{error:#}"));
+        Exit::Internal
+    });
     ExitCode::from(exit.code())
 }
 

@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::args::{ConnectionArgs, Format};
 use crate::client::Call;
-use crate::exit::Exit;
 use crate::failure::{Failure, code_name};
 use crate::metadata;
 
@@ -19,17 +19,14 @@ pub(crate) struct Output {
     quiet: bool,
 }
 
-/// Standard output cannot be written any more.
-#[derive(Debug)]
-struct Unwritable(io::Error);
-
-impl std::fmt::Display for Unwritable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "could not write to standard output: {}", self.0)
-    }
+/// What became of a line of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It was taken.
+    Whole,
+    /// The reader has what it wanted and left, as `head` does. It ends the command, and is no failure.
+    NobodyReads,
 }
-
-impl std::error::Error for Unwritable {}
 
 impl Output {
     pub(crate) fn new(args: &ConnectionArgs) -> Output {
@@ -39,8 +36,12 @@ impl Output {
     /// A line of data: `text` if there is any, or `object`.
     ///
     /// # Errors
-    /// Standard output is closed or full; nothing more can be done.
-    pub(crate) fn data(&self, text: Option<&str>, object: &impl Serialize) -> anyhow::Result<()> {
+    /// Standard output cannot be written, for another reason than that nobody reads it any more.
+    pub(crate) fn data(
+        &self,
+        text: Option<&str>,
+        object: &impl Serialize,
+    ) -> anyhow::Result<Written> {
         let mut stdout = io::stdout().lock();
         let written = match (self.format, text) {
             (Format::Text, Some(text)) => writeln!(stdout, "{text}"),
@@ -49,13 +50,18 @@ impl Output {
                 .map_err(io::Error::from)
                 .and_then(|()| writeln!(stdout)),
         };
-        Ok(written.and_then(|()| stdout.flush()).map_err(Unwritable)?)
+        match written.and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(Written::Whole),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::NobodyReads),
+            Err(error) => Err(error).context("could not write to standard output"),
+        }
     }
 
     /// One line for what is wrong, one for what to do. In JSON both are in the object already.
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.format == Format::Text {
-            self.prose(format_args!("greet-cli: {failure}\n\nhint: {}", failure.hint));
+            let line = one_line(&failure.to_string());
+            self.prose(format_args!("greet-cli: {line}\n\nhint: {}", one_line(&failure.hint)));
         }
     }
 
@@ -69,10 +75,10 @@ impl Output {
                 self.prose(format_args!("* {name:<5} {:>8} us  {what}", took.as_micros()));
             }
         };
-        let peer = call.peer.as_deref().unwrap_or("no connection");
-        stage("dns", call.connecting.dns, "addresses found");
-        stage("tcp", call.connecting.tcp, peer);
-        stage("http2", call.connecting.http2, "SETTINGS");
+        let peer = call.stages.peer.as_deref().unwrap_or("no connection");
+        stage("dns", call.stages.dns, "addresses found");
+        stage("tcp", call.stages.tcp, peer);
+        stage("http2", call.stages.http2, "SETTINGS");
         let status = match &call.result {
             Ok(_) => Some(tonic::Code::Ok),
             Err(failure) => failure.status.as_ref().map(tonic::Status::code),
@@ -80,7 +86,7 @@ impl Output {
         stage("rpc", call.rpc, status.map(code_name).unwrap_or_default());
         for headers in [&call.headers, &call.trailers] {
             for (key, value) in metadata::custom(headers) {
-                self.prose(format_args!("< {key}: {}", value.escape_debug()));
+                self.prose(format_args!("< {key}: {}", one_line(&value)));
             }
         }
     }
@@ -90,21 +96,18 @@ impl Output {
         self.prose(format_args!("greet-cli: {note}"));
     }
 
-    /// The command cannot go on. A reader of standard output who has left is no failure: `head`
-    /// has what it wanted.
-    pub(crate) fn give_up(&self, error: &anyhow::Error) -> Exit {
-        match error.downcast_ref() {
-            Some(Unwritable(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
-            _ => {
-                self.note(format_args!("{error:#}"));
-                Exit::Internal
-            }
-        }
-    }
-
     fn prose(&self, line: std::fmt::Arguments<'_>) {
         if !self.quiet {
             let _ = writeln!(io::stderr().lock(), "{line}"); // with nowhere to complain, no complaint
         }
     }
+}
+
+/// A server's words on a terminal: what would move the cursor, ring or colour is shown, not done.
+fn one_line(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use prost::Message;
 use tonic::{Code, Status};
 
 use crate::connection::Connection;
+use crate::status::{of_broken_stream, of_reply, was_not_accepted};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -32,8 +33,8 @@ pub(crate) struct Ended<Reply> {
     pub(crate) trailers: HeaderMap,
 }
 
-/// The server took no part in the call: it was never sent, or the server's GOAWAY says that it came
-/// too late (gRFC A6, "transparent retries"). On another connection it may be sent as if new.
+/// The server took no part in the call: it was never sent, or the server has said that it did nothing
+/// with it. On another connection it may be sent as if new.
 #[derive(Debug)]
 pub(crate) struct NotAccepted;
 
@@ -48,17 +49,17 @@ pub(crate) async fn unary<Reply: Message + Default>(
     let request = request(uri, metadata, timeout, message);
     let response = match connection.sender.try_send_request(request).await {
         Ok(response) => response,
-        Err(failed) if failed.message().is_some() || is_told_to_go(failed.error()) => {
+        Err(failed) if failed.message().is_some() || was_not_accepted(failed.error()) => {
             return Err(NotAccepted);
         }
-        Err(failed) => return Ok(Ended::early(broken(&failed.into_error()))),
+        Err(failed) => return Ok(Ended::early(of_broken_stream(&failed.into_error()))),
     };
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MOST_REPLY_BYTES + PREFIX_BYTES);
     let (result, trailers) = match body.collect().await {
         Ok(body) => {
             let trailers = body.trailers().cloned().unwrap_or_default();
-            let result = match status(head.status, &head.headers, &trailers) {
+            let result = match of_reply(head.status, &head.headers, &trailers) {
                 status if status.code() == Code::Ok => decode(&body.to_bytes()),
                 status => Err(status),
             };
@@ -111,69 +112,63 @@ fn grpc_timeout(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and a letter")
 }
 
-/// The status of a reply that arrived whole: `grpc-status`, from the trailers or from headers that
-/// are the whole reply; without it, what the HTTP status stands for (grpc `http-grpc-status-mapping.md`).
-fn status(http: StatusCode, headers: &HeaderMap, trailers: &HeaderMap) -> Status {
-    let grpc = Status::from_header_map(trailers).or_else(|| Status::from_header_map(headers));
-    if let Some(status) = grpc {
-        return status;
-    }
-    let code = match http {
-        StatusCode::BAD_REQUEST => Code::Internal,
-        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
-        StatusCode::FORBIDDEN => Code::PermissionDenied,
-        StatusCode::NOT_FOUND => Code::Unimplemented,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
-        _ => Code::Unknown,
-    };
-    Status::new(code, format!("the reply has no grpc-status; its HTTP status is {http}"))
-}
-
+/// The one message of a unary reply. Another number of them is UNIMPLEMENTED, as published.
 fn decode<Reply: Message + Default>(body: &[u8]) -> Result<Reply, Status> {
-    let Some((&[compressed, ref length @ ..], message)) = body.split_first_chunk::<PREFIX_BYTES>()
+    let Some((&[compressed, ref length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>()
     else {
-        return Err(Status::internal("the reply has no message"));
+        return Err(match body.is_empty() {
+            true => Status::unimplemented("the reply has no message"),
+            false => Status::internal("the reply ends within its message"),
+        });
     };
     if compressed != 0 {
         return Err(Status::internal("the reply is compressed, which was not asked for"));
     }
-    if u32::from_be_bytes(*length) as usize != message.len() {
-        return Err(Status::internal("the reply is not exactly one message"));
+    let Some((message, rest)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else {
+        return Err(Status::internal("the reply ends within its message"));
+    };
+    if !rest.is_empty() {
+        return Err(Status::unimplemented("the reply has more than one message"));
     }
-    Reply::decode(message).map_err(|error| Status::internal(format!("the reply is no {error}")))
+    Reply::decode(message)
+        .map_err(|error| Status::internal(format!("the reply cannot be decoded: {error}")))
 }
 
 fn broken_body(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Status {
     match error.downcast_ref::<hyper::Error>() {
-        Some(error) => broken(error),
+        Some(error) => of_broken_stream(error),
         None => Status::resource_exhausted(format!("the reply is over {MOST_REPLY_BYTES} bytes")),
     }
 }
 
-/// Whether the stream was beyond the last one that the server's GOAWAY lets live.
-fn is_told_to_go(error: &hyper::Error) -> bool {
-    http2_error(error).is_some_and(|error| error.is_go_away() && error.is_remote())
-}
+#[cfg(test)]
+mod tests {
+    use greet_proto::HelloReply;
 
-fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error)?.downcast_ref()
-}
+    use super::*;
 
-/// The stream ended without a reply. What a reset means is in "gRPC over HTTP2", section Errors.
-fn broken(error: &hyper::Error) -> Status {
-    let reset = http2_error(error).filter(|error| error.is_reset());
-    let Some(reason) = reset.and_then(h2::Error::reason) else {
-        return Status::unavailable("the connection was lost before the reply");
-    };
-    let code = match reason {
-        h2::Reason::REFUSED_STREAM => Code::Unavailable,
-        h2::Reason::CANCEL => Code::Cancelled,
-        h2::Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
-        h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
-        _ => Code::Internal,
-    };
-    Status::new(code, format!("the server reset the call: {}", reason.description()))
+    fn decoded(body: &[u8]) -> Result<String, Code> {
+        decode::<HelloReply>(body).map(|reply| reply.message).map_err(|status| status.code())
+    }
+
+    #[test]
+    fn a_unary_reply_is_exactly_one_message() {
+        assert_eq!(decoded(b"\0\0\0\0\x03\x0a\x01A"), Ok("A".to_owned()));
+        assert_eq!(decoded(b"\0\0\0\0\0"), Ok(String::new()));
+        assert_eq!(decoded(b""), Err(Code::Unimplemented), "none");
+        assert_eq!(decoded(b"\0\0\0\0\0\0\0\0\0\0"), Err(Code::Unimplemented), "two");
+        assert_eq!(decoded(b"\0\0\0"), Err(Code::Internal), "a part of its prefix");
+        assert_eq!(decoded(b"\0\0\0\0\x03\x0a"), Err(Code::Internal), "a part of it");
+        assert_eq!(decoded(b"\x01\0\0\0\0"), Err(Code::Internal), "compressed");
+        assert_eq!(decoded(b"\0\0\0\0\x02\x0a\x05"), Err(Code::Internal), "no protobuf");
+    }
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits_and_is_never_rounded_down() {
+        assert_eq!(grpc_timeout(Duration::from_millis(300)), "300001u");
+        assert_eq!(grpc_timeout(Duration::from_secs(99)), "99000001u");
+        assert_eq!(grpc_timeout(Duration::from_secs(100)), "100001m");
+        assert_eq!(grpc_timeout(Duration::from_secs(24 * 3_600)), "86400001m");
+        assert_eq!(grpc_timeout(Duration::MAX), "99999999m");
+    }
 }

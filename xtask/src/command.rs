@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -15,12 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A line of progress on standard error. Standard output is kept for results.
 pub(crate) fn step(line: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}"); // with nobody to tell, nothing is lost
+    let _ = writeln!(io::stderr().lock(), "{line}"); // with nobody to tell, nothing is lost
 }
 
 /// A line of results on standard output.
 pub(crate) fn result(line: fmt::Arguments<'_>) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{line}").context("could not write to standard output")
+    writeln!(io::stdout().lock(), "{line}").context("could not write to standard output")
 }
 
 /// A program in an environment that no `GREET_…` variable of the caller's reaches.
@@ -97,18 +97,35 @@ pub(crate) fn read_all(mut pipe: impl Read + Send + 'static) -> thread::JoinHand
 
 /// Waits for a child, and kills it when `limit` is over.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<ExitStatus> {
+    let pid = child.id();
+    watched(pid, limit, || child.wait())
+}
+
+/// Waits for something that a child does, and kills it when `limit` is over.
+pub(crate) fn within<T>(
+    child: &Child,
+    limit: Duration,
+    wait: impl FnOnce() -> io::Result<T>,
+) -> anyhow::Result<T> {
+    watched(child.id(), limit, wait)
+}
+
+fn watched<T>(
+    pid: u32,
+    limit: Duration,
+    wait: impl FnOnce() -> io::Result<T>,
+) -> anyhow::Result<T> {
     thread::scope(|scope| {
-        let (ended, watched) = mpsc::channel::<()>();
-        let pid = child.id();
+        let (done, watched) = mpsc::channel::<()>();
         let watchdog = scope.spawn(move || match watched.recv_timeout(limit) {
             Err(mpsc::RecvTimeoutError::Timeout) => kill(pid),
             _ => false,
         });
-        let status = child.wait();
-        drop(ended);
+        let waited = wait();
+        drop(done);
         match watchdog.join() {
-            Ok(false) => status.context("could not wait for a child process"),
-            _ => bail!("did not end within {limit:?} and was killed"),
+            Ok(false) => waited.context("could not wait for a child process"),
+            _ => bail!("did not come round within {limit:?} and was killed"),
         }
     })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{program, read_all, terminate, wait};
+use crate::command::{program, read_all, terminate, wait, within};
 use crate::project::Programs;
 
 /// Longer than any drain that is checked here.
@@ -50,7 +50,7 @@ impl Daemon {
         let mut stdout = BufReader::new(child.stdout.take().context("standard output is piped")?);
         let stderr = read_all(child.stderr.take().context("standard error is piped")?);
         let mut line = String::new();
-        stdout.read_line(&mut line)?;
+        within(&child, PATIENCE, || stdout.read_line(&mut line))?;
         let mut daemon = Daemon {
             child,
             target: line.trim().trim_start_matches("listening on ").to_owned(),

@@ -3,7 +3,7 @@
 use crate::args::{ConnectionArgs, HelloArgs};
 use crate::client::{Client, Pause};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, Written};
 use crate::report::{CallReport, Hello};
 
 pub(super) async fn run(
@@ -25,10 +25,14 @@ pub(super) async fn run(
             call: CallReport::new(&call, &connection.target),
         };
         output.verbose(&call);
-        output.data(message, &report)?;
+        if let Err(failure) = &call.result {
+            exit = exit.or(failure.exit());
+        }
+        if output.data(message, &report)? == Written::NobodyReads {
+            break;
+        }
         if let Err(failure) = &call.result {
             output.failure(failure);
-            exit = exit.or(failure.exit());
         }
     }
     Ok(exit)

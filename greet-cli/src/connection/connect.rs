@@ -23,34 +23,44 @@ pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Full<Bytes>>,
     /// Who is on the other end: an address, or `unix:PATH`.
     pub(crate) peer: String,
+    /// How it was made, if no call has told of that yet.
+    pub(crate) made: Option<Stages>,
 }
 
-/// How long each stage took, or had taken when it failed. `None`: it was not reached, or there is
-/// nothing to do in it.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct ConnectTiming {
+/// How far connecting came, and how long each stage took or had taken when it failed. `None`: it was
+/// not reached, or there is nothing to do in it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Stages {
     pub(crate) dns: Option<Duration>,
     pub(crate) tcp: Option<Duration>,
     pub(crate) http2: Option<Duration>,
+    /// Who was reached.
+    pub(crate) peer: Option<String>,
 }
 
-/// Connects, at the latest by `deadline`, and notes in `timing` how it went.
+impl Stages {
+    pub(crate) fn total(&self) -> Duration {
+        [self.dns, self.tcp, self.http2].into_iter().flatten().sum()
+    }
+}
+
+/// Connects, at the latest by `deadline`, and notes in `stages` how it went.
 pub(crate) async fn connect(
     target: &Target,
     deadline: Instant,
-    timing: &mut ConnectTiming,
+    stages: &mut Stages,
 ) -> Result<Connection, Failure> {
     match target {
         Target::Http { host, port } => {
-            let addresses = timed(&mut timing.dns, resolve(host, *port, deadline)).await?;
-            let (stream, peer) = timed(&mut timing.tcp, open(&addresses, deadline)).await?;
-            let peer = peer.to_string();
-            timed(&mut timing.http2, handshake(stream, peer, target, deadline)).await
+            let addresses = timed(&mut stages.dns, resolve(host, *port, deadline)).await?;
+            let (stream, peer) = timed(&mut stages.tcp, open(&addresses, deadline)).await?;
+            let peer = stages.peer.insert(peer.to_string()).clone();
+            timed(&mut stages.http2, handshake(stream, peer, target, deadline)).await
         }
         Target::Unix(path) => {
-            let stream = timed(&mut timing.tcp, open_unix(path, deadline)).await?;
-            let peer = target.to_string();
-            timed(&mut timing.http2, handshake(stream, peer, target, deadline)).await
+            let stream = timed(&mut stages.tcp, open_unix(path, deadline)).await?;
+            let peer = stages.peer.insert(target.to_string()).clone();
+            timed(&mut stages.http2, handshake(stream, peer, target, deadline)).await
         }
     }
 }
@@ -167,7 +177,7 @@ where
     };
     tokio::spawn(connection); // how it ends is told by the calls on it
     match timeout_at(deadline, first_frame).await {
-        Ok(Ok(Heard::Settings)) => Ok(Connection { sender, peer }),
+        Ok(Ok(Heard::Settings)) => Ok(Connection { sender, peer, made: None }),
         Ok(Ok(Heard::SomethingElse(bytes))) => {
             Err(failed(&format!("the server said {}", first_line(&bytes)), &not_a_server))
         }

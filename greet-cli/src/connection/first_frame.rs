@@ -10,15 +10,15 @@ use tokio::sync::oneshot;
 
 const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
-/// As much as is worth showing of an answer that is not HTTP/2, and more than any SETTINGS has.
-const MOST_BYTES: usize = 1_024;
+/// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: no first frame is longer.
+const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
 
 /// What arrived first.
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// A whole SETTINGS frame.
     Settings,
-    /// Bytes that are something else; all of the first read.
+    /// Bytes that are something else, or all there was.
     SomethingElse(Vec<u8>),
 }
 
@@ -48,14 +48,24 @@ impl<IO> FirstFrame<IO> {
     }
 }
 
+/// The stream is over: what was heard of a first frame until then is all there is.
+impl<IO> Drop for FirstFrame<IO> {
+    fn drop(&mut self) {
+        if let Some((sender, received)) = self.listening.take()
+            && !received.is_empty()
+        {
+            drop(sender.send(Heard::SomethingElse(received)));
+        }
+    }
+}
+
 fn recognise(received: &[u8]) -> Option<Heard> {
     let Some([high, middle, low, kind, ..]) = received.get(..FRAME_HEADER_BYTES) else {
         return None;
     };
     let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-    if *kind != SETTINGS || length > MOST_BYTES {
-        let shown = received.len().min(MOST_BYTES);
-        return Some(Heard::SomethingElse(received[..shown].to_vec()));
+    if *kind != SETTINGS || length > LARGEST_FIRST_FRAME_BYTES {
+        return Some(Heard::SomethingElse(received.to_vec()));
     }
     (received.len() >= FRAME_HEADER_BYTES + length).then_some(Heard::Settings)
 }

@@ -4,4 +4,4 @@
 mod connect;
 mod first_frame;
 
-pub(crate) use connect::{ConnectTiming, Connection, connect};
+pub(crate) use connect::{Connection, Stages, connect};

@@ -32,9 +32,31 @@ fn so_do_the_others() {
         let ran = with(&[(&variable, "nonsense")], &["health"]);
         assert_eq!(ran.code, Some(2), "{variable} is read: {ran:?}");
     }
-    for variable in ["GREET_VERBOSE", "GREET_QUIET"] {
-        assert_eq!(with(&[(variable, "0")], &["--version"]).code, Some(0));
-    }
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let daemon = Daemon::start(&[]);
+    let names = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER", "OUTPUT", "VERBOSE", "QUIET"];
+    let names = names.map(|name| format!("GREET_{name}"));
+    let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    with(&variables, &["--target", &daemon.target, "hello", "--name=Ada"]).left(
+        "Hello Ada\n",
+        "",
+        0,
+    );
+    assert_eq!(with(&[("GREET_TARGET", "")], &["--timeout=1ms", "-q", "health"]).stderr, "");
+}
+
+#[test]
+fn a_flag_wins_over_the_variable_of_its_opposite() {
+    let nobody = nobody();
+    let target = ("GREET_TARGET", nobody.as_str());
+    let verbose = with(&[target, ("GREET_QUIET", "1")], &["-v", "hello", "--name=Ada"]);
+    assert!(verbose.stderr.contains("* tcp"), "{verbose:?}");
+    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).left("", "", 3);
+    let off = [target, ("GREET_QUIET", "false"), ("GREET_VERBOSE", "0")];
+    assert!(with(&off, &["hello", "--name=Ada"]).stderr.starts_with("greet-cli: tcp: "));
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod raw;
 mod support;
 
 mod environment;
 mod health;
 mod hello;
+mod misbehaving;
 mod not_connected;
 mod output;
 mod statuses;

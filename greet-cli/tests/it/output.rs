@@ -18,6 +18,20 @@ fn a_closed_pipe_is_quiet_and_no_failure() {
     }
 }
 
+/// Nobody reads the answer; the exit code still tells it.
+#[test]
+fn a_closed_pipe_does_not_make_a_failure_a_success() {
+    for (arguments, code) in
+        [(["--output=json", "hello", "--name=Ada"], 3), (["--output=json", "health", "-q"], 3)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = command(&["--target", &nobody()]);
+        command.args(arguments).stdout(writer);
+        assert_eq!(command.status().unwrap().code(), Some(code));
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_exit_code_1() {

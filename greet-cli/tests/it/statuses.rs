@@ -59,7 +59,7 @@ fn a_call_that_hangs_ends_in_time_with_deadline_exceeded() {
     let begun = Instant::now();
     let ran = greet(&daemon.target, &["--timeout=300ms", "hello", "--name=hang"]);
     let took = Instant::now() - begun;
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(800), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(1_300), "{took:?}");
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(68)));
     assert!(ran.stderr.starts_with("greet-cli: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
     assert!(ran.stderr.contains("hint: allow more with --timeout"), "{ran:?}");

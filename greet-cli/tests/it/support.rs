@@ -112,9 +112,21 @@ impl Drop for Daemon {
 
 /// Accepts one connection and does `what` with it; then it is closed. Returns the address.
 pub(crate) fn fake(what: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    fakes([Box::new(what) as Box<_>])
+}
+
+/// Does something else with each connection that comes.
+pub(crate) fn fakes<const N: usize>(
+    what: [Box<dyn FnOnce(TcpStream) + Send + 'static>; N],
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || what(listener.accept().unwrap().0));
+    thread::spawn(move || {
+        for what in what {
+            let (stream, _) = listener.accept().unwrap();
+            thread::spawn(move || what(stream));
+        }
+    });
     address
 }
 
