@@ -169,6 +169,7 @@ where
             // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
             http2.as_mut().graceful_shutdown();
             tokio::select! {
+                biased; // what we send now is no sign of life of the peer's: it goes first
                 served = http2 => served,
                 () = unanswered(&traffic) => return Some(CloseCause::GoawayUnanswered),
             }
