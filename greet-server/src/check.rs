@@ -2,13 +2,14 @@
 //! flag, its variable, what was given and the form that is expected.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderValue;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::config::{self, LogFormat};
+use crate::config::{self, ClientAuth, LogFormat};
 
 /// Parses values; `None` means that the problem was noted.
 #[derive(Debug, Default)]
@@ -17,8 +18,15 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    /// A flag that is of no use without another.
+    pub(crate) fn lacks<T>(&mut self, flag: &str, given: &Path, other: &str) -> Option<T> {
+        let given = given.display();
+        self.problems.push(format!("--{flag} ({}): `{given}` needs {other} too", variable(flag)));
+        None
+    }
+
     fn refuse<T>(&mut self, flag: &str, given: &str, expected: impl Display) -> Option<T> {
-        let variable = format!("GREET_{}", flag.to_uppercase().replace('-', "_"));
+        let variable = variable(flag);
         self.problems.push(format!("--{flag} ({variable}): {given:?} is not {expected}"));
         None
     }
@@ -82,6 +90,14 @@ impl Check {
         }
     }
 
+    pub(crate) fn client_auth(&mut self, flag: &str, given: &str) -> Option<ClientAuth> {
+        match given {
+            "required" => Some(ClientAuth::Required),
+            "optional" => Some(ClientAuth::Optional),
+            _ => self.refuse(flag, given, "required or optional"),
+        }
+    }
+
     pub(crate) fn filter(&mut self, flag: &str, given: &str) -> Option<Targets> {
         // A word alone would be taken for the name of a target, and a typing error for silence.
         let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
@@ -94,6 +110,10 @@ impl Check {
             }
         }
     }
+}
+
+fn variable(flag: &str) -> String {
+    format!("GREET_{}", flag.to_uppercase().replace('-', "_"))
 }
 
 /// A duration as it is typed.

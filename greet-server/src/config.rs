@@ -2,6 +2,7 @@
 //! its reason. `flags` makes it from what was typed; the rest of the daemon only reads it.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,6 +12,8 @@ use crate::transport::listener::ListenAddr;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
+/// Whoever names a client CA means it; `optional` is for the time of a migration.
+pub const DEFAULT_TLS_CLIENT_AUTH: &str = "required";
 /// Sixteen times the longest name; a greeting has no use for more.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
 /// Longer than any person's name, short enough that an echo costs next to nothing.
@@ -50,6 +53,8 @@ pub struct Config {
     pub instance: Option<HeaderValue>,
     /// Bounds on what a peer may take.
     pub limits: Limits,
+    /// TLS on every TCP listener; without it they speak plaintext. Unix sockets always do.
+    pub tls: Option<TlsFiles>,
     /// How long leaving may take.
     pub drain: DrainTimes,
     /// Whether to serve `grpc.reflection.v1` and `v1alpha`.
@@ -72,6 +77,35 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Longest from the accept to the peer's first SETTINGS. Over it: the connection is closed.
     pub handshake_timeout: Duration,
+}
+
+/// The PEM files that TLS is made from. They are read again when they change.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The server's certificate, then those that lead to its root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who signs clients' certificates. Without it no client is asked for one.
+    pub client_ca: Option<ClientCa>,
+}
+
+/// What is asked of clients (mTLS).
+#[derive(Debug, Clone)]
+pub struct ClientCa {
+    /// Certificates of those who sign clients' certificates.
+    pub file: PathBuf,
+    /// Whether a client may have none.
+    pub auth: ClientAuth,
+}
+
+/// Whether a client may come without a certificate. One that is wrong is refused either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// It may not.
+    Required,
+    /// It may.
+    Optional,
 }
 
 /// How long each step of leaving may take.

@@ -6,12 +6,13 @@
 
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Arg, Parser};
 
 use crate::check::{Check, text};
-use crate::config::{self, Config, DrainTimes, Limits, LogConfig, LogFormat};
+use crate::config::{self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles};
 use crate::transport::listener::ListenAddr;
 
 const EXIT_CODES: &str = "\
@@ -36,6 +37,23 @@ pub struct Flags {
     /// Threads that serve connections [default: the cores this process may use]
     #[arg(long, value_name = "N", env = "GREET_WORKERS")]
     pub workers: Option<String>,
+
+    /// Certificate and those that lead to its root, PEM; with --tls-key, and reloaded with it
+    #[arg(long, value_name = "FILE", env = "GREET_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", env = "GREET_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Who signs clients' certificates, PEM: asks every client for one (mTLS)
+    #[arg(long, value_name = "FILE", env = "GREET_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// required or optional: whether a client may come without a certificate
+    #[arg(long, value_name = "AUTH", env = "GREET_TLS_CLIENT_AUTH")]
+    #[arg(default_value = config::DEFAULT_TLS_CLIENT_AUTH)]
+    pub tls_client_auth: String,
 
     /// Name sent as the header greet-instance with every reply
     #[arg(long, value_name = "NAME", env = "GREET_INSTANCE")]
@@ -110,6 +128,7 @@ impl Flags {
             Some(given) => check.number("workers", given, 1, config::MOST_WORKERS),
             None => Some(available_cores().get()),
         };
+        let tls = self.tls(check);
         let instance = self.instance.as_ref().map(|given| check.instance("instance", given));
         let max_message_bytes = check.number(
             "max-message-bytes",
@@ -142,6 +161,7 @@ impl Flags {
                 request_timeout: request_timeout?,
                 handshake_timeout: handshake_timeout?,
             },
+            tls: tls?,
             drain: DrainTimes { delay: delay?, timeout: timeout? },
             reflection: !self.no_reflection,
             log: LogConfig { format: format?, filter: filter? },
@@ -156,6 +176,26 @@ fn house_rules(flag: Arg) -> Arg {
     let variable = flag.get_env().map(ToOwned::to_owned);
     let value = variable.and_then(std::env::var_os);
     if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
+}
+
+impl Flags {
+    /// Whether the files are any good is seen when they are read.
+    fn tls(&self, check: &mut Check) -> Option<Option<TlsFiles>> {
+        let auth = check.client_auth("tls-client-auth", &self.tls_client_auth);
+        match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
+            (Some(cert), Some(key), ca) => {
+                let client_ca = match ca {
+                    Some(file) => Some(ClientCa { file: file.clone(), auth: auth? }),
+                    None => None,
+                };
+                Some(Some(TlsFiles { cert: cert.clone(), key: key.clone(), client_ca }))
+            }
+            (Some(cert), None, _) => check.lacks("tls-cert", cert, "--tls-key"),
+            (None, Some(key), _) => check.lacks("tls-key", key, "--tls-cert"),
+            (None, None, Some(ca)) => check.lacks("tls-client-ca", ca, "--tls-cert and --tls-key"),
+            (None, None, None) => Some(None),
+        }
+    }
 }
 
 /// What the kernel lets this process use: affinity and cgroup quota are taken into account.

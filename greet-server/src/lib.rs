@@ -21,6 +21,7 @@ mod transport;
 
 pub use lifecycle::RunError;
 pub use rpc::greeter::Greeting;
-pub use server::{Outcome, Server};
+pub use server::{Outcome, Server, StartError};
 pub use stats::CloseCause;
 pub use transport::listener::BindError;
+pub use transport::tls::TlsError;

@@ -34,10 +34,11 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
     let outcome = runtime.block_on(async {
         let signals = Signals::install().context("could not install signal handlers")?;
         let greeting = Greeting::new(config.limits.max_name_bytes);
-        let server = tokio::select! {
+        let mut server = tokio::select! {
             bound = Server::bind(config, greeting) => bound?,
             () = signals.nth(1) => return Ok(Outcome::default()),
         };
+        server.reload_on(signals.hangups());
         announce(&server);
         Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });

@@ -10,17 +10,32 @@ use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::phase::Phase;
 use crate::rpc::{Rpc, Services};
-use crate::stats::CloseCause;
+use crate::stats::{CloseCause, Reloads};
 use crate::transport::acceptor;
 use crate::transport::listener::{BindError, Listener};
+use crate::transport::tls::{Tls, TlsError};
+use crate::transport::tls_reload::Reloader;
 use crate::transport::worker::{MakeRpc, Workers};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
 pub struct Server {
     config: Config,
     listeners: Vec<Listener>,
+    tls: Option<(Reloader, watch::Receiver<Tls>)>,
+    reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
     make_rpc: MakeRpc,
+}
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// How it ended.
@@ -34,6 +49,10 @@ pub struct Outcome {
     pub cut: u64,
     /// Connections that the daemon closed, by cause.
     pub closed: Vec<(CloseCause, u64)>,
+    /// Times that changed TLS files were taken.
+    pub tls_reloads: u64,
+    /// Times that changed TLS files were refused, and the old ones stayed.
+    pub tls_reloads_refused: u64,
 }
 
 impl Outcome {
@@ -44,28 +63,35 @@ impl Outcome {
 }
 
 impl Server {
-    /// Binds every address of the configuration. Needs a tokio runtime.
+    /// Reads the files of TLS and binds every address of the configuration. Needs a tokio runtime.
     ///
     /// `greeter` is cloned once for each worker.
     ///
     /// # Errors
-    /// The first address that cannot be listened on.
-    pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, BindError>
+    /// A file that cannot be used, or the first address that cannot be listened on.
+    pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
     {
+        let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);
         }
         let (phase, watched) = watch::channel(Phase::Starting);
         let make_rpc = make_rpc(&config, greeter, watched);
-        Ok(Server { config, listeners, phase, make_rpc })
+        let (_never, reload) = watch::channel(0);
+        Ok(Server { config, listeners, tls, reload, phase, make_rpc })
     }
 
-    /// What clients connect to: `http://HOST:PORT` or `unix:PATH`, one for each listener.
+    /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.
     pub fn addresses(&self) -> Vec<String> {
-        self.listeners.iter().map(Listener::url).collect()
+        self.listeners.iter().map(|listener| listener.url(self.tls.is_some())).collect()
+    }
+
+    /// Reads the files of TLS again at each change of `asked`; without it, when they change.
+    pub fn reload_on(&mut self, asked: watch::Receiver<u32>) {
+        self.reload = asked;
     }
 
     /// Serves until `drain` completes and everything accepted is answered; `cut` shortens that.
@@ -77,18 +103,29 @@ impl Server {
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
     ) -> Result<Outcome, RunError> {
+        let addresses = self.addresses();
         let config = self.config;
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &self.make_rpc)
             .map_err(RunError::Start)?;
         tracing::info!(
-            addresses = ?self.listeners.iter().map(Listener::url).collect::<Vec<_>>(),
+            ?addresses,
             workers = config.workers,
             limits = ?config.limits,
             "listening"
         );
         let mut acceptors = JoinSet::new();
+        let reloads = Arc::new(Reloads::default());
+        let tls = self.tls.map(|(reloader, tls)| {
+            tokio::spawn(reloader.run(self.reload, reloads.clone()));
+            tls
+        });
         for listener in self.listeners {
-            acceptors.spawn(acceptor::accept(listener, workers.clone(), self.phase.subscribe()));
+            acceptors.spawn(acceptor::accept(
+                listener,
+                tls.clone(),
+                workers.clone(),
+                self.phase.subscribe(),
+            ));
         }
         let lifecycle = Lifecycle {
             phase: self.phase,
@@ -103,6 +140,8 @@ impl Server {
             abandoned: calls.abandoned,
             cut: calls.in_flight,
             closed: CloseCause::ALL.map(|cause| (cause, workers.closed(cause))).to_vec(),
+            tls_reloads: reloads.done.get(),
+            tls_reloads_refused: reloads.refused.get(),
         };
         report(&outcome);
         Ok(outcome)

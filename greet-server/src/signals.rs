@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT, counted: the first drains, the second cuts.
+//! SIGTERM and SIGINT, counted: the first drains, the second cuts. SIGHUP reloads certificates.
 //!
 //! One request to stop may arrive twice at once (a supervisor that signals the process and then its
 //! group), so what follows within a tenth of a second is not counted.
@@ -14,10 +14,13 @@ use tokio::time::Instant;
 /// Nobody presses Ctrl-C twice as fast, and no supervisor repeats itself as slowly.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
+const HANGUP: &str = "SIGHUP";
+
 /// The signals that arrived since [`Signals::install`].
 #[derive(Debug)]
 pub struct Signals {
     count: watch::Receiver<u32>,
+    hangups: watch::Receiver<u32>,
 }
 
 impl Signals {
@@ -29,10 +32,16 @@ impl Signals {
     pub fn install() -> io::Result<Signals> {
         let mut source = Source::install()?;
         let (sender, count) = watch::channel(0);
+        let (reload, hangups) = watch::channel(0);
         tokio::spawn(async move {
             let mut last: Option<Instant> = None;
             loop {
                 let signal = source.recv().await;
+                if signal == HANGUP {
+                    tracing::info!(signal, "signal received");
+                    reload.send_modify(|hangups| *hangups += 1);
+                    continue;
+                }
                 let now = Instant::now();
                 if last.is_some_and(|last| now - last < SAME_REQUEST) {
                     continue;
@@ -42,7 +51,12 @@ impl Signals {
                 sender.send_modify(|count| *count += 1);
             }
         });
-        Ok(Signals { count })
+        Ok(Signals { count, hangups })
+    }
+
+    /// Changes with each SIGHUP.
+    pub fn hangups(&self) -> watch::Receiver<u32> {
+        self.hangups.clone()
     }
 
     /// Completes once `n` signals have arrived.
@@ -60,6 +74,7 @@ impl Signals {
 struct Source {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -69,6 +84,7 @@ impl Source {
         Ok(Source {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -76,6 +92,7 @@ impl Source {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => HANGUP,
         }
     }
 }

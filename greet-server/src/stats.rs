@@ -41,6 +41,10 @@ pub enum CloseCause {
     HandshakeTimeout,
     /// The first bytes were not the HTTP/2 preface.
     NotHttp2,
+    /// TLS could not be agreed on: junk, plaintext, an unknown version, a wrong certificate or none.
+    TlsFailed,
+    /// TLS was, and HTTP/2 over it was not: the peer did not offer `h2` by ALPN.
+    NoAlpn,
     /// HTTP/2 was broken: by a frame that the protocol forbids, or by the network.
     ProtocolError,
     /// The drain began before the peer had said anything.
@@ -55,9 +59,11 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 7] = [
+    pub const ALL: [CloseCause; 9] = [
         CloseCause::HandshakeTimeout,
         CloseCause::NotHttp2,
+        CloseCause::TlsFailed,
+        CloseCause::NoAlpn,
         CloseCause::ProtocolError,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
@@ -70,6 +76,8 @@ impl CloseCause {
         match self {
             CloseCause::HandshakeTimeout => "handshake_timeout",
             CloseCause::NotHttp2 => "not_http2",
+            CloseCause::TlsFailed => "tls_failed",
+            CloseCause::NoAlpn => "no_alpn",
             CloseCause::ProtocolError => "protocol_error",
             CloseCause::DrainedInHandshake => "drained_in_handshake",
             CloseCause::GoawayUnanswered => "goaway_unanswered",
@@ -77,6 +85,13 @@ impl CloseCause {
             CloseCause::Cut => "cut",
         }
     }
+}
+
+/// What became of changes to the TLS files.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pub(crate) done: Counter,
+    pub(crate) refused: Counter,
 }
 
 /// A number that one thread writes and any thread reads. Load and store instead of an atomic add:

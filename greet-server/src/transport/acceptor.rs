@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::listener::Listener;
+use super::tls::Tls;
 use super::worker::Workers;
 use crate::phase::Phase;
 
@@ -18,6 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Hands every connection of `listener` to the least loaded of `workers` until the drain begins.
 pub(crate) async fn accept(
     listener: Listener,
+    tls: Option<watch::Receiver<Tls>>,
     workers: Workers,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -32,7 +34,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok(connection) => {
                 pause = FIRST_PAUSE;
-                workers.least_loaded().serve(connection);
+                workers.least_loaded().serve(connection.secured(tls.as_ref()));
             }
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -47,7 +49,11 @@ pub(crate) async fn accept(
         }
     }
     match listener.close() {
-        Ok(queue) => queue.into_iter().for_each(|it| workers.least_loaded().serve(it)),
+        Ok(queue) => {
+            for connection in queue {
+                workers.least_loaded().serve(connection.secured(tls.as_ref()));
+            }
+        }
         Err(error) => tracing::warn!(%error, "could not empty the queue of a listener"),
     }
 }

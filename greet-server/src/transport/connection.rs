@@ -17,9 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::preface::{self, PrefaceError};
+use super::handshake::{Closed, in_time, is_drained, linger};
 use super::stream::Stream;
 use crate::config::Limits;
 use crate::rpc::{Call, Rpc};
@@ -29,13 +29,6 @@ use crate::traffic::Traffic;
 /// How long an idle peer may leave the GOAWAY's PING unanswered before the drain stops waiting for
 /// it (grpc-go waits as long). It loses nothing: no call is open.
 const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a peer that is in its handshake when the drain begins may take to finish it: its first
-/// bytes may be in the socket already, and with them a call.
-const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long a peer may take to close its side after we closed ours. It is about to: it has the GOAWAY.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
@@ -94,7 +87,7 @@ impl Transport {
 /// Serves until the peer leaves, breaks a rule, or a drain (the end of `drained`) has finished.
 /// Returns why we closed the connection, or `None` when the peer did or it was told to go in peace.
 pub(crate) async fn serve<IO>(
-    io: io::Result<IO>,
+    handshake: impl Future<Output = Result<(IO, Bytes), Closed>>,
     peer: Peer,
     transport: Rc<Transport>,
     mut drained: oneshot::Receiver<()>,
@@ -102,16 +95,11 @@ pub(crate) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut io = match io {
-        Ok(io) => io,
-        Err(error) => {
-            tracing::error!(%peer, %error, "could not register a connection with its worker");
-            return None;
-        }
-    };
-    let first_bytes = match handshake(&mut io, &transport.limits, &mut drained).await {
-        Ok(first_bytes) => first_bytes,
-        Err(cause) => return cause,
+    let handshake_timeout = transport.limits.handshake_timeout;
+    let handshake = in_time(handshake, handshake_timeout, is_drained(&mut drained));
+    let (mut io, first_bytes) = match handshake.await {
+        Ok(greeted) => greeted,
+        Err(ended) => return ended,
     };
     let traffic = Traffic::new(transport.stats().clone());
     let stream = Stream::new(first_bytes, &mut io, traffic.clone());
@@ -120,28 +108,6 @@ where
         linger(&mut io).await;
     }
     cause
-}
-
-/// The peer's first bytes, in time; or why the connection ends here.
-async fn handshake<IO: AsyncRead + Unpin>(
-    io: &mut IO,
-    limits: &Limits,
-    drained: &mut oneshot::Receiver<()>,
-) -> Result<Bytes, Option<CloseCause>> {
-    let mut preface = pin!(preface::read(io));
-    let first_bytes = tokio::select! {
-        first_bytes = timeout(limits.handshake_timeout, preface.as_mut()) => {
-            first_bytes.map_err(|_elapsed| Some(CloseCause::HandshakeTimeout))?
-        }
-        () = is_drained(drained) => {
-            let first_bytes = timeout(DRAINED_HANDSHAKE_PATIENCE, preface).await;
-            first_bytes.map_err(|_elapsed| Some(CloseCause::DrainedInHandshake))?
-        }
-    };
-    first_bytes.map_err(|error| match error {
-        PrefaceError::NotHttp2 => Some(CloseCause::NotHttp2),
-        PrefaceError::Gone => None,
-    })
 }
 
 async fn serve_http2<IO>(
@@ -183,20 +149,6 @@ where
             Some(CloseCause::ProtocolError)
         }
     }
-}
-
-/// Completes once the drain has begun; asked again, it says so again.
-async fn is_drained(drained: &mut oneshot::Receiver<()>) {
-    if !drained.is_terminated() {
-        let _ = drained.await; // the worker drops its end, which is an error and the signal
-    }
-}
-
-/// Reads on, and throws away, until the peer has closed too. Closing on unread bytes makes the kernel
-/// send a reset, and a reset takes with it what the peer has not received yet: the last replies, and
-/// the GOAWAY that says which calls were never taken.
-async fn linger<IO: AsyncRead + Unpin>(io: &mut IO) {
-    let _ = timeout(LINGER_TIMEOUT, tokio::io::copy(io, &mut tokio::io::sink())).await;
 }
 
 /// Completes when a connection that was told to go owes its peer nothing, has seen nothing move for

@@ -8,12 +8,16 @@ use std::net::{self, SocketAddr};
 use std::os::unix;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
+use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_path::SocketFile;
 
@@ -90,8 +94,22 @@ pub(crate) enum Listener {
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(net::TcpStream, SocketAddr),
+    Tls(net::TcpStream, SocketAddr, Arc<ServerConfig>),
     #[cfg(unix)]
     Unix(unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// TLS on TCP, with what is served at this moment. A Unix socket stays as it is: nothing crosses
+    /// a network there.
+    pub(crate) fn secured(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {
+        match (self, tls) {
+            (Accepted::Tcp(stream, peer), Some(tls)) => {
+                Accepted::Tls(stream, peer, tls.borrow().config.clone())
+            }
+            (accepted, _) => accepted,
+        }
+    }
 }
 
 impl Listener {
@@ -110,11 +128,12 @@ impl Listener {
     }
 
     /// What a client connects to, as it is announced.
-    pub(crate) fn url(&self) -> String {
+    pub(crate) fn url(&self, has_tls: bool) -> String {
+        let scheme = if has_tls { "https" } else { "http" };
         match self {
             Listener::Tcp(socket) => match socket.local_addr() {
-                Ok(address) => format!("http://{address}"),
-                Err(error) => format!("http://? ({error})"),
+                Ok(address) => format!("{scheme}://{address}"),
+                Err(error) => format!("{scheme}://? ({error})"),
             },
             #[cfg(unix)]
             Listener::Unix(_, file) => format!("unix:{}", file.path().display()),

@@ -7,9 +7,12 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod connection;
+mod handshake;
 pub(crate) mod listener;
 mod preface;
 mod stream;
+pub(crate) mod tls;
+pub(crate) mod tls_reload;
 #[cfg(unix)]
 mod unix_path;
 pub(crate) mod worker;

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
 use super::connection::{self, Peer, Transport};
+use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
 use crate::config::Limits;
 use crate::rpc::Rpc;
@@ -171,13 +172,21 @@ impl Connections {
             let (peer, cause) = match connection {
                 Accepted::Tcp(stream, address) => {
                     let peer = Peer::Tcp(address);
-                    let io = TcpStream::from_std(stream);
-                    (peer, connection::serve(io, peer, transport, drained).await)
+                    let handshake =
+                        async { plaintext(registered(TcpStream::from_std(stream))?).await };
+                    (peer, connection::serve(handshake, peer, transport, drained).await)
+                }
+                Accepted::Tls(stream, address, config) => {
+                    let peer = Peer::Tcp(address);
+                    let handshake =
+                        async { tls(registered(TcpStream::from_std(stream))?, config).await };
+                    (peer, connection::serve(handshake, peer, transport, drained).await)
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
-                    let io = UnixStream::from_std(stream);
-                    (Peer::Unix, connection::serve(io, Peer::Unix, transport, drained).await)
+                    let handshake =
+                        async { plaintext(registered(UnixStream::from_std(stream))?).await };
+                    (Peer::Unix, connection::serve(handshake, Peer::Unix, transport, drained).await)
                 }
             };
             if let Some(cause) = cause {
@@ -202,4 +211,12 @@ impl Connections {
         let left = self.tasks.len() as u64;
         self.transport.stats().closed(CloseCause::Cut).add(left);
     }
+}
+
+/// A socket in this worker's runtime; `None` of a cause if the system has no room for it there.
+fn registered<IO>(io: io::Result<IO>) -> Result<IO, Closed> {
+    io.map_err(|error| {
+        tracing::error!(%error, "could not register a connection with its worker");
+        None
+    })
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 
-fn daemon(flags: &[&str]) -> Command {
+pub(crate) fn daemon(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greet-server"));
     command.args(flags).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod certs;
 mod raw;
 mod support;
 
@@ -16,5 +17,7 @@ mod limits;
 mod panic;
 mod reflection;
 mod statuses;
+mod tls;
+mod tls_reload;
 #[cfg(unix)]
 mod unix_socket;

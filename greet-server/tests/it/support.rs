@@ -17,7 +17,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
@@ -46,6 +46,17 @@ impl TestServer {
     }
 
     pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
+        TestServer::run(TestServer::bind(flags, greeter).await)
+    }
+
+    /// One that reads its TLS files again whenever `asked` changes.
+    pub(crate) async fn reloading(flags: &[&str], asked: watch::Receiver<u32>) -> TestServer {
+        let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
+        server.reload_on(asked);
+        TestServer::run(server)
+    }
+
+    async fn bind(flags: &[&str], greeter: impl Greeter + Clone) -> Server {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
         let unless_given = defaults.filter(|default| {
             let name = default.split('=').next().unwrap();
@@ -54,7 +65,10 @@ impl TestServer {
         let arguments =
             ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
         let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
-        let server = Server::bind(config, greeter).await.unwrap();
+        Server::bind(config, greeter).await.unwrap()
+    }
+
+    fn run(server: Server) -> TestServer {
         let url = server.addresses().remove(0);
         let (drain, drained) = oneshot::channel();
         let (cut, was_cut) = oneshot::channel();

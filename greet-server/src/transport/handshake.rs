@@ -1,0 +1,96 @@
+//! From an accepted socket to the peer's first words of HTTP/2: TLS if it is asked for, then preface
+//! and SETTINGS, all of it within one bound.
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::preface::{self, PrefaceError};
+use super::tls::ALPN_H2;
+use crate::stats::CloseCause;
+
+/// How long a peer that is in its handshake when the drain begins may take to finish it: its first
+/// bytes may be in the socket already, and with them a call.
+const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a peer may take to close its side after we closed ours. It is about to: it has been told.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why there is no connection; `None` if the peer, or the network, ended it.
+pub(crate) type Closed = Option<CloseCause>;
+
+/// A stream and what it said already.
+type Greeted<IO> = (IO, Bytes);
+
+/// HTTP/2 with prior knowledge.
+pub(crate) async fn plaintext<IO: AsyncRead + Unpin>(mut io: IO) -> Result<Greeted<IO>, Closed> {
+    match preface::read(&mut io).await {
+        Ok(first_bytes) => Ok((io, first_bytes)),
+        Err(PrefaceError::NotHttp2) => Err(Some(CloseCause::NotHttp2)),
+        Err(PrefaceError::Gone) => Err(None),
+    }
+}
+
+/// HTTP/2 over TLS, by ALPN. A peer that is refused is told why by an alert, and heard out, so that
+/// the alert is not lost with the connection.
+pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: IO,
+    config: Arc<ServerConfig>,
+) -> Result<Greeted<TlsStream<IO>>, Closed> {
+    match TlsAcceptor::from(config).accept(io).into_fallible().await {
+        Ok(mut io) if io.get_ref().1.alpn_protocol() != Some(ALPN_H2) => {
+            let _ = io.shutdown().await; // close_notify, for a peer that is still there
+            Err(Some(CloseCause::NoAlpn))
+        }
+        Ok(io) => plaintext(io).await,
+        Err((error, mut io)) => {
+            tracing::debug!(%error, "TLS handshake failed");
+            if error.kind() != ErrorKind::InvalidData {
+                return Err(None); // the network's error, or the peer left
+            }
+            let _ = io.shutdown().await;
+            linger(&mut io).await;
+            Err(Some(CloseCause::TlsFailed))
+        }
+    }
+}
+
+/// Bounds a handshake: by its own timeout, and by the patience of a drain.
+pub(crate) async fn in_time<T>(
+    handshake: impl Future<Output = Result<T, Closed>>,
+    handshake_timeout: Duration,
+    drained: impl Future<Output = ()>,
+) -> Result<T, Closed> {
+    let mut handshake = pin!(timeout(handshake_timeout, handshake));
+    let ended = tokio::select! {
+        ended = handshake.as_mut() => ended,
+        () = drained => match timeout(DRAINED_HANDSHAKE_PATIENCE, handshake).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => return Err(Some(CloseCause::DrainedInHandshake)),
+        },
+    };
+    ended.map_err(|_elapsed| Some(CloseCause::HandshakeTimeout))?
+}
+
+/// Reads on, and throws away, until the peer has closed too. Closing on unread bytes makes the kernel
+/// send a reset, and a reset takes with it what the peer has not received yet: the last replies, and
+/// the GOAWAY that says which calls were never taken.
+pub(crate) async fn linger<IO: AsyncRead + Unpin>(io: &mut IO) {
+    let _ = timeout(LINGER_TIMEOUT, tokio::io::copy(io, &mut tokio::io::sink())).await;
+}
+
+/// What the drain tells a connection, once.
+pub(crate) async fn is_drained(drained: &mut oneshot::Receiver<()>) {
+    if !drained.is_terminated() {
+        let _ = drained.await; // the worker drops its end, which is an error and the signal
+    }
+}

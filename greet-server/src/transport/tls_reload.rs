@@ -1,0 +1,115 @@
+//! Certificates that rotate: the files are read again each second and on SIGHUP, and what they hold
+//! replaces what is served if it is any good. Connections that stand keep what they have.
+//!
+//! Contents are compared, not times or names: a symlink that is swapped (as Kubernetes does with a
+//! secret) is a change, and a file that was only touched is none.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::tls::{Material, Tls, TlsError};
+use crate::config::TlsFiles;
+use crate::stats::Reloads;
+
+/// A rotation is served this much later at most; reading three small files costs next to nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is served, and the means to replace it.
+pub(crate) struct Reloader {
+    files: TlsFiles,
+    served: Material,
+    refused: Option<Refused>,
+    tls: watch::Sender<Tls>,
+}
+
+/// What the last look found, and could not use.
+struct Refused {
+    /// `None`: a file could not even be read.
+    material: Option<Material>,
+    /// Whether the operator has heard of it.
+    told: bool,
+}
+
+impl Reloader {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub(crate) fn new(files: TlsFiles) -> Result<(Reloader, watch::Receiver<Tls>), TlsError> {
+        let served = Material::read(&files)?;
+        let tls = Tls::new(&files, &served)?;
+        tell(&tls, "serving TLS");
+        let (tls, watched) = watch::channel(tls);
+        Ok((Reloader { files, served, refused: None, tls }, watched))
+    }
+
+    /// Looks for ever: each second, and whenever `asked` changes.
+    pub(crate) async fn run(mut self, mut asked: watch::Receiver<u32>, reloads: Arc<Reloads>) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let was_asked = tokio::select! {
+                _ = looks.tick() => false,
+                Ok(()) = asked.changed() => true,
+            };
+            // Files may lie on a network; the acceptor's thread must not wait for one.
+            let look = tokio::task::spawn_blocking(move || {
+                let found = self.look(was_asked);
+                (self, found)
+            });
+            let found;
+            (self, found) = match look.await {
+                Ok(looked) => looked,
+                Err(_shutting_down) => return,
+            };
+            match found {
+                Some(Ok(())) => reloads.done.add(1),
+                Some(Err(error)) => {
+                    reloads.refused.add(1);
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!("TLS reload refused, the old certificate stays: {error:#}");
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// One look; `None` if there is nothing to tell. Certificate and key are two files, and a look
+    /// between the writing of the one and of the other finds a pair that does not match: so what is
+    /// bad is told when it is still so at the next look, once, or at once if somebody asked.
+    fn look(&mut self, was_asked: bool) -> Option<Result<(), TlsError>> {
+        let material = Material::read(&self.files);
+        if material.as_ref().is_ok_and(|material| *material == self.served) {
+            self.refused = None;
+            return None;
+        }
+        let found = material.as_ref().ok().cloned();
+        match material.and_then(|material| Tls::new(&self.files, &material)) {
+            Ok(tls) => {
+                self.served = found.expect("it was read, or there would be no configuration");
+                self.refused = None;
+                tell(&tls, "TLS reloaded");
+                self.tls.send_replace(tls);
+                Some(Ok(()))
+            }
+            Err(error) => {
+                let before = self.refused.take().filter(|before| before.material == found);
+                let told = before.as_ref().is_some_and(|before| before.told);
+                let tell = was_asked || (before.is_some() && !told);
+                self.refused = Some(Refused { material: found, told: told || tell });
+                tell.then_some(Err(error))
+            }
+        }
+    }
+}
+
+fn tell(tls: &Tls, what: &str) {
+    let until = humantime::format_rfc3339_seconds(tls.not_after);
+    match tls.complaint(SystemTime::now()) {
+        None => tracing::info!(serial = tls.serial, %until, "{what}"),
+        Some(complaint) => tracing::warn!(serial = tls.serial, %until, "{what}: {complaint}"),
+    }
+}

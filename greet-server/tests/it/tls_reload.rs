@@ -1,0 +1,113 @@
+//! Certificates rotate under a running daemon; what is bad is refused, and the old one stays.
+
+use std::sync::Arc;
+
+use greet_server::Outcome;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::certs::{Ca, Files, write_identity};
+use crate::support::{Client, TestServer, soon};
+
+/// Connects and returns the serial number of the certificate, and the connection.
+async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = server.url.strip_prefix("https://").unwrap();
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    let leaf = tls.get_ref().1.peer_certificates().unwrap()[0].clone();
+    let serial = X509Certificate::from_der(&leaf).unwrap().1.raw_serial().to_vec();
+    let serial = serial.iter().fold(0, |serial, byte| serial << 8 | u64::from(*byte));
+    (serial, Client::handshake(tls).await)
+}
+
+/// Connects until a certificate with this serial number is served.
+async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
+    soon(async { while connect(server, ca).await.0 != expected {} }).await;
+}
+
+fn reloads(outcome: &Outcome) -> (u64, u64) {
+    (outcome.tls_reloads, outcome.tls_reloads_refused)
+}
+
+async fn start(files: &Files) -> TestServer {
+    let flags = files.flags();
+    TestServer::start(&flags.each_ref().map(String::as_str)).await
+}
+
+#[tokio::test]
+async fn files_that_change_are_served_and_connections_that_stand_stay() {
+    let ca = Ca::new();
+    let files = Files::new(&ca.sign(1));
+    let server = start(&files).await;
+    let (serial, early) = connect(&server, &ca).await;
+    assert_eq!(serial, 1);
+
+    files.write(&ca.sign(2));
+    serves(&server, &ca, 2).await;
+    assert_eq!(early.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(early);
+    assert_eq!(reloads(&server.stop().await).0, 1);
+}
+
+/// As Kubernetes rotates a secret: the files are links through a link, and only that one changes.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symlink_that_is_swapped_is_a_change() {
+    use std::os::unix::fs::symlink;
+
+    let ca = Ca::new();
+    let files = Files::new(&ca.sign(1));
+    let generation = |name: &str, serial| {
+        std::fs::create_dir(files.path(name)).unwrap();
+        write_identity(&files.path(name), &ca.sign(serial));
+    };
+    generation("one", 1);
+    generation("two", 2);
+    symlink("one", files.path("data")).unwrap();
+    for file in ["cert.pem", "key.pem"] {
+        std::fs::remove_file(files.path(file)).unwrap();
+        symlink(format!("data/{file}"), files.path(file)).unwrap();
+    }
+    let server = start(&files).await;
+    serves(&server, &ca, 1).await;
+
+    symlink("two", files.path("data.new")).unwrap();
+    std::fs::rename(files.path("data.new"), files.path("data")).unwrap();
+    serves(&server, &ca, 2).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bad_files_are_refused_and_counted_and_the_old_certificate_stays() {
+    let ca = Ca::new();
+    let files = Files::new(&ca.sign(1));
+    let flags = files.flags();
+    let (ask, asked) = watch::channel(0_u32);
+    let server = TestServer::reloading(&flags.each_ref().map(String::as_str), asked).await;
+
+    files.put("key.pem", &ca.sign(2).key_pem);
+    ask.send_modify(|asked| *asked += 1);
+    // What comes after the refusal shows that it was one: the good pair is taken, the bad was not.
+    serves(&server, &ca, 1).await;
+    files.put("cert.pem", "");
+    ask.send_modify(|asked| *asked += 1);
+    serves(&server, &ca, 1).await;
+    files.write(&ca.sign(3));
+    serves(&server, &ca, 3).await;
+    let (done, refused) = reloads(&server.stop().await);
+    assert_eq!(done, 1);
+    assert!((1..=2).contains(&refused), "two requests may be seen as one: {refused}");
+}
