@@ -29,10 +29,20 @@ pub(crate) fn target_directory() -> anyhow::Result<PathBuf> {
     Ok(target.to_owned())
 }
 
+/// What `cargo run` tells the program that it runs. A cargo below us must not inherit it: build scripts
+/// watch some of these, and would run again each time that they come and go.
+const TOLD_BY_CARGO: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = program(cargo);
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if TOLD_BY_CARGO.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(variable);
+        }
+    }
     command.current_dir(root());
     command
 }

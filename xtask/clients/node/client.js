@@ -1,5 +1,6 @@
 // The client of the original program, its `grpc` package replaced by @grpc/grpc-js: one SayHello
-// per name, in turn.
+// per name, in turn. With CA (and CERT and KEY) in the environment: over TLS (and mTLS).
+const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
 const grpc = require('@grpc/grpc-js');
@@ -10,9 +11,15 @@ const definition = protoLoader.loadSync(path.join(__dirname, '../../../proto/gre
 });
 const greet = grpc.loadPackageDefinition(definition).greet;
 
+const file = (name) => (name ? fs.readFileSync(name) : null);
+const { CA, CERT, KEY } = process.env;
+const credentials = CA
+  ? grpc.credentials.createSsl(file(CA), file(KEY), file(CERT))
+  : grpc.credentials.createInsecure();
+
 async function main([target, ...names]) {
   if (!target) throw new Error('usage: node client.js HOST:PORT NAME...');
-  const client = new greet.Greeter(target, grpc.credentials.createInsecure());
+  const client = new greet.Greeter(target, credentials);
   const sayHello = promisify(client.sayHello).bind(client);
   for (const name of names) {
     const response = await sayHello({ name });

@@ -1,5 +1,7 @@
-"""The Greeter client on grpcio, stubs made at run time: one SayHello per name, in turn."""
+"""The Greeter client on grpcio, stubs made at run time: one SayHello per name, in turn. With CA (and
+CERT and KEY) in the environment: over TLS (and mTLS)."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +13,18 @@ messages, services = grpc.protos_and_services("greet.proto")
 if len(sys.argv) < 2:
     sys.exit("usage: python client.py HOST:PORT NAME...")
 target, *names = sys.argv[1:]
-with grpc.insecure_channel(target) as channel:
+
+
+def file(name):
+    return Path(os.environ[name]).read_bytes() if name in os.environ else None
+
+
+if "CA" in os.environ:
+    credentials = grpc.ssl_channel_credentials(file("CA"), file("KEY"), file("CERT"))
+    channel = grpc.secure_channel(target, credentials)
+else:
+    channel = grpc.insecure_channel(target)
+with channel:
     greeter = services.GreeterStub(channel)
     try:
         for name in names:

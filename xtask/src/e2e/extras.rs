@@ -52,6 +52,14 @@ pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// OpenSSL's command line.
+pub(crate) fn openssl() -> anyhow::Result<Command> {
+    if !works(program("openssl").arg("version")) {
+        return Err(Missing { what: "OpenSSL", install: format!("{APT} openssl") }.into());
+    }
+    Ok(program("openssl"))
+}
+
 /// The C++ client, built.
 pub(crate) fn cpp_client() -> anyhow::Result<Command> {
     let libraries = works(program("pkg-config").args(["--exists", "grpc++"]));

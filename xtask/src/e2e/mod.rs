@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: the built programs against each other, against other stacks, and against
 //! peers that mean no good.
 
+mod certs;
 mod extras;
 mod ledger;
 mod raw_http2;
@@ -26,13 +27,15 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 12] = [
+const SCENARIOS: [(&str, Scenario); 14] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
     ("drain under load", scenarios::drain_under_load::run),
     ("drain with hostile peers", scenarios::drain_hostile::run),
     ("readme", scenarios::readme::run),
+    ("TLS and mTLS", scenarios::tls::run),
+    ("rotation", scenarios::rotation::run),
     ("reflection (buf)", scenarios::reflection_buf::run),
     ("the original (Node)", scenarios::original_node::run),
     ("Python", scenarios::python::run),
