@@ -18,6 +18,11 @@ pub const DEFAULT_TLS_CLIENT_AUTH: &str = "required";
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
 /// Longer than any person's name, short enough that an echo costs next to nothing.
 pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
+/// As many as fit into 10 GiB at the 1 MiB that a peer with bad intentions can make each cost; the
+/// descriptors that the process may open are the other bound.
+pub const DEFAULT_MOST_CONNECTIONS: usize = 10_000;
+/// More calls at work than this are not being worked at, they wait: better to say so.
+pub const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
 /// Enough to keep a multiplexing proxy busy; one connection cannot fill the daemon.
 pub const DEFAULT_MAX_STREAMS: u32 = 200;
 /// A greeting takes microseconds: who waits longer than this waits on a fault.
@@ -37,6 +42,12 @@ pub(crate) const MOST_WORKERS: usize = 1_024;
 pub(crate) const MOST_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// A connection with more calls than this wants to be several.
 pub(crate) const MOST_STREAMS: u32 = 1_000_000;
+/// A limit above this is none.
+pub(crate) const MOST_CONNECTIONS: usize = 1_000_000;
+/// Descriptors that are not connections': standard streams, listeners, log, files of TLS, and of each
+/// worker the poller and its like.
+pub(crate) const RESERVED_DESCRIPTORS: usize = 32;
+pub(crate) const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
 /// Echoed in a header of every reply, which peers limit to 8 KiB together with the others.
 pub(crate) const MOST_INSTANCE_BYTES: usize = 256;
 /// Beyond a day a timeout is a typing error, and arithmetic on it stays far from overflow.
@@ -66,6 +77,12 @@ pub struct Config {
 /// Bounds on what one peer, connection or call may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Connections at a time. Over it: refused at once.
+    pub max_connections: usize,
+    /// Connections at a time from one address. Over it: refused at once.
+    pub max_connections_per_ip: Option<usize>,
+    /// Calls at work at a time, all connections together. Over it: RESOURCE_EXHAUSTED.
+    pub max_in_flight: u64,
     /// Largest request message, in bytes of protobuf. Over it: RESOURCE_EXHAUSTED.
     pub max_message_bytes: usize,
     /// Longest `name`, in bytes of UTF-8. Over it: INVALID_ARGUMENT.

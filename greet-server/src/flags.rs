@@ -59,6 +59,19 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", env = "GREET_INSTANCE")]
     pub instance: Option<String>,
 
+    /// Connections at a time; over it refused [default: what RLIMIT_NOFILE allows, at most 10000]
+    #[arg(long, value_name = "N", env = "GREET_MAX_CONNECTIONS")]
+    pub max_connections: Option<String>,
+
+    /// Connections at a time from one address; over it refused [default: off]
+    #[arg(long, value_name = "N", env = "GREET_MAX_CONNECTIONS_PER_IP")]
+    pub max_connections_per_ip: Option<String>,
+
+    /// Calls at work at a time; over it RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N", env = "GREET_MAX_IN_FLIGHT")]
+    #[arg(default_value_t = config::DEFAULT_MAX_IN_FLIGHT.to_string())]
+    pub max_in_flight: String,
+
     /// Largest request message; over it RESOURCE_EXHAUSTED
     #[arg(long, value_name = "N", env = "GREET_MAX_MESSAGE_BYTES")]
     #[arg(default_value_t = config::DEFAULT_MAX_MESSAGE_BYTES.to_string())]
@@ -130,6 +143,16 @@ impl Flags {
         };
         let tls = self.tls(check);
         let instance = self.instance.as_ref().map(|given| check.instance("instance", given));
+        let most = config::MOST_CONNECTIONS;
+        let max_connections = match &self.max_connections {
+            Some(given) => check.number("max-connections", given, 1, most),
+            None => Some(affordable_connections(workers.unwrap_or(1))),
+        };
+        let max_connections_per_ip = self
+            .max_connections_per_ip
+            .as_ref()
+            .map(|given| check.number("max-connections-per-ip", given, 1, most));
+        let max_in_flight = check.number("max-in-flight", &self.max_in_flight, 1, most as u64);
         let max_message_bytes = check.number(
             "max-message-bytes",
             &self.max_message_bytes,
@@ -155,6 +178,10 @@ impl Flags {
             workers: NonZeroUsize::new(workers?)?,
             instance: instance.map_or(Some(None), |instance| instance.map(Some))?,
             limits: Limits {
+                max_connections: max_connections?,
+                max_connections_per_ip: max_connections_per_ip
+                    .map_or(Some(None), |most| most.map(Some))?,
+                max_in_flight: max_in_flight?,
                 max_message_bytes: max_message_bytes?,
                 max_name_bytes: max_name_bytes?,
                 max_streams: max_streams?,
@@ -203,6 +230,24 @@ fn available_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// As many as the process may have descriptors for, less those that it needs itself.
+fn affordable_connections(workers: usize) -> usize {
+    let reserved = config::RESERVED_DESCRIPTORS + workers * config::RESERVED_DESCRIPTORS_PER_WORKER;
+    let left = descriptor_limit().saturating_sub(reserved).max(1);
+    left.min(config::DEFAULT_MOST_CONNECTIONS)
+}
+
+#[cfg(unix)]
+fn descriptor_limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn descriptor_limit() -> usize {
+    usize::MAX
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -238,6 +283,9 @@ mod tests {
             "--listen=nowhere",
             "--workers=0",
             "--instance=a\tb",
+            "--max-connections=0",
+            "--max-connections-per-ip=few",
+            "--max-in-flight=-1",
             "--max-message-bytes=64k",
             "--max-name-bytes=-1",
             "--max-streams=many",
@@ -255,6 +303,9 @@ mod tests {
                 r#"--listen (GREET_LISTEN): "nowhere" is not HOST:PORT or unix:PATH"#,
                 r#"--workers (GREET_WORKERS): "0" is not a whole number from 1 to 1024"#,
                 r#"--instance (GREET_INSTANCE): "a\tb" is not a name of 1 to 256 printable ASCII characters"#,
+                r#"--max-connections (GREET_MAX_CONNECTIONS): "0" is not a whole number from 1 to 1000000"#,
+                r#"--max-connections-per-ip (GREET_MAX_CONNECTIONS_PER_IP): "few" is not a whole number from 1 to 1000000"#,
+                r#"--max-in-flight (GREET_MAX_IN_FLIGHT): "-1" is not a whole number from 1 to 1000000"#,
                 r#"--max-message-bytes (GREET_MAX_MESSAGE_BYTES): "64k" is not a whole number from 1 to 67108864"#,
                 r#"--max-name-bytes (GREET_MAX_NAME_BYTES): "-1" is not a whole number from 0 to 67108864"#,
                 r#"--max-streams (GREET_MAX_STREAMS): "many" is not a whole number from 1 to 1000000"#,

@@ -1,5 +1,6 @@
 //! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::Greeter;
@@ -9,9 +10,10 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::phase::Phase;
-use crate::rpc::{Rpc, Services};
+use crate::rpc::{Places, Rpc, Services};
 use crate::stats::{CloseCause, Reloads};
-use crate::transport::acceptor;
+use crate::transport::acceptor::{self, Acceptor};
+use crate::transport::admission::Admission;
 use crate::transport::listener::{BindError, Listener};
 use crate::transport::tls::{Tls, TlsError};
 use crate::transport::tls_reload::Reloader;
@@ -113,19 +115,18 @@ impl Server {
             limits = ?config.limits,
             "listening"
         );
-        let mut acceptors = JoinSet::new();
         let reloads = Arc::new(Reloads::default());
         let tls = self.tls.map(|(reloader, tls)| {
             tokio::spawn(reloader.run(self.reload, reloads.clone()));
             tls
         });
+        let limits = &config.limits;
+        let admission = Admission::new(limits.max_connections, limits.max_connections_per_ip);
+        let acceptor = Acceptor { admission: admission.clone(), tls, workers: workers.clone() };
+        let mut acceptors = JoinSet::new();
         for listener in self.listeners {
-            acceptors.spawn(acceptor::accept(
-                listener,
-                tls.clone(),
-                workers.clone(),
-                self.phase.subscribe(),
-            ));
+            let phase = self.phase.subscribe();
+            acceptors.spawn(acceptor::accept(listener, acceptor.clone(), phase));
         }
         let lifecycle = Lifecycle {
             phase: self.phase,
@@ -139,7 +140,9 @@ impl Server {
             answered: calls.answered,
             abandoned: calls.abandoned,
             cut: calls.in_flight,
-            closed: CloseCause::ALL.map(|cause| (cause, workers.closed(cause))).to_vec(),
+            closed: CloseCause::ALL
+                .map(|cause| (cause, workers.closed(cause) + admission.refused(cause)))
+                .to_vec(),
             tls_reloads: reloads.done.get(),
             tls_reloads_refused: reloads.refused.get(),
         };
@@ -163,7 +166,9 @@ where
 {
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
+    let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |stats| Rpc {
+        places: Rc::new(places.lease()),
         services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
         limits,
         instance: instance.clone(),

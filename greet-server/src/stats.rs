@@ -37,6 +37,10 @@ pub(crate) struct Calls {
 /// Why the daemon closed a connection that its peer would have kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseCause {
+    /// Over `--max-connections`: refused at the door.
+    OverMaxConnections,
+    /// Over `--max-connections-per-ip`: refused at the door.
+    OverMaxConnectionsPerIp,
     /// No HTTP/2 preface and SETTINGS within `--handshake-timeout`.
     HandshakeTimeout,
     /// The first bytes were not the HTTP/2 preface.
@@ -59,7 +63,9 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 9] = [
+    pub const ALL: [CloseCause; 11] = [
+        CloseCause::OverMaxConnections,
+        CloseCause::OverMaxConnectionsPerIp,
         CloseCause::HandshakeTimeout,
         CloseCause::NotHttp2,
         CloseCause::TlsFailed,
@@ -74,6 +80,8 @@ impl CloseCause {
     /// The name used in logs.
     pub fn name(self) -> &'static str {
         match self {
+            CloseCause::OverMaxConnections => "over_max_connections",
+            CloseCause::OverMaxConnectionsPerIp => "over_max_connections_per_ip",
             CloseCause::HandshakeTimeout => "handshake_timeout",
             CloseCause::NotHttp2 => "not_http2",
             CloseCause::TlsFailed => "tls_failed",

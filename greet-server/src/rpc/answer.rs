@@ -20,6 +20,7 @@ use super::not_grpc;
 use super::reply_body::{ReplyBody, stream_end};
 use super::request_body::RequestBody;
 use super::services::Services;
+use super::shedding::Lease;
 use crate::config::Limits;
 use crate::phase::Phase;
 use crate::stats::Stats;
@@ -42,6 +43,7 @@ pub(crate) struct Rpc {
     pub(crate) instance: Option<HeaderValue>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) places: Rc<Lease>,
 }
 
 /// A call of which the headers are known and nothing has run.
@@ -64,11 +66,15 @@ struct Admitted {
 
 impl Call {
     pub(crate) fn new(rpc: Rc<Rpc>, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
-        let in_flight = InFlight::begin(traffic);
-        let admitted = match not_grpc::refusal(request) {
-            Some(refusal) => Err(refusal),
-            None => admit(request, &rpc.limits).map_err(Status::into_http),
-        };
+        let has_place = rpc.places.take();
+        let in_flight = InFlight::begin(traffic, has_place.then(|| rpc.places.clone()));
+        let admitted =
+            match not_grpc::refusal(request) {
+                Some(refusal) => Err(refusal),
+                None if has_place => admit(request, &rpc.limits).map_err(Status::into_http),
+                None => Err(Status::resource_exhausted("the server has all the calls it can take")
+                    .into_http()),
+            };
         Call { rpc, in_flight, admitted }
     }
 

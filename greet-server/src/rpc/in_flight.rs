@@ -5,19 +5,22 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
+use super::shedding::Lease;
 use crate::traffic::Traffic;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
 pub(super) struct InFlight {
     traffic: Rc<Traffic>,
+    /// Where its place came from, unless there was none for it.
+    place: Option<Rc<Lease>>,
     replied: Cell<bool>,
 }
 
 impl InFlight {
-    pub(super) fn begin(traffic: Rc<Traffic>) -> Rc<InFlight> {
+    pub(super) fn begin(traffic: Rc<Traffic>, place: Option<Rc<Lease>>) -> Rc<InFlight> {
         traffic.call_begun();
-        Rc::new(InFlight { traffic, replied: Cell::new(false) })
+        Rc::new(InFlight { traffic, place, replied: Cell::new(false) })
     }
 
     /// The whole reply was handed to HTTP/2.
@@ -28,6 +31,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if let Some(lease) = &self.place {
+            lease.give_back();
+        }
         match self.replied.get() {
             true => self.traffic.call_replied(),
             false => self.traffic.call_abandoned(),

@@ -9,6 +9,7 @@ mod not_grpc;
 mod reply_body;
 mod request_body;
 mod services;
+mod shedding;
 
 pub(crate) mod greeter;
 mod health;
@@ -16,3 +17,4 @@ mod reflection;
 
 pub(crate) use answer::{Call, Rpc};
 pub(crate) use services::Services;
+pub(crate) use shedding::Places;

@@ -2,11 +2,14 @@
 //! the stop is still handed to a worker.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::listener::Listener;
+use super::admission::Admission;
+use super::closed_log::ClosedLog;
+use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 use super::worker::Workers;
 use crate::phase::Phase;
@@ -16,13 +19,35 @@ use crate::phase::Phase;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Hands every connection of `listener` to the least loaded of `workers` until the drain begins.
+/// What a connection passes on its way from a listener to a worker.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) tls: Option<watch::Receiver<Tls>>,
+    pub(crate) workers: Workers,
+}
+
+impl Acceptor {
+    /// To the least loaded worker; or refused, which is to be closed without a word: a peer that is
+    /// told to go before it has spoken would understand it no better.
+    fn take(&self, connection: Accepted, log: &mut ClosedLog) {
+        match self.admission.admit(connection.peer().ip()) {
+            Ok(permit) => {
+                let connection = connection.secured(self.tls.as_ref());
+                self.workers.least_loaded().serve(connection, permit);
+            }
+            Err(cause) => log.closed(connection.peer(), cause),
+        }
+    }
+}
+
+/// Hands every connection of `listener` to the least loaded worker until the drain begins.
 pub(crate) async fn accept(
     listener: Listener,
-    tls: Option<watch::Receiver<Tls>>,
-    workers: Workers,
+    acceptor: Acceptor,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let mut log = ClosedLog::default();
     let mut pause = FIRST_PAUSE;
     let stop = phase.wait_for(|phase| *phase >= Phase::Draining);
     tokio::pin!(stop);
@@ -34,7 +59,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok(connection) => {
                 pause = FIRST_PAUSE;
-                workers.least_loaded().serve(connection.secured(tls.as_ref()));
+                acceptor.take(connection, &mut log);
             }
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -51,7 +76,7 @@ pub(crate) async fn accept(
     match listener.close() {
         Ok(queue) => {
             for connection in queue {
-                workers.least_loaded().serve(connection.secured(tls.as_ref()));
+                acceptor.take(connection, &mut log);
             }
         }
         Err(error) => tracing::warn!(%error, "could not empty the queue of a listener"),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +46,15 @@ const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 pub(crate) enum Peer {
     Tcp(SocketAddr),
     Unix,
+}
+
+impl Peer {
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        }
+    }
 }
 
 impl fmt::Display for Peer {

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::connection::Peer;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_path::SocketFile;
@@ -100,6 +101,14 @@ pub(crate) enum Accepted {
 }
 
 impl Accepted {
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Accepted::Tcp(_, peer) | Accepted::Tls(_, peer, _) => Peer::Tcp(*peer),
+            #[cfg(unix)]
+            Accepted::Unix(_) => Peer::Unix,
+        }
+    }
+
     /// TLS on TCP, with what is served at this moment. A Unix socket stays as it is: nothing crosses
     /// a network there.
     pub(crate) fn secured(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {

@@ -6,6 +6,8 @@
 //! call touches is shared between cores.
 
 pub(crate) mod acceptor;
+pub(crate) mod admission;
+mod closed_log;
 pub(crate) mod connection;
 mod handshake;
 pub(crate) mod listener;

@@ -15,6 +15,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
+use super::admission::Permit;
+use super::closed_log::ClosedLog;
 use super::connection::{self, Peer, Transport};
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
@@ -41,7 +43,7 @@ pub(crate) type Ended = oneshot::Receiver<()>;
 
 #[derive(Debug)]
 enum Command {
-    Serve(Accepted),
+    Serve(Accepted, Permit),
     Drain,
     Cut,
 }
@@ -103,9 +105,9 @@ impl Worker {
     }
 
     /// Takes a connection in. One that comes too late, after the worker ended, is closed.
-    pub(crate) fn serve(&self, connection: Accepted) {
+    pub(crate) fn serve(&self, connection: Accepted, permit: Permit) {
         self.stats.connections.fetch_add(1, Ordering::Relaxed);
-        let _ = self.commands.send(Command::Serve(connection));
+        let _ = self.commands.send(Command::Serve(connection, permit));
     }
 
     /// Sends GOAWAY to every connection; the worker ends when the last has finished.
@@ -134,7 +136,8 @@ fn run(
 /// The connections of a worker.
 struct Connections {
     transport: Rc<Transport>,
-    tasks: JoinSet<Option<CloseCause>>,
+    tasks: JoinSet<(Peer, Option<CloseCause>)>,
+    log: ClosedLog,
     /// Dropping a sender tells its connection to drain. One each, because waiting on a oneshot
     /// costs an atomic load, and a connection looks at it on every turn.
     drains: HashMap<task::Id, oneshot::Sender<()>>,
@@ -142,7 +145,12 @@ struct Connections {
 
 impl Connections {
     fn new(transport: Rc<Transport>) -> Connections {
-        Connections { transport, tasks: JoinSet::new(), drains: HashMap::new() }
+        Connections {
+            transport,
+            tasks: JoinSet::new(),
+            log: ClosedLog::default(),
+            drains: HashMap::new(),
+        }
     }
 
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -150,7 +158,7 @@ impl Connections {
         while !(draining && self.tasks.is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Serve(connection)) => self.spawn(connection),
+                    Some(Command::Serve(connection, permit)) => self.spawn(connection, permit),
                     Some(Command::Drain) => {
                         draining = true;
                         self.drains.clear();
@@ -158,41 +166,43 @@ impl Connections {
                     Some(Command::Cut) | None => return self.cut(),
                 },
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
-                    Ok((id, cause)) => self.forget(id, cause),
+                    Ok((id, (peer, cause))) => {
+                        self.forget(id, cause);
+                        if let Some(cause) = cause {
+                            self.log.closed(peer, cause);
+                        }
+                    }
                     Err(panic) => self.forget(panic.id(), Some(CloseCause::Panic)),
                 },
             }
         }
     }
 
-    fn spawn(&mut self, connection: Accepted) {
+    fn spawn(&mut self, connection: Accepted, permit: Permit) {
         let transport = self.transport.clone();
         let (drain, drained) = oneshot::channel();
+        let peer = connection.peer();
         let task = self.tasks.spawn_local(async move {
-            let (peer, cause) = match connection {
-                Accepted::Tcp(stream, address) => {
-                    let peer = Peer::Tcp(address);
-                    let handshake =
-                        async { plaintext(registered(TcpStream::from_std(stream))?).await };
-                    (peer, connection::serve(handshake, peer, transport, drained).await)
+            let _place = permit;
+            let cause = match connection {
+                Accepted::Tcp(stream, _) => {
+                    let io = || registered(TcpStream::from_std(stream));
+                    let handshake = async { plaintext(io()?).await };
+                    connection::serve(handshake, peer, transport, drained).await
                 }
-                Accepted::Tls(stream, address, config) => {
-                    let peer = Peer::Tcp(address);
-                    let handshake =
-                        async { tls(registered(TcpStream::from_std(stream))?, config).await };
-                    (peer, connection::serve(handshake, peer, transport, drained).await)
+                Accepted::Tls(stream, _, config) => {
+                    let io = || registered(TcpStream::from_std(stream));
+                    let handshake = async { tls(io()?, config).await };
+                    connection::serve(handshake, peer, transport, drained).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
-                    let handshake =
-                        async { plaintext(registered(UnixStream::from_std(stream))?).await };
-                    (Peer::Unix, connection::serve(handshake, Peer::Unix, transport, drained).await)
+                    let io = || registered(UnixStream::from_std(stream));
+                    let handshake = async { plaintext(io()?).await };
+                    connection::serve(handshake, peer, transport, drained).await
                 }
             };
-            if let Some(cause) = cause {
-                tracing::debug!(%peer, cause = cause.name(), "connection closed");
-            }
-            cause
+            (peer, cause)
         });
         self.drains.insert(task.id(), drain);
     }

@@ -69,6 +69,34 @@ async fn a_client_that_keeps_to_the_announced_streams_has_that_many_at_work_and_
     }
 }
 
+#[tokio::test]
+async fn one_call_over_the_limit_of_the_process_is_shed_and_not_queued() {
+    let greeter = Faulty::new();
+    let flags = ["--max-in-flight=3", "--workers=2"];
+    let server = TestServer::with_greeter(&flags, greeter.clone()).await;
+    let clients = [server.connect().await, server.connect().await];
+    let waiting: Vec<_> = (0..3)
+        .map(|call| {
+            let client = clients[call % 2].clone();
+            tokio::spawn(async move { client.say_hello("wait").await })
+        })
+        .collect();
+    greeter.has_begun(3).await;
+    for client in &clients {
+        let status = soon(client.say_hello("Ada")).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+    }
+    greeter.release.add_permits(3);
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap(), "Hello wait");
+    }
+    for client in &clients {
+        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    }
+    let outcome = server.stop().await;
+    assert_eq!((outcome.answered, outcome.abandoned), (7, 0));
+}
+
 /// Reads what the server says first: its SETTINGS, value by value.
 #[tokio::test]
 async fn the_settings_on_the_wire_are_the_documented_ones() {

@@ -128,10 +128,17 @@ impl Client {
     pub(crate) async fn handshake(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Client {
+        Client::try_handshake(io).await.unwrap()
+    }
+
+    /// `None` if the server closes before it is done.
+    pub(crate) async fn try_handshake(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Option<Client> {
         let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-        let (sender, connection) = builder.handshake(TokioIo::new(io)).await.unwrap();
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await.ok()?;
         tokio::spawn(connection);
-        Client(sender)
+        Some(Client(sender))
     }
 
     pub(crate) fn greeter(&self) -> GreeterClient<Client> {
