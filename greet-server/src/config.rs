@@ -29,6 +29,13 @@ pub const DEFAULT_MAX_STREAMS: u32 = 200;
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Ten round trips on the worst of networks; a peer that needs longer is not there to talk.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Within the patience of the proxies and translators of addresses that are known to forget quiet
+/// connections, and rare enough to cost nothing.
+pub const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// The default of gRFC A8 and of every gRPC library.
+pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// As long as the longest call may take by default: none that was accepted is cut for age.
+pub const DEFAULT_MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
 /// Nothing waits for us to leave unless the operator says so.
 pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
 /// Below the 30 s after which Kubernetes kills, with room for a delay before it.
@@ -94,6 +101,17 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Longest from the accept to the peer's first SETTINGS. Over it: the connection is closed.
     pub handshake_timeout: Duration,
+    /// How often a peer is asked by an HTTP/2 PING whether it is there (gRFC A8).
+    pub keepalive_interval: Option<Duration>,
+    /// Longest for it to answer, and for its kernel to acknowledge what was sent (gRFC A18). Over it:
+    /// the connection is closed.
+    pub keepalive_timeout: Duration,
+    /// After this, give or take a tenth, a connection is told to go (gRFC A9).
+    pub max_connection_age: Option<Duration>,
+    /// Longest from there until it has gone. Over it: cut.
+    pub max_connection_age_grace: Duration,
+    /// After this without a call a connection is told to go (gRFC A9).
+    pub max_connection_idle: Option<Duration>,
 }
 
 /// The PEM files that TLS is made from. They are read again when they change.

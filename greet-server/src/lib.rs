@@ -11,6 +11,7 @@ pub mod config;
 pub mod flags;
 mod lifecycle;
 mod phase;
+mod resolve;
 mod rpc;
 mod server;
 pub mod signals;

@@ -122,7 +122,12 @@ impl Server {
         });
         let limits = &config.limits;
         let admission = Admission::new(limits.max_connections, limits.max_connections_per_ip);
-        let acceptor = Acceptor { admission: admission.clone(), tls, workers: workers.clone() };
+        let acceptor = Acceptor {
+            admission: admission.clone(),
+            tls,
+            workers: workers.clone(),
+            limits: *limits,
+        };
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
             let phase = self.phase.subscribe();

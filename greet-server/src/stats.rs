@@ -51,6 +51,14 @@ pub enum CloseCause {
     NoAlpn,
     /// HTTP/2 was broken: by a frame that the protocol forbids, or by the network.
     ProtocolError,
+    /// A PING went unanswered for `--keepalive-timeout`.
+    KeepaliveTimeout,
+    /// It had reached `--max-connection-age` and went when told to.
+    MaxConnectionAge,
+    /// It had no call for `--max-connection-idle` and went when told to.
+    MaxConnectionIdle,
+    /// Told to go for its age, it was still there after `--max-connection-age-grace`.
+    AgeGraceExceeded,
     /// The drain began before the peer had said anything.
     DrainedInHandshake,
     /// No call was open and the peer left the drain's GOAWAY and PING unanswered.
@@ -63,7 +71,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 11] = [
+    pub const ALL: [CloseCause; 15] = [
         CloseCause::OverMaxConnections,
         CloseCause::OverMaxConnectionsPerIp,
         CloseCause::HandshakeTimeout,
@@ -71,6 +79,10 @@ impl CloseCause {
         CloseCause::TlsFailed,
         CloseCause::NoAlpn,
         CloseCause::ProtocolError,
+        CloseCause::KeepaliveTimeout,
+        CloseCause::MaxConnectionAge,
+        CloseCause::MaxConnectionIdle,
+        CloseCause::AgeGraceExceeded,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
         CloseCause::Panic,
@@ -87,6 +99,10 @@ impl CloseCause {
             CloseCause::TlsFailed => "tls_failed",
             CloseCause::NoAlpn => "no_alpn",
             CloseCause::ProtocolError => "protocol_error",
+            CloseCause::KeepaliveTimeout => "keepalive_timeout",
+            CloseCause::MaxConnectionAge => "max_connection_age",
+            CloseCause::MaxConnectionIdle => "max_connection_idle",
+            CloseCause::AgeGraceExceeded => "age_grace_exceeded",
             CloseCause::DrainedInHandshake => "drained_in_handshake",
             CloseCause::GoawayUnanswered => "goaway_unanswered",
             CloseCause::Panic => "panic",

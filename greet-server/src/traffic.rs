@@ -12,6 +12,7 @@ use crate::stats::Stats;
 pub(crate) struct Traffic {
     stats: Arc<Stats>,
     open_calls: Cell<u64>,
+    calls_begun: Cell<u64>,
     /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
     unflushed_replies: Cell<u64>,
     moved_bytes: Cell<u64>,
@@ -19,13 +20,18 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn new(stats: Arc<Stats>) -> Rc<Traffic> {
-        let (open_calls, unflushed_replies, moved_bytes) = Default::default();
-        Rc::new(Traffic { stats, open_calls, unflushed_replies, moved_bytes })
+        let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
+        Rc::new(Traffic { stats, open_calls, calls_begun, unflushed_replies, moved_bytes })
     }
 
     /// Whether nothing is owed to the peer.
     pub(crate) fn is_idle(&self) -> bool {
         self.open_calls.get() == 0 && self.unflushed_replies.get() == 0
+    }
+
+    /// Calls that ever were.
+    pub(crate) fn calls_begun(&self) -> u64 {
+        self.calls_begun.get()
     }
 
     /// Bytes that were read and written so far.
@@ -48,6 +54,7 @@ impl Traffic {
 
     pub(crate) fn call_begun(&self) {
         self.open_calls.set(self.open_calls.get() + 1);
+        self.calls_begun.set(self.calls_begun.get() + 1);
         self.stats.calls_in_flight.add(1);
     }
 

@@ -72,7 +72,7 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
     let server = || help(program(&programs.server).arg("-h"));
     let cli = |verb: &[&str]| help(program(&programs.cli).args(verb).arg("-h"));
     Ok(match name {
-        "flags of greet-server" => flags(&section(&server()?, "Options:")),
+        "flags of greet-server" => flags(&all_flags(&server()?)),
         "exit codes of greet-server" => exit_codes(&server()?),
         "flags of greet-cli" => flags(&section(&cli(&[])?, "Connection:")),
         "flags of greet-cli hello" => flags(&section(&cli(&["hello"])?, "Options:")),
@@ -90,6 +90,11 @@ fn help(command: &mut std::process::Command) -> anyhow::Result<String> {
 fn section(help: &str, heading: &str) -> Vec<String> {
     let below = help.lines().skip_while(|line| *line != heading).skip(1);
     below.take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// The flags of all headings.
+fn all_flags(help: &str) -> Vec<String> {
+    help.lines().filter(|line| line.trim_start().starts_with('-')).map(str::to_owned).collect()
 }
 
 /// A line of `-h` is: flag, two spaces or more, meaning, and in brackets variable and default.

@@ -12,6 +12,7 @@ use super::closed_log::ClosedLog;
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 use super::worker::Workers;
+use crate::config::Limits;
 use crate::phase::Phase;
 
 /// First pause after a failed accept; doubled up to [`LONGEST_PAUSE`]. Out of descriptors, an
@@ -25,6 +26,7 @@ pub(crate) struct Acceptor {
     pub(crate) admission: Arc<Admission>,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) workers: Workers,
+    pub(crate) limits: Limits,
 }
 
 impl Acceptor {
@@ -33,6 +35,7 @@ impl Acceptor {
     fn take(&self, connection: Accepted, log: &mut ClosedLog) {
         match self.admission.admit(connection.peer().ip()) {
             Ok(permit) => {
+                connection.watch(self.limits.keepalive_timeout);
                 let connection = connection.secured(self.tls.as_ref());
                 self.workers.least_loaded().serve(connection, permit);
             }

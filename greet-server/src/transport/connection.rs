@@ -8,27 +8,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
+use super::farewell::{self, Farewell};
 use super::handshake::{Closed, in_time, is_drained, linger};
 use super::stream::Stream;
 use crate::config::Limits;
 use crate::rpc::{Call, Rpc};
 use crate::stats::{CloseCause, Stats};
 use crate::traffic::Traffic;
-
-/// How long an idle peer may leave the GOAWAY's PING unanswered before the drain stops waiting for
-/// it (grpc-go waits as long). It loses nothing: no call is open.
-const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
@@ -83,6 +79,9 @@ impl Transport {
             .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
             .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout)
             .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
         let rpc = Rc::new(rpc);
         Transport { http2, executor, limits, rpc }
@@ -137,37 +136,38 @@ where
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
     let mut http2 = pin!(http2);
 
-    let served = tokio::select! {
+    let limits = &transport.limits;
+    let farewell = tokio::select! {
         biased;
-        served = http2.as_mut() => served,
-        () = is_drained(drained) => {
-            // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
-            http2.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased; // what we send now is no sign of life of the peer's: it goes first
-                served = http2 => served,
-                () = unanswered(&traffic) => return Some(CloseCause::GoawayUnanswered),
-            }
-        }
+        served = http2.as_mut() => return ended(served, None, peer),
+        () = is_drained(drained) => Farewell::Drain,
+        () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
+        () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
     };
-    match served {
-        Ok(()) => None,
-        Err(error) if is_peer_gone(&error) => None,
-        Err(error) => {
-            tracing::debug!(%peer, error = format!("{:#}", anyhow::Error::new(error)), "HTTP/2 error");
-            Some(CloseCause::ProtocolError)
-        }
+    // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
+    http2.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased; // what we send now is no sign of life of the peer's: it goes first
+        served = http2 => ended(served, farewell.cause(), peer),
+        () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
+        () = farewell.grace(limits) => Some(CloseCause::AgeGraceExceeded),
     }
 }
 
-/// Completes when a connection that was told to go owes its peer nothing, has seen nothing move for
-/// a while, and has still not gone.
-async fn unanswered(traffic: &Traffic) {
-    loop {
-        let moved_bytes = traffic.moved_bytes();
-        tokio::time::sleep(GOAWAY_PATIENCE).await;
-        if traffic.is_idle() && traffic.moved_bytes() == moved_bytes {
-            return;
+/// The cause to count for the way in which HTTP/2 ended; `peaceful` if it ended well.
+fn ended(
+    served: hyper::Result<()>,
+    peaceful: Option<CloseCause>,
+    peer: Peer,
+) -> Option<CloseCause> {
+    match served {
+        Ok(()) => peaceful,
+        Err(error) if error.is_timeout() => Some(CloseCause::KeepaliveTimeout),
+        Err(error) if is_peer_gone(&error) => None,
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            tracing::debug!(%peer, error = format!("{error:#}"), "HTTP/2 error");
+            Some(CloseCause::ProtocolError)
         }
     }
 }

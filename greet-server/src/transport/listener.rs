@@ -9,6 +9,7 @@ use std::os::unix;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -107,6 +108,18 @@ impl Accepted {
             #[cfg(unix)]
             Accepted::Unix(_) => Peer::Unix,
         }
+    }
+
+    /// Has the kernel give the connection up when the peer acknowledges nothing for `timeout`
+    /// (gRFC A18): a PING cannot tell while what was sent before it waits in the kernel.
+    pub(crate) fn watch(&self, timeout: Duration) {
+        #[cfg(target_os = "linux")]
+        if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
+            // Without it the connection is served all the same; the keepalive is the other guard.
+            let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = timeout;
     }
 
     /// TLS on TCP, with what is served at this moment. A Unix socket stays as it is: nothing crosses

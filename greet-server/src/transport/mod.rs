@@ -9,6 +9,7 @@ pub(crate) mod acceptor;
 pub(crate) mod admission;
 mod closed_log;
 pub(crate) mod connection;
+mod farewell;
 mod handshake;
 pub(crate) mod listener;
 mod preface;

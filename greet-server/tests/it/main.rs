@@ -14,6 +14,7 @@ mod drain;
 mod handshake;
 mod health;
 mod hello;
+mod keepalive;
 mod limits;
 mod panic;
 mod reflection;
