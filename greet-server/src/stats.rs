@@ -59,6 +59,8 @@ pub enum CloseCause {
     MaxConnectionIdle,
     /// Told to go for its age, it was still there after `--max-connection-age-grace`.
     AgeGraceExceeded,
+    /// The peer began calls and gave them up, again and again (paced "rapid reset").
+    AbandonedCalls,
     /// The drain began before the peer had said anything.
     DrainedInHandshake,
     /// No call was open and the peer left the drain's GOAWAY and PING unanswered.
@@ -71,7 +73,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 15] = [
+    pub const ALL: [CloseCause; 16] = [
         CloseCause::OverMaxConnections,
         CloseCause::OverMaxConnectionsPerIp,
         CloseCause::HandshakeTimeout,
@@ -83,6 +85,7 @@ impl CloseCause {
         CloseCause::MaxConnectionAge,
         CloseCause::MaxConnectionIdle,
         CloseCause::AgeGraceExceeded,
+        CloseCause::AbandonedCalls,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
         CloseCause::Panic,
@@ -103,6 +106,7 @@ impl CloseCause {
             CloseCause::MaxConnectionAge => "max_connection_age",
             CloseCause::MaxConnectionIdle => "max_connection_idle",
             CloseCause::AgeGraceExceeded => "age_grace_exceeded",
+            CloseCause::AbandonedCalls => "abandoned_calls",
             CloseCause::DrainedInHandshake => "drained_in_handshake",
             CloseCause::GoawayUnanswered => "goaway_unanswered",
             CloseCause::Panic => "panic",

@@ -1,11 +1,21 @@
 //! What goes on on one connection: calls at work, replies on their way out, bytes that moved. The
 //! calls write it, the stream writes it, and the connection decides by it when to close.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use crate::stats::Stats;
+
+/// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
+/// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)
+const ABANDONED_AT_ONCE: u32 = 200;
+/// Every so often one of these is forgiven: 200 in 30 s. h2 counts only resets of calls that it has
+/// not handed over yet; a peer that waits a millisecond passes it by.
+const FORGIVEN_EVERY: Duration = Duration::from_millis(150);
 
 /// Shared by everything that belongs to a connection; all of that is on one thread.
 #[derive(Debug)]
@@ -16,12 +26,28 @@ pub(crate) struct Traffic {
     /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
     unflushed_replies: Cell<u64>,
     moved_bytes: Cell<u64>,
+    patience: RefCell<Patience>,
+}
+
+/// With calls that are given up.
+#[derive(Debug)]
+struct Patience {
+    abandoned: u32,
+    counted_from: Instant,
+    /// Dropped when it is over.
+    lasts: Option<oneshot::Sender<()>>,
 }
 
 impl Traffic {
-    pub(crate) fn new(stats: Arc<Stats>) -> Rc<Traffic> {
+    /// The receiver ends when the peer has given up too many calls.
+    pub(crate) fn new(stats: Arc<Stats>) -> (Rc<Traffic>, oneshot::Receiver<()>) {
+        let (lasts, is_over) = oneshot::channel();
+        let counted_from = Instant::now();
+        let patience = RefCell::new(Patience { abandoned: 0, counted_from, lasts: Some(lasts) });
         let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
-        Rc::new(Traffic { stats, open_calls, calls_begun, unflushed_replies, moved_bytes })
+        let traffic =
+            Traffic { stats, open_calls, calls_begun, unflushed_replies, moved_bytes, patience };
+        (Rc::new(traffic), is_over)
     }
 
     /// Whether nothing is owed to the peer.
@@ -68,6 +94,7 @@ impl Traffic {
     pub(crate) fn call_abandoned(&self) {
         self.open_calls.set(self.open_calls.get() - 1);
         self.abandoned(1);
+        self.patience.borrow_mut().tried(Instant::now());
     }
 
     fn abandoned(&self, calls: u64) {
@@ -76,8 +103,55 @@ impl Traffic {
     }
 }
 
+impl Patience {
+    fn tried(&mut self, now: Instant) {
+        let forgiven = (now - self.counted_from).as_micros() / FORGIVEN_EVERY.as_micros();
+        let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX).min(self.abandoned);
+        self.abandoned -= forgiven;
+        self.counted_from = match self.abandoned {
+            0 => now,
+            _ => self.counted_from + FORGIVEN_EVERY * forgiven,
+        };
+        self.abandoned += 1;
+        if self.abandoned > ABANDONED_AT_ONCE {
+            self.lasts = None;
+        }
+    }
+}
+
 impl Drop for Traffic {
     fn drop(&mut self) {
         self.abandoned(self.unflushed_replies.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patience() -> (Patience, Instant) {
+        let counted_from = Instant::now();
+        let lasts = Some(oneshot::channel().0);
+        (Patience { abandoned: 0, counted_from, lasts }, counted_from)
+    }
+
+    #[test]
+    fn so_many_calls_may_be_given_up_at_once_and_not_one_more() {
+        let (mut patience, begun) = patience();
+        (0..ABANDONED_AT_ONCE).for_each(|_| patience.tried(begun));
+        assert!(patience.lasts.is_some());
+        patience.tried(begun);
+        assert!(patience.lasts.is_none());
+    }
+
+    #[test]
+    fn a_slow_pace_is_forgiven_for_ever_and_a_faster_one_is_not() {
+        let outlasts = |pace: Duration| {
+            let (mut patience, begun) = patience();
+            (0..100_000).for_each(|call| patience.tried(begun + pace * call));
+            patience.lasts.is_some()
+        };
+        assert!(outlasts(FORGIVEN_EVERY));
+        assert!(!outlasts(FORGIVEN_EVERY - Duration::from_millis(1)));
     }
 }

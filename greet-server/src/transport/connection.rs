@@ -109,9 +109,9 @@ where
         Ok(greeted) => greeted,
         Err(ended) => return ended,
     };
-    let traffic = Traffic::new(transport.stats().clone());
+    let (traffic, patience) = Traffic::new(transport.stats().clone());
     let stream = Stream::new(first_bytes, &mut io, traffic.clone());
-    let cause = serve_http2(stream, peer, traffic, transport, &mut drained).await;
+    let cause = serve_http2(stream, peer, (traffic, patience), transport, &mut drained).await;
     if cause != Some(CloseCause::GoawayUnanswered) {
         linger(&mut io).await;
     }
@@ -121,7 +121,7 @@ where
 async fn serve_http2<IO>(
     io: Stream<IO>,
     peer: Peer,
-    traffic: Rc<Traffic>,
+    (traffic, patience): (Rc<Traffic>, oneshot::Receiver<()>),
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
 ) -> Option<CloseCause>
@@ -143,6 +143,7 @@ where
         () = is_drained(drained) => Farewell::Drain,
         () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
         () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
+        _ = patience => Farewell::AbandonedCalls,
     };
     // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
     http2.as_mut().graceful_shutdown();
@@ -150,7 +151,7 @@ where
         biased; // what we send now is no sign of life of the peer's: it goes first
         served = http2 => ended(served, farewell.cause(), peer),
         () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
-        () = farewell.grace(limits) => Some(CloseCause::AgeGraceExceeded),
+        cause = farewell.grace(limits) => Some(cause),
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Farewell {
     Drain,
     Age,
     Idle,
+    AbandonedCalls,
 }
 
 impl Farewell {
@@ -35,14 +36,20 @@ impl Farewell {
             Farewell::Drain => None,
             Farewell::Age => Some(CloseCause::MaxConnectionAge),
             Farewell::Idle => Some(CloseCause::MaxConnectionIdle),
+            Farewell::AbandonedCalls => Some(CloseCause::AbandonedCalls),
         }
     }
 
-    /// Completes when it should have gone. In a drain that is the worker's to say.
-    pub(crate) async fn grace(self, limits: &Limits) {
+    /// Completes with the cause to count when it should have gone. In a drain that is the worker's to
+    /// say; and who plays with us gets the GOAWAY and no time.
+    pub(crate) async fn grace(self, limits: &Limits) -> CloseCause {
         match self {
             Farewell::Drain => std::future::pending().await,
-            Farewell::Age | Farewell::Idle => sleep(limits.max_connection_age_grace).await,
+            Farewell::Age | Farewell::Idle => {
+                sleep(limits.max_connection_age_grace).await;
+                CloseCause::AgeGraceExceeded
+            }
+            Farewell::AbandonedCalls => CloseCause::AbandonedCalls,
         }
     }
 }

@@ -25,6 +25,11 @@ const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a peer may take to close its side after we closed ours. It is about to: it has been told.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Said to whoever comes with HTTP/1, in the last words of it that are left to say.
+const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
+    content-type: text/plain\r\ncontent-length: 67\r\nconnection: close\r\n\r\n\
+    This port speaks gRPC, which is HTTP/2. There is nothing over 1.1.\n";
+
 /// Why there is no connection; `None` if the peer, or the network, ended it.
 pub(crate) type Closed = Option<CloseCause>;
 
@@ -32,10 +37,20 @@ pub(crate) type Closed = Option<CloseCause>;
 type Greeted<IO> = (IO, Bytes);
 
 /// HTTP/2 with prior knowledge.
-pub(crate) async fn plaintext<IO: AsyncRead + Unpin>(mut io: IO) -> Result<Greeted<IO>, Closed> {
+pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
+    mut io: IO,
+) -> Result<Greeted<IO>, Closed> {
     match preface::read(&mut io).await {
         Ok(first_bytes) => Ok((io, first_bytes)),
-        Err(PrefaceError::NotHttp2) => Err(Some(CloseCause::NotHttp2)),
+        Err(PrefaceError::NotHttp2(bytes)) => {
+            if bytes.first().is_some_and(u8::is_ascii_uppercase) {
+                // It may be HTTP/1: a person with a browser or curl is told what this is.
+                let _ = io.write_all(NOT_HTTP_1).await;
+                let _ = io.shutdown().await;
+                linger(&mut io).await;
+            }
+            Err(Some(CloseCause::NotHttp2))
+        }
         Err(PrefaceError::Gone) => Err(None),
     }
 }

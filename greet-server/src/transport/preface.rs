@@ -17,8 +17,8 @@ const FIRST_READ_BYTES: usize = 1_024;
 /// Why a connection never became one.
 #[derive(Debug)]
 pub(crate) enum PrefaceError {
-    /// The first bytes are something else.
-    NotHttp2,
+    /// The first bytes are these, and something else.
+    NotHttp2(Bytes),
     /// The peer, or the network, ended it.
     Gone,
 }
@@ -26,20 +26,27 @@ pub(crate) enum PrefaceError {
 /// Reads until preface and first frame are complete. Returns all that arrived, requests included.
 pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, PrefaceError> {
     let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
-    while !is_complete(&received)? {
+    loop {
+        match is_complete(&received) {
+            Ok(true) => return Ok(received.freeze()),
+            Ok(false) => {}
+            Err(NotHttp2) => return Err(PrefaceError::NotHttp2(received.freeze())),
+        }
         match io.read_buf(&mut received).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return Err(PrefaceError::Gone),
         }
     }
-    Ok(received.freeze())
 }
 
+#[derive(Debug)]
+struct NotHttp2;
+
 /// Whether hyper could begin; a mismatch is told at its first byte, without waiting for 24.
-fn is_complete(received: &[u8]) -> Result<bool, PrefaceError> {
+fn is_complete(received: &[u8]) -> Result<bool, NotHttp2> {
     let compared = received.len().min(MAGIC.len());
     if received[..compared] != MAGIC[..compared] {
-        return Err(PrefaceError::NotHttp2);
+        return Err(NotHttp2);
     }
     let Some([high, middle, low, kind, ..]) =
         received.get(MAGIC.len()..MAGIC.len() + FRAME_HEADER_BYTES)
@@ -47,7 +54,7 @@ fn is_complete(received: &[u8]) -> Result<bool, PrefaceError> {
         return Ok(false);
     };
     if *kind != SETTINGS {
-        return Err(PrefaceError::NotHttp2);
+        return Err(NotHttp2);
     }
     let payload_bytes = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
     let expected = MAGIC.len() + FRAME_HEADER_BYTES + payload_bytes;
@@ -82,14 +89,14 @@ mod tests {
     #[test]
     fn what_is_not_http2_is_told_at_the_first_byte_that_differs() {
         for wrong in [&b"GET / HTTP/1.1"[..], b"\x16\x03\x01", b"PRI * HTTP/1", b"X"] {
-            assert!(matches!(is_complete(wrong), Err(PrefaceError::NotHttp2)));
+            assert!(matches!(is_complete(wrong), Err(NotHttp2)));
         }
     }
 
     #[test]
     fn a_first_frame_that_is_not_settings_is_not_http2() {
         let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0];
-        assert!(matches!(is_complete(&[MAGIC, &ping].concat()), Err(PrefaceError::NotHttp2)));
+        assert!(matches!(is_complete(&[MAGIC, &ping].concat()), Err(NotHttp2)));
     }
 
     #[test]

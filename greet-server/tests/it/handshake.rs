@@ -45,11 +45,26 @@ async fn a_preface_without_its_end_or_its_settings_is_closed_at_the_handshake_ti
 
 #[tokio::test]
 async fn what_is_not_http2_is_closed_at_once() {
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01", b"\0"] {
+    for bytes in [&b"\x16\x03\x01\x02\0\x01"[..], b"\0", b"get / http/1.1\r\n\r\n"] {
         let outcome = after(bytes).await;
         assert_eq!(closed(&outcome, CloseCause::NotHttp2), 1);
         assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 0);
     }
+}
+
+#[tokio::test]
+async fn a_person_with_http_1_is_told_what_this_port_is() {
+    let server = TestServer::start(&[]).await;
+    let mut tcp = server.tcp().await;
+    tcp.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let mut reply = String::new();
+    soon(tcp.read_to_string(&mut reply)).await.unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 505 "), "{reply}");
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{reply}");
+    assert!(body.contains("gRPC"), "{reply}");
+    drop(tcp);
+    assert_eq!(closed(&server.stop().await, CloseCause::NotHttp2), 1);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod keepalive;
 mod limits;
 mod panic;
 mod reflection;
+mod resets;
 mod statuses;
 mod tls;
 mod tls_reload;

@@ -63,22 +63,17 @@ impl RawPeer {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        soon(self.tcp.write_all(bytes)).await.unwrap();
+        self.try_send(bytes).await.unwrap();
+    }
+
+    /// An error if the server has closed.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        soon(self.tcp.write_all(bytes)).await
     }
 
     /// Begins a call, with its message if there is one; without, the call waits for it.
     pub(crate) async fn call(&mut self, stream: u32, path: &str, message: Option<&[u8]>) {
-        let headers = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "test"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-        ];
-        let block: Vec<u8> =
-            headers.iter().flat_map(|(name, value)| literal(name, value)).collect();
-        self.send(&frame(HEADERS, END_HEADERS, stream, &block)).await;
+        self.send(&frame(HEADERS, END_HEADERS, stream, &call_headers(path))).await;
         if let Some(message) = message {
             let message = crate::support::framed(message);
             self.send(&frame(DATA, END_STREAM, stream, &message)).await;
@@ -110,6 +105,19 @@ impl RawPeer {
         let ping = self.next_of(PING).await;
         self.send(&frame(PING, ACK, 0, &ping.payload)).await;
     }
+}
+
+/// The header block that a call of `path` begins with.
+pub(crate) fn call_headers(path: &str) -> Vec<u8> {
+    let headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    headers.iter().flat_map(|(name, value)| literal(name, value)).collect()
 }
 
 /// "Literal Header Field without Indexing, New Name" (RFC 7541, section 6.2.2).
