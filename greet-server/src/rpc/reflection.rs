@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::stream::{Stream, StreamExt as _};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
@@ -21,6 +22,8 @@ use tonic_reflection::pb::v1::{
 use tonic_reflection::pb::{v1, v1alpha};
 
 use super::handler::{Handler, handler};
+
+const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
 
 pub(super) const OFF: &str = "reflection is off (--no-reflection)";
 
@@ -36,8 +39,10 @@ impl Reflection {
         let v1 = ServerReflectionServer::new(reflector.clone());
         let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflector);
         Reflection {
-            v1: handler(v1.max_decoding_message_size(max_message_bytes)),
-            v1alpha: handler(v1alpha.max_decoding_message_size(max_message_bytes)),
+            v1: handler(v1.accept_compressed(GZIP).max_decoding_message_size(max_message_bytes)),
+            v1alpha: handler(
+                v1alpha.accept_compressed(GZIP).max_decoding_message_size(max_message_bytes),
+            ),
         }
     }
 }

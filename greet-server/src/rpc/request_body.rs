@@ -2,12 +2,13 @@
 //! bounded size, and of a unary method exactly one.
 //!
 //! The codec would answer an oversize message with OUT_OF_RANGE, reserve memory for a length that
-//! was only announced, and read any number of further messages without a word.
+//! was only announced, and read any number of further messages without a word. So it gets messages
+//! whole, and each announcement with what was announced.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -18,18 +19,57 @@ use super::method::Requests;
 const PREFIX_BYTES: usize = 5;
 
 /// The body of a request, checked as it is read. An error is the status of the call.
-pub(crate) struct RequestBody {
-    inner: Incoming,
+pub(crate) struct RequestBody<B = Incoming> {
+    inner: B,
     messages: Messages,
+    /// What has come of a message that is not whole yet. It grows with what comes.
+    part: BytesMut,
 }
 
-impl RequestBody {
-    pub(super) fn new(inner: Incoming, requests: Requests, max_message_bytes: usize) -> Self {
-        RequestBody { inner, messages: Messages::new(requests, max_message_bytes) }
+impl<B> RequestBody<B> {
+    pub(super) fn new(inner: B, requests: Requests, max_message_bytes: usize) -> Self {
+        let messages = Messages::new(requests, max_message_bytes);
+        RequestBody { inner, messages, part: BytesMut::new() }
+    }
+
+    fn checked(&mut self, frame: Option<Frame<Bytes>>) -> Result<Checked, Status> {
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                self.messages.check(&data)?;
+                Ok(self
+                    .whole(data)
+                    .map_or(Checked::Part, |data| Checked::Whole(Some(Frame::data(data)))))
+            }
+            Some(Err(trailers)) => {
+                self.messages.check_end()?;
+                Ok(Checked::Whole(Some(trailers)))
+            }
+            None => {
+                self.messages.check_end()?;
+                Ok(Checked::Whole(None))
+            }
+        }
+    }
+
+    /// All that is whole by now; what came in one piece is passed on as it is.
+    fn whole(&mut self, data: Bytes) -> Option<Bytes> {
+        if self.part.is_empty() && self.messages.is_whole() {
+            return Some(data);
+        }
+        self.part.extend_from_slice(&data);
+        self.messages.is_whole().then(|| std::mem::take(&mut self.part).freeze())
     }
 }
 
-impl Body for RequestBody {
+/// What a frame was good for.
+enum Checked {
+    /// The codec may have it, or the end.
+    Whole(Option<Frame<Bytes>>),
+    /// It is kept until the rest has come.
+    Part,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -37,18 +77,20 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let checked = match frame {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) => self.messages.check(data).map(|()| Some(frame)),
-                None => self.messages.check_end().map(|()| Some(frame)),
-            },
-            // The peer reset the stream, or broke it: there is nobody to answer. hyper drops a call
-            // that waits on a stream that is reset; an answer would make it count as answered.
-            Some(Err(_)) => return Poll::Pending,
-            None => self.messages.check_end().map(|()| None),
-        };
-        Poll::Ready(checked.transpose())
+        loop {
+            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                // The peer reset the stream, or broke it: there is nobody to answer. hyper drops a
+                // call that waits on a stream that is reset; an answer would count as one.
+                Some(Err(_)) => return Poll::Pending,
+                Some(Ok(frame)) => Some(frame),
+                None => None,
+            };
+            match self.checked(frame) {
+                Ok(Checked::Part) => {}
+                Ok(Checked::Whole(frame)) => return Poll::Ready(frame.map(Ok)),
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,7 +171,14 @@ impl Messages {
         Ok(())
     }
 
+    fn is_whole(&self) -> bool {
+        self.prefix_bytes == 0 && self.payload_bytes_left == 0
+    }
+
     fn check_end(&self) -> Result<(), Status> {
+        if !self.is_whole() {
+            return Err(Status::internal("the request ends within a message"));
+        }
         match (self.requests, self.begun) {
             (Requests::One, 0) => Err(wrong_number("none")),
             _ => Ok(()),
@@ -144,6 +193,7 @@ fn wrong_number(sent: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
     use tonic::Code;
 
     use super::*;
@@ -193,5 +243,21 @@ mod tests {
         assert_eq!(verdict(Requests::Many, &[]), Ok(()));
         let three = [message(3), message(0), message(LIMIT)].concat();
         assert_eq!(verdict(Requests::Many, &three), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_message_reaches_the_codec_whole_however_it_comes() {
+        let sent = message(200);
+        for size in [1, 4, 5, 6, 100, 204, 205] {
+            let pieces = sent.chunks(size).map(|piece| {
+                Ok::<_, std::convert::Infallible>(Frame::data(Bytes::copy_from_slice(piece)))
+            });
+            let pieces = futures_util::stream::iter(pieces.collect::<Vec<_>>());
+            let inner = http_body_util::StreamBody::new(pieces);
+            let mut body = RequestBody::new(inner, Requests::One, LIMIT);
+            let whole = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(whole, sent, "in pieces of {size}");
+            assert!(body.frame().await.is_none());
+        }
     }
 }

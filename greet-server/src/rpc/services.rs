@@ -5,6 +5,7 @@ use http::{Request, Response};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 
 use super::handler::{Handler, handler};
@@ -33,8 +34,16 @@ impl Services {
         // The codec's own limit would answer OUT_OF_RANGE; ours comes first and is the published one.
         let bytes = limits.max_message_bytes;
         Services {
-            greeter: handler(GreeterServer::new(greeter).max_decoding_message_size(bytes)),
-            health: handler(HealthServer::new(Health::new(phase)).max_decoding_message_size(bytes)),
+            greeter: handler(
+                GreeterServer::new(greeter)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .max_decoding_message_size(bytes),
+            ),
+            health: handler(
+                HealthServer::new(Health::new(phase))
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .max_decoding_message_size(bytes),
+            ),
             reflection: with_reflection.then(|| Reflection::new(bytes)),
         }
     }

@@ -7,6 +7,7 @@ mod certs;
 mod raw;
 mod support;
 
+mod compression;
 mod connections;
 mod daemon;
 mod deadline;

@@ -75,7 +75,7 @@ async fn an_encoding_that_is_not_supported_is_unimplemented_and_the_supported_on
     request.headers_mut().insert("grpc-encoding", encoding);
     let answer = server.connect().await.send(request).await;
     assert_eq!(answer.grpc_status(), Some(Code::Unimplemented as i32));
-    assert_eq!(answer.headers["grpc-accept-encoding"], "identity");
+    assert_eq!(answer.headers["grpc-accept-encoding"], "gzip,identity");
 }
 
 #[tokio::test]
