@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
-use crate::transport::listener::ListenAddr;
+use crate::transport::listen_addr::ListenAddr;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
@@ -65,6 +65,8 @@ pub(crate) const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Config {
     /// Where to listen; at least one.
     pub listen: Vec<ListenAddr>,
+    /// Whether other processes may listen on the same TCP addresses (SO_REUSEPORT).
+    pub reuse_port: bool,
     /// Threads that serve connections, each with a single-threaded runtime of its own.
     pub workers: NonZeroUsize,
     /// Sent as the header `greet-instance` with every reply, so that a caller knows who answered.

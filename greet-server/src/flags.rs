@@ -49,10 +49,15 @@ pub struct Flags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenFlags {
-    /// Where to listen: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat, or separate by commas
+    /// Where to listen: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat, or separate by commas; sockets
+    /// inherited from a supervisor (LISTEN_FDS) are used instead
     #[arg(long, value_name = "ADDR", env = "GREET_LISTEN")]
     #[arg(value_delimiter = ',', default_value = config::DEFAULT_LISTEN)]
     pub listen: Vec<String>,
+
+    /// Let a second daemon listen on the same TCP address, so that one can replace the other
+    #[arg(long, env = "GREET_REUSE_PORT", value_parser = FalseyValueParser::new())]
+    pub reuse_port: bool,
 
     /// Threads that serve connections [default: the cores this process may use]
     #[arg(long, value_name = "N", env = "GREET_WORKERS")]

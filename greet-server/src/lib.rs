@@ -16,13 +16,14 @@ mod rpc;
 mod server;
 pub mod signals;
 mod stats;
+mod supervisor;
 pub mod telemetry;
 mod traffic;
 mod transport;
 
 pub use lifecycle::RunError;
 pub use rpc::greeter::Greeting;
-pub use server::{Outcome, Server, StartError};
+pub use server::{Outcome, Server, Sockets, StartError};
 pub use stats::CloseCause;
 pub use transport::listener::BindError;
 pub use transport::tls::TlsError;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::config::DrainTimes;
 use crate::phase::Phase;
 use crate::stats::Calls;
+use crate::supervisor::{self, News};
 use crate::transport::worker::{Ended, Worker, Workers};
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
@@ -76,6 +77,11 @@ impl Lifecycle {
     fn enter(&self, phase: Phase) {
         tracing::info!(?phase, "lifecycle");
         self.phase.send_replace(phase);
+        match phase {
+            Phase::Serving => supervisor::tell(News::Ready),
+            Phase::LameDuck => supervisor::tell(News::Stopping),
+            Phase::Starting | Phase::Draining | Phase::Stopped => {}
+        }
     }
 
     /// Ends every worker with what is left on it.

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use greet_server::config::Config;
 use greet_server::flags::Flags;
 use greet_server::signals::Signals;
-use greet_server::{Greeting, Outcome, Server, telemetry};
+use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
 
 /// Faster than the system's under one thread a core, and its free lists are per thread as ours are.
 #[global_allocator]
@@ -35,7 +35,7 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
         let signals = Signals::install().context("could not install signal handlers")?;
         let greeting = Greeting::new(config.limits.max_name_bytes);
         let mut server = tokio::select! {
-            bound = Server::bind(config, greeting) => bound?,
+            bound = bind(config, greeting) => bound?,
             () = signals.nth(1) => return Ok(Outcome::default()),
         };
         server.reload_on(signals.hangups());
@@ -45,6 +45,14 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
     // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
     runtime.shutdown_background();
     outcome
+}
+
+/// On what a supervisor handed down, or on the addresses of the configuration.
+async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
+    Ok(match Sockets::inherited()? {
+        Some(sockets) => Server::on(config, sockets, greeting)?,
+        None => Server::bind(config, greeting).await?,
+    })
 }
 
 /// One line per listener on standard output and nothing else, ever: scripts read the address there.

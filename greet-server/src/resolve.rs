@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::check::Check;
 use crate::config::{self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles};
 use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, TlsFlags};
-use crate::transport::listener::ListenAddr;
+use crate::transport::listen_addr::ListenAddr;
 
 impl Flags {
     /// Parses every value and returns the whole configuration, or every problem there is: each a
@@ -38,6 +38,7 @@ impl Flags {
         let log = log(&self.log, check);
         Some(Config {
             listen: listen.into_iter().collect::<Option<_>>()?,
+            reuse_port: self.listening.reuse_port,
             workers: NonZeroUsize::new(workers?)?,
             tls: tls?,
             instance: given(instance)?,

@@ -14,6 +14,8 @@ use crate::rpc::{Places, Rpc, Services};
 use crate::stats::{CloseCause, Reloads};
 use crate::transport::acceptor::{self, Acceptor};
 use crate::transport::admission::Admission;
+#[cfg(unix)]
+use crate::transport::inherited;
 use crate::transport::listener::{BindError, Listener};
 use crate::transport::tls::{Tls, TlsError};
 use crate::transport::tls_reload::Reloader;
@@ -29,12 +31,48 @@ pub struct Server {
     make_rpc: MakeRpc,
 }
 
+/// Sockets that listen.
+#[derive(Debug)]
+pub struct Sockets(Vec<Listener>);
+
+impl Sockets {
+    /// Those that a supervisor opened for us, if there are any. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// One of them is not a socket that listens.
+    #[cfg(unix)]
+    pub fn inherited() -> Result<Option<Sockets>, StartError> {
+        let sockets = inherited::sockets().map_err(StartError::Inherited)?;
+        Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
+    }
+
+    /// Nobody hands sockets down here.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn inherited() -> Result<Option<Sockets>, StartError> {
+        Ok(None)
+    }
+
+    async fn bind(config: &Config) -> Result<Sockets, BindError> {
+        let mut sockets = Vec::new();
+        for address in &config.listen {
+            sockets.push(Listener::bind(address, config.reuse_port).await?);
+        }
+        Ok(Sockets(sockets))
+    }
+}
+
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address could not be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// What a supervisor handed down cannot be listened on.
+    #[error("could not use the sockets that LISTEN_FDS names")]
+    Inherited(#[source] std::io::Error),
     /// The files of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -65,25 +103,33 @@ impl Outcome {
 }
 
 impl Server {
-    /// Reads the files of TLS and binds every address of the configuration. Needs a tokio runtime.
-    ///
-    /// `greeter` is cloned once for each worker.
+    /// Binds every address of the configuration, and is then [`Server::on`] them.
     ///
     /// # Errors
-    /// A file that cannot be used, or the first address that cannot be listened on.
+    /// The first address that cannot be listened on, or a file that cannot be used.
     pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
     {
+        let sockets = Sockets::bind(&config).await?;
+        Server::on(config, sockets, greeter)
+    }
+
+    /// A server on sockets that listen already. Needs a tokio runtime.
+    ///
+    /// `greeter` is cloned once for each worker.
+    ///
+    /// # Errors
+    /// A file of TLS that cannot be used.
+    pub fn on<G>(config: Config, sockets: Sockets, greeter: G) -> Result<Server, StartError>
+    where
+        G: Greeter + Clone,
+    {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.push(Listener::bind(address).await?);
-        }
         let (phase, watched) = watch::channel(Phase::Starting);
         let make_rpc = make_rpc(&config, greeter, watched);
         let (_never, reload) = watch::channel(0);
-        Ok(Server { config, listeners, tls, reload, phase, make_rpc })
+        Ok(Server { config, listeners: sockets.0, tls, reload, phase, make_rpc })
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.

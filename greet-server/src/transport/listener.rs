@@ -1,13 +1,10 @@
 //! A bound socket, TCP or Unix, and its rules: a stale socket file is cleaned up, a live one is
 //! never stolen, and only our own file is removed at the end.
 
-use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 #[cfg(unix)]
 use std::os::unix;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,60 +16,13 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::connection::Peer;
+use super::listen_addr::ListenAddr;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_path::SocketFile;
 
 /// Connections that the kernel completes before we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 1_024;
-
-/// Where to listen: `HOST:PORT` or `unix:PATH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddr {
-    /// A host name or address with a port; port 0 picks a free one.
-    Tcp(String),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for ListenAddr {
-    type Err = &'static str;
-
-    fn from_str(given: &str) -> Result<Self, Self::Err> {
-        let expected = "HOST:PORT or unix:PATH";
-        if let Some(path) = given.strip_prefix("unix:") {
-            return if path.is_empty() { Err(expected) } else { Ok(ListenAddr::Unix(path.into())) };
-        }
-        match given.rsplit_once(':') {
-            Some((host, port)) if is_host(host) && is_port(port) => {
-                Ok(ListenAddr::Tcp(given.to_owned()))
-            }
-            _ => Err(expected),
-        }
-    }
-}
-
-/// A name, an IPv4 address, or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match bracketed {
-        Some(address) => address.parse::<net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.contains([':', '/', '[', ']', '@', ' ']),
-    }
-}
-
-fn is_port(port: &str) -> bool {
-    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListenAddr::Tcp(host_port) => write!(f, "{host_port}"),
-            ListenAddr::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// An address that could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +39,17 @@ pub struct BindError {
 pub(crate) enum Listener {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Place),
+}
+
+/// Whose a Unix socket's file is.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// We made it and remove it.
+    Ours(SocketFile),
+    /// A supervisor's, who gave us the socket.
+    Theirs(String),
 }
 
 /// A connection on its way from the acceptor's runtime to a worker's: non-blocking, in neither.
@@ -136,12 +96,15 @@ impl Accepted {
 
 impl Listener {
     /// Needs a tokio runtime.
-    pub(crate) async fn bind(address: &ListenAddr) -> Result<Listener, BindError> {
+    pub(crate) async fn bind(
+        address: &ListenAddr,
+        reuse_port: bool,
+    ) -> Result<Listener, BindError> {
         let bound = match address {
-            ListenAddr::Tcp(host_port) => bind_tcp(host_port).await.map(Listener::Tcp),
+            ListenAddr::Tcp(host_port) => bind_tcp(host_port, reuse_port).await.map(Listener::Tcp),
             #[cfg(unix)]
             ListenAddr::Unix(path) => SocketFile::bind(path, BACKLOG).and_then(|(socket, file)| {
-                Ok(Listener::Unix(UnixListener::from_std(socket)?, file))
+                Ok(Listener::Unix(UnixListener::from_std(socket)?, Place::Ours(file)))
             }),
             #[cfg(not(unix))]
             ListenAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -158,7 +121,9 @@ impl Listener {
                 Err(error) => format!("{scheme}://? ({error})"),
             },
             #[cfg(unix)]
-            Listener::Unix(_, file) => format!("unix:{}", file.path().display()),
+            Listener::Unix(_, Place::Ours(file)) => format!("unix:{}", file.path().display()),
+            #[cfg(unix)]
+            Listener::Unix(_, Place::Theirs(path)) => format!("unix:{path}"),
         }
     }
 
@@ -219,10 +184,10 @@ fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
     Accepted::Tcp(stream, peer)
 }
 
-async fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
+async fn bind_tcp(host_port: &str, reuse_port: bool) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in tokio::net::lookup_host(host_port).await? {
-        match bind_address(address) {
+        match bind_address(address, reuse_port) {
             Ok(listener) => return TcpListener::from_std(listener),
             Err(error) => last = error,
         }
@@ -230,40 +195,19 @@ async fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind_address(address: SocketAddr) -> io::Result<net::TcpListener> {
+fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the old connections' TIME_WAIT. (On Windows the flag means theft.)
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(reuse_port)?;
+    #[cfg(not(unix))]
+    if reuse_port {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_host_and_port_or_a_path() {
-        for good in
-            ["0.0.0.0:50051", "localhost:0", "[::1]:50051", "unix:/run/greet.sock", "unix:x"]
-        {
-            assert_eq!(good.parse::<ListenAddr>().unwrap().to_string(), good);
-        }
-        for bad in [
-            "",
-            "localhost",
-            ":50051",
-            "host:port",
-            "host:65536",
-            "unix:",
-            "http://x:1",
-            "1.2.3.4:1:2",
-            "host:+1",
-        ] {
-            assert!(bad.parse::<ListenAddr>().is_err(), "{bad} must be refused");
-        }
-    }
 }

@@ -11,6 +11,9 @@ mod closed_log;
 pub(crate) mod connection;
 mod farewell;
 mod handshake;
+#[cfg(unix)]
+pub(crate) mod inherited;
+pub(crate) mod listen_addr;
 pub(crate) mod listener;
 mod preface;
 mod stream;

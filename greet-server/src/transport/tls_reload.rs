@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::tls::{Material, Tls, TlsError};
 use crate::config::TlsFiles;
 use crate::stats::Reloads;
+use crate::supervisor::{self, News};
 
 /// A rotation is served this much later at most; reading three small files costs next to nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +57,9 @@ impl Reloader {
                 Ok(()) = asked.changed() => true,
             };
             // Files may lie on a network; the acceptor's thread must not wait for one.
+            if was_asked {
+                supervisor::tell(News::Reloading);
+            }
             let look = tokio::task::spawn_blocking(move || {
                 let found = self.look(was_asked);
                 (self, found)
@@ -73,6 +77,9 @@ impl Reloader {
                     tracing::warn!("TLS reload refused, the old certificate stays: {error:#}");
                 }
                 None => {}
+            }
+            if was_asked {
+                supervisor::tell(News::Ready);
             }
         }
     }

@@ -21,6 +21,8 @@ mod panic;
 mod reflection;
 mod resets;
 mod statuses;
+#[cfg(unix)]
+mod supervised;
 mod tls;
 mod tls_reload;
 #[cfg(unix)]

@@ -13,5 +13,6 @@ pub(crate) mod python;
 pub(crate) mod python_services;
 pub(crate) mod readme;
 pub(crate) mod reflection_buf;
+pub(crate) mod replacement;
 pub(crate) mod rotation;
 pub(crate) mod tls;
