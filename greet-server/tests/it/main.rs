@@ -15,6 +15,7 @@ mod drain;
 mod handshake;
 mod health;
 mod hello;
+mod hostile;
 mod keepalive;
 mod limits;
 mod panic;
