@@ -7,6 +7,7 @@
 //! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
 
 mod check;
+mod close_cause;
 pub mod config;
 pub mod flags;
 mod lifecycle;
@@ -21,9 +22,9 @@ pub mod telemetry;
 mod traffic;
 mod transport;
 
+pub use close_cause::CloseCause;
 pub use lifecycle::RunError;
 pub use rpc::greeter::Greeting;
 pub use server::{Outcome, Server, Sockets, StartError};
-pub use stats::CloseCause;
 pub use transport::listener::BindError;
 pub use transport::tls::TlsError;

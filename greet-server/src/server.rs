@@ -7,11 +7,12 @@ use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::close_cause::CloseCause;
 use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::phase::Phase;
 use crate::rpc::{Places, Rpc, Services};
-use crate::stats::{CloseCause, Reloads};
+use crate::stats::Reloads;
 use crate::transport::acceptor::{self, Acceptor};
 use crate::transport::admission::Admission;
 #[cfg(unix)]

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::close_cause::CloseCause;
+
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).
 #[derive(Debug, Default)]
@@ -32,87 +34,6 @@ pub(crate) struct Calls {
     pub(crate) answered: u64,
     pub(crate) abandoned: u64,
     pub(crate) in_flight: u64,
-}
-
-/// Why the daemon closed a connection that its peer would have kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseCause {
-    /// Over `--max-connections`: refused at the door.
-    OverMaxConnections,
-    /// Over `--max-connections-per-ip`: refused at the door.
-    OverMaxConnectionsPerIp,
-    /// No HTTP/2 preface and SETTINGS within `--handshake-timeout`.
-    HandshakeTimeout,
-    /// The first bytes were not the HTTP/2 preface.
-    NotHttp2,
-    /// TLS could not be agreed on: junk, plaintext, an unknown version, a wrong certificate or none.
-    TlsFailed,
-    /// TLS was, and HTTP/2 over it was not: the peer did not offer `h2` by ALPN.
-    NoAlpn,
-    /// HTTP/2 was broken: by a frame that the protocol forbids, or by the network.
-    ProtocolError,
-    /// A PING went unanswered for `--keepalive-timeout`.
-    KeepaliveTimeout,
-    /// It had reached `--max-connection-age` and went when told to.
-    MaxConnectionAge,
-    /// It had no call for `--max-connection-idle` and went when told to.
-    MaxConnectionIdle,
-    /// Told to go for its age, it was still there after `--max-connection-age-grace`.
-    AgeGraceExceeded,
-    /// The peer began calls and gave them up, again and again (paced "rapid reset").
-    AbandonedCalls,
-    /// The drain began before the peer had said anything.
-    DrainedInHandshake,
-    /// No call was open and the peer left the drain's GOAWAY and PING unanswered.
-    GoawayUnanswered,
-    /// Its own task panicked: a fault of ours.
-    Panic,
-    /// Still open at `--drain-timeout`, or at the second signal.
-    Cut,
-}
-
-impl CloseCause {
-    /// Every cause, in the order in which they are reported.
-    pub const ALL: [CloseCause; 16] = [
-        CloseCause::OverMaxConnections,
-        CloseCause::OverMaxConnectionsPerIp,
-        CloseCause::HandshakeTimeout,
-        CloseCause::NotHttp2,
-        CloseCause::TlsFailed,
-        CloseCause::NoAlpn,
-        CloseCause::ProtocolError,
-        CloseCause::KeepaliveTimeout,
-        CloseCause::MaxConnectionAge,
-        CloseCause::MaxConnectionIdle,
-        CloseCause::AgeGraceExceeded,
-        CloseCause::AbandonedCalls,
-        CloseCause::DrainedInHandshake,
-        CloseCause::GoawayUnanswered,
-        CloseCause::Panic,
-        CloseCause::Cut,
-    ];
-
-    /// The name used in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            CloseCause::OverMaxConnections => "over_max_connections",
-            CloseCause::OverMaxConnectionsPerIp => "over_max_connections_per_ip",
-            CloseCause::HandshakeTimeout => "handshake_timeout",
-            CloseCause::NotHttp2 => "not_http2",
-            CloseCause::TlsFailed => "tls_failed",
-            CloseCause::NoAlpn => "no_alpn",
-            CloseCause::ProtocolError => "protocol_error",
-            CloseCause::KeepaliveTimeout => "keepalive_timeout",
-            CloseCause::MaxConnectionAge => "max_connection_age",
-            CloseCause::MaxConnectionIdle => "max_connection_idle",
-            CloseCause::AgeGraceExceeded => "age_grace_exceeded",
-            CloseCause::AbandonedCalls => "abandoned_calls",
-            CloseCause::DrainedInHandshake => "drained_in_handshake",
-            CloseCause::GoawayUnanswered => "goaway_unanswered",
-            CloseCause::Panic => "panic",
-            CloseCause::Cut => "cut",
-        }
-    }
 }
 
 /// What became of changes to the TLS files.

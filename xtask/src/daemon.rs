@@ -64,6 +64,10 @@ impl Daemon {
         Ok(daemon)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The first signal; it goes on for as long as its drain takes.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         terminate(&self.child)

@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context as _, bail};
 
 use crate::command::{program, run as run_command, step};
-use crate::project::{self, Programs, root};
+use crate::project::{self, Programs, cargo, root};
 
 /// Write, or only look
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const DOCUMENTS: [&str; 1] = ["README.md"];
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/limits.md"];
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_END: &str = " -->\n";
@@ -73,6 +73,16 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
     let cli = |verb: &[&str]| help(program(&programs.cli).args(verb).arg("-h"));
     Ok(match name {
         "flags of greet-server" => flags(&all_flags(&server()?)),
+        "limits of greet-server" => {
+            let help = server()?;
+            let headings = ["Limits:", "Leaving:"].map(|heading| section(&help, heading));
+            flags(&headings.concat())
+        }
+        "close causes" => help(
+            cargo()
+                .args(["run", "--quiet", "-p", "greet-server"])
+                .args(["--example", "close_causes"]),
+        )?,
         "exit codes of greet-server" => exit_codes(&server()?),
         "flags of greet-cli" => flags(&section(&cli(&[])?, "Connection:")),
         "flags of greet-cli hello" => flags(&section(&cli(&["hello"])?, "Options:")),

@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ use crate::phase::Phase;
 /// acceptor without a pause would spin at a full core (the figures are grpc-go's).
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Of the same trouble.
+const TELL_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// What a connection passes on its way from a listener to a worker.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ pub(crate) async fn accept(
 ) {
     let mut log = ClosedLog::default();
     let mut pause = FIRST_PAUSE;
+    let mut told: Option<Instant> = None;
     let stop = phase.wait_for(|phase| *phase >= Phase::Draining);
     tokio::pin!(stop);
     loop {
@@ -68,7 +71,11 @@ pub(crate) async fn accept(
                 tracing::debug!(%error, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                tracing::warn!(%error, ?pause, "could not accept");
+                let now = Instant::now();
+                if told.is_none_or(|told| now - told >= TELL_AT_MOST_EVERY) {
+                    tracing::warn!(%error, ?pause, "could not accept");
+                    told = Some(now);
+                }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                     _ = &mut stop => break,

@@ -21,9 +21,10 @@ use tokio::time::{Instant, timeout_at};
 use super::farewell::{self, Farewell};
 use super::handshake::{Closed, in_time, is_drained, linger};
 use super::stream::Stream;
+use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::rpc::{Call, Rpc};
-use crate::stats::{CloseCause, Stats};
+use crate::stats::Stats;
 use crate::traffic::Traffic;
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::stats::CloseCause;
 use crate::traffic::Traffic;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go

@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
-use crate::stats::CloseCause;
+use crate::close_cause::CloseCause;
 
 /// How long a peer that is in its handshake when the drain begins may take to finish it: its first
 /// bytes may be in the socket already, and with them a call.

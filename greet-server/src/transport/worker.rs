@@ -20,9 +20,10 @@ use super::closed_log::ClosedLog;
 use super::connection::{self, Peer, Transport};
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
+use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::rpc::Rpc;
-use crate::stats::{Calls, CloseCause, Counter, Stats};
+use crate::stats::{Calls, Counter, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
 pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;

@@ -27,13 +27,14 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 15] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
     ("drain under load", scenarios::drain_under_load::run),
     ("replacement on one port", scenarios::replacement::run),
     ("drain with hostile peers", scenarios::drain_hostile::run),
+    ("out of descriptors", scenarios::starved::run),
     ("readme", scenarios::readme::run),
     ("TLS and mTLS", scenarios::tls::run),
     ("rotation", scenarios::rotation::run),

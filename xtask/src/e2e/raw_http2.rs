@@ -25,22 +25,38 @@ impl Peer {
         let address = target.strip_prefix("http://").context("the target is not a TCP address")?;
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_nodelay(true)?;
         Ok(Peer(stream))
     }
 
-    /// Sends the preface and waits for the server's first byte: it is past its handshake.
+    /// Sends the preface and waits for the server's SETTINGS: it is past its handshake.
     pub(crate) fn mute(target: &str) -> anyhow::Result<Peer> {
         let mut peer = Peer::silent(target)?;
         peer.0.write_all(PREFACE)?;
         peer.send(SETTINGS, 0, 0, &[])?;
-        peer.0.read_exact(&mut [0])?;
+        peer.skip_frame()?;
         Ok(peer)
     }
 
-    /// Begins a call of `path` on stream 1, with its message if there is one; without, the call
-    /// waits for it for ever. Returns once the server has answered, if it will.
-    pub(crate) fn call(target: &str, path: &str, message: Option<&[u8]>) -> anyhow::Result<Peer> {
+    /// A peer that has begun a call on stream 1.
+    pub(crate) fn calling(
+        target: &str,
+        path: &str,
+        message: Option<&[u8]>,
+    ) -> anyhow::Result<Peer> {
         let mut peer = Peer::mute(target)?;
+        peer.call(1, path, message)?;
+        Ok(peer)
+    }
+
+    /// Begins a call of `path`, with its message if there is one; without, the call waits for it for
+    /// ever. Returns once the server has answered, if it will.
+    pub(crate) fn call(
+        &mut self,
+        stream: u32,
+        path: &str,
+        message: Option<&[u8]>,
+    ) -> anyhow::Result<()> {
         let headers = [
             (":method", "POST"),
             (":scheme", "http"),
@@ -51,13 +67,13 @@ impl Peer {
         ];
         let block: Vec<u8> =
             headers.iter().flat_map(|(name, value)| literal(name, value)).collect();
-        peer.send(HEADERS, END_HEADERS, 1, &block)?;
+        self.send(HEADERS, END_HEADERS, stream, &block)?;
         if let Some(message) = message {
             let length = u32::try_from(message.len())?.to_be_bytes();
-            peer.send(DATA, END_STREAM, 1, &[&[0][..], &length, message].concat())?;
-            peer.read_until_data()?;
+            self.send(DATA, END_STREAM, stream, &[&[0][..], &length, message].concat())?;
+            self.read_until_data()?;
         }
-        Ok(peer)
+        Ok(())
     }
 
     fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> anyhow::Result<()> {
@@ -66,19 +82,18 @@ impl Peer {
         Ok(self.0.write_all(&[&head, payload].concat())?)
     }
 
-    /// The first byte of the first frame is gone; the rest of it, then frames, up to a DATA frame.
     fn read_until_data(&mut self) -> anyhow::Result<()> {
-        let mut high = Some(0);
-        loop {
-            let mut head = [0; 9];
-            let start = usize::from(high.take().is_some());
-            self.0.read_exact(&mut head[start..])?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            std::io::copy(&mut (&self.0).take(length.into()), &mut std::io::sink())?;
-            if head[3] == DATA {
-                return Ok(());
-            }
-        }
+        while self.skip_frame()? != DATA {}
+        Ok(())
+    }
+
+    /// Reads a frame and returns its kind.
+    fn skip_frame(&mut self) -> anyhow::Result<u8> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        std::io::copy(&mut (&self.0).take(length.into()), &mut std::io::sink())?;
+        Ok(head[3])
     }
 }
 

@@ -18,8 +18,8 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let _silent = Peer::silent(&target)?;
     let _mute = Peer::mute(&target)?;
-    let _watch = Peer::call(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
-    let _hanging = Peer::call(&target, "/greet.Greeter/SayHello", None)?;
+    let _watch = Peer::calling(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
+    let _hanging = Peer::calling(&target, "/greet.Greeter/SayHello", None)?;
 
     let ended = daemon.stop()?;
     let took = ended.took;

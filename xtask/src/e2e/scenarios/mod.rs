@@ -15,4 +15,5 @@ pub(crate) mod readme;
 pub(crate) mod reflection_buf;
 pub(crate) mod replacement;
 pub(crate) mod rotation;
+pub(crate) mod starved;
 pub(crate) mod tls;

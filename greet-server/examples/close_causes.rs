@@ -1,0 +1,15 @@
+//! Prints the causes of forced closes as a Markdown table, for `docs/limits.md`.
+
+use std::io::Write as _;
+
+use greet_server::CloseCause;
+
+fn main() -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "| cause | what happened | what the peer sees |\n|---|---|---|")?;
+    for cause in CloseCause::ALL {
+        let (name, meaning, peer_sees) = (cause.name(), cause.meaning(), cause.peer_sees());
+        writeln!(stdout, "| `{name}` | {meaning} | {peer_sees} |")?;
+    }
+    Ok(())
+}
