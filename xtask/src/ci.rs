@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::command::{program, result, run as run_command, works};
+use crate::command::{program, result, run as run_command, show, works};
 use crate::project::{self, cargo};
 use crate::results::{Missing, Results};
 use crate::{docs, e2e, tidy};
@@ -41,8 +41,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Runs with its output where the reader sees it.
 fn shown(command: &mut Command) -> anyhow::Result<String> {
-    let status = command.status().with_context(|| format!("could not start {command:?}"))?;
-    anyhow::ensure!(status.success(), "{command:?} ended with {status}");
+    let shown = show(command);
+    let status = command.status().with_context(|| format!("could not start {shown}"))?;
+    anyhow::ensure!(status.success(), "{shown}: {status}");
     Ok(String::new())
 }
 

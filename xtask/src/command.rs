@@ -163,7 +163,7 @@ fn signal(pid: u32, signal: rustix::process::Signal) -> anyhow::Result<()> {
 }
 
 /// A command line as it would be typed, shortened where an argument is long.
-fn show(command: &Command) -> String {
+pub(crate) fn show(command: &Command) -> String {
     const MOST_CHARACTERS: usize = 60;
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words = words.map(|word| {

@@ -118,8 +118,11 @@ async fn streams_over_the_limit_are_refused_and_the_others_answered() {
     let greeter = Faulty::new();
     let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
     let mut peer = RawPeer::connect(&server).await;
-    for call in 0..10 {
+    for call in 0..3 {
         peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
+    }
+    for call in 3..10 {
+        peer.send(&begun(2 * call + 1)).await; // with a message it would break another rule as well
     }
     let mut refused = Vec::new();
     while refused.len() < 7 {
