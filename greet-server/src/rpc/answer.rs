@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::method::Method;
 use super::not_grpc;
+use super::progress::Progress;
 use super::reply_body::{ReplyBody, stream_end};
 use super::request_body::RequestBody;
 use super::services::Services;
@@ -51,6 +52,16 @@ pub(crate) struct Call {
     rpc: Rc<Rpc>,
     in_flight: Rc<InFlight>,
     admitted: Result<Admitted, Response<Body>>,
+    progress: Progress,
+}
+
+/// What ends a call whose peer does not take its reply.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// A moment.
+    At(Instant),
+    /// That nothing moves.
+    Progress(Progress),
 }
 
 /// What it is and how long it may take.
@@ -75,25 +86,30 @@ impl Call {
                 None => Err(Status::resource_exhausted("the server has all the calls it can take")
                     .into_http()),
             };
-        Call { rpc, in_flight, admitted }
+        Call { rpc, in_flight, admitted, progress: Progress::default() }
     }
 
-    /// When the last byte of it must have been taken by the peer. `None`: never.
-    pub(crate) fn over(&self) -> Option<Instant> {
+    /// Until when the last byte of it must have been taken by the peer.
+    pub(crate) fn bound(&self) -> Bound {
         let deadline = match self.admitted {
             Ok(Admitted { stream: Some(deadline), .. }) => deadline,
             Ok(Admitted { head, stream: None, .. }) => head,
             Err(_) => Deadline::after(self.rpc.limits.request_timeout),
         };
-        deadline.at().map(|at| at + DELIVERY_GRACE)
+        match deadline.at() {
+            Some(at) => Bound::At(at + DELIVERY_GRACE),
+            None => Bound::Progress(self.progress.clone()),
+        }
     }
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<ReplyBody> {
         let mut response = match self.admitted {
-            Ok(admitted) => {
-                self.rpc.perform(admitted, request).await.unwrap_or_else(Status::into_http)
-            }
+            Ok(admitted) => self
+                .rpc
+                .perform(admitted, request, self.progress)
+                .await
+                .unwrap_or_else(Status::into_http),
             Err(refusal) => refusal.map(ReplyBody::new),
         };
         if let Some(instance) = &self.rpc.instance {
@@ -124,6 +140,7 @@ impl Rpc {
         &self,
         Admitted { method, head, stream }: Admitted,
         request: Request<Incoming>,
+        progress: Progress,
     ) -> Result<Response<ReplyBody>, Status> {
         let limit = self.limits.max_message_bytes;
         let request = request.map(|body| RequestBody::new(body, method.requests(), limit));
@@ -133,7 +150,8 @@ impl Rpc {
         let response = response.map_err(|_panic| Status::internal("the handler failed"))?;
         Ok(response.map(|body| match stream {
             Some(deadline) => {
-                ReplyBody::new(body).ending_at(stream_end(deadline, self.phase.clone()))
+                let end = stream_end(deadline, self.phase.clone());
+                ReplyBody::new(body).streaming(end, progress)
             }
             None => ReplyBody::new(body),
         }))

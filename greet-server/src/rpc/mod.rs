@@ -6,6 +6,7 @@ mod handler;
 mod in_flight;
 mod method;
 mod not_grpc;
+mod progress;
 mod reply_body;
 mod request_body;
 mod services;
@@ -15,6 +16,6 @@ pub(crate) mod greeter;
 mod health;
 mod reflection;
 
-pub(crate) use answer::{Call, Rpc};
+pub(crate) use answer::{Bound, Call, Rpc};
 pub(crate) use services::Services;
 pub(crate) use shedding::Places;

@@ -14,6 +14,7 @@ use tonic::body::Body;
 
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Piece};
+use super::progress::Progress;
 use crate::phase::Phase;
 
 /// The body of a reply.
@@ -21,7 +22,8 @@ use crate::phase::Phase;
 pub(crate) struct ReplyBody {
     inner: Body,
     call: Option<Rc<InFlight>>,
-    end: Option<StreamEnd>,
+    /// Of a reply that streams.
+    end: Option<(StreamEnd, Progress)>,
 }
 
 /// Completes with the status that ends a stream which has nothing more to say.
@@ -45,8 +47,10 @@ impl ReplyBody {
         ReplyBody { inner, call: None, end: None }
     }
 
-    pub(super) fn ending_at(self, end: StreamEnd) -> ReplyBody {
-        ReplyBody { end: Some(end), ..self }
+    /// A reply that goes on until `end`, or until it has nothing more to say.
+    pub(super) fn streaming(self, end: StreamEnd, progress: Progress) -> ReplyBody {
+        progress.handed_over(); // its head
+        ReplyBody { end: Some((end, progress)), ..self }
     }
 
     /// The call is in flight until this body has ended.
@@ -80,11 +84,17 @@ impl http_body::Body for ReplyBody {
         let frame = match (Pin::new(&mut self.inner).poll_frame(cx), &mut self.end) {
             (Poll::Ready(frame), _) => frame,
             (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some(end)) => match end.as_mut().poll(cx) {
+            (Poll::Pending, Some((end, progress))) => match end.as_mut().poll(cx) {
                 Poll::Ready(status) => Some(Ok(self.end_with(status))),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    progress.waits_for_news();
+                    return Poll::Pending;
+                }
             },
         };
+        if let Some((_, progress)) = &self.end {
+            progress.handed_over();
+        }
         if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
             let is_last =
                 frame.as_ref().is_none_or(|frame| matches!(frame, Ok(it) if !it.is_data()));

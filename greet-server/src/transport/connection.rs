@@ -16,14 +16,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::farewell::{self, Farewell};
 use super::handshake::{Closed, in_time, is_drained, linger};
 use super::stream::Stream;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::rpc::{Call, Rpc};
+use crate::rpc::{Bound, Call, Rpc};
 use crate::stats::Stats;
 use crate::traffic::Traffic;
 
@@ -131,7 +131,7 @@ where
 {
     let service = service_fn(|request| {
         let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
-        transport.executor.expect(call.over());
+        transport.executor.expect(call.bound());
         async { Ok::<_, Infallible>(call.answer(request).await) }
     });
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
@@ -190,24 +190,32 @@ fn is_peer_gone(error: &hyper::Error) -> bool {
 ///
 /// hyper asks for the service's future and hands the stream that drives it to the executor in one
 /// go, so what was expected last is what comes next.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 struct LocalExecutor {
-    over: Rc<Cell<Option<Instant>>>,
+    bound: Rc<Cell<Option<Bound>>>,
 }
 
 impl LocalExecutor {
     /// The next stream must have ended by then.
-    fn expect(&self, over: Option<Instant>) {
-        self.over.set(over);
+    fn expect(&self, bound: Bound) {
+        self.bound.set(Some(bound));
     }
 }
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    /// Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
     fn execute(&self, stream: F) {
-        match self.over.take() {
-            // Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
-            Some(over) => drop(spawn_local(async move { drop(timeout_at(over, stream).await) })),
-            None => drop(spawn_local(stream)),
-        }
+        drop(match self.bound.take() {
+            Some(Bound::At(over)) => {
+                spawn_local(async move { drop(timeout_at(over, stream).await) })
+            }
+            Some(Bound::Progress(progress)) => spawn_local(async move {
+                tokio::select! {
+                    () = stream => {}
+                    () = progress.is_missing() => {}
+                }
+            }),
+            None => spawn_local(stream),
+        });
     }
 }

@@ -70,12 +70,15 @@ impl Accepted {
         }
     }
 
-    /// Has the kernel give the connection up when the peer acknowledges nothing for `timeout`
-    /// (gRFC A18): a PING cannot tell while what was sent before it waits in the kernel.
+    /// Has the kernel look after the connection as well: ask an idle peer whether it is there, and
+    /// give up one that acknowledges nothing for `timeout` (gRFC A18), which a PING cannot tell while
+    /// what was sent before it waits. Without it the connection is served all the same.
     pub(crate) fn watch(&self, timeout: Duration) {
+        if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
+            let _ = socket2::SockRef::from(stream).set_keepalive(true);
+        }
         #[cfg(target_os = "linux")]
         if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
-            // Without it the connection is served all the same; the keepalive is the other guard.
             let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
         }
         #[cfg(not(target_os = "linux"))]

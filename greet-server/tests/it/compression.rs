@@ -47,6 +47,15 @@ async fn what_a_message_holds_may_have_the_limit_and_no_byte_more() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_decompressed_is_internal() {
+    let server = TestServer::start(&[]).await;
+    let mut request = grpc_request(SAY_HELLO, &b"\x01\0\0\0\x04junk"[..]);
+    request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+    let answer = server.connect().await.send(request).await;
+    assert_eq!(answer.grpc_status(), Some(Code::Internal as i32));
+}
+
+#[tokio::test]
 async fn a_bomb_is_refused() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;

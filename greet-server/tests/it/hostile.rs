@@ -1,15 +1,15 @@
 //! Peers that mean no good, each beside a good client that must not notice. What each of them gets is
 //! part of the promise: a reset of its stream, a GOAWAY with a code that says why, or silence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greet_server::{CloseCause, Outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::raw::{
-    CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, RST_STREAM, RawPeer, SETTINGS,
-    WINDOW_UPDATE, call_headers, frame,
+    CANCEL, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING,
+    RST_STREAM, RawPeer, SETTINGS, WINDOW_UPDATE, call_headers, frame,
 };
 use crate::support::{Client, Faulty, SAY_HELLO, TestServer, soon};
 
@@ -67,6 +67,25 @@ async fn a_flood_of_empty_data_is_told_to_calm_down() {
         flood.extend(frame(DATA, 0, 1, &[]));
     }
     is_told_to_go(&flood, ENHANCE_YOUR_CALM).await;
+}
+
+/// A message a byte at a time is slow, and no more: it is waited for until its deadline.
+#[tokio::test]
+async fn a_body_in_tiny_pieces_costs_its_sender_a_deadline_and_nobody_else_anything() {
+    let (server, good, mut peer) = scene(&["--request-timeout=300ms"]).await;
+    peer.send(&begun(1)).await;
+    for _ in 0..5_000 {
+        peer.send(&frame(DATA, 0, 1, &[0])).await;
+        if good.say_hello("Ada").await.is_err() {
+            panic!("the good client was not answered");
+        }
+        if timeout(Duration::ZERO, peer.tcp.readable()).await.is_ok() {
+            break;
+        }
+    }
+    drop(peer);
+    let outcome = server.stop().await;
+    assert_eq!((outcome.cut, closed(&outcome, CloseCause::Panic)), (0, 0));
 }
 
 /// HPACK lets a byte stand for a header that was sent once: a small block, a large list.
@@ -172,6 +191,29 @@ async fn floods_that_ask_for_answers_and_do_not_read_them_are_stopped_by_back_pr
         drop(peer);
         server.stop().await;
     }
+}
+
+/// A Watch may last for ever; but not for a peer that takes nothing of it.
+#[tokio::test]
+async fn a_watch_without_a_window_is_reset_after_twenty_seconds_without_progress() {
+    let server = TestServer::start(&[]).await;
+    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 0]).await;
+    peer.call(1, "/grpc.health.v1.Health/Watch", Some(b"")).await;
+    peer.next_of(HEADERS).await;
+    let begun = Instant::now();
+    let reset = loop {
+        // Longer than the patience of the other steps: this one is about the waiting.
+        timeout(Duration::from_secs(30), peer.tcp.readable()).await.unwrap().unwrap();
+        let frame = peer.next_frame().await;
+        if frame.kind == RST_STREAM {
+            break frame;
+        }
+    };
+    assert_eq!((reset.stream, &reset.payload[..]), (1, &CANCEL[..]));
+    assert!((18..25).contains(&(Instant::now() - begun).as_secs()));
+    drop(peer);
+    let outcome = server.stop().await;
+    assert_eq!((outcome.abandoned, outcome.cut), (1, 0));
 }
 
 #[tokio::test]

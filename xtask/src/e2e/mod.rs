@@ -27,7 +27,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 16] = [
+const SCENARIOS: [(&str, Scenario); 17] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -38,6 +38,7 @@ const SCENARIOS: [(&str, Scenario); 16] = [
     ("readme", scenarios::readme::run),
     ("TLS and mTLS", scenarios::tls::run),
     ("rotation", scenarios::rotation::run),
+    ("a crowd that stalls", scenarios::crowd::run),
     ("reflection (buf)", scenarios::reflection_buf::run),
     ("the original (Node)", scenarios::original_node::run),
     ("Python", scenarios::python::run),

@@ -2,6 +2,7 @@
 
 mod both_ways;
 pub(crate) mod cpp;
+pub(crate) mod crowd;
 pub(crate) mod drain_hostile;
 pub(crate) mod drain_under_load;
 pub(crate) mod go;
