@@ -203,8 +203,7 @@ async fn a_watch_without_a_window_is_reset_after_twenty_seconds_without_progress
     let begun = Instant::now();
     let reset = loop {
         // Longer than the patience of the other steps: this one is about the waiting.
-        timeout(Duration::from_secs(30), peer.tcp.readable()).await.unwrap().unwrap();
-        let frame = peer.next_frame().await;
+        let frame = peer.next_frame_within(Duration::from_secs(30)).await;
         if frame.kind == RST_STREAM {
             break frame;
         }

@@ -1,9 +1,12 @@
 //! HTTP/2 by hand: a peer that does only what it is told to. It shares no code with the server.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::support::{TestServer, soon};
+use crate::support::{PATIENCE, TestServer, soon};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -82,13 +85,21 @@ impl RawPeer {
     }
 
     pub(crate) async fn next_frame(&mut self) -> Frame {
+        self.next_frame_within(PATIENCE).await
+    }
+
+    pub(crate) async fn next_frame_within(&mut self, limit: Duration) -> Frame {
+        timeout(limit, self.read_frame()).await.expect("a frame comes").unwrap()
+    }
+
+    async fn read_frame(&mut self) -> std::io::Result<Frame> {
         let mut head = [0; 9];
-        soon(self.tcp.read_exact(&mut head)).await.unwrap();
+        self.tcp.read_exact(&mut head).await?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; length as usize];
-        soon(self.tcp.read_exact(&mut payload)).await.unwrap();
+        self.tcp.read_exact(&mut payload).await?;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Frame { kind: head[3], flags: head[4], stream, payload }
+        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// The next frame of this kind; what comes before it is not of interest.
