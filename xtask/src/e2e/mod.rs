@@ -6,6 +6,7 @@ mod extras;
 mod ledger;
 mod raw_http2;
 mod scenarios;
+mod used;
 
 use crate::project::{self, Programs};
 use crate::results::Results;
@@ -27,7 +28,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 17] = [
+const SCENARIOS: [(&str, Scenario); 18] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -39,6 +40,7 @@ const SCENARIOS: [(&str, Scenario); 17] = [
     ("TLS and mTLS", scenarios::tls::run),
     ("rotation", scenarios::rotation::run),
     ("a crowd that stalls", scenarios::crowd::run),
+    ("attacks leave nothing behind", scenarios::attacks::run),
     ("reflection (buf)", scenarios::reflection_buf::run),
     ("the original (Node)", scenarios::original_node::run),
     ("Python", scenarios::python::run),

@@ -8,11 +8,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
+pub(crate) const END_HEADERS: u8 = 0x4;
 
 /// A connection whose peer does only what it is told to, and otherwise nothing: it acknowledges no
 /// SETTINGS, answers no PING and closes no stream.
@@ -57,16 +61,7 @@ impl Peer {
         path: &str,
         message: Option<&[u8]>,
     ) -> anyhow::Result<()> {
-        let headers = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "test"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-        ];
-        let block: Vec<u8> =
-            headers.iter().flat_map(|(name, value)| literal(name, value)).collect();
+        let block = call_headers(path);
         self.send(HEADERS, END_HEADERS, stream, &block)?;
         if let Some(message) = message {
             let length = u32::try_from(message.len())?.to_be_bytes();
@@ -76,10 +71,21 @@ impl Peer {
         Ok(())
     }
 
+    /// Sends frames as they stand until the server has had enough: it has closed, or it reads no more.
+    /// Then leaves.
+    pub(crate) fn attack(mut self, frames: &[Vec<u8>], times: usize) -> anyhow::Result<()> {
+        self.0.set_write_timeout(Some(Duration::from_millis(300)))?;
+        let bytes = frames.concat();
+        for _ in 0..times {
+            if self.0.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> anyhow::Result<()> {
-        let [_, length @ ..] = u32::try_from(payload.len())?.to_be_bytes();
-        let head = [&length[..], &[kind, flags], &stream.to_be_bytes()].concat();
-        Ok(self.0.write_all(&[&head, payload].concat())?)
+        Ok(self.0.write_all(&frame(kind, flags, stream, payload))?)
     }
 
     fn read_until_data(&mut self) -> anyhow::Result<()> {
@@ -95,6 +101,26 @@ impl Peer {
         std::io::copy(&mut (&self.0).take(length.into()), &mut std::io::sink())?;
         Ok(head[3])
     }
+}
+
+/// The header block that a call of `path` begins with.
+pub(crate) fn call_headers(path: &str) -> Vec<u8> {
+    let headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    headers.iter().flat_map(|(name, value)| literal(name, value)).collect()
+}
+
+/// A frame as it is on the wire.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("frames here are short");
+    let [_, length @ ..] = length.to_be_bytes();
+    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// "Literal Header Field without Indexing, New Name" (RFC 7541, section 6.2.2), not Huffman-coded.

@@ -1,18 +1,16 @@
 //! Two thousand peers that begin TLS and stall, beside a client that goes on: it does not notice, they
 //! are gone in time, and with them their memory and their descriptors.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::command::run as run_command;
 use crate::daemon::Daemon;
 use crate::e2e::certs::Certs;
 use crate::e2e::extras;
+use crate::e2e::used::Used;
 use crate::project::Programs;
 use crate::results::Missing;
 
@@ -90,23 +88,4 @@ fn make_room(descriptors: u64) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn make_room(_descriptors: u64) -> anyhow::Result<()> {
     Ok(())
-}
-
-/// What a process holds.
-#[derive(Debug)]
-struct Used {
-    descriptors: usize,
-    kib: u64,
-}
-
-impl Used {
-    fn by(daemon: &Daemon) -> anyhow::Result<Used> {
-        let process = format!("/proc/{}", daemon.id());
-        let descriptors = fs::read_dir(format!("{process}/fd"))?.count();
-        let status = fs::read_to_string(format!("{process}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.context("a process has a resident set")?;
-        let kib = resident.trim().trim_end_matches(" kB").parse()?;
-        Ok(Used { descriptors, kib })
-    }
 }

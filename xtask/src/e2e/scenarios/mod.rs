@@ -1,5 +1,6 @@
 //! Each scenario is a story of its own.
 
+pub(crate) mod attacks;
 mod both_ways;
 pub(crate) mod cpp;
 pub(crate) mod crowd;

@@ -1,0 +1,102 @@
+//! The attacks that the server's own tests know by name, a dozen times over against the real daemon:
+//! afterwards it holds what it held before, and greets a good client as before.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::command::run as run_command;
+use crate::daemon::Daemon;
+use crate::e2e::raw_http2::{
+    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, Peer, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    call_headers, frame,
+};
+use crate::e2e::used::Used;
+use crate::project::Programs;
+use crate::results::Missing;
+
+const PEERS_PER_ATTACK: usize = 12;
+/// What the allocator may keep for the next time.
+const MOST_KIB_LEFT: u64 = 24 * 1_024;
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+const SAY_HELLO: &str = "/greet.Greeter/SayHello";
+
+pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
+    if !cfg!(target_os = "linux") {
+        return Err(Missing { what: "/proc", install: "Linux".to_owned() }.into());
+    }
+    let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", "--request-timeout=1s"];
+    let daemon = Daemon::start(programs, &flags)?;
+    let target = daemon.target.clone();
+    let hello = || run_command(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
+    hello()?.succeeded()?;
+    // The first round is for the allocator: what it takes then it keeps.
+    all_at_once(&target)?;
+    let before = settled(&daemon, 0)?;
+
+    let attacks = all_at_once(&target)?;
+    let greeted = hello()?.succeeded()?;
+    anyhow::ensure!(greeted == "Hello Ada\n", "the good client got {greeted:?}");
+    let after = settled(&daemon, before.descriptors)?;
+    anyhow::ensure!(after.descriptors <= before.descriptors, "{before:?} {after:?}");
+    anyhow::ensure!(after.kib <= before.kib + MOST_KIB_LEFT, "{before:?} {after:?}");
+    let ended = daemon.stop()?;
+    anyhow::ensure!(ended.code == Some(0), "{ended:?}");
+    let grown = after.kib.saturating_sub(before.kib);
+    Ok(format!("{attacks} attacks by {PEERS_PER_ATTACK} peers each; {grown} KiB left behind"))
+}
+
+/// Every attack, one after the other, its peers together. Returns how many there were.
+fn all_at_once(target: &str) -> anyhow::Result<usize> {
+    let begun = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO));
+    let bomb =
+        [&call_headers(SAY_HELLO)[..], &[0x40, 1, b'x', 3, b'x', b'x', b'x'], &[0xbe; 9_000]];
+    let rapid_reset = (0..200).map(|call| 2 * call + 1);
+    let rapid_reset =
+        rapid_reset.flat_map(|it| [begun(it), frame(RST_STREAM, 0, it, &[0, 0, 0, 8])]);
+    let made_you_reset = (0..1_100).map(|call| 2 * call + 1);
+    let made_you_reset =
+        made_you_reset.flat_map(|it| [begun(it), frame(WINDOW_UPDATE, 0, it, &[0; 4])]);
+    let attacks: [(Vec<Vec<u8>>, usize); 10] = [
+        (Vec::new(), 0), // says nothing at all
+        (rapid_reset.collect(), 1),
+        (made_you_reset.collect(), 1),
+        (vec![frame(HEADERS, 0, 1, &[]), frame(CONTINUATION, 0, 1, &[]).repeat(1_000)], 1),
+        (vec![begun(1), frame(DATA, 0, 1, &[]).repeat(1_000)], 1),
+        (vec![begun(1), frame(DATA, 0, 1, &[0]).repeat(9_000)], 1),
+        (vec![frame(HEADERS, END_HEADERS, 1, &bomb.concat())], 1),
+        (vec![begun(1), frame(DATA, 0, 1, &[0, 0xff, 0xff, 0xff, 0xff])], 1),
+        (vec![frame(PING, 0, 0, &[0; 8]).repeat(4_096)], 256),
+        (vec![frame(SETTINGS, 0, 0, &[]).repeat(4_096)], 256),
+    ];
+    for (frames, times) in &attacks {
+        thread::scope(|scope| {
+            let peers = (0..PEERS_PER_ATTACK).map(|_| {
+                scope.spawn(|| match frames.is_empty() {
+                    true => Peer::silent(target).map(drop),
+                    false => Peer::mute(target)?.attack(frames, *times),
+                })
+            });
+            let peers: Vec<_> = peers.collect();
+            peers.into_iter().try_for_each(|peer| peer.join().expect("a peer does not panic"))
+        })?;
+    }
+    Ok(attacks.len())
+}
+
+/// What the daemon holds once it has let go of everybody: at most `descriptors`, or as few as it will.
+fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Used> {
+    let begun = Instant::now();
+    let (_never, pace) = mpsc::channel::<()>();
+    let mut last = Used::by(daemon)?;
+    loop {
+        let _ = pace.recv_timeout(Duration::from_millis(1_500)); // it only passes the time
+        let now = Used::by(daemon)?;
+        let is_settled = now.descriptors == last.descriptors;
+        if is_settled && (descriptors == 0 || now.descriptors <= descriptors) {
+            return Ok(now);
+        }
+        anyhow::ensure!(Instant::now() - begun < GONE_WITHIN, "still open: {now:?}");
+        last = now;
+    }
+}
