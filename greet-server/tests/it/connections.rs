@@ -2,16 +2,11 @@
 
 use std::net::SocketAddr;
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::CloseCause;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Client, TestServer, soon};
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
+use crate::support::{Client, TestServer, closed, soon};
 
 /// Whether the server closes a connection that says nothing, and long before its handshake is due.
 async fn is_refused(mut tcp: TcpStream) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::CloseCause;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
@@ -11,12 +11,7 @@ use crate::raw::{
     DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, RawPeer,
     SETTINGS, WINDOW_UPDATE, frame,
 };
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, soon};
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, soon};
 
 fn call(
     client: &Client,

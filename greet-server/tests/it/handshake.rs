@@ -5,14 +5,9 @@ use std::time::{Duration, Instant};
 use greet_server::{CloseCause, Outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{TestServer, soon};
+use crate::support::{TestServer, closed, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
 
 /// What the server does with a peer that sends `bytes` and then nothing more.
 async fn after(bytes: &[u8]) -> Outcome {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::CloseCause;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -11,17 +11,12 @@ use crate::raw::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING,
     RST_STREAM, RawPeer, SETTINGS, WINDOW_UPDATE, call_headers, frame,
 };
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, soon};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, soon};
 
 const PROTOCOL_ERROR: u8 = 1;
 const FRAME_SIZE_ERROR: u8 = 6;
 const REFUSED_STREAM: u8 = 7;
 const ENHANCE_YOUR_CALM: u8 = 11;
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
 
 /// A server, a good client that has been greeted, and a peer.
 async fn scene(flags: &[&str]) -> (TestServer, Client, RawPeer) {

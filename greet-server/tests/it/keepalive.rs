@@ -3,16 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::CloseCause;
 use tokio::io::AsyncReadExt as _;
 
 use crate::raw::{EVERY_STREAM, GOAWAY, PING, RawPeer};
-use crate::support::{Faulty, TestServer, soon};
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
+use crate::support::{Faulty, TestServer, closed, soon};
 
 /// Reads until the server has closed, and answers nothing.
 async fn is_closed(peer: &mut RawPeer) {

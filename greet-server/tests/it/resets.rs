@@ -5,15 +5,10 @@ use greet_server::{CloseCause, Outcome};
 use tokio::io::AsyncReadExt as _;
 
 use crate::raw::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, RawPeer, call_headers, frame};
-use crate::support::{SAY_HELLO, TestServer, soon};
+use crate::support::{SAY_HELLO, TestServer, closed, soon};
 
 /// GOAWAY's error code ENHANCE_YOUR_CALM.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
-}
 
 /// A call without its message, and a reset.
 fn begun_and_given_up(call: u32) -> [Vec<u8>; 2] {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
 use greet_server::flags::Flags;
-use greet_server::{Greeting, Outcome, Server};
+use greet_server::{CloseCause, Greeting, Outcome, Server};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -120,6 +120,12 @@ impl TestServer {
         self.drain();
         self.outcome().await
     }
+}
+
+/// Connections that were closed for this cause.
+pub(crate) fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
+    let mut closed = outcome.closed.iter();
+    closed.find(|(counted, _)| *counted == cause).unwrap().1
 }
 
 /// One connection. Its clones share it.

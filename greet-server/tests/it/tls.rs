@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::CloseCause;
 use rustls::crypto::ring;
 use rustls::{AlertDescription, ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certs::{Ca, Files, Identity};
-use crate::support::{Client, TestServer, soon};
+use crate::support::{Client, TestServer, closed, soon};
 
 /// What a client brings.
 struct Bring<'a> {
@@ -69,11 +69,6 @@ async fn start(files: &Files, more: &[&str]) -> TestServer {
     let flags = files.flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
     TestServer::start(&flags).await
-}
-
-fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
 }
 
 #[tokio::test]
