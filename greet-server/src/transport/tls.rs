@@ -94,6 +94,9 @@ impl Tls {
                 rustls::Error::InconsistentKeys(_) => {
                     TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
                 }
+                rustls::Error::InvalidCertificate(error) => {
+                    TlsError::Certificate { file: files.cert.clone(), problem: error.to_string() }
+                }
                 error => TlsError::Key { file: files.key.clone(), problem: error.to_string() },
             })?;
         let verifier = match (&files.client_ca, &material.client_ca) {
