@@ -214,3 +214,21 @@ fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<net::TcpLis
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_looks_after_a_connection_too() {
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        let accepted = tcp(stream, peer);
+        accepted.watch(Duration::from_secs(20));
+        let Accepted::Tcp(stream, _) = &accepted else { panic!("{accepted:?}") };
+        let socket = socket2::SockRef::from(stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+    }
+}

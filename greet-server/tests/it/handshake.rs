@@ -38,6 +38,26 @@ async fn a_preface_without_its_end_or_its_settings_is_closed_at_the_handshake_ti
     }
 }
 
+/// The bound is on the whole of it: a byte now and then does not move it.
+#[tokio::test]
+async fn a_preface_a_byte_at_a_time_is_closed_at_the_handshake_timeout() {
+    let server = TestServer::start(&["--handshake-timeout=200ms"]).await;
+    let good = server.connect().await;
+    let mut tcp = server.tcp().await;
+    let begun = Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    for byte in PREFACE {
+        pace.tick().await;
+        if tcp.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+    }
+    let took = Instant::now() - begun;
+    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(closed(&server.stop().await, CloseCause::HandshakeTimeout), 1);
+}
+
 #[tokio::test]
 async fn what_is_not_http2_is_closed_at_once() {
     for bytes in [&b"\x16\x03\x01\x02\0\x01"[..], b"\0", b"get / http/1.1\r\n\r\n"] {
