@@ -92,7 +92,7 @@ impl CloseCause {
             CloseCause::NotHttp2 => [
                 "not_http2",
                 "the first bytes are not the HTTP/2 preface",
-                "closed at once; to HTTP/1 a 505 that says what the port is",
+                "SETTINGS and a GOAWAY (PROTOCOL_ERROR), to HTTP/1 a 505 that says what the port is; then closed",
             ],
             CloseCause::TlsFailed => [
                 "tls_failed",

@@ -30,6 +30,11 @@ const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
     content-type: text/plain\r\ncontent-length: 67\r\nconnection: close\r\n\r\n\
     This port speaks gRPC, which is HTTP/2. There is nothing over 1.1.\n";
 
+/// Said to whoever comes with neither: empty SETTINGS, then a GOAWAY with PROTOCOL_ERROR (RFC 9113,
+/// section 3.4).
+const NOT_HTTP_2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+    \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+
 /// Why there is no connection; `None` if the peer, or the network, ended it.
 pub(crate) type Closed = Option<CloseCause>;
 
@@ -43,12 +48,15 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     match preface::read(&mut io).await {
         Ok(first_bytes) => Ok((io, first_bytes)),
         Err(PrefaceError::NotHttp2(bytes)) => {
-            if bytes.first().is_some_and(u8::is_ascii_uppercase) {
-                // It may be HTTP/1: a person with a browser or curl is told what this is.
-                let _ = io.write_all(NOT_HTTP_1).await;
-                let _ = io.shutdown().await;
-                linger(&mut io).await;
-            }
+            // It may be HTTP/1: a person with a browser or curl is told what this is. To anything else,
+            // such as TLS where there is none, the words are HTTP/2: from them a client can tell.
+            let words = match bytes.first().is_some_and(u8::is_ascii_uppercase) {
+                true => NOT_HTTP_1,
+                false => NOT_HTTP_2,
+            };
+            let _ = io.write_all(words).await;
+            let _ = io.shutdown().await;
+            linger(&mut io).await;
             Err(Some(CloseCause::NotHttp2))
         }
         Err(PrefaceError::Gone) => Err(None),

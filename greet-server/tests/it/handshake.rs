@@ -11,15 +11,22 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the server does with a peer that sends `bytes` and then nothing more.
 async fn after(bytes: &[u8]) -> Outcome {
+    let (heard, outcome) = heard_after(bytes).await;
+    assert_eq!(heard, b"", "nothing is said to a peer that may yet say hello");
+    outcome
+}
+
+/// Also what the peer heard, who closes when the server does.
+async fn heard_after(bytes: &[u8]) -> (Vec<u8>, Outcome) {
     let server = TestServer::start(&["--handshake-timeout=100ms"]).await;
     let good = server.connect().await;
     let mut tcp = server.tcp().await;
     tcp.write_all(bytes).await.unwrap();
     let mut rest = Vec::new();
     let _ = soon(tcp.read_to_end(&mut rest)).await; // a reset is an end too
-    assert_eq!(rest, b"", "nothing is said to a peer that has not said hello");
+    drop(tcp);
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada", "the good client goes on");
-    server.stop().await
+    (rest, server.stop().await)
 }
 
 #[tokio::test]
@@ -59,9 +66,12 @@ async fn a_preface_a_byte_at_a_time_is_closed_at_the_handshake_timeout() {
 }
 
 #[tokio::test]
-async fn what_is_not_http2_is_closed_at_once() {
+async fn what_is_not_http2_is_told_so_in_http2_and_closed_at_once() {
     for bytes in [&b"\x16\x03\x01\x02\0\x01"[..], b"\0", b"get / http/1.1\r\n\r\n"] {
-        let outcome = after(bytes).await;
+        let (heard, outcome) = heard_after(bytes).await;
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+        assert_eq!(heard, [&settings[..], goaway].concat());
         assert_eq!(closed(&outcome, CloseCause::NotHttp2), 1);
         assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 0);
     }
