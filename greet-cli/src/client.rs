@@ -1,6 +1,8 @@
-//! A caller with a budget: connects when it has to, waits when it was told to, and tells of every
-//! call what happened to it.
+//! A caller with a budget: calls go to the targets in turn, connect when they have to, are tried again
+//! when they may be, and tell what happened to them.
 
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use greet_proto::{HelloReply, HelloRequest};
@@ -10,195 +12,269 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::args::ConnectionArgs;
-use crate::connection::{Connection, Stages, connect};
-use crate::failure::{Failure, Stage};
+use crate::args::{ConnectionArgs, TlsArgs};
+use crate::call::Call;
+use crate::call_failed::{CallFailed, Ending};
+use crate::connection::Stages;
+use crate::endpoint::{Endpoint, Method, Ready};
+use crate::failure::Failure;
 use crate::metadata;
-use crate::rpc::{self, Ended, NotAccepted};
-use crate::target::{Target, uri};
+use crate::not_connected::NotConnected;
+use crate::replies::Replies;
+use crate::retry::RetryPolicy;
+use crate::rpc::{self, Ended, NotAccepted, Outgoing, framed};
+use crate::target::Target;
+use crate::tls::Tls;
+use crate::units::Brief;
 
-/// First pause between two attempts of `--wait`, doubled up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// How often a call may meet a connection that takes no more: a server that drains, and another
+/// How often an attempt may meet a connection that takes no more: a server that drains, and another
 /// that does so just then. It was never sent, so it is safe; without an end it would not be.
-const MOST_CONNECTIONS_PER_CALL: u32 = 3;
+const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
-/// Calls one target.
-#[derive(Debug)]
-pub(crate) struct Client {
-    target: Target,
-    metadata: HeaderMap,
+/// What calls have in common, whatever they are sent to.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    headers: HeaderMap,
+    tls: Option<Arc<Tls>>,
     timeout: Duration,
     connect_timeout: Option<Duration>,
-    /// No call ends later. It moves with each attempt of `--wait`, up to `latest`.
-    deadline: Instant,
-    latest: Instant,
-    connection: Option<Connection>,
+    retries: RetryPolicy,
+    /// No call ends later; `None` if each has its time for itself.
+    latest: Option<Instant>,
 }
 
-/// What happened to a call.
-#[derive(Debug)]
-pub(crate) struct Call<Reply> {
-    pub(crate) result: Result<Reply, Failure>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) trailers: HeaderMap,
-    /// Connections that it was tried on.
-    pub(crate) attempts: u32,
-    /// How its connection was made; nothing but the peer if it stood already.
-    pub(crate) stages: Stages,
-    pub(crate) rpc: Option<Duration>,
-    pub(crate) total: Duration,
-}
-
-impl Client {
+impl Settings {
     /// # Errors
-    /// A header's file cannot be read, or its value cannot be sent.
-    pub(crate) fn new(args: &ConnectionArgs) -> anyhow::Result<Client> {
-        let now = Instant::now();
-        Ok(Client {
-            target: args.target.clone(),
-            metadata: metadata::resolve(&args.header)?,
+    /// A file cannot be read, or what it holds cannot be used.
+    pub(crate) fn new(args: &ConnectionArgs, tls: &TlsArgs) -> anyhow::Result<Settings> {
+        let needs_tls = args.target.iter().any(Target::is_tls);
+        Ok(Settings {
+            headers: rpc::headers(metadata::resolve(&args.header)?),
+            tls: needs_tls.then(|| Tls::new(tls)).transpose()?.map(Arc::new),
             timeout: args.timeout,
             connect_timeout: args.connect_timeout,
-            deadline: now + args.timeout,
-            latest: now + args.wait + args.timeout,
-            connection: None,
+            retries: RetryPolicy::new(args),
+            latest: Some(Instant::now() + args.wait + args.timeout),
         })
     }
 
-    pub(crate) async fn say_hello(&mut self, name: String) -> Call<HelloReply> {
-        self.call("/greet.Greeter/SayHello", &HelloRequest { name }).await
+    /// For calls without end: each has `--timeout` for itself.
+    pub(crate) fn without_end(self) -> Settings {
+        Settings { latest: None, ..self }
     }
 
-    pub(crate) async fn check_health(&mut self, service: String) -> Call<HealthCheckResponse> {
-        self.call("/grpc.health.v1.Health/Check", &HealthCheckRequest { service }).await
+    /// When a call that begins now ends at the latest.
+    pub(crate) fn deadline(&self) -> Instant {
+        let deadline = Instant::now() + self.timeout;
+        self.latest.map_or(deadline, |latest| latest.min(deadline))
     }
 
-    /// A pause between two attempts, and a budget for the next.
-    pub(crate) async fn pause(&mut self, pause: &mut Pause) {
-        sleep(pause.next()).await;
-        self.deadline = self.latest.min(Instant::now() + self.timeout);
+    /// When connecting for it does.
+    pub(crate) fn connect_by(&self, deadline: Instant) -> Instant {
+        let by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
+        by.map_or(deadline, |by| by.min(deadline))
+    }
+}
+
+/// Calls one target, or several in turn.
+#[derive(Debug)]
+pub(crate) struct Client {
+    settings: Settings,
+    endpoints: Vec<Arc<Endpoint>>,
+    turn: Cell<usize>,
+}
+
+impl Client {
+    pub(crate) fn new(settings: Settings, targets: &[Target], connections: usize) -> Client {
+        let endpoint = |target| Arc::new(Endpoint::new(target, settings.tls.as_ref(), connections));
+        let endpoints = targets.iter().map(endpoint).collect();
+        Client { settings, endpoints, turn: Cell::new(0) }
     }
 
-    /// Connects ahead of the first call, so that `--wait` can wait for it.
-    pub(crate) async fn reach(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
+        self.call(Method::SayHello, &HelloRequest { name: name.to_owned() }).await
+    }
+
+    pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
+        self.call(Method::Check, &HealthCheckRequest { service: service.to_owned() }).await
+    }
+
+    /// Returns once the reply begins; its messages have no deadline.
+    pub(crate) async fn watch_health(
+        &self,
+        service: &str,
+    ) -> Result<Replies<HealthCheckResponse>, Failure> {
+        let body = framed(&HealthCheckRequest { service: service.to_owned() });
+        let deadline = self.settings.deadline();
+        let endpoint = self.next_endpoint();
+        let connect_by = self.settings.connect_by(deadline);
+        let mut ready = endpoint.connection(connect_by, &mut Stages::default()).await?;
+        let outgoing = Outgoing {
+            uri: endpoint.uri(Method::Watch),
+            headers: &self.settings.headers,
+            timeout: None,
+            body,
+            previous_attempts: 0,
+        };
+        match timeout_at(deadline, rpc::open(&mut ready.sender, &outgoing)).await {
+            Ok(Ok(Ok(replies))) => Ok(replies),
+            Ok(Ok(Err(Ended::<HealthCheckResponse> { result, .. }))) => {
+                Err(result.expect_err("a reply that did not begin has failed").into())
+            }
+            Ok(Err(NotAccepted)) => {
+                endpoint.discard(&ready).await;
+                Err(NotConnected::NoCallTaken { target: endpoint.target.to_string() }.into())
+            }
+            Err(_elapsed) => {
+                let problem = format!("no reply within {}", Brief(self.settings.timeout));
+                Err(CallFailed::new(Ending::Deadline, Status::deadline_exceeded(problem)).into())
+            }
+        }
+    }
+
+    /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
+    pub(crate) async fn reach(&self) -> Result<(), Failure> {
+        let connect_by = self.settings.connect_by(self.settings.deadline());
+        let endpoint = self.next_endpoint();
+        Ok(endpoint.reach(connect_by).await?)
+    }
+
+    /// Connects, and tells how that went.
+    pub(crate) async fn connect(&self) -> (Stages, Option<NotConnected>) {
+        let connect_by = self.settings.connect_by(self.settings.deadline());
         let mut stages = Stages::default();
-        let connection = self.connected(&mut stages).await?;
-        connection.made.get_or_insert(stages);
-        Ok(())
+        match self.next_endpoint().connection(connect_by, &mut stages).await {
+            Ok(ready) => (ready.made.unwrap_or(stages), None),
+            Err(problem) => (stages, Some(problem)),
+        }
+    }
+
+    /// All of them, in words.
+    pub(crate) fn targets(&self) -> String {
+        let targets = self.endpoints.iter().map(|endpoint| endpoint.target.to_string());
+        targets.collect::<Vec<_>>().join(", ")
     }
 
     async fn call<Reply: Message + Default>(
-        &mut self,
-        path: &'static str,
+        &self,
+        method: Method,
         message: &impl Message,
     ) -> Call<Reply> {
-        let begun = Instant::now();
-        let mut call = Call::new();
-        loop {
-            call.attempts += 1;
-            match self.attempt(path, message, &mut call).await {
-                Err(NotAccepted) if call.attempts < MOST_CONNECTIONS_PER_CALL => {
-                    self.connection = None;
-                }
-                Err(NotAccepted) => {
-                    let cause = format!("{} took no call on any connection", self.target);
-                    let hint = "the server is leaving, or is full; try again, or elsewhere";
-                    call.result = Err(Failure::connecting(Stage::Http2, cause, hint));
-                    break;
-                }
-                Ok(()) => break,
+        let (begun, deadline) = (Instant::now(), self.settings.deadline());
+        let body = framed(message);
+        let mut call = Call::new(Arc::clone(&self.endpoints[0].target));
+        let mut retries = self.settings.retries.begin();
+        for previous_attempts in 0.. {
+            let mut outgoing = Outgoing {
+                uri: http::Uri::default(),
+                headers: &self.settings.headers,
+                timeout: None,
+                body: body.clone(),
+                previous_attempts,
+            };
+            self.attempt(method, &mut outgoing, (begun, deadline), &mut call).await;
+            let Err(failure) = &call.result else {
+                break;
+            };
+            let pause = retries.pause(failure, [&call.headers, &call.trailers]);
+            // An attempt that could not even begin in time would only hide why this one failed.
+            match pause.filter(|pause| Instant::now() + *pause < deadline) {
+                Some(pause) => sleep(pause).await,
+                None => break,
             }
         }
-        call.total += Instant::now() - begun;
+        call.total += begun.elapsed();
         call
     }
 
-    /// One attempt; what came of it is noted in `call`.
+    /// One attempt, on as many connections as it takes to find one that takes it; what came of it is
+    /// noted in `call`.
     async fn attempt<Reply: Message + Default>(
-        &mut self,
-        path: &'static str,
-        message: &impl Message,
+        &self,
+        method: Method,
+        outgoing: &mut Outgoing<'_>,
+        (begun, deadline): (Instant, Instant),
+        call: &mut Call<Reply>,
+    ) {
+        let (mut unreachable, mut refused) = (0, 0);
+        loop {
+            let endpoint = self.next_endpoint();
+            call.target = Arc::clone(&endpoint.target);
+            call.attempts += 1;
+            (call.stages, call.rpc) = (Stages::default(), None);
+            (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
+            let connect_by = self.settings.connect_by(deadline);
+            let mut ready = match endpoint.connection(connect_by, &mut call.stages).await {
+                Ok(ready) => ready,
+                Err(problem) => {
+                    call.result = Err(problem.into());
+                    unreachable += 1;
+                    if self.leave_out(endpoint) && unreachable < self.endpoints.len() {
+                        continue;
+                    }
+                    return;
+                }
+            };
+            call.total += ready.ahead;
+            call.stages = ready.made.take().unwrap_or_default();
+            call.stages.peer = Some(ready.peer.clone());
+            outgoing.uri = endpoint.uri(method);
+            match self.send(&mut ready, outgoing, (begun, deadline), call).await {
+                Ok(()) => return,
+                Err(NotAccepted) => endpoint.discard(&ready).await,
+            }
+            refused += 1;
+            if refused == MOST_CONNECTIONS_PER_ATTEMPT {
+                let target = endpoint.target.to_string();
+                call.result = Err(NotConnected::NoCallTaken { target }.into());
+                return;
+            }
+        }
+    }
+
+    async fn send<Reply: Message + Default>(
+        &self,
+        ready: &mut Ready,
+        outgoing: &mut Outgoing<'_>,
+        (begun, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) -> Result<(), NotAccepted> {
-        let (uri, metadata, deadline) =
-            (uri(&self.target, path), self.metadata.clone(), self.deadline);
-        let connection = match self.connected(&mut call.stages).await {
-            Ok(connection) => connection,
-            Err(failure) => {
-                call.result = Err(failure);
-                return Ok(());
+        let sent = Instant::now();
+        outgoing.timeout = Some(deadline.saturating_duration_since(sent));
+        let ended = timeout_at(deadline, rpc::unary(&mut ready.sender, outgoing)).await;
+        call.rpc = Some(sent.elapsed());
+        match ended {
+            Ok(ended) => {
+                let ended = ended?;
+                call.result = ended.result.map_err(Failure::from);
+                (call.headers, call.trailers) = (ended.headers, ended.trailers);
             }
-        };
-        if let Some(made) = connection.made.take() {
-            call.total += made.total(); // made ahead of the call, and for it
-            call.stages = made;
+            Err(_elapsed) => {
+                let took = Brief(begun.elapsed());
+                let problem = format!("no reply within {took}: {}", call.times());
+                let status = Status::deadline_exceeded(problem);
+                call.result = Err(CallFailed::new(Ending::Deadline, status).into());
+            }
         }
-        call.stages.peer = Some(connection.peer.clone());
-        let begun = Instant::now();
-        let left = deadline.saturating_duration_since(begun);
-        let ended =
-            timeout_at(deadline, rpc::unary(connection, uri, &metadata, left, message)).await;
-        let ended = match ended {
-            Ok(ended) => ended?,
-            Err(_elapsed) => Ended::early(Status::deadline_exceeded("no reply in time")),
-        };
-        call.rpc = Some(Instant::now() - begun);
-        call.result = ended.result.map_err(|status| Failure::status(status, &self.target));
-        (call.headers, call.trailers) = (ended.headers, ended.trailers);
         Ok(())
     }
 
-    async fn connected(&mut self, stages: &mut Stages) -> Result<&mut Connection, Failure> {
-        let kept = self.connection.take().filter(|connection| !connection.sender.is_closed());
-        let connection = match kept {
-            Some(connection) => connection,
-            None => {
-                let connect_by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
-                let deadline = connect_by.map_or(self.deadline, |by| by.min(self.deadline));
-                connect(&self.target, deadline, stages).await?
-            }
-        };
-        Ok(self.connection.insert(connection))
+    /// Whose turn it is among those that can be reached; if none can, among all.
+    fn next_endpoint(&self) -> &Arc<Endpoint> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let count = self.endpoints.len();
+        let in_turn =
+            (0..count).map(|distance| &self.endpoints[turn.wrapping_add(distance) % count]);
+        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_left_out());
+        reachable.next().unwrap_or(&self.endpoints[turn % count])
     }
-}
 
-impl<Reply: Default> Call<Reply> {
-    fn new() -> Call<Reply> {
-        Call {
-            result: Ok(Reply::default()),
-            headers: HeaderMap::new(),
-            trailers: HeaderMap::new(),
-            attempts: 0,
-            stages: Stages::default(),
-            rpc: None,
-            total: Duration::ZERO,
+    /// Whether there are others to take its turns.
+    fn leave_out(&self, endpoint: &Arc<Endpoint>) -> bool {
+        if self.endpoints.len() > 1 {
+            endpoint.leave_out(self.settings.timeout);
         }
-    }
-}
-
-/// Growing pauses that end in time.
-#[derive(Debug)]
-pub(crate) struct Pause {
-    next: Duration,
-    until: Instant,
-}
-
-impl Pause {
-    pub(crate) fn new(wait: Duration) -> Pause {
-        Pause { next: FIRST_PAUSE, until: Instant::now() + wait }
-    }
-
-    /// Whether there is time for another attempt.
-    pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.next.min(self.until.saturating_duration_since(Instant::now()));
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        pause
+        self.endpoints.iter().any(|endpoint| !endpoint.is_left_out())
     }
 }

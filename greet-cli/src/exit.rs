@@ -17,10 +17,15 @@ pub(crate) enum Exit {
     NotServing,
     /// The call ended with a status that is not OK.
     Status(Code),
+    /// Ctrl-C.
+    Interrupted,
 }
 
 /// Added to a gRPC status; above what shells and `sysexits.h` use.
 const STATUS_BASE: u8 = 64;
+/// What shells add to the signal that a process died of.
+const SIGNAL_BASE: u8 = 128;
+const SIGINT: u8 = 2;
 
 impl Exit {
     pub(crate) fn code(self) -> u8 {
@@ -31,6 +36,7 @@ impl Exit {
             Exit::NotConnected => 3,
             Exit::NotServing => 4,
             Exit::Status(code) => STATUS_BASE + code as u8,
+            Exit::Interrupted => SIGNAL_BASE + SIGINT,
         }
     }
 

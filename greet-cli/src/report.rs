@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tonic::Code;
 
-use crate::client::Call;
-use crate::failure::{Failure, code_name};
+use crate::call::Call;
+use crate::call_failed::code_name;
+use crate::failure::Failure;
 use crate::metadata;
-use crate::target::Target;
 
 /// `greet.hello/v1`
 #[derive(Debug, Serialize)]
@@ -33,6 +33,9 @@ pub(crate) struct Health<'a> {
     pub(crate) service: &'a str,
     /// SERVING, NOT_SERVING, …; null on failure.
     pub(crate) serving: Option<&'static str>,
+    /// When it changed to that; only of a watch (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<String>,
     #[serde(flatten)]
     pub(crate) call: CallReport,
 }
@@ -72,35 +75,34 @@ struct Timing {
     total: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct ErrorReport {
-    stage: &'static str,
-    cause: String,
-    hint: String,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ErrorReport {
+    pub(crate) stage: &'static str,
+    pub(crate) cause: String,
+    pub(crate) hint: String,
 }
 
 impl CallReport {
-    pub(crate) fn new<Reply>(call: &Call<Reply>, target: &Target) -> CallReport {
-        let headers = metadata::custom(&call.headers);
+    pub(crate) fn new<Reply>(call: &Call<Reply>) -> CallReport {
         let failure = call.result.as_ref().err();
         CallReport {
             status: match failure {
                 None => Some(StatusReport::new(Code::Ok, "")),
-                Some(failure) => failure
-                    .status
-                    .as_ref()
-                    .map(|status| StatusReport::new(status.code(), status.message())),
+                Some(failure) => {
+                    let status = failure.status();
+                    status.map(|status| StatusReport::new(status.code(), status.message()))
+                }
             },
-            target: target.to_string(),
+            target: call.target.to_string(),
             peer: call.stages.peer.clone(),
-            instance: headers.get("greet-instance").cloned(),
-            headers,
+            instance: call.instance().map(str::to_owned),
+            headers: metadata::custom(&call.headers),
             trailers: metadata::custom(&call.trailers),
             attempts: call.attempts,
             timing_us: Timing {
                 dns: call.stages.dns.map(micros),
                 tcp: call.stages.tcp.map(micros),
-                tls: None,
+                tls: call.stages.tls.map(micros),
                 http2: call.stages.http2.map(micros),
                 rpc: call.rpc.map(micros),
                 total: micros(call.total),
@@ -117,15 +119,11 @@ impl StatusReport {
 }
 
 impl ErrorReport {
-    fn new(failure: &Failure) -> ErrorReport {
-        ErrorReport {
-            stage: failure.stage.name(),
-            cause: failure.cause.clone(),
-            hint: failure.hint.clone(),
-        }
+    pub(crate) fn new(failure: &Failure) -> ErrorReport {
+        ErrorReport { stage: failure.stage().name(), cause: failure.cause(), hint: failure.hint() }
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

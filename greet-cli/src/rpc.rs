@@ -1,4 +1,4 @@
-//! One unary call on a connection: gRPC over HTTP/2, as the protocol document has it.
+//! Calls on a connection: gRPC over HTTP/2, as the protocol document has it.
 //!
 //! The generated client would hide what a failure is to be told from: which headers came and which
 //! trailers, whether there was a status at all, whether the request was ever sent.
@@ -6,29 +6,50 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::RecvStream;
+use h2::client::SendRequest;
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use prost::Message;
-use tonic::{Code, Status};
+use tokio::time::timeout;
+use tonic::Status;
 
-use crate::connection::Connection;
-use crate::status::{of_broken_stream, of_reply, was_not_accepted};
+use crate::call_failed::{CallFailed, Ending};
+use crate::replies::Replies;
+use crate::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const OURSELVES: HeaderValue =
     HeaderValue::from_static(concat!("greet-cli/", env!("CARGO_PKG_VERSION")));
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// How often this call was sent before (gRFC A6).
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 /// One byte of flags, four of length.
-const PREFIX_BYTES: usize = 5;
-/// The limit that other gRPC clients have for a reply.
-const MOST_REPLY_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const PREFIX_BYTES: usize = 5;
+/// Of an error page the title is of interest, not the pictures.
+const MOST_PAGE_BYTES: usize = 4 * 1024;
+/// A page that does not come with its headers is not worth more.
+const PATIENCE_FOR_A_PAGE: Duration = Duration::from_millis(200);
+
+/// A call before it is sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) uri: Uri,
+    /// Those that all calls have: [`headers`].
+    pub(crate) headers: &'a HeaderMap,
+    /// What the server is told of the deadline; the caller keeps its own.
+    pub(crate) timeout: Option<Duration>,
+    /// The message, with its prefix: [`framed`].
+    pub(crate) body: Bytes,
+    pub(crate) previous_attempts: u32,
+}
 
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) struct Ended<Reply> {
-    pub(crate) result: Result<Reply, Status>,
+    pub(crate) result: Result<Reply, CallFailed>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
 }
@@ -38,66 +59,98 @@ pub(crate) struct Ended<Reply> {
 #[derive(Debug)]
 pub(crate) struct NotAccepted;
 
-/// Calls the method at `uri` with `timeout` as its deadline there; the caller keeps its own.
+/// Calls a method that has one reply.
 pub(crate) async fn unary<Reply: Message + Default>(
-    connection: &mut Connection,
-    uri: Uri,
-    metadata: &HeaderMap,
-    timeout: Duration,
-    message: &impl Message,
+    sender: &mut SendRequest<Bytes>,
+    outgoing: &Outgoing<'_>,
 ) -> Result<Ended<Reply>, NotAccepted> {
-    let request = request(uri, metadata, timeout, message);
-    let response = match connection.sender.try_send_request(request).await {
-        Ok(response) => response,
-        Err(failed) if failed.message().is_some() || was_not_accepted(failed.error()) => {
-            return Err(NotAccepted);
+    let mut replies = match open::<Reply>(sender, outgoing).await? {
+        Ok(replies) => replies,
+        Err(ended) => return Ok(ended),
+    };
+    let mut first = None;
+    let mut count = 0;
+    while let Some(reply) = replies.next().await {
+        count += 1;
+        first.get_or_insert(reply);
+    }
+    let result = match (replies.status(), first) {
+        (Err(failed), _) => Err(failed),
+        (Ok(()), Some(reply)) if count == 1 => reply,
+        (Ok(()), reply) => {
+            let number = if reply.is_some() { "more than one" } else { "no" };
+            let problem = Status::unimplemented(format!("the reply has {number} message"));
+            Err(CallFailed::new(Ending::BadReply, problem))
         }
-        Err(failed) => return Ok(Ended::early(of_broken_stream(&failed.into_error()))),
+    };
+    Ok(Ended { result, headers: replies.headers, trailers: replies.trailers })
+}
+
+/// Calls a method, and returns once its reply begins.
+pub(crate) async fn open<Reply: Message + Default>(
+    sender: &mut SendRequest<Bytes>,
+    outgoing: &Outgoing<'_>,
+) -> Result<Result<Replies<Reply>, Ended<Reply>>, NotAccepted> {
+    let Ok((response, mut stream)) = sender.send_request(request(outgoing), false) else {
+        return Err(NotAccepted); // the connection takes no more
+    };
+    if stream.send_data(outgoing.body.clone(), true).is_err() {
+        return Err(NotAccepted); // not the one message without which it is no call
+    }
+    let response = match response.await {
+        Ok(response) => response,
+        Err(error) if was_not_accepted(&error) => return Err(NotAccepted),
+        Err(error) => {
+            let failed = of_broken_stream(&error);
+            return Ok(Err(Ended::without_trailers(failed, HeaderMap::new())));
+        }
     };
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, MOST_REPLY_BYTES + PREFIX_BYTES);
-    let (result, trailers) = match body.collect().await {
-        Ok(body) => {
-            let trailers = body.trailers().cloned().unwrap_or_default();
-            let result = match of_reply(head.status, &head.headers, &trailers) {
-                status if status.code() == Code::Ok => decode(&body.to_bytes()),
-                status => Err(status),
-            };
-            (result, trailers)
-        }
-        Err(error) => (Err(broken_body(&*error)), HeaderMap::new()),
-    };
-    Ok(Ended { result, headers: head.headers, trailers })
+    if !is_grpc(&head.headers) {
+        let failed = of_other(head.status, &head.headers, &page(body).await);
+        return Ok(Err(Ended::without_trailers(failed, head.headers)));
+    }
+    Ok(Ok(Replies::new(head, body)))
 }
 
 impl<Reply> Ended<Reply> {
-    /// Before any header came.
-    pub(crate) fn early(status: Status) -> Ended<Reply> {
-        Ended { result: Err(status), headers: HeaderMap::new(), trailers: HeaderMap::new() }
+    fn without_trailers(failed: CallFailed, headers: HeaderMap) -> Ended<Reply> {
+        Ended { result: Err(failed), headers, trailers: HeaderMap::new() }
     }
 }
 
-fn request(
-    uri: Uri,
-    metadata: &HeaderMap,
-    timeout: Duration,
-    message: &impl Message,
-) -> Request<Full<Bytes>> {
-    let mut body = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
-    let length = u32::try_from(message.encoded_len());
+/// A message and what goes before it.
+pub(crate) fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut body = BytesMut::with_capacity(PREFIX_BYTES + length);
     body.put_u8(0);
-    body.put_u32(length.expect("an argument is shorter than 4 GiB"));
+    body.put_u32(u32::try_from(length).expect("an argument is shorter than 4 GiB"));
     message.encode(&mut body).expect("the buffer was made for it");
+    body.freeze()
+}
 
-    let mut request = Request::new(Full::new(body.freeze()));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.clone_from(metadata);
+/// The headers of a call: the protocol's own, and the user's.
+pub(crate) fn headers(metadata: HeaderMap) -> HeaderMap {
+    let mut headers = metadata;
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert(TE, TRAILERS);
     headers.insert(USER_AGENT, OURSELVES);
-    headers.insert("grpc-timeout", grpc_timeout(timeout));
+    headers
+}
+
+fn request(outgoing: &Outgoing<'_>) -> Request<()> {
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    request.uri_mut().clone_from(&outgoing.uri);
+    let headers = request.headers_mut();
+    headers.clone_from(outgoing.headers);
+    if let Some(timeout) = outgoing.timeout {
+        headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+    }
+    if outgoing.previous_attempts > 0 {
+        headers.insert(PREVIOUS_ATTEMPTS, outgoing.previous_attempts.into());
+    }
     request
 }
 
@@ -112,56 +165,24 @@ fn grpc_timeout(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and a letter")
 }
 
-/// The one message of a unary reply. Another number of them is UNIMPLEMENTED, as published.
-fn decode<Reply: Message + Default>(body: &[u8]) -> Result<Reply, Status> {
-    let Some((&[compressed, ref length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>()
-    else {
-        return Err(match body.is_empty() {
-            true => Status::unimplemented("the reply has no message"),
-            false => Status::internal("the reply ends within its message"),
-        });
+/// The beginning of a reply that is not gRPC.
+async fn page(mut body: RecvStream) -> Vec<u8> {
+    let mut page = Vec::new();
+    let reading = async {
+        while let Some(Ok(data)) = body.data().await {
+            page.extend_from_slice(&data);
+            if page.len() >= MOST_PAGE_BYTES {
+                break;
+            }
+        }
     };
-    if compressed != 0 {
-        return Err(Status::internal("the reply is compressed, which was not asked for"));
-    }
-    let Some((message, rest)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else {
-        return Err(Status::internal("the reply ends within its message"));
-    };
-    if !rest.is_empty() {
-        return Err(Status::unimplemented("the reply has more than one message"));
-    }
-    Reply::decode(message)
-        .map_err(|error| Status::internal(format!("the reply cannot be decoded: {error}")))
-}
-
-fn broken_body(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Status {
-    match error.downcast_ref::<hyper::Error>() {
-        Some(error) => of_broken_stream(error),
-        None => Status::resource_exhausted(format!("the reply is over {MOST_REPLY_BYTES} bytes")),
-    }
+    let _whole_or_not = timeout(PATIENCE_FOR_A_PAGE, reading).await;
+    page
 }
 
 #[cfg(test)]
 mod tests {
-    use greet_proto::HelloReply;
-
     use super::*;
-
-    fn decoded(body: &[u8]) -> Result<String, Code> {
-        decode::<HelloReply>(body).map(|reply| reply.message).map_err(|status| status.code())
-    }
-
-    #[test]
-    fn a_unary_reply_is_exactly_one_message() {
-        assert_eq!(decoded(b"\0\0\0\0\x03\x0a\x01A"), Ok("A".to_owned()));
-        assert_eq!(decoded(b"\0\0\0\0\0"), Ok(String::new()));
-        assert_eq!(decoded(b""), Err(Code::Unimplemented), "none");
-        assert_eq!(decoded(b"\0\0\0\0\0\0\0\0\0\0"), Err(Code::Unimplemented), "two");
-        assert_eq!(decoded(b"\0\0\0"), Err(Code::Internal), "a part of its prefix");
-        assert_eq!(decoded(b"\0\0\0\0\x03\x0a"), Err(Code::Internal), "a part of it");
-        assert_eq!(decoded(b"\x01\0\0\0\0"), Err(Code::Internal), "compressed");
-        assert_eq!(decoded(b"\0\0\0\0\x02\x0a\x05"), Err(Code::Internal), "no protobuf");
-    }
 
     #[test]
     fn a_timeout_has_at_most_eight_digits_and_is_never_rounded_down() {

@@ -2,17 +2,37 @@
 //! what cannot be understood is left out, and the rest of the status stands ("gRPC over HTTP2").
 
 use base64::Engine as _;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status};
 
+use crate::call_failed::{CallFailed, Ending};
 use crate::metadata::BASE64;
+use crate::words;
 
-/// The status of a reply that arrived whole: `grpc-status`, from the trailers or from headers that
-/// are the whole reply; without it, what the HTTP status stands for (`http-grpc-status-mapping.md`).
-pub(crate) fn of_reply(http: StatusCode, headers: &HeaderMap, trailers: &HeaderMap) -> Status {
-    let status = of_headers(trailers).or_else(|| of_headers(headers));
-    status.unwrap_or_else(|| of_http(http))
+/// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let of_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    of_type.starts_with(b"application/grpc") || headers.contains_key("grpc-status")
+}
+
+/// The status of a gRPC reply that arrived whole: `grpc-status`, from the trailers or from headers that
+/// are the whole reply; without it, what the HTTP status stands for.
+pub(crate) fn of_reply(
+    http: StatusCode,
+    headers: &HeaderMap,
+    trailers: &HeaderMap,
+) -> Result<(), CallFailed> {
+    match of_headers(trailers).or_else(|| of_headers(headers)) {
+        Some(status) if status.code() == Code::Ok => Ok(()),
+        Some(status) => Err(CallFailed::new(Ending::Status, status)),
+        None if http == StatusCode::OK => {
+            let status = Status::unknown("the reply ended without grpc-status");
+            Err(CallFailed::new(Ending::NoStatus, status))
+        }
+        None => Err(of_other(http, headers, &[])),
+    }
 }
 
 fn of_headers(headers: &HeaderMap) -> Option<Status> {
@@ -24,7 +44,8 @@ fn of_headers(headers: &HeaderMap) -> Option<Status> {
     Some(Status::with_details(code, message, details.into()))
 }
 
-fn of_http(http: StatusCode) -> Status {
+/// What the HTTP status stands for (`http-grpc-status-mapping.md`) in a reply that is not gRPC.
+pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallFailed {
     let code = match http {
         StatusCode::BAD_REQUEST => Code::Internal,
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
@@ -36,18 +57,23 @@ fn of_http(http: StatusCode) -> Status {
         | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
         _ => Code::Unknown,
     };
-    Status::new(code, format!("the reply has no grpc-status; its HTTP status is {http}"))
+    let of_type = headers.get(CONTENT_TYPE).filter(|_| http.is_success());
+    let of_type = of_type.map(|value| format!(" of {}", String::from_utf8_lossy(value.as_bytes())));
+    let status = format!("{http}{}", of_type.unwrap_or_default());
+    let answer = words::response(&status, headers, body);
+    let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
+    CallFailed::new(Ending::NotGrpc, status)
 }
 
 /// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
-pub(crate) fn of_broken_stream(error: &hyper::Error) -> Status {
-    let reset = http2_error(error).filter(|error| error.is_reset());
-    let Some((reset, reason)) = reset.and_then(|reset| Some((reset, reset.reason()?))) else {
-        return Status::unavailable("the connection was lost before the reply");
+pub(crate) fn of_broken_stream(error: &h2::Error) -> CallFailed {
+    let Some(reason) = error.reason().filter(|_| error.is_reset()) else {
+        let status = Status::unavailable("the connection was lost before the reply");
+        return CallFailed::new(Ending::Lost, status);
     };
-    if !reset.is_remote() {
-        let problem = reason.description();
-        return Status::internal(format!("the reply breaks HTTP/2: {problem}"));
+    if !error.is_remote() {
+        let problem = format!("the reply breaks HTTP/2: {}", reason.description());
+        return CallFailed::new(Ending::Reset, Status::internal(problem));
     }
     let code = match reason {
         h2::Reason::REFUSED_STREAM => Code::Unavailable,
@@ -56,20 +82,15 @@ pub(crate) fn of_broken_stream(error: &hyper::Error) -> Status {
         h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
         _ => Code::Internal,
     };
-    Status::new(code, format!("the server reset the call: {}", reason.description()))
+    let problem = format!("the server reset the call: {}", reason.description());
+    CallFailed::new(Ending::Reset, Status::new(code, problem))
 }
 
 /// Whether the server has promised that it did nothing with the call (gRFC A6, "transparent
 /// retries"): the stream was beyond the last that its GOAWAY lets live, or it was refused.
-pub(crate) fn was_not_accepted(error: &hyper::Error) -> bool {
-    http2_error(error).is_some_and(|error| {
-        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        error.is_remote() && (error.is_go_away() || refused)
-    })
-}
-
-fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error)?.downcast_ref()
+pub(crate) fn was_not_accepted(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || refused)
 }
 
 #[cfg(test)]
@@ -81,8 +102,8 @@ mod tests {
     }
 
     fn status(trailers: &[(&'static str, &str)]) -> (Code, String) {
-        let status = of_reply(StatusCode::OK, &HeaderMap::new(), &headers(trailers));
-        (status.code(), status.message().to_owned())
+        let failed = of_reply(StatusCode::OK, &HeaderMap::new(), &headers(trailers)).unwrap_err();
+        (failed.status.code(), failed.status.message().to_owned())
     }
 
     #[test]
@@ -105,7 +126,10 @@ mod tests {
         let ok = headers(&[("grpc-status", "0")]);
         let not_found = headers(&[("grpc-status", "5")]);
         let none = HeaderMap::new();
-        let code = |http, headers, trailers| of_reply(http, headers, trailers).code();
+        let code = |http, headers, trailers| match of_reply(http, headers, trailers) {
+            Ok(()) => Code::Ok,
+            Err(failed) => failed.status.code(),
+        };
         assert_eq!(code(StatusCode::OK, &not_found, &ok), Code::Ok);
         assert_eq!(code(StatusCode::BAD_GATEWAY, &not_found, &none), Code::NotFound);
         let mapped = [400, 401, 403, 404, 429, 502, 503, 504, 200, 415, 500]

@@ -1,66 +1,109 @@
 //! `health`: is it SERVING? The answer on standard output, and as exit code.
 
+use futures_util::future::join_all;
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+use super::wait::Patience;
+use super::watch;
 use crate::args::{ConnectionArgs, HealthArgs};
-use crate::client::{Call, Client, Pause};
+use crate::call::Call;
+use crate::client::{Client, Settings};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Data, Prose};
 use crate::report::{CallReport, Health};
 
 pub(super) async fn run(
-    args: HealthArgs,
+    args: &HealthArgs,
     connection: &ConnectionArgs,
-    mut client: Client,
-    output: &Output,
+    settings: Settings,
+    data: &mut Data,
+    prose: &Prose,
 ) -> anyhow::Result<Exit> {
-    let mut pause = Pause::new(connection.wait);
-    let mut told = false;
-    let mut call = client.check_health(args.service.clone()).await;
-    while serving(&call) != Some(ServingStatus::Serving) && !pause.is_over() {
-        if !told {
-            let state = match &call.result {
-                Ok(response) => response.status().as_str_name().to_owned(),
-                Err(failure) => failure.to_string(),
-            };
-            output.note(format_args!("waiting for {}: {state}", connection.target));
-            told = true;
+    if args.watch {
+        if connection.target.len() > 1 {
+            prose.note(format_args!(
+                "--watch watches one --target, not {}",
+                connection.target.len()
+            ));
+            return Ok(Exit::Usage);
         }
-        client.pause(&mut pause).await;
-        call = client.check_health(args.service.clone()).await;
+        let client = Client::new(settings.without_end(), &connection.target, 1);
+        return watch::run(args, connection, &client, data, prose).await;
     }
-    report(&args.service, &call, connection, output)
+    let clients = connection
+        .target
+        .iter()
+        .map(|target| Client::new(settings.clone(), std::slice::from_ref(target), 1));
+    let clients: Vec<_> = clients.collect();
+    let checks = clients.iter().map(|client| check(&args.service, connection, client, prose));
+    let is_one = clients.len() == 1;
+    let mut exit = Exit::Done;
+    for call in join_all(checks).await {
+        exit = exit.or(report(&args.service, &call, is_one, data, prose).await?);
+    }
+    Ok(exit)
 }
 
-fn report(
+async fn check(
+    service: &str,
+    connection: &ConnectionArgs,
+    client: &Client,
+    prose: &Prose,
+) -> Call<HealthCheckResponse> {
+    let mut patience = Patience::new(connection.wait);
+    loop {
+        let call = client.check_health(service).await;
+        if state(&call) == Some(ServingStatus::Serving) {
+            return call;
+        }
+        let seen = || match &call.result {
+            Ok(response) => format!("{}: {}", call.target, response.status().as_str_name()),
+            Err(failure) => format!("{}: {failure}", call.target),
+        };
+        if !patience.lasts(seen, prose).await {
+            return call;
+        }
+    }
+}
+
+async fn report(
     service: &str,
     call: &Call<HealthCheckResponse>,
-    connection: &ConnectionArgs,
-    output: &Output,
+    is_one: bool,
+    data: &mut Data,
+    prose: &Prose,
 ) -> anyhow::Result<Exit> {
-    let serving = serving(call);
-    let is_serving = serving == Some(ServingStatus::Serving);
-    let serving = serving.map(|status| status.as_str_name());
-    let report = Health {
+    let state = state(call);
+    let is_serving = state == Some(ServingStatus::Serving);
+    let serving = state.map(|state| state.as_str_name());
+    prose.verbose(call);
+    let text = serving.map(|serving| match is_one {
+        true => serving.to_owned(),
+        false => format!("{serving} {}", call.target),
+    });
+    data.line(text.as_deref(), || Health {
         schema: "greet.health/v1",
         ok: is_serving,
         service,
         serving,
-        call: CallReport::new(call, &connection.target),
-    };
-    output.verbose(call);
-    output.data(serving, &report)?;
+        time: None,
+        call: CallReport::new(call),
+    });
+    data.flush().await?;
     Ok(match &call.result {
         Ok(_) if is_serving => Exit::Done,
         Ok(_) => Exit::NotServing,
         Err(failure) => {
-            output.failure(failure);
+            match is_one {
+                true => prose.failure(failure),
+                false => prose.failure_of(&call.target, failure),
+            }
             failure.exit()
         }
     })
 }
 
-fn serving(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
+fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
     call.result.as_ref().ok().map(HealthCheckResponse::status)
 }

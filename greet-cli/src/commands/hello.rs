@@ -1,55 +1,32 @@
 //! `hello`: SayHello for each name, one reply a line, in the order of the names.
 
+use super::wait;
 use crate::args::{ConnectionArgs, HelloArgs};
-use crate::client::{Client, Pause};
+use crate::batch::{Batch, Names};
+use crate::client::{Client, Settings};
 use crate::exit::Exit;
-use crate::output::{Output, Written};
-use crate::report::{CallReport, Hello};
+use crate::output::{Data, Prose};
 
 pub(super) async fn run(
     args: HelloArgs,
     connection: &ConnectionArgs,
-    mut client: Client,
-    output: &Output,
+    settings: Settings,
+    data: &mut Data,
+    prose: &mut Prose,
 ) -> anyhow::Result<Exit> {
-    wait_until_reachable(&mut client, connection, output).await;
-    let mut exit = Exit::Done;
-    for name in args.names {
-        let call = client.say_hello(name.clone()).await;
-        let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
-        let report = Hello {
-            schema: "greet.hello/v1",
-            ok: call.result.is_ok(),
-            name: &name,
-            message,
-            call: CallReport::new(&call, &connection.target),
-        };
-        output.verbose(&call);
-        if let Err(failure) = &call.result {
-            exit = exit.or(failure.exit());
+    let (concurrency, connections) = (args.concurrency as usize, args.connections());
+    let (fail_fast, with_tally) = (args.fail_fast, args.count.get() > 1);
+    // Names that were typed share the time of the command; of others nobody knows how many there are.
+    let is_bounded = args.names_from.is_none() && args.count.get() == 1;
+    let settings = if is_bounded { settings } else { settings.without_end() };
+    let names = match Names::new(args) {
+        Ok(names) => names,
+        Err(unusable) => {
+            prose.note(format_args!("{unusable:#}"));
+            return Ok(Exit::Usage);
         }
-        if output.data(message, &report)? == Written::NobodyReads {
-            break;
-        }
-        if let Err(failure) = &call.result {
-            output.failure(failure);
-        }
-    }
-    Ok(exit)
-}
-
-/// With `--wait`: until a connection stands, or the time is over. The calls then say what is wrong.
-async fn wait_until_reachable(client: &mut Client, connection: &ConnectionArgs, output: &Output) {
-    let mut pause = Pause::new(connection.wait);
-    let mut told = false;
-    while !pause.is_over() {
-        let Err(failure) = client.reach().await else {
-            return;
-        };
-        if !told {
-            output.note(format_args!("waiting for {}: {failure}", connection.target));
-            told = true;
-        }
-        client.pause(&mut pause).await;
-    }
+    };
+    let client = Client::new(settings, &connection.target, connections);
+    wait::until_reachable(&client, connection, prose).await;
+    Batch { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
 }

@@ -1,7 +1,12 @@
 //! One verb a file.
 
+mod diagnose;
+mod errors;
 mod health;
 mod hello;
+mod reference;
 mod run;
+mod wait;
+mod watch;
 
 pub(crate) use run::run;

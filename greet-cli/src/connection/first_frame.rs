@@ -10,16 +10,21 @@ use tokio::sync::oneshot;
 
 const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 /// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: no first frame is longer.
 const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
 
 /// What arrived first.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// A whole SETTINGS frame.
-    Settings,
+    /// The payload of a whole SETTINGS frame.
+    Settings(Vec<u8>),
+    /// The payload of a whole GOAWAY frame.
+    GoAway(Vec<u8>),
     /// Bytes that are something else, or all there was.
     SomethingElse(Vec<u8>),
+    /// The stream below broke before any of that.
+    Broken(io::Error),
 }
 
 /// A stream that reports its first frame, once, and is transparent otherwise.
@@ -30,7 +35,7 @@ pub(crate) struct FirstFrame<IO> {
 }
 
 impl<IO> FirstFrame<IO> {
-    /// The receiver fails if the stream ends before its first frame does.
+    /// The receiver fails if the stream ends without a word.
     pub(crate) fn new(io: IO) -> (FirstFrame<IO>, oneshot::Receiver<Heard>) {
         let (sender, receiver) = oneshot::channel();
         (FirstFrame { io, listening: Some((sender, Vec::new())) }, receiver)
@@ -46,6 +51,15 @@ impl<IO> FirstFrame<IO> {
             None => self.listening = Some((sender, received)),
         }
     }
+
+    fn broken(&mut self, error: &io::Error) {
+        if let Some((sender, received)) = self.listening.take() {
+            drop(sender.send(match received.is_empty() {
+                true => Heard::Broken(copied(error)),
+                false => Heard::SomethingElse(received),
+            }));
+        }
+    }
 }
 
 /// The stream is over: what was heard of a first frame until then is all there is.
@@ -59,15 +73,36 @@ impl<IO> Drop for FirstFrame<IO> {
     }
 }
 
+/// hyper gets the error, and so does who listens. TLS puts its own into it.
+fn copied(error: &io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(inner) => io::Error::new(error.kind(), inner.clone()),
+        None => error.kind().into(),
+    }
+}
+
 fn recognise(received: &[u8]) -> Option<Heard> {
+    if received.starts_with(b"HTTP/") {
+        return None; // all of it: hyper ends what is no frame
+    }
+    if is_tls(received) {
+        return Some(Heard::SomethingElse(received.to_vec()));
+    }
     let Some([high, middle, low, kind, ..]) = received.get(..FRAME_HEADER_BYTES) else {
         return None;
     };
     let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-    if *kind != SETTINGS || length > LARGEST_FIRST_FRAME_BYTES {
+    if !matches!(*kind, SETTINGS | GOAWAY) || length > LARGEST_FIRST_FRAME_BYTES {
         return Some(Heard::SomethingElse(received.to_vec()));
     }
-    (received.len() >= FRAME_HEADER_BYTES + length).then_some(Heard::Settings)
+    let payload = received.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length)?.to_vec();
+    Some(if *kind == GOAWAY { Heard::GoAway(payload) } else { Heard::Settings(payload) })
+}
+
+/// The head of a TLS record (RFC 8446, section 5.1) with an alert, which is shorter than a frame's.
+pub(crate) fn is_tls(received: &[u8]) -> bool {
+    matches!(received, [21 | 22, 3, 0..=4, ..])
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
@@ -77,9 +112,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.listen(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
+        match &read {
+            Ok(()) => self.listen(&buf.filled()[before..]),
+            Err(error) => self.broken(error),
+        }
+        Poll::Ready(read)
     }
 }
 
@@ -123,14 +161,17 @@ mod tests {
         for length in 0..whole.len() {
             assert!(recognise(&whole[..length]).is_none(), "{length} bytes");
         }
-        assert!(matches!(recognise(&whole), Some(Heard::Settings)));
+        let Some(Heard::Settings(settings)) = recognise(&whole) else {
+            panic!("those are SETTINGS");
+        };
+        assert_eq!(settings, [0, 3, 0, 0, 0, 100]);
     }
 
     #[test]
     fn anything_else_is_kept_to_be_shown() {
-        let Some(Heard::SomethingElse(bytes)) = recognise(b"HTTP/1.1 400 Bad Request\r\n") else {
+        let Some(Heard::SomethingElse(bytes)) = recognise(b"SSH-2.0-OpenSSH_10.0\r\n") else {
             panic!("that is not HTTP/2");
         };
-        assert_eq!(bytes, b"HTTP/1.1 400 Bad Request\r\n");
+        assert_eq!(bytes, b"SSH-2.0-OpenSSH_10.0\r\n");
     }
 }

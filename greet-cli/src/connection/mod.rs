@@ -1,7 +1,17 @@
-//! From a target to a connection that is ready for a call: dns, tcp, http2, each timed, and the
+//! From a target to a connection that is ready for a call: dns, tcp, tls, http2, each timed, and the
 //! first that fails named.
 
 mod connect;
+mod dns;
 mod first_frame;
+mod http2;
+mod settings;
+mod tap;
+mod tcp;
+mod tls;
+mod witness;
 
 pub(crate) use connect::{Connection, Stages, connect};
+pub(crate) use settings::Settings;
+pub(crate) use tls::TlsFacts;
+pub(crate) use witness::Witness;

@@ -1,8 +1,12 @@
 //! `health` answers with a word and an exit code.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
 use serde_json::json;
 
-use crate::support::{Daemon, fake, greet, listen_forever, nobody};
+use crate::raw::{END_STREAM, answer, headers};
+use crate::support::{Daemon, command, fake, greet, listen_forever, nobody, object, serve};
 
 #[test]
 fn a_serving_server_is_serving() {
@@ -59,4 +63,81 @@ fn in_json_the_answer_is_an_object() {
 fn a_server_that_does_not_answer_is_not_connected() {
     let ran = greet(&fake(listen_forever), &["--timeout=50ms", "health"]);
     assert_eq!(ran.code, Some(3));
+}
+
+/// `greet-cli health --watch` and its standard output.
+fn watch(target: &str, flags: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut watch = command(&[&["--target", target, "health", "--watch"], flags].concat());
+    let mut child = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    (child, stdout)
+}
+
+fn line(stdout: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_watch_prints_each_change_with_its_time() {
+    let mut daemon = Daemon::start(&["--drain-delay=300ms"]);
+    let (mut child, mut stdout) = watch(&daemon.target, &[]);
+    let state = |line: String| {
+        let (time, state) = line.trim_end().split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        state.to_owned()
+    };
+    assert_eq!(state(line(&mut stdout)), "SERVING");
+    daemon.drain();
+    assert_eq!(state(line(&mut stdout)), "NOT_SERVING");
+    assert_eq!(state(line(&mut stdout)), "UNREACHABLE", "and then it is gone");
+    let address = daemon.address().to_owned();
+    drop(daemon);
+    let _another = Daemon::start(&["--listen", &address]);
+    assert_eq!(state(line(&mut stdout)), "SERVING", "a server that comes back is a change");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn in_json_a_change_is_an_object_with_its_time() {
+    let daemon = Daemon::start(&[]);
+    let (mut child, mut stdout) = watch(&daemon.target, &["--output=json"]);
+    let change = object(&line(&mut stdout));
+    assert_eq!((&change["serving"], change["time"].is_string()), (&json!("SERVING"), true));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_watch_with_wait_is_a_gate() {
+    let daemon = Daemon::start(&[]);
+    let ran = greet(&daemon.target, &["health", "--watch", "--wait=20s"]);
+    assert_eq!((ran.stdout.ends_with(" SERVING\n"), ran.code), (true, Some(0)), "{ran:?}");
+    let ran = greet(&nobody(), &["health", "--watch", "--wait=300ms"]);
+    assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
+    let ran = greet(&daemon.target, &["health", "--watch", "--wait=300ms", "--service=no.Such"]);
+    assert_eq!((ran.stdout.ends_with(" SERVICE_UNKNOWN\n"), ran.code), (true, Some(4)), "{ran:?}");
+}
+
+#[test]
+fn a_server_without_health_cannot_be_watched() {
+    let unimplemented = [(":status", "200"), ("grpc-status", "12")];
+    let address = serve(answer(headers(END_STREAM, &unimplemented)));
+    let ran = greet(&address, &["health", "--watch"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(76)), "{ran:?}");
+}
+
+#[test]
+fn several_targets_are_all_asked() {
+    let daemon = Daemon::start(&[]);
+    let nobody = nobody();
+    let ran = greet(&format!("{},{nobody}", daemon.target), &["health"]);
+    assert_eq!(ran.stdout, format!("SERVING {}\n", daemon.target));
+    let line = format!("greet-cli: http://{nobody}: tcp: could not connect to {nobody}: ");
+    assert!(ran.stderr.starts_with(&line), "{ran:?}");
+    assert_eq!(ran.code, Some(3));
+    let ran = greet(&format!("{},{nobody}", daemon.target), &["health", "--watch"]);
+    assert_eq!(ran.code, Some(2), "a watch is of one");
 }

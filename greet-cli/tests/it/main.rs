@@ -3,15 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod certs;
+mod failing;
 mod raw;
 mod support;
 
+mod diagnose;
 mod environment;
+mod failing_http2;
+mod failing_rpc;
+mod failing_tls;
+mod failing_to_connect;
 mod health;
 mod hello;
-mod misbehaving;
-mod not_connected;
+mod many;
 mod output;
+mod reference;
+mod retry;
 mod statuses;
+mod tls;
 mod usage;
 mod wait;

@@ -1,5 +1,6 @@
 //! Standard output is data, standard error is prose, and both may go away.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::support::{Daemon, command, greet, nobody};
@@ -36,12 +37,29 @@ fn a_closed_pipe_does_not_make_a_failure_a_success() {
 #[test]
 fn a_full_disk_is_exit_code_1() {
     let daemon = Daemon::start(&[]);
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let one = ["hello", "--name=Ada", "--count=1"];
+    let many = ["hello", "--name=Ada", "--count=50000"];
+    for arguments in [&one[..], &many, &["health"], &["diagnose"], &["man"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = command(&[&["--target", &daemon.target], arguments].concat());
+        command.stdout(full).stderr(Stdio::piped());
+        let problem = "No space left on device (os error 28)";
+        let line = format!("greet-cli: could not write to standard output: {problem}\n");
+        run_with_stdout_elsewhere(command, &line, 1);
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_many_calls_too() {
+    let daemon = Daemon::start(&[]);
     let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
-    command.stdout(full).stderr(Stdio::piped());
-    let problem = "No space left on device (os error 28)";
-    let line = format!("greet-cli: could not write to standard output: {problem}\n");
-    run_with_stdout_elsewhere(command, &line, 1);
+    command.arg("--count=1000000000").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((line.as_str(), output.status.code()), ("Hello Ada\n", Some(0)));
+    assert_eq!(output.stderr, b"");
 }
 
 #[track_caller]
@@ -65,7 +83,7 @@ fn verbose_tells_how_each_call_went_and_leaves_standard_output_alone() {
     assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\n", Some(0)));
     let words: Vec<_> = ran.stderr.lines().filter_map(|line| line.split(' ').nth(1)).collect();
     let first = ["dns", "tcp", "http2", "rpc", "greet-instance:"];
-    let second = ["rpc", "greet-instance:"];
+    let second = ["rpc", "greet-instance:", "calls"];
     assert_eq!(words, [&first[..], &second].concat(), "{}", ran.stderr);
     assert!(ran.stderr.contains(daemon.address()));
 }

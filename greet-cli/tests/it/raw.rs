@@ -46,26 +46,54 @@ pub(crate) fn data(message: &[u8]) -> Vec<u8> {
 }
 
 /// Sends SETTINGS, waits for a whole request, answers with `frames`, and keeps the connection open.
-pub(crate) fn answer(frames: Vec<u8>) -> impl FnOnce(TcpStream) + Send + 'static {
+pub(crate) fn answer(frames: Vec<u8>) -> impl Fn(TcpStream) + Clone + Send + 'static {
+    answer_each(vec![frames])
+}
+
+/// Answers one request after the other, each with its frames.
+pub(crate) fn answer_each(answers: Vec<Vec<u8>>) -> impl Fn(TcpStream) + Clone + Send + 'static {
     move |mut stream| {
         let _ = stream.write_all(&frame(SETTINGS, 0, 0, &[]));
-        if wait_for_request(&mut stream).is_some() {
-            let _ = stream.write_all(&frames);
+        let _ = stream.read_exact(&mut [0; PREFACE_BYTES]);
+        for frames in &answers {
+            if let Some(request) = wait_for_request(&mut stream) {
+                let _ = stream.write_all(&on_stream(request, frames));
+            }
         }
         listen_forever(stream);
     }
 }
 
-/// Reads frames up to the end of the request; `None` if the peer leaves before.
-fn wait_for_request(stream: &mut TcpStream) -> Option<()> {
-    stream.read_exact(&mut [0; PREFACE_BYTES]).ok()?;
+/// The same frames, those of stream 1 on another.
+fn on_stream(stream: [u8; 4], mut frames: &[u8]) -> Vec<u8> {
+    let mut moved = Vec::new();
+    while let Some((head, rest)) = frames.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let is_of_a_stream = head[5..] == [0, 0, 0, 1];
+        moved.extend_from_slice(&head[..5]);
+        moved.extend_from_slice(if is_of_a_stream { &stream } else { &head[5..] });
+        moved.extend_from_slice(&rest[..length]);
+        frames = &rest[length..];
+    }
+    moved
+}
+
+/// Sends SETTINGS, waits for a whole request, and is gone.
+pub(crate) fn lose(mut stream: TcpStream) {
+    let _ = stream.write_all(&frame(SETTINGS, 0, 0, &[]));
+    let _ = stream.read_exact(&mut [0; PREFACE_BYTES]);
+    wait_for_request(&mut stream);
+}
+
+/// Reads frames up to the end of a request, and returns its stream; `None` if the peer leaves before.
+fn wait_for_request(stream: &mut TcpStream) -> Option<[u8; 4]> {
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         stream.read_exact(&mut vec![0; length as usize]).ok()?;
         if head[3] <= HEADERS && head[4] & END_STREAM != 0 {
-            return Some(());
+            return Some([head[5], head[6], head[7], head[8]]);
         }
     }
 }

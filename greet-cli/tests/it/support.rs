@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use clap::Parser as _;
 use greet_proto::{Greeter, HelloReply, HelloRequest};
 use greet_server::flags::Flags;
 use greet_server::{Greeting, Server};
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -32,10 +34,35 @@ impl Ran {
 
     /// The object on the only line of standard output.
     #[track_caller]
-    pub(crate) fn object(&self) -> serde_json::Value {
-        assert_eq!(self.stdout.lines().count(), 1, "{self:?}");
-        serde_json::from_str(&self.stdout).unwrap()
+    pub(crate) fn object(&self) -> Value {
+        let mut objects = self.objects();
+        assert_eq!(objects.len(), 1, "{self:?}");
+        objects.remove(0)
     }
+
+    /// The objects on standard output, each as its schema has it.
+    #[track_caller]
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| object(line)).collect()
+    }
+}
+
+/// An object of greet-cli's, checked against the schema that it names.
+#[track_caller]
+pub(crate) fn object(line: &str) -> Value {
+    let object: Value = serde_json::from_str(line).unwrap();
+    let schema = match object["schema"].as_str() {
+        Some("greet.hello/v1") => include_str!("../../schema/hello.schema.json"),
+        Some("greet.health/v1") => include_str!("../../schema/health.schema.json"),
+        Some("greet.diagnose/v1") => include_str!("../../schema/diagnose.schema.json"),
+        Some("greet.tally/v1") => include_str!("../../schema/tally.schema.json"),
+        other => panic!("no schema of the name {other:?}"),
+    };
+    let schema = serde_json::from_str(schema).unwrap();
+    if let Err(problem) = jsonschema::draft202012::validate(&schema, &object) {
+        panic!("{problem} at {}: {line}", problem.instance_path());
+    }
+    object
 }
 
 /// `greet-cli` in an empty environment.
@@ -99,7 +126,7 @@ impl Daemon {
     }
 
     pub(crate) fn address(&self) -> &str {
-        self.target.strip_prefix("http://").unwrap()
+        self.target.split_once("//").unwrap().1
     }
 }
 
@@ -130,16 +157,45 @@ pub(crate) fn fakes<const N: usize>(
     address
 }
 
+/// Does `what` with every connection that comes. Returns the address.
+pub(crate) fn serve(what: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let what = what.clone();
+            thread::spawn(move || what(stream.unwrap()));
+        }
+    });
+    address
+}
+
+/// Agrees on TLS, or does not, and says nothing beyond that.
+pub(crate) fn serve_tls(config: Arc<rustls::ServerConfig>) -> String {
+    serve(move |mut stream| {
+        let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        while let Ok(moved) = session.complete_io(&mut stream)
+            && moved != (0, 0)
+        {}
+        let _ = session.write_tls(&mut stream); // an alert, if it came to that
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        listen_forever(stream);
+    })
+}
+
 /// Reads until the peer closes, and says nothing.
 pub(crate) fn listen_forever(mut stream: TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
 /// Says `words` to a peer that has spoken, and closes when it does.
-pub(crate) fn say(words: &'static [u8]) -> impl FnOnce(TcpStream) + Send + 'static {
+pub(crate) fn say(
+    words: impl AsRef<[u8]> + Clone + Send + 'static,
+) -> impl Fn(TcpStream) + Clone + Send + 'static {
     move |mut stream| {
-        let _ = stream.read(&mut [0; 1_024]);
-        let _ = stream.write_all(words);
+        let _ = stream.read(&mut [0; 4_096]);
+        let _ = stream.write_all(words.as_ref());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
         listen_forever(stream);
     }
 }

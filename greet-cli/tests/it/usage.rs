@@ -13,8 +13,13 @@ fn refused(arguments: &[&str], reason: &str) {
 fn bad_values_name_the_flag_and_the_form_that_is_expected() {
     let hello = ["hello", "--name=Ada"];
     let with = |flag| [&hello[..], &[flag]].concat();
-    refused(&with("--target=localhost"), "expected http://HOST:PORT, HOST:PORT or unix:PATH");
-    refused(&with("--target=https://localhost:1"), "TLS is not supported yet");
+    refused(
+        &with("--target=localhost"),
+        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH",
+    );
+    refused(&with("--retries=many"), "--retries");
+    refused(&with("--retry-on=OK"), "expected a status such as UNAVAILABLE");
+    refused(&["--target=https://x", "--server-name=-", "health"], "expected a host's name");
     refused(&with("--timeout=5"), "expected a duration such as 250ms, 5s or 1m");
     refused(&with("--timeout=0s"), "expected a duration above zero");
     refused(&with("--header=nonsense"), "expected 'key: value'");

@@ -1,0 +1,53 @@
+//! `hello`: whom to greet, how often, and how many at a time.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+
+/// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
+/// one connection.
+const DEFAULT_CONCURRENCY: &str = "100";
+/// For names that are read: on one connection both sides wait for each other, and only one core of a
+/// server has work.
+const CONNECTIONS_FOR_MANY: u32 = 2;
+/// What a process may open, and a machine answer.
+const MOST_AT_A_TIME: i64 = 10_000;
+const MOST_CONNECTIONS: i64 = 1_000;
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["names", "names_from"]))]
+pub(crate) struct HelloArgs {
+    /// Whom to greet; repeat for more, answered in this order
+    #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) names: Vec<String>,
+
+    /// Greet every line of a file, or of standard input if it is -
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) names_from: Option<PathBuf>,
+
+    /// Greet each name so often
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "names_from")]
+    pub(crate) count: NonZeroU64,
+
+    /// Calls under way at a time, at most
+    #[arg(long, value_name = "N", default_value = DEFAULT_CONCURRENCY)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    pub(crate) concurrency: u32,
+
+    /// Connections to each target that calls go over in turn [default: 1, with --names-from 2]
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_CONNECTIONS))]
+    connections: Option<u32>,
+
+    /// Begin no call after the first that failed
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+}
+
+impl HelloArgs {
+    pub(crate) fn connections(&self) -> usize {
+        let default = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
+        self.connections.unwrap_or(default) as usize
+    }
+}

@@ -1,0 +1,13 @@
+//! What can be typed. House rules for flags: long names in full; a short one only where fingers
+//! expect it; everything that a script may want to set once has an environment variable; values
+//! are parsed here, so that what goes on from here is valid.
+
+mod command_line;
+mod connection;
+mod hello;
+mod help;
+mod values;
+
+pub(crate) use command_line::{Args, Command, DiagnoseArgs, HealthArgs};
+pub(crate) use connection::{ConnectionArgs, Format, OutputArgs, TlsArgs};
+pub(crate) use hello::HelloArgs;

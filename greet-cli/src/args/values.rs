@@ -1,0 +1,59 @@
+//! Values that parse themselves, each with the form that is expected.
+
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tonic::Code;
+
+use crate::call_failed::code_of_name;
+
+/// Beyond a day a duration is a typing error, and arithmetic on it stays far from overflow.
+const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn duration(given: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(given) {
+        Ok(duration) if duration <= LONGEST_DURATION => Ok(duration),
+        _ => Err("expected a duration such as 250ms, 5s or 1m, at most 1day".to_owned()),
+    }
+}
+
+/// A duration that leaves time for something to happen.
+pub(super) fn timeout(given: &str) -> Result<Duration, String> {
+    match duration(given)? {
+        Duration::ZERO => Err("expected a duration above zero".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
+/// A status that is a failure.
+pub(super) fn status_code(given: &str) -> Result<Code, String> {
+    let code = code_of_name(given).filter(|code| *code != Code::Ok);
+    code.ok_or_else(|| "expected a status such as UNAVAILABLE or RESOURCE_EXHAUSTED".to_owned())
+}
+
+pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
+    let name = ServerName::try_from(given.to_owned());
+    name.map_err(|_| "expected a host's name or an address, as certificates have it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_an_end() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("1day"), Ok(LONGEST_DURATION));
+        for bad in ["", "5", "-1s", "soon", "2days"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert!(timeout("0s").is_err());
+    }
+
+    #[test]
+    fn a_status_to_repeat_after_is_a_failure() {
+        assert_eq!(status_code("unavailable"), Ok(Code::Unavailable));
+        assert!(status_code("OK").is_err());
+        assert!(status_code("14").is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Many calls: names as they come, so many at a time, replies in the order of the names.
+
+mod calls;
+mod lines;
+mod names;
+mod printer;
+mod tally;
+
+pub(crate) use calls::Batch;
+pub(crate) use names::Names;

@@ -1,0 +1,95 @@
+//! Whom to greet, one after the other: typed, again and again, or a line each.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::lines::{Lines, Unusable};
+use crate::args::HelloArgs;
+
+/// Where names come from.
+#[derive(Debug)]
+pub(crate) enum Names {
+    /// From the command line, `--count` rounds of them.
+    Typed { names: Vec<String>, next: u64, calls: u64 },
+    /// From a file or standard input.
+    Read { lines: Lines, from: PathBuf, next: u64 },
+}
+
+/// The next one, or why it cannot be used.
+pub(super) type Name = Result<String, Unusable>;
+
+/// Which of many, in words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number {
+    what: &'static str,
+    number: u64,
+}
+
+impl Names {
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn new(args: HelloArgs) -> anyhow::Result<Names> {
+        let Some(from) = args.names_from else {
+            let calls = args.count.get().saturating_mul(args.names.len() as u64);
+            return Ok(Names::Typed { names: args.names, next: 0, calls });
+        };
+        let lines = match from.as_path() {
+            dash if dash == Path::new("-") => Lines::new(std::io::stdin()),
+            file => Lines::new(
+                File::open(file).with_context(|| format!("could not read `{}`", file.display()))?,
+            ),
+        };
+        Ok(Names::Read { lines, from, next: 0 })
+    }
+
+    /// How many there are, if that is known.
+    pub(crate) fn calls(&self) -> Option<u64> {
+        match self {
+            Names::Typed { calls, .. } => Some(*calls),
+            Names::Read { .. } => None,
+        }
+    }
+
+    /// What they are called in a message.
+    pub(super) fn numbers(&self) -> Number {
+        let what = match self {
+            Names::Typed { .. } => "call",
+            Names::Read { .. } => "line",
+        };
+        Number { what, number: 0 }
+    }
+
+    /// # Errors
+    /// The file cannot be read any further.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Name>> {
+        match self {
+            Names::Typed { next, calls, .. } if next == calls => Ok(None),
+            Names::Typed { names, next, .. } => {
+                let index = usize::try_from(*next % names.len() as u64).unwrap_or_default();
+                *next += 1;
+                Ok(Some(Ok(names[index].clone())))
+            }
+            Names::Read { lines, from, next } => {
+                let line = lines.next().await;
+                *next += 1;
+                line.with_context(|| format!("could not read line {next} of `{}`", from.display()))
+            }
+        }
+    }
+}
+
+impl Number {
+    /// The one at `index`; people count from one.
+    pub(super) fn at(self, index: u64) -> Number {
+        Number { number: index + 1, ..self }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what, self.number)
+    }
+}

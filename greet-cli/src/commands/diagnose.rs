@@ -1,0 +1,46 @@
+//! `diagnose`: connect, ask for health, say hello, and tell what was found on the way.
+
+use futures_util::future::join;
+
+use super::wait;
+use crate::args::{ConnectionArgs, DiagnoseArgs};
+use crate::client::{Client, Settings};
+use crate::diagnosis::Diagnosis;
+use crate::exit::Exit;
+use crate::output::{Data, Prose};
+use crate::target::Target;
+
+/// Whom the call at the end greets: ourselves, so that a server's log says who that was.
+const NAME: &str = "greet-cli";
+
+pub(super) async fn run(
+    args: &DiagnoseArgs,
+    connection: &ConnectionArgs,
+    settings: Settings,
+    data: &mut Data,
+    prose: &Prose,
+) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Done;
+    for (index, target) in connection.target.iter().enumerate() {
+        let client = Client::new(settings.clone(), std::slice::from_ref(target), 1);
+        wait::until_reachable(&client, connection, prose).await;
+        let diagnosis = walk(&client, target, &args.service).await;
+        if index > 0 && !data.is_json() {
+            data.text(b"\n");
+        }
+        data.line(Some(&diagnosis.to_string()), || &diagnosis);
+        data.flush().await?;
+        exit = exit.or(diagnosis.exit);
+    }
+    Ok(exit)
+}
+
+/// Health and hello share the time that is left: a server that answers one may still leave the other.
+async fn walk(client: &Client, target: &Target, service: &str) -> Diagnosis {
+    let (stages, problem) = client.connect().await;
+    if let Some(problem) = problem {
+        return Diagnosis::of_failed_connection(target, &stages, problem);
+    }
+    let (health, hello) = join(client.check_health(service), client.say_hello(NAME)).await;
+    Diagnosis::of_calls(target, &stages, &health, &hello)
+}

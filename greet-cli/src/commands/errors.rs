@@ -1,0 +1,20 @@
+//! The table of `docs/errors.md`: what is told apart, the line and the hint for it, the exit code.
+
+use crate::call_failed::CallFailed;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::not_connected::NotConnected;
+use crate::output::Data;
+
+pub(super) async fn run(data: &mut Data) -> anyhow::Result<Exit> {
+    let connecting = NotConnected::examples().into_iter().map(Failure::from);
+    let calling = CallFailed::examples().into_iter().map(Failure::from);
+    data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
+    for failure in connecting.chain(calling) {
+        let stage = failure.stage().name();
+        let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
+        data.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
+    }
+    data.flush().await?;
+    Ok(Exit::Done)
+}

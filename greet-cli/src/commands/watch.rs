@@ -1,0 +1,133 @@
+//! `health --watch`: a line for each change, until interrupted; with `--wait`, until it is SERVING.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_millis;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::Code;
+use tonic_health::pb::HealthCheckResponse;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::args::{ConnectionArgs, HealthArgs};
+use crate::backoff::Backoff;
+use crate::call::Call;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Data, Prose, Written};
+use crate::replies::Replies;
+use crate::report::{CallReport, Health};
+use crate::target::Target;
+
+/// What a line says while there is nobody to ask.
+const UNREACHABLE: &str = "UNREACHABLE";
+
+/// What was seen last, and what to do with the next.
+struct Watch<'a> {
+    service: &'a str,
+    target: Arc<Target>,
+    state: Option<Result<ServingStatus, Failure>>,
+    data: &'a mut Data,
+    prose: &'a Prose,
+}
+
+pub(super) async fn run(
+    args: &HealthArgs,
+    connection: &ConnectionArgs,
+    client: &Client,
+    data: &mut Data,
+    prose: &Prose,
+) -> anyhow::Result<Exit> {
+    let target = Arc::new(connection.target[0].clone());
+    let mut watch = Watch { service: &args.service, target, state: None, data, prose };
+    if connection.wait.is_zero() {
+        return watch.follow(client, false).await;
+    }
+    let until = Instant::now() + connection.wait;
+    match timeout_at(until, watch.follow(client, true)).await {
+        Ok(ended) => ended,
+        Err(_elapsed) => Ok(watch.given_up()),
+    }
+}
+
+impl Watch<'_> {
+    /// Watches again and again: a server that is gone may come back, and that is a change.
+    async fn follow(&mut self, client: &Client, until_serving: bool) -> anyhow::Result<Exit> {
+        let mut backoff = Backoff::new();
+        loop {
+            let failure = match client.watch_health(self.service).await {
+                Ok(mut replies) => loop {
+                    match next(&mut replies).await {
+                        Ok(state) => {
+                            backoff = Backoff::new();
+                            if self.changed(Ok(state)).await? == Written::NobodyReads {
+                                return Ok(Exit::Done);
+                            }
+                            if until_serving && state == ServingStatus::Serving {
+                                return Ok(Exit::Done);
+                            }
+                        }
+                        Err(failure) => break failure,
+                    }
+                },
+                Err(failure) => failure,
+            };
+            // Nothing will change that.
+            if failure.status().is_some_and(|status| status.code() == Code::Unimplemented) {
+                self.prose.failure(&failure);
+                return Ok(failure.exit());
+            }
+            if self.changed(Err(failure)).await? == Written::NobodyReads {
+                return Ok(Exit::Done);
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// Prints a state, if it is another than before.
+    async fn changed(&mut self, state: Result<ServingStatus, Failure>) -> anyhow::Result<Written> {
+        let is_same = match (&self.state, &state) {
+            (Some(Ok(before)), Ok(now)) => before == now,
+            (Some(Err(_)), Err(_)) => true,
+            _ => false,
+        };
+        if is_same {
+            return Ok(Written::Whole);
+        }
+        let time = format_rfc3339_millis(SystemTime::now()).to_string();
+        let shown = state.as_ref().map_or(UNREACHABLE, |state| state.as_str_name());
+        let mut call = Call::new(Arc::clone(&self.target));
+        call.result = state.clone().map(|_| HealthCheckResponse::default());
+        self.data.line(Some(&format!("{time} {shown}")), || Health {
+            schema: "greet.health/v1",
+            ok: matches!(state, Ok(ServingStatus::Serving)),
+            service: self.service,
+            serving: state.as_ref().ok().map(ServingStatus::as_str_name),
+            time: Some(time.clone()),
+            call: CallReport::new(&call),
+        });
+        let written = self.data.flush().await?;
+        if let Err(failure) = &state {
+            self.prose.failure(failure);
+        }
+        self.state = Some(state);
+        Ok(written)
+    }
+
+    /// The time is over: what was seen last says why.
+    fn given_up(&self) -> Exit {
+        match &self.state {
+            Some(Err(failure)) => failure.exit(),
+            _ => Exit::NotServing,
+        }
+    }
+}
+
+/// The next state, or how the stream ended.
+async fn next(replies: &mut Replies<HealthCheckResponse>) -> Result<ServingStatus, Failure> {
+    match replies.next().await {
+        Some(reply) => Ok(reply?.status()),
+        None => Err(replies.ended().into()),
+    }
+}

@@ -1,0 +1,37 @@
+//! The first stage: a host's name to its addresses.
+
+use std::net::IpAddr;
+
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout_at};
+
+use crate::not_connected::NotConnected;
+
+pub(super) async fn look_up(
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<Vec<IpAddr>, NotConnected> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    let begun = Instant::now();
+    let unknown = |problem: &str| {
+        Err(NotConnected::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
+    };
+    match timeout_at(deadline, lookup_host((host, port))).await {
+        Ok(Ok(found)) => match found.map(|address| address.ip()).collect::<Vec<_>>() {
+            none if none.is_empty() => unknown("the name has no address"),
+            addresses => Ok(addresses),
+        },
+        Ok(Err(error)) => {
+            let problem = error.to_string();
+            // What the standard library puts before the resolver's own words says nothing new.
+            unknown(problem.trim_start_matches("failed to lookup address information: "))
+        }
+        Err(_elapsed) => {
+            let after = Instant::now() - begun;
+            Err(NotConnected::LookupTimeout { host: host.to_owned(), after })
+        }
+    }
+}

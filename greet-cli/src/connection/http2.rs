@@ -1,0 +1,112 @@
+//! The last stage of connecting: our preface, then the server's SETTINGS. What comes instead is told
+//! apart from its first bytes.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::FutureExt as _;
+use h2::client::{Builder, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::Settings;
+use super::first_frame::{FirstFrame, Heard, is_tls};
+use crate::not_connected::NotConnected;
+use crate::words;
+
+/// What a server may send ahead of what we read, for a call and in all: replies are small.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Of headers or trailers together; other clients take as much or less.
+const MOST_HEADER_BYTES: u32 = 16 * 1024;
+
+/// No SETTINGS came. What did?
+#[derive(Debug)]
+pub(super) enum Silence {
+    /// The payload of a GOAWAY.
+    GoAway(Vec<u8>),
+    /// These bytes, and they are no HTTP/2.
+    SomethingElse(Vec<u8>),
+    /// An error of what is below.
+    Broken(io::Error),
+    /// The end.
+    Closed,
+    /// Nothing, for so long.
+    Elapsed(Duration),
+}
+
+/// Sends the preface and waits for the server's SETTINGS.
+pub(super) async fn begin<IO>(
+    io: IO,
+    deadline: Instant,
+) -> Result<(SendRequest<Bytes>, Settings), Silence>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let begun = Instant::now();
+    let (io, first_frame) = FirstFrame::new(io);
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(MOST_HEADER_BYTES);
+    let Ok((sender, connection)) = builder.handshake(io).await else {
+        return Err(Silence::Closed);
+    };
+    tokio::spawn(connection.map(drop)); // how it ends is told by the calls on it
+    match timeout_at(deadline, first_frame).await {
+        Ok(Ok(Heard::Settings(payload))) => Ok((sender, Settings::read(&payload))),
+        Ok(Ok(Heard::GoAway(payload))) => Err(Silence::GoAway(payload)),
+        Ok(Ok(Heard::SomethingElse(bytes))) => Err(Silence::SomethingElse(bytes)),
+        Ok(Ok(Heard::Broken(error))) => Err(Silence::Broken(error)),
+        Ok(Err(_dropped)) => Err(Silence::Closed),
+        Err(_elapsed) => Err(Silence::Elapsed(Instant::now() - begun)),
+    }
+}
+
+impl Silence {
+    /// What is wrong with `peer`.
+    pub(super) fn problem(self, peer: &str) -> NotConnected {
+        let peer = peer.to_owned();
+        match self {
+            Silence::GoAway(payload) => {
+                NotConnected::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
+            }
+            Silence::SomethingElse(bytes) if is_tls(&bytes) || words::ask_for_https(&bytes) => {
+                NotConnected::SpeaksTls { peer }
+            }
+            Silence::SomethingElse(bytes) => match words::http1(&bytes) {
+                Some(heard) => NotConnected::SpeaksHttp1 { peer, heard },
+                None => NotConnected::NotHttp2 { peer, heard: words::first_line(&bytes) },
+            },
+            Silence::Closed | Silence::Broken(_) => NotConnected::ClosedBeforeSettings { peer },
+            Silence::Elapsed(after) => NotConnected::NoSettings { peer, after },
+        }
+    }
+}
+
+/// The reason in a GOAWAY, and the words that may follow it (RFC 9113, section 6.8).
+fn goaway(payload: &[u8]) -> String {
+    let Some((&[_, _, _, _, reason @ ..], words)) = payload.split_first_chunk::<8>() else {
+        return "no reason".to_owned();
+    };
+    let reason = h2::Reason::from(u32::from_be_bytes(reason));
+    match words {
+        [] => format!("{reason:?}"),
+        words => format!("{reason:?} {}", words::first_line(words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goaway_says_why() {
+        assert_eq!(goaway(&[0, 0, 0, 0, 0, 0, 0, 11]), "ENHANCE_YOUR_CALM");
+        assert_eq!(goaway(b"\0\0\0\0\0\0\0\0max_age"), "NO_ERROR \"max_age\"");
+        assert_eq!(goaway(&[]), "no reason");
+    }
+}

@@ -1,0 +1,115 @@
+//! Sees what passes in a TLS handshake, and trusts as it is told. rustls says why it refused a
+//! certificate, but not which; and of an alert nobody knows what it is about unless one has seen
+//! whether the server asked for a certificate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use crate::certificate::Certificate;
+
+/// Verifies one server and answers for us.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    provider: Arc<CryptoProvider>,
+    /// `None`: whoever it is will do (`--insecure`).
+    roots: Option<Arc<RootCertStore>>,
+    identity: Option<Arc<CertifiedKey>>,
+    certificate: OnceLock<CertificateDer<'static>>,
+    was_asked: AtomicBool,
+}
+
+impl Witness {
+    pub(crate) fn new(
+        provider: Arc<CryptoProvider>,
+        roots: Option<Arc<RootCertStore>>,
+        identity: Option<Arc<CertifiedKey>>,
+    ) -> Witness {
+        let (certificate, was_asked) = (OnceLock::new(), AtomicBool::new(false));
+        Witness { provider, roots, identity, certificate, was_asked }
+    }
+
+    /// The server's certificate, if one came.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        self.certificate.get().and_then(Certificate::read)
+    }
+
+    /// Whether the server asked for a client certificate.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is one to give.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.certificate.get_or_init(|| end_entity.clone().into_owned());
+        let Some(roots) = &self.roots else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // Without a single root there is nobody who could have signed it.
+        let provider = Arc::clone(&self.provider);
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider).build();
+        let verifier = verifier
+            .map_err(|_no_roots| Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ResolvesClientCert for Witness {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.identity.clone()
+    }
+
+    /// Always: else rustls would not ask, and nobody would know that the server did.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,110 @@
+//! Standard output: lines of data, gathered and written together.
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::io::{AsyncWriteExt as _, Stdout};
+use tokio::time::{Instant, sleep_until};
+
+use crate::args::{Format, OutputArgs};
+
+/// What is written when so much has been gathered, even if more is at hand.
+const ENOUGH_BYTES: usize = 64 * 1024;
+/// And when the first of it has waited so long: nobody notices, and thousands of replies share a write.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
+
+/// Lines on their way. They leave with [`Data::flush`], and the rest of the process goes on while
+/// whoever reads them is slow.
+#[derive(Debug)]
+pub(crate) struct Data {
+    format: Format,
+    gathered: Vec<u8>,
+    /// When the first of it came.
+    since: Option<Instant>,
+    stdout: Stdout,
+    is_terminal: bool,
+}
+
+/// What became of lines of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// They were taken.
+    Whole,
+    /// The reader has what it wanted and left, as `head` does. It ends the command, and is no failure.
+    NobodyReads,
+}
+
+impl Data {
+    pub(crate) fn new(args: &OutputArgs) -> Data {
+        let is_terminal = std::io::stdout().is_terminal();
+        Data {
+            format: args.output,
+            gathered: Vec::new(),
+            since: None,
+            stdout: tokio::io::stdout(),
+            is_terminal,
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether it is to be seen at once, and in order with what is said on standard error.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Gathers a line: `text` if there is any, or `object`.
+    pub(crate) fn line<O: Serialize>(&mut self, text: Option<&str>, object: impl FnOnce() -> O) {
+        match (self.format, text) {
+            (Format::Text, Some(text)) => self.gathered.extend_from_slice(text.as_bytes()),
+            (Format::Text, None) => return,
+            (Format::Json, _) => serde_json::to_writer(&mut self.gathered, &object())
+                .expect("a report has only strings as keys, and memory takes all of it"),
+        }
+        self.gathered.push(b'\n');
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Gathers a text of many lines that has no object, such as a script.
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        self.gathered.extend_from_slice(text);
+    }
+
+    pub(crate) fn is_enough(&self) -> bool {
+        self.gathered.len() >= ENOUGH_BYTES
+    }
+
+    /// Returns when what is gathered has waited long enough; never if there is nothing.
+    pub(crate) async fn is_due(&self) {
+        match self.since {
+            Some(since) => sleep_until(since + LONGEST_WAIT).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes what was gathered.
+    ///
+    /// # Errors
+    /// Standard output cannot be written, for another reason than that nobody reads it any more.
+    pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
+        self.since = None;
+        if self.gathered.is_empty() {
+            return Ok(Written::Whole);
+        }
+        let taken = self.stdout.write_all(&self.gathered).await;
+        self.gathered.clear(); // before the next wait: whoever gives that up must not print it twice
+        let written = match taken {
+            Ok(()) => self.stdout.flush().await,
+            failed => failed,
+        };
+        match written {
+            Ok(()) => Ok(Written::Whole),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::NobodyReads),
+            Err(error) => Err(error).context("could not write to standard output"),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Standard error: what is wrong, what to do about it, how it went.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use crate::args::{Format, OutputArgs};
+use crate::call::Call;
+use crate::call_failed::code_name;
+use crate::failure::Failure;
+use crate::metadata;
+use crate::output::progress::Progress;
+
+/// What may be said.
+#[derive(Debug)]
+pub(crate) struct Prose {
+    format: Format,
+    verbose: bool,
+    quiet: bool,
+    progress: Option<Progress>,
+}
+
+impl Prose {
+    pub(crate) fn new(args: &OutputArgs) -> Prose {
+        let (format, verbose, quiet) = (args.output, args.verbose, args.quiet);
+        Prose { format, verbose, quiet, progress: None }
+    }
+
+    /// One line for what is wrong, one for what to do. In JSON both are in the object already.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if self.format == Format::Text {
+            let line = one_line(&failure.to_string());
+            self.say(format_args!("greet-cli: {line}\n\nhint: {}", one_line(&failure.hint())));
+        }
+    }
+
+    /// One of many failures: which, and what is wrong.
+    pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &Failure) {
+        if self.format == Format::Text {
+            self.note(format_args!("{which}: {}", one_line(&failure.to_string())));
+        }
+    }
+
+    /// What to do about one of many failures.
+    pub(crate) fn hint(&self, hint: &str) {
+        if self.format == Format::Text {
+            self.say(format_args!("hint: {}", one_line(hint)));
+        }
+    }
+
+    /// How a call went, stage by stage.
+    pub(crate) fn verbose<Reply>(&self, call: &Call<Reply>) {
+        if !self.verbose {
+            return;
+        }
+        let stage = |name: &str, took: Option<Duration>, what: &str| {
+            if let Some(took) = took {
+                self.say(format_args!("* {name:<5} {:>8} us  {what}", took.as_micros()));
+            }
+        };
+        let stages = &call.stages;
+        stage("dns", stages.dns, "addresses found");
+        stage("tcp", stages.tcp, stages.peer.as_deref().unwrap_or("no connection"));
+        let version = stages.tls_facts.as_ref().and_then(|facts| facts.version.as_deref());
+        stage("tls", stages.tls, version.unwrap_or("not agreed on"));
+        stage("http2", stages.http2, if stages.settings.is_some() { "SETTINGS" } else { "none" });
+        let status = match &call.result {
+            Ok(_) => Some(tonic::Code::Ok),
+            Err(failure) => failure.status().map(tonic::Status::code),
+        };
+        stage("rpc", call.rpc, status.map(code_name).unwrap_or_default());
+        for headers in [&call.headers, &call.trailers] {
+            for (key, value) in metadata::custom(headers) {
+                self.say(format_args!("< {key}: {}", one_line(&value)));
+            }
+        }
+    }
+
+    /// Something worth knowing.
+    pub(crate) fn note(&self, note: fmt::Arguments<'_>) {
+        self.say(format_args!("greet-cli: {note}"));
+    }
+
+    /// How it went as a whole, for whoever watches or asks.
+    pub(crate) fn summary(&self, summary: &impl fmt::Display) {
+        if self.verbose || io::stderr().is_terminal() {
+            self.say(format_args!("{summary}"));
+        }
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Shows how far it is, if somebody watches who does not see the replies themselves.
+    pub(crate) fn begin_progress(&mut self, calls: Option<u64>) {
+        let is_seen = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        if is_seen && !self.quiet {
+            self.progress = Some(Progress::new(calls));
+        }
+    }
+
+    pub(crate) fn progress(&self, calls: u64) {
+        if let Some(progress) = &self.progress {
+            progress.at(calls);
+        }
+    }
+
+    pub(crate) fn end_progress(&mut self) {
+        self.progress = None;
+    }
+
+    fn say(&self, line: fmt::Arguments<'_>) {
+        if self.quiet {
+            return;
+        }
+        // With nowhere to complain, no complaint.
+        let say = || drop(writeln!(io::stderr().lock(), "{line}"));
+        match &self.progress {
+            Some(progress) => progress.aside(say),
+            None => say(),
+        }
+    }
+}
+
+/// A server's words on a terminal: what would move the cursor, ring or colour is shown, not done.
+pub(crate) fn one_line(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
+}

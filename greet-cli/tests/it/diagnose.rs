@@ -1,0 +1,112 @@
+//! `diagnose` walks the way of a call and tells what it found, whatever fails.
+
+use serde_json::{Value, json};
+
+use crate::certs::{Ca, expired};
+use crate::raw::{END_STREAM, answer, headers};
+use crate::support::{Daemon, greet, nobody, serve, serve_tls};
+
+fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
+    let ran = greet(target, &[flags, &["--output=json", "diagnose"]].concat());
+    assert_eq!(ran.stderr, "");
+    (ran.object(), ran.code)
+}
+
+/// `stage result` of all stages.
+fn results(diagnosis: &Value) -> Vec<&str> {
+    diagnosis["stages"].as_array().unwrap().iter().map(|s| s["result"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn everything_is_well() {
+    let daemon = Daemon::start(&["--instance=blue"]);
+    let (diagnosis, code) = diagnosed(&daemon.target, &[]);
+    assert_eq!((&diagnosis["ok"], code), (&json!(true), Some(0)));
+    assert_eq!(results(&diagnosis), ["ok", "ok", "none", "ok", "ok", "ok"]);
+    let details = |stage: usize| &diagnosis["stages"][stage]["details"];
+    assert_eq!(details(1)["peer"], daemon.address());
+    assert_eq!(details(3)["settings"]["max_concurrent_streams"], 200);
+    assert_eq!(details(4)["serving"], "SERVING");
+    assert_eq!(details(5)["message"], "Hello greet-cli");
+    assert_eq!(details(5)["instance"], "blue");
+}
+
+#[test]
+fn tls_is_told_of() {
+    let ca = Ca::new("Test CA");
+    ca.sign("server", &["localhost", "127.0.0.1"], |_| {});
+    ca.sign("client", &["client"], |_| {});
+    let [cert, key] = ca.of("server");
+    let client_ca = format!("--tls-client-ca={}", ca.file("ca.pem"));
+    let daemon = Daemon::start(&[&cert, &key, &client_ca]);
+    let [cert, key] = ca.client("client");
+    let (diagnosis, code) = diagnosed(&daemon.target, &[&ca.trusted(), &cert, &key]);
+    assert_eq!(code, Some(0), "{diagnosis}");
+    let tls = &diagnosis["stages"][2]["details"];
+    assert_eq!((&tls["version"], &tls["alpn"]), (&json!("TLS 1.3"), &json!("h2")));
+    assert_eq!(tls["certificate"]["subject"], "CN=server");
+    assert_eq!(tls["certificate"]["issuer"], "CN=Test CA");
+    assert_eq!(tls["certificate"]["names"], json!(["localhost", "127.0.0.1"]));
+    assert_eq!(tls["client_certificate"], "given");
+}
+
+#[test]
+fn a_bad_certificate_is_shown_all_the_same() {
+    let ca = Ca::new("Test CA");
+    ca.sign("server", &["127.0.0.1"], expired);
+    let address = serve_tls(ca.config("server", &[b"h2"]));
+    let target = format!("https://{address}");
+    let (diagnosis, code) = diagnosed(&target, &[&ca.trusted()]);
+    assert_eq!(code, Some(3));
+    let expected = ["ok", "ok", "failed", "not_reached", "not_reached", "not_reached"];
+    assert_eq!(results(&diagnosis), expected);
+    let certificate = &diagnosis["stages"][2]["details"]["certificate"];
+    assert_eq!(certificate["not_after"], "2021-01-01T00:00:00Z");
+    assert!(certificate["days_left"].as_i64().unwrap() < -1_000);
+
+    let ran = greet(&target, &[&ca.trusted(), "diagnose"]);
+    assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(3)));
+    assert!(ran.stdout.contains("tls     failed"), "{ran:?}");
+    assert!(ran.stdout.contains("valid until 2021-01-01T00:00:00Z, -"), "{ran:?}");
+    assert!(ran.stdout.contains("\n\nhint: renew it"), "{ran:?}");
+}
+
+#[test]
+fn it_goes_on_past_a_failed_health() {
+    let daemon = Daemon::start(&[]);
+    let (diagnosis, code) = diagnosed(&daemon.target, &[]);
+    assert_eq!((results(&diagnosis)[4], code), ("ok", Some(0)));
+    let ran = greet(&daemon.target, &["--output=json", "diagnose", "--service=no.Such"]);
+    let diagnosis = ran.object();
+    assert_eq!(results(&diagnosis), ["ok", "ok", "none", "ok", "failed", "ok"]);
+    assert_eq!((&diagnosis["error"]["stage"], ran.code), (&json!("health"), Some(69)));
+}
+
+#[test]
+fn a_server_that_is_leaving_is_not_serving() {
+    let mut daemon = Daemon::start(&["--drain-delay=2s"]);
+    daemon.drain();
+    while greet(&daemon.target, &["health"]).code == Some(0) {}
+    let (diagnosis, code) = diagnosed(&daemon.target, &[]);
+    assert_eq!(results(&diagnosis)[4..], ["failed", "ok"]);
+    assert_eq!(
+        (&diagnosis["error"]["cause"], code),
+        (&json!("the server is NOT_SERVING"), Some(4))
+    );
+}
+
+#[test]
+fn a_greeter_without_health_is_a_greeter() {
+    let unimplemented = [(":status", "200"), ("grpc-status", "12")];
+    let address = serve(answer(headers(END_STREAM, &unimplemented)));
+    let (diagnosis, _) = diagnosed(&address, &["--timeout=300ms"]);
+    assert_eq!(results(&diagnosis)[4], "none");
+}
+
+#[test]
+fn the_first_stage_that_fails_is_the_exit_code() {
+    let (diagnosis, code) = diagnosed(&nobody(), &[]);
+    assert_eq!((&diagnosis["error"]["stage"], code), (&json!("tcp"), Some(3)));
+    let (diagnosis, code) = diagnosed("no-such-host.invalid:1", &[]);
+    assert_eq!((&diagnosis["error"]["stage"], code), (&json!("dns"), Some(3)));
+}

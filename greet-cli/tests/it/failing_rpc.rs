@@ -1,0 +1,105 @@
+//! Exit code 64 + n, stage rpc: the call was sent, and this is what came of it.
+
+use crate::failing::fails;
+use crate::raw::{END_STREAM, RST_STREAM, answer, data, frame, head, headers, lose, trailers};
+use crate::support::{Daemon, Scripted, greet, serve};
+
+const OK: [(&str, &str); 1] = [("grpc-status", "0")];
+const ADA: &[u8] = b"\x0a\x09Hello Ada";
+
+/// A server that answers with `frames`.
+fn on(frames: &[Vec<u8>]) -> String {
+    serve(answer(frames.concat()))
+}
+
+#[test]
+fn a_reply_by_hand_is_a_reply() {
+    let address = on(&[head(), data(ADA), trailers(&OK)]);
+    greet(&address, &["hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn a_status_may_be_all_there_is() {
+    let only = [(":status", "200"), ("grpc-status", "9"), ("grpc-message", "not%20now")];
+    fails("rpc_trailers_only", &on(&[headers(END_STREAM, &only)]), &[]);
+}
+
+#[test]
+fn a_reply_without_status() {
+    fails("rpc_no_status", &on(&[head(), data(ADA), trailers(&[("x-other", "1")])]), &[]);
+}
+
+#[test]
+fn a_message_that_does_not_decode() {
+    fails("rpc_undecodable", &on(&[head(), data(b"\xff"), trailers(&OK)]), &[]);
+}
+
+#[test]
+fn a_unary_reply_is_exactly_one_message() {
+    fails("rpc_no_message", &on(&[head(), trailers(&OK)]), &[]);
+    fails("rpc_two_messages", &on(&[head(), data(ADA), data(ADA), trailers(&OK)]), &[]);
+}
+
+#[test]
+fn a_proxy_answers_for_the_server() {
+    let bad_gateway = [(":status", "502"), ("content-type", "text/html"), ("server", "nginx/1.26")];
+    let page = frame(0, END_STREAM, 1, b"<html><title>upstream is gone</title></html>");
+    fails("rpc_bad_gateway", &on(&[headers(0, &bad_gateway), page]), &[]);
+    let wants = [(":status", "401"), ("www-authenticate", "Bearer realm=\"greeters\"")];
+    fails("rpc_unauthorized", &on(&[headers(END_STREAM, &wants)]), &[]);
+    let elsewhere = [(":status", "302"), ("location", "https://login.example/")];
+    fails("rpc_redirect", &on(&[headers(END_STREAM, &elsewhere)]), &[]);
+    fails("rpc_not_found", &on(&[headers(END_STREAM, &[(":status", "404")])]), &[]);
+}
+
+#[test]
+fn a_page_without_end_is_not_waited_for() {
+    let page = [(":status", "200"), ("content-type", "text/html")];
+    fails("rpc_web_page", &on(&[headers(0, &page)]), &[]);
+}
+
+#[test]
+fn a_server_that_resets_the_call() {
+    fails("rpc_reset", &on(&[frame(RST_STREAM, 0, 1, &2_u32.to_be_bytes())]), &[]);
+    let reset = |reason: u32| {
+        greet(&on(&[frame(RST_STREAM, 0, 1, &reason.to_be_bytes())]), &["hello", "--name=Ada"]).code
+    };
+    assert_eq!(reset(8), Some(65), "CANCEL");
+    assert_eq!(reset(11), Some(72), "ENHANCE_YOUR_CALM");
+    assert_eq!(reset(12), Some(71), "INADEQUATE_SECURITY");
+}
+
+/// The request may have been executed: that is status UNAVAILABLE, and no longer exit code 3.
+#[test]
+fn a_server_that_is_gone_after_the_request() {
+    fails("rpc_lost", &serve(lose), &[]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_in_time() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let address = daemon.address().to_owned();
+    let timeout = ["hello", "--name=hang", "--timeout=300ms"];
+    let ran = greet(&address, &timeout);
+    assert_eq!(ran.code, Some(68));
+    let line = ran.stderr.lines().next().unwrap();
+    let where_the_time_went = ["no reply within 30", ": dns ", ", tcp ", ", http2 ", ", rpc "];
+    assert!(where_the_time_went.iter().all(|part| line.contains(part)), "{line}");
+    fails("rpc_deadline", &serve(answer(Vec::new())), &[]);
+}
+
+#[test]
+fn a_message_that_is_badly_encoded_leaves_the_status_as_it_is() {
+    let broken = [("grpc-status", "14"), ("grpc-message", "100%25%FF%zz")];
+    fails("rpc_bad_percent", &on(&[head(), trailers(&broken)]), &[]);
+    let details = [("grpc-status", "3"), ("grpc-status-details-bin", "!!!")];
+    fails("rpc_bad_details", &on(&[head(), trailers(&details)]), &[]);
+}
+
+#[test]
+fn a_servers_words_cannot_play_with_the_terminal() {
+    let message = [("grpc-status", "13"), ("grpc-message", "one%0Atwo%1B[31m")];
+    let ran = greet(&on(&[head(), trailers(&message)]), &["hello", "--name=Ada"]);
+    let line = "greet-cli: rpc: INTERNAL: one\\ntwo\\u{1b}[31m";
+    assert_eq!((ran.stderr.lines().next(), ran.code), (Some(line), Some(77)));
+}

@@ -1,0 +1,220 @@
+//! Many calls: replies in the order of the names, failures with their line, and nothing lost.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use greet_proto::{Greeter, HelloReply, HelloRequest};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use crate::support::{Daemon, Ran, Scripted, command, greet, nobody, object};
+
+fn from_standard_input(target: &str, flags: &[&str]) -> Command {
+    let mut command = command(&[&["--target", target, "hello", "--names-from=-"], flags].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `greet-cli hello --names-from -` with these bytes on standard input.
+fn greet_lines(target: &str, lines: &[u8], flags: &[&str]) -> Ran {
+    let mut child = from_standard_input(target, flags).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines = lines.to_vec();
+    let writing = std::thread::spawn(move || stdin.write_all(&lines));
+    let output = child.wait_with_output().unwrap();
+    let _ = writing.join().unwrap();
+    Ran {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code(),
+    }
+}
+
+#[test]
+fn lines_are_greeted_in_their_order() {
+    let daemon = Daemon::start(&[]);
+    let names: String = (0..5_000).map(|number| format!("{number}\n")).collect();
+    let replies: String = (0..5_000).map(|number| format!("Hello {number}\n")).collect();
+    for flags in [&["--concurrency=1"][..], &[], &["--connections=4", "--concurrency=300"]] {
+        greet_lines(&daemon.target, names.as_bytes(), flags).left(&replies, "", 0);
+    }
+}
+
+#[test]
+fn a_file_is_read_too_and_its_last_line_needs_no_end() {
+    let daemon = Daemon::start(&[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "Ada\r\n\nGrace").unwrap();
+    let from = format!("--names-from={}", file.path().display());
+    greet(&daemon.target, &["hello", &from]).left("Hello Ada\nHello \nHello Grace\n", "", 0);
+    let ran = greet(&daemon.target, &["hello", "--names-from=/no/such"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)));
+    assert!(ran.stderr.starts_with("greet-cli: could not read `/no/such`: "), "{ran:?}");
+    let ran = greet(&daemon.target, &["hello", "--names-from=/"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(1)), "{ran:?}");
+    assert!(ran.stderr.starts_with("greet-cli: could not read line 1 of `/`: "), "{ran:?}");
+}
+
+#[test]
+fn failures_go_to_standard_error_with_their_line_and_do_not_stop_the_rest() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    greet_lines(&daemon.target, b"a\n5\nb\n3\n5\nc\n", &[]).left(
+        "Hello a\nHello b\nHello c\n",
+        "greet-cli: line 2: rpc: NOT_FOUND: as asked\n\
+         greet-cli: line 4: rpc: INVALID_ARGUMENT: as asked\n\
+         greet-cli: line 5: rpc: NOT_FOUND: as asked\n\
+         hint: nothing of that name is there; its spelling counts, capitals too\n\
+         hint: the server refuses what was sent; its message says why\n",
+        69,
+    );
+}
+
+#[test]
+fn a_line_that_is_no_text_is_named_and_the_rest_is_greeted() {
+    let daemon = Daemon::start(&[]);
+    greet_lines(&daemon.target, b"a\n\xff\xfe\nb\n", &[]).left(
+        "Hello a\nHello b\n",
+        "greet-cli: line 2: not UTF-8\n",
+        2,
+    );
+}
+
+#[test]
+fn fail_fast_begins_nothing_after_a_failure() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let flags = ["--fail-fast", "--concurrency=1"];
+    let ran = greet_lines(&daemon.target, b"a\n5\nb\n", &flags);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\n", Some(69)), "{ran:?}");
+}
+
+#[test]
+fn a_slow_call_holds_up_its_own_line_only() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let mut child =
+        from_standard_input(&daemon.target, &["--timeout=1s", "--concurrency=2"]).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"a\nhang\nb\nc\nd\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.stdout, b"Hello a\nHello b\nHello c\nHello d\n");
+    assert!(stderr.starts_with("greet-cli: line 2: rpc: DEADLINE_EXCEEDED: "), "{stderr}");
+    assert_eq!(output.status.code(), Some(68));
+}
+
+#[test]
+fn a_name_that_is_typed_while_others_are_greeted_is_greeted_at_once() {
+    let daemon = Daemon::start(&[]);
+    let (mut child, mut stdout) = conversation(&daemon);
+    let mut stdin = child.stdin.take().unwrap();
+    for name in ["Ada", "Grace"] {
+        writeln!(stdin, "{name}").unwrap();
+        let mut reply = String::new();
+        stdout.read_line(&mut reply).unwrap();
+        assert_eq!(reply, format!("Hello {name}\n"));
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn conversation(daemon: &Daemon) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = from_standard_input(&daemon.target, &[]).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    (child, stdout)
+}
+
+/// A script's shell ends with the user's Ctrl-C only if the command died of the signal.
+#[cfg(unix)]
+#[test]
+fn what_was_answered_before_an_interruption_is_printed() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let (calls, called) = std::sync::mpsc::channel();
+    let daemon = Daemon::with_greeter(&[], Telling(calls));
+    // Two at a time: once the second "hang" has arrived, what is between the two is answered.
+    let mut child = from_standard_input(&daemon.target, &["--concurrency=2"]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\nhang\nb\nc\nhang\n").unwrap();
+    while called.iter().filter(|name| name == "hang").nth(1).is_none() {}
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"Hello a\nHello b\nHello c\n");
+    assert_eq!(output.status.signal(), Some(2));
+}
+
+/// Answers, hangs on "hang", and tells of each call that has arrived.
+#[derive(Clone)]
+struct Telling(std::sync::mpsc::Sender<String>);
+
+#[tonic::async_trait]
+impl Greeter for Telling {
+    async fn say_hello(
+        &self,
+        request: Request<HelloRequest>,
+    ) -> Result<Response<HelloReply>, Status> {
+        let name = request.get_ref().name.clone();
+        self.0.send(name).unwrap();
+        Scripted.say_hello(request).await
+    }
+}
+
+#[test]
+fn count_repeats_the_names_and_tells_who_answered() {
+    let daemon = Daemon::start(&["--instance=blue"]);
+    let count = ["hello", "--name=a", "--name=b", "--count=3"];
+    let ran = greet(&daemon.target, &count);
+    ran.left(&"Hello a\nHello b\n".repeat(3), "", 0);
+
+    let ran = greet(&daemon.target, &[&["--output=json"], &count[..]].concat());
+    let mut objects = ran.objects();
+    let mut tally = objects.pop().unwrap();
+    assert_eq!(objects.len(), 6);
+    tally["total_us"].take();
+    assert_eq!(
+        tally,
+        json!({
+            "schema": "greet.tally/v1", "calls": 6, "answered": 6, "failed": 0,
+            "answered_by": {"blue": 6}, "total_us": null,
+        })
+    );
+    let ran = greet(&daemon.target, &[&["-v"], &count[..]].concat());
+    assert!(ran.stderr.contains("6 calls in "), "{ran:?}");
+    assert!(ran.stderr.ends_with("       6  blue\n"), "{ran:?}");
+}
+
+#[test]
+fn targets_take_turns_and_say_who_they_are() {
+    let (blue, green) = (Daemon::start(&["--instance=blue"]), Daemon::start(&[]));
+    let both = format!("{},{}", blue.target, green.target);
+    let ran = greet(&both, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let tally = object(ran.stdout.lines().last().unwrap());
+    assert_eq!(tally["answered_by"], json!({"blue": 5, (green.address()): 5}));
+
+    let with_a_dead_one = format!("{},{}", nobody(), blue.target);
+    let ran = greet(&with_a_dead_one, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let tally = object(ran.stdout.lines().last().unwrap());
+    assert_eq!((&tally["failed"], &tally["answered_by"]), (&json!(0), &json!({"blue": 10})));
+}
+
+#[test]
+fn connections_are_spread_over() {
+    let daemon = Daemon::start(&[]);
+    let flags = ["--output=json", "hello", "--name=Ada", "--count=9", "--connections=3"];
+    let objects = greet(&daemon.target, &flags).objects();
+    let made = objects.iter().filter(|object| object["timing_us"]["tcp"].is_u64()).count();
+    assert_eq!(made, 3);
+}
+
+#[test]
+fn names_are_typed_or_read_and_not_both() {
+    let ran = greet("x:1", &["hello", "--name=a", "--names-from=-"]);
+    assert_eq!(ran.code, Some(2));
+    let ran = greet("x:1", &["hello", "--names-from=-", "--count=2"]);
+    assert_eq!(ran.code, Some(2));
+    for flag in ["--concurrency=0", "--concurrency=10001", "--connections=0", "--count=0"] {
+        let ran = greet("x:1", &["hello", "--name=a", flag]);
+        assert_eq!(
+            (ran.code, ran.stderr.contains(flag.split('=').next().unwrap())),
+            (Some(2), true)
+        );
+    }
+}

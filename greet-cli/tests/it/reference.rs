@@ -1,0 +1,51 @@
+//! `completions` and `man` come from the definition of the command line.
+
+use std::process::{Command, Stdio};
+
+use crate::support::{command, run};
+
+#[test]
+fn there_are_completions_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(command(&["completions", shell]));
+        assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
+        assert!(ran.stdout.contains("names-from"), "{shell}");
+    }
+    assert_eq!(run(command(&["completions", "csh"])).code, Some(2));
+}
+
+#[test]
+fn bash_takes_the_script() {
+    let script = run(command(&["completions", "bash"])).stdout;
+    let check = "eval \"$1\"; COMP_WORDS=(greet-cli hel); COMP_CWORD=1; \
+                 _greet__cli greet-cli hel greet-cli; echo \"${COMPREPLY[*]}\"";
+    let mut bash = Command::new("bash");
+    let output = bash.args(["-c", check, "bash", &script]).stderr(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("hello"), "{output:?}");
+}
+
+#[test]
+fn the_manual_has_every_command_and_every_flag() {
+    let ran = run(command(&["man"]));
+    assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
+    let page = ran.stdout.replace('\\', "");
+    for part in
+        ["GREET-CLI HELLO", "GREET-CLI DIAGNOSE", "names-from", "ca-cert", "64 + n", "GREET_TARGET"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(
+        page.matches("Do not verify the server").count(),
+        1,
+        "what goes with all commands stands once"
+    );
+}
+
+#[test]
+fn help_begins_with_examples() {
+    for verb in [&["--help"][..], &["hello", "--help"], &["health", "-h"], &["diagnose", "-h"]] {
+        let help = run(command(verb)).stdout;
+        let [examples, usage] = ["Examples:", "Usage:"].map(|part| help.find(part).unwrap());
+        assert!(examples < usage, "{verb:?}");
+    }
+}

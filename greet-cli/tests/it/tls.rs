@@ -1,0 +1,109 @@
+//! `https://` targets: whom to trust, who we are, whom we expect.
+
+use crate::certs::Ca;
+use crate::support::{Daemon, Ran, command, greet, run};
+
+const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+
+/// A CA that signed `server.pem` for these names, and a daemon that has it.
+fn daemon(names: &[&str], flags: &[&str]) -> (Ca, Daemon) {
+    let ca = Ca::new("Test CA");
+    ca.sign("server", names, |_| {});
+    ca.sign("client", &["client"], |_| {});
+    let [cert, key] = ca.of("server");
+    let client_ca = format!("--tls-client-ca={}", ca.file("ca.pem"));
+    let flags: Vec<_> =
+        flags.iter().map(|flag| if *flag == "mTLS" { &client_ca } else { *flag }).collect();
+    let daemon = Daemon::start(&[&[cert.as_str(), &key], &flags[..]].concat());
+    (ca, daemon)
+}
+
+fn hello(daemon: &Daemon, flags: &[&str]) -> Ran {
+    greet(&daemon.target, &[flags, &HELLO].concat())
+}
+
+#[test]
+fn a_server_whose_ca_is_trusted_is_greeted() {
+    let (ca, daemon) = daemon(&["localhost", "127.0.0.1"], &[]);
+    hello(&daemon, &[&ca.trusted()]).left("Hello Ada\n", "", 0);
+    let object = hello(&daemon, &[&ca.trusted(), "--output=json"]).object();
+    assert!(object["timing_us"]["tls"].as_u64().unwrap() > 0, "{object}");
+}
+
+#[test]
+fn trust_may_come_from_the_environment_and_the_system() {
+    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
+        let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
+        command.env(variable, ca.file("ca.pem"));
+        run(command).left("Hello Ada\n", "", 0);
+    }
+}
+
+#[test]
+fn a_client_with_a_certificate_is_let_in() {
+    let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
+    let [cert, key] = ca.client("client");
+    hello(&daemon, &[&ca.trusted(), &cert, &key]).left("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn the_name_may_be_another_than_the_hosts() {
+    let (ca, daemon) = daemon(&["greeter.example"], &[]);
+    let name = "--server-name=greeter.example";
+    hello(&daemon, &[&ca.trusted(), name]).left("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn insecure_is_loud() {
+    let (_, daemon) = daemon(&["greeter.example"], &[]);
+    let warning = "greet-cli: --insecure: whoever answers is not verified\n";
+    hello(&daemon, &["--insecure"]).left("Hello Ada\n", warning, 0);
+    hello(&daemon, &["--insecure", "--quiet"]).left("Hello Ada\n", "", 0);
+}
+
+/// What Wireshark reads.
+#[test]
+fn keys_are_logged_for_those_who_ask() {
+    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    let log = ca.file("keys.log");
+    let mut command = command(&["--target", &daemon.target, &ca.trusted(), "hello", "--name=Ada"]);
+    command.env("SSLKEYLOGFILE", &log);
+    run(command).left("Hello Ada\n", "", 0);
+    let keys = std::fs::read_to_string(log).unwrap();
+    assert!(keys.contains("CLIENT_TRAFFIC_SECRET_0 "), "{keys}");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    let (ca_file, key) = (ca.file("ca.pem"), ca.file("server.key"));
+    let refused = |flags: &[&str], line: &str| {
+        let ran = hello(&daemon, flags);
+        assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
+        assert!(ran.stderr.starts_with(&format!("greet-cli: {line}")), "{ran:?}");
+    };
+    refused(&["--ca-cert=/no.pem"], "could not read certificates from `/no.pem`: ");
+    refused(&["--ca-cert", &key], &format!("`{key}` has no certificate (expected PEM)\n"));
+    let pair = |cert: &str, key: &str| [format!("--cert={cert}"), format!("--key={key}")];
+    let [cert, no_key] = pair(&ca_file, &ca_file);
+    refused(&[&cert, &no_key], &format!("could not read a private key from `{ca_file}`: "));
+    let [cert, other_key] = pair(&ca_file, &key);
+    refused(
+        &[&cert, &other_key],
+        &format!("the key in `{key}` and `{ca_file}` do not go together"),
+    );
+}
+
+#[test]
+fn flags_that_would_have_no_effect_are_refused() {
+    let refused = |flags: &[&str], problem: &str| {
+        let ran = run(command(&[flags, &HELLO].concat()));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(problem), "{ran:?}");
+    };
+    refused(&["--ca-cert=x"], "the argument '--ca-cert' needs an https:// target");
+    refused(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
+    let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
+    assert!(ran.stderr.contains("'--insecure' needs an https:// target"), "{ran:?}");
+}
