@@ -18,7 +18,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/limits.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/errors.md", "docs/limits.md"];
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_END: &str = " -->\n";
@@ -84,9 +84,15 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
                 .args(["--example", "close_causes"]),
         )?,
         "exit codes of greet-server" => exit_codes(&server()?),
-        "flags of greet-cli" => flags(&section(&cli(&[])?, "Connection:")),
+        "flags of greet-cli" => {
+            let help = cli(&[])?;
+            let headings = ["Connection:", "TLS, for https:// targets:", "Output:"];
+            flags(&headings.map(|heading| section(&help, heading)).concat())
+        }
         "flags of greet-cli hello" => flags(&section(&cli(&["hello"])?, "Options:")),
         "flags of greet-cli health" => flags(&section(&cli(&["health"])?, "Options:")),
+        "flags of greet-cli diagnose" => flags(&section(&cli(&["diagnose"])?, "Options:")),
+        "failures of greet-cli" => help(program(&programs.cli).arg("errors"))?,
         "exit codes of greet-cli" => exit_codes(&cli(&[])?),
         _ => bail!("nobody knows how to generate {name:?}"),
     })

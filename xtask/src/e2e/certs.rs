@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    SerialNumber,
 };
 use tempfile::TempDir;
 
@@ -27,6 +28,7 @@ impl Certs {
     pub(crate) fn new(name: &str) -> anyhow::Result<Certs> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         let directory = tempfile::tempdir()?;
@@ -56,5 +58,18 @@ impl Certs {
         fs::write(&identity.cert, cert.pem())?;
         fs::write(&identity.key, key.serialize_pem())?;
         Ok(identity)
+    }
+
+    /// A certificate for `names`, as `NAME.pem` and `NAME.key` beside that of the CA.
+    pub(crate) fn sign_as(&self, name: &str, names: &[&str]) -> anyhow::Result<()> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &self.ca)?;
+        fs::write(self.directory().join(format!("{name}.pem")), cert.pem())?;
+        fs::write(self.directory().join(format!("{name}.key")), key.serialize_pem())?;
+        Ok(())
     }
 }

@@ -52,6 +52,26 @@ pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// nginx, as a proxy.
+pub(crate) fn nginx() -> anyhow::Result<Command> {
+    apt("nginx", "-v", "nginx-light")
+}
+
+/// HAProxy.
+pub(crate) fn haproxy() -> anyhow::Result<Command> {
+    apt("haproxy", "-v", "haproxy")
+}
+
+/// A daemon that Debian keeps where only root looks.
+fn apt(name: &'static str, version: &str, package: &str) -> anyhow::Result<Command> {
+    let in_path = works(program(name).arg(version));
+    let path = if in_path { PathBuf::from(name) } else { PathBuf::from("/usr/sbin").join(name) };
+    if !works(program(&path).arg(version)) {
+        return Err(Missing { what: name, install: format!("{APT} {package}") }.into());
+    }
+    Ok(program(path))
+}
+
 /// OpenSSL's command line.
 pub(crate) fn openssl() -> anyhow::Result<Command> {
     if !works(program("openssl").arg("version")) {

@@ -4,6 +4,7 @@ pub(crate) mod attacks;
 mod both_ways;
 pub(crate) mod cpp;
 pub(crate) mod crowd;
+pub(crate) mod diagnose;
 pub(crate) mod drain_hostile;
 pub(crate) mod drain_under_load;
 pub(crate) mod go;
