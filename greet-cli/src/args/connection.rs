@@ -22,7 +22,7 @@ const MOST_RETRIES: i64 = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server: http://HOST:PORT, https://HOST[:PORT], HOST:PORT or unix:PATH; repeat, or separate by commas, for calls in turn
+    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; repeat, or separate by commas, for calls in turn
     #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
