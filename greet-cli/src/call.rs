@@ -22,6 +22,8 @@ pub(crate) struct Call<Reply> {
     pub(crate) attempts: u32,
     /// How its connection was made; nothing but the peer if it stood already.
     pub(crate) stages: Stages,
+    /// Whether a reply began, and was not a status alone.
+    pub(crate) has_begun: bool,
     /// From the request to the end of the reply, in the last attempt.
     pub(crate) rpc: Option<Duration>,
     pub(crate) total: Duration,
@@ -36,6 +38,7 @@ impl<Reply: Default> Call<Reply> {
             target,
             attempts: 0,
             stages: Stages::default(),
+            has_begun: false,
             rpc: None,
             total: Duration::ZERO,
         }

@@ -22,6 +22,10 @@ pub(crate) enum Ending {
     Deadline,
     /// An HTTP reply that is not gRPC.
     NotGrpc,
+    /// One of those: a proxy wants a client certificate, or another one.
+    ClientCertificate,
+    /// One of those: the headers are too large for the server (HTTP 431).
+    HeadersTooLarge,
     /// A gRPC reply without `grpc-status`.
     NoStatus,
     /// A reply with OK that is not the one message of a unary call.
@@ -43,6 +47,12 @@ impl CallFailed {
             (Ending::Status, code) => return self.hint_for_status(code),
             (Ending::Deadline, _) => WAITED,
             (Ending::NotGrpc, code) => hint_for_http(code),
+            (Ending::ClientCertificate, _) => {
+                "what ends TLS there wants a client certificate that it trusts: --cert and --key"
+            }
+            (Ending::HeadersTooLarge, _) => {
+                "send less with -H; `diagnose` shows the server's max_header_list_size"
+            }
             (Ending::NoStatus, _) => {
                 "something on the way drops HTTP/2 trailers: a proxy has to be told that this is gRPC"
             }
@@ -98,6 +108,17 @@ impl CallFailed {
                 Status::unknown(
                     "the reply is not gRPC: HTTP 302 Found (location: https://login.example/)",
                 ),
+            ),
+            (
+                Ending::ClientCertificate,
+                Status::internal(
+                    "the reply is not gRPC: HTTP 400 Bad Request (server: nginx), \
+                     \"400 No required SSL certificate was sent\"",
+                ),
+            ),
+            (
+                Ending::HeadersTooLarge,
+                Status::unknown("the reply is not gRPC: HTTP 431 Request Header Fields Too Large"),
             ),
             (Ending::NoStatus, Status::unknown("the reply ended without grpc-status")),
             (Ending::BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
+use humantime::format_rfc3339_seconds;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use x509_parser::time::ASN1Time;
@@ -51,6 +52,11 @@ impl Certificate {
             Err(past) => -days(past.duration()) - 1,
         }
     }
+}
+
+/// As RFC 3339 has it; what was before computers counted is not told apart.
+pub(crate) fn date(time: SystemTime) -> String {
+    format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
 fn named(name: &x509_parser::prelude::X509Name<'_>) -> String {

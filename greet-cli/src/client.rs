@@ -58,6 +58,11 @@ impl Settings {
         })
     }
 
+    /// For calls that are of no use after that.
+    pub(crate) fn until(self, latest: Instant) -> Settings {
+        Settings { latest: Some(latest), ..self }
+    }
+
     /// For calls without end: each has `--timeout` for itself.
     pub(crate) fn without_end(self) -> Settings {
         Settings { latest: None, ..self }
@@ -121,9 +126,10 @@ impl Client {
             Ok(Ok(Err(Ended::<HealthCheckResponse> { result, .. }))) => {
                 Err(result.expect_err("a reply that did not begin has failed").into())
             }
-            Ok(Err(NotAccepted)) => {
-                endpoint.discard(&ready).await;
-                Err(NotConnected::NoCallTaken { target: endpoint.target.to_string() }.into())
+            Ok(Err(NotAccepted { reason })) => {
+                endpoint.discard(&ready);
+                Err(NotConnected::NoCallTaken { target: endpoint.target.to_string(), reason }
+                    .into())
             }
             Err(_elapsed) => {
                 let problem = format!("no reply within {}", Brief(self.settings.timeout));
@@ -133,8 +139,8 @@ impl Client {
     }
 
     /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
-    pub(crate) async fn reach(&self) -> Result<(), Failure> {
-        let connect_by = self.settings.connect_by(self.settings.deadline());
+    pub(crate) async fn reach(&self, until: Instant) -> Result<(), Failure> {
+        let connect_by = self.settings.connect_by(self.settings.deadline().min(until));
         let endpoint = self.next_endpoint();
         Ok(endpoint.reach(connect_by).await?)
     }
@@ -164,7 +170,8 @@ impl Client {
         let body = framed(message);
         let mut call = Call::new(Arc::clone(&self.endpoints[0].target));
         let mut retries = self.settings.retries.begin();
-        for previous_attempts in 0.. {
+        let mut previous_attempts = 0;
+        loop {
             let mut outgoing = Outgoing {
                 uri: http::Uri::default(),
                 headers: &self.settings.headers,
@@ -176,7 +183,11 @@ impl Client {
             let Err(failure) = &call.result else {
                 break;
             };
+            previous_attempts += u32::from(call.rpc.is_some());
+            // A reply that has begun is the server's answer (gRFC A6: the call is committed).
+            let may_repeat = !call.has_begun;
             let pause = retries.pause(failure, [&call.headers, &call.trailers]);
+            let pause = pause.filter(|_| may_repeat);
             // An attempt that could not even begin in time would only hide why this one failed.
             match pause.filter(|pause| Instant::now() + *pause < deadline) {
                 Some(pause) => sleep(pause).await,
@@ -203,13 +214,15 @@ impl Client {
             call.attempts += 1;
             (call.stages, call.rpc) = (Stages::default(), None);
             (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
-            let connect_by = self.settings.connect_by(deadline);
+            call.has_begun = false;
+            let connect_by = self.settings.connect_by(self.share_of(deadline));
             let mut ready = match endpoint.connection(connect_by, &mut call.stages).await {
                 Ok(ready) => ready,
                 Err(problem) => {
                     call.result = Err(problem.into());
                     unreachable += 1;
-                    if self.leave_out(endpoint) && unreachable < self.endpoints.len() {
+                    let has_time = Instant::now() < deadline;
+                    if self.leave_out(endpoint) && has_time && unreachable < self.endpoints.len() {
                         continue;
                     }
                     return;
@@ -221,13 +234,15 @@ impl Client {
             outgoing.uri = endpoint.uri(method);
             match self.send(&mut ready, outgoing, (begun, deadline), call).await {
                 Ok(()) => return,
-                Err(NotAccepted) => endpoint.discard(&ready).await,
-            }
-            refused += 1;
-            if refused == MOST_CONNECTIONS_PER_ATTEMPT {
-                let target = endpoint.target.to_string();
-                call.result = Err(NotConnected::NoCallTaken { target }.into());
-                return;
+                Err(NotAccepted { reason }) => {
+                    endpoint.discard(&ready);
+                    refused += 1;
+                    if refused == MOST_CONNECTIONS_PER_ATTEMPT {
+                        let target = endpoint.target.to_string();
+                        call.result = Err(NotConnected::NoCallTaken { target, reason }.into());
+                        return;
+                    }
+                }
             }
         }
     }
@@ -248,6 +263,7 @@ impl Client {
                 let ended = ended?;
                 call.result = ended.result.map_err(Failure::from);
                 (call.headers, call.trailers) = (ended.headers, ended.trailers);
+                call.has_begun = ended.has_begun;
             }
             Err(_elapsed) => {
                 let took = Brief(begun.elapsed());
@@ -270,10 +286,20 @@ impl Client {
         reachable.next().unwrap_or(&self.endpoints[turn % count])
     }
 
+    /// Of the time until then, what one of the targets that are left may take: one that is silent is not
+    /// to take it from the others.
+    fn share_of(&self, deadline: Instant) -> Instant {
+        let left = self.endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
+        let now = Instant::now();
+        let time = deadline.saturating_duration_since(now);
+        now + time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Whether there are others to take its turns.
     fn leave_out(&self, endpoint: &Arc<Endpoint>) -> bool {
         if self.endpoints.len() > 1 {
-            endpoint.leave_out(self.settings.timeout);
+            let timeout = self.settings.connect_timeout.unwrap_or(self.settings.timeout);
+            endpoint.leave_out(timeout.min(self.settings.timeout));
         }
         self.endpoints.iter().any(|endpoint| !endpoint.is_left_out())
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Uri;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Stages, connect};
@@ -66,7 +66,11 @@ impl Endpoint {
     pub(crate) fn new(target: &Target, tls: Option<&Arc<Tls>>, connections: usize) -> Endpoint {
         let tls = tls.filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
-        let authority = name.map_or_else(|| target.authority(), |name| name.to_str().into_owned());
+        let authority = match name {
+            Some(name) if name.to_str().contains(':') => format!("[{}]", name.to_str()),
+            Some(name) => name.to_str().into_owned(),
+            None => target.authority(),
+        };
         Endpoint {
             target: Arc::new(target.clone()),
             uris: Method::ALL.map(|method| uri(target, &authority, method)),
@@ -90,7 +94,11 @@ impl Endpoint {
     ) -> Result<Ready, NotConnected> {
         let begun = Instant::now();
         let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
-        let mut line = self.lines[index].lock().await;
+        let Ok(mut line) = timeout_at(deadline, self.lines[index].lock()).await else {
+            // Another call is at it, and its time is not over yet.
+            let (peer, after) = (self.target.to_string(), begun.elapsed());
+            return Err(NotConnected::ConnectTimeout { peer, after });
+        };
         let mut made = None;
         if !line.connection.as_ref().is_some_and(Connection::takes_calls) {
             if let Some((_, problem)) = line.failed.as_ref().filter(|(at, _)| *at > begun) {
@@ -134,9 +142,11 @@ impl Endpoint {
     }
 
     /// Forgets a connection that takes no more calls.
-    pub(crate) async fn discard(&self, ready: &Ready) {
-        let mut line = self.lines[ready.line].lock().await;
-        if line.serial == ready.serial {
+    pub(crate) fn discard(&self, ready: &Ready) {
+        // If it is held, somebody makes another one already.
+        if let Ok(mut line) = self.lines[ready.line].try_lock()
+            && line.serial == ready.serial
+        {
             line.connection = None;
         }
     }

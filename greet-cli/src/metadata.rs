@@ -21,7 +21,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A `key: value` as it was typed; a value of `@FILE` is read when it is used.
 #[derive(Debug, Clone)]
-pub(crate) struct Header {
+struct Header {
     key: HeaderName,
     value: String,
 }
@@ -46,9 +46,11 @@ impl FromStr for Header {
 ///
 /// # Errors
 /// A file cannot be read, or a value is not what its key asks for.
-pub(crate) fn resolve(headers: &[Header]) -> anyhow::Result<HeaderMap> {
+pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     let mut map = HeaderMap::new();
-    for Header { key, value } in headers {
+    for header in headers {
+        let Header { key, value } =
+            header.parse().map_err(|problem| anyhow::anyhow!("--header: {problem}"))?;
         let read = match value.strip_prefix('@') {
             Some(file) => Some(
                 fs::read_to_string(file)
@@ -92,7 +94,18 @@ pub(crate) fn custom(headers: &HeaderMap) -> BTreeMap<String, String> {
 }
 
 fn is_reserved(key: &HeaderName) -> bool {
-    let transport = ["connection", "content-length", "content-type", "host", "te", "user-agent"];
+    let transport = [
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ];
     key.as_str().starts_with("grpc-") || transport.contains(&key.as_str())
 }
 
@@ -101,7 +114,7 @@ mod tests {
     use super::*;
 
     fn resolved(headers: &[&str]) -> anyhow::Result<HeaderMap> {
-        resolve(&headers.iter().map(|header| header.parse().unwrap()).collect::<Vec<_>>())
+        resolve(&headers.iter().map(|header| (*header).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::units::Brief;
 pub(crate) enum NotConnected {
     #[error("could not look up {host}: {problem}")]
     UnknownHost { host: String, problem: String },
+    #[error("could not look up {host}: {problem}")]
+    NoNameServer { host: String, problem: String },
     #[error("could not look up {host}: the name server did not answer within {}", Brief(*.after))]
     LookupTimeout { host: String, after: Duration },
 
@@ -69,14 +71,16 @@ pub(crate) enum NotConnected {
     GoAwayBeforeSettings { peer: String, reason: String },
     #[error("{peer} accepted the connection and sent no SETTINGS within {}", Brief(*.after))]
     NoSettings { peer: String, after: Duration },
-    #[error("{target} took no call on any connection")]
-    NoCallTaken { target: String },
+    #[error("{target} took no call on any connection: {reason}")]
+    NoCallTaken { target: String, reason: String },
 }
 
 impl NotConnected {
     pub(crate) fn stage(&self) -> Stage {
         match self {
-            Self::UnknownHost { .. } | Self::LookupTimeout { .. } => Stage::Dns,
+            Self::UnknownHost { .. } | Self::NoNameServer { .. } | Self::LookupTimeout { .. } => {
+                Stage::Dns
+            }
             Self::Refused { .. }
             | Self::NoSuchSocket { .. }
             | Self::Unreachable { .. }
@@ -110,7 +114,7 @@ impl NotConnected {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::UnknownHost { .. } => "check the host's name in --target",
-            Self::LookupTimeout { .. } => {
+            Self::NoNameServer { .. } | Self::LookupTimeout { .. } => {
                 "check this machine's name servers, or give an address instead of a name"
             }
             Self::Refused { .. } => {
@@ -145,7 +149,9 @@ impl NotConnected {
                 "renew it; if that is done, let the server read it again; and is the clock here right?"
             }
             Self::NotYetValid { .. } => "is the clock right, here and where it was signed?",
-            Self::BadCertificate { .. } => "have it signed again for a server, by a CA",
+            Self::BadCertificate { .. } => {
+                "have a CA sign one for a server (CA:FALSE, serverAuth); --insecure looks without proof"
+            }
             Self::ClientCertificateRequired { .. } => "give one with --cert and --key",
             Self::ClientCertificateRefused { .. } => {
                 "it has to be valid, for a client, and signed by a CA that the server trusts"
@@ -170,7 +176,7 @@ impl NotConnected {
                 "is it a gRPC server that listens there? check the port in --target"
             }
             Self::ClosedBeforeSettings { .. } => {
-                "is it a gRPC server, in plaintext or TLS as --target says? one that is full closes, too"
+                "asked with http://, a TLS port does that: try https://; a server that is full does it, too"
             }
             Self::GoAwayBeforeSettings { .. } => {
                 "the server takes no connection now: try again later, or elsewhere"
@@ -193,6 +199,10 @@ impl NotConnected {
         let after = Duration::from_secs(5);
         vec![
             Self::UnknownHost { host: host(), problem: text("Name or service not known") },
+            Self::NoNameServer {
+                host: host(),
+                problem: text("Temporary failure in name resolution"),
+            },
             Self::LookupTimeout { host: host(), after },
             Self::Refused { peer: peer() },
             Self::NoSuchSocket { peer: text("unix:PATH") },
@@ -233,7 +243,7 @@ impl NotConnected {
             Self::ClosedBeforeSettings { peer: peer() },
             Self::GoAwayBeforeSettings { peer: peer(), reason: text("ENHANCE_YOUR_CALM") },
             Self::NoSettings { peer: peer(), after },
-            Self::NoCallTaken { target: text("TARGET") },
+            Self::NoCallTaken { target: text("TARGET"), reason: text("REFUSED_STREAM") },
         ]
     }
 }

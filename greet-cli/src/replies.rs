@@ -20,6 +20,7 @@ const MOST_REPLY_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Replies<Reply> {
     http: StatusCode,
+    has_begun: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     body: RecvStream,
@@ -32,6 +33,7 @@ impl<Reply: Message + Default> Replies<Reply> {
     pub(crate) fn new(head: Parts, body: RecvStream) -> Replies<Reply> {
         Replies {
             http: head.status,
+            has_begun: !body.is_end_stream(),
             headers: head.headers,
             trailers: HeaderMap::new(),
             body,
@@ -68,6 +70,11 @@ impl<Reply: Message + Default> Replies<Reply> {
             }
         }
         None
+    }
+
+    /// Whether it was more than headers with a status.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// How the reply ended.

@@ -52,12 +52,25 @@ pub(crate) struct Ended<Reply> {
     pub(crate) result: Result<Reply, CallFailed>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
+    /// Whether the reply was more than a status alone.
+    pub(crate) has_begun: bool,
 }
 
 /// The server took no part in the call: it was never sent, or the server has said that it did nothing
 /// with it. On another connection it may be sent as if new.
 #[derive(Debug)]
-pub(crate) struct NotAccepted;
+pub(crate) struct NotAccepted {
+    /// The HTTP/2 error that said so.
+    pub(crate) reason: String,
+}
+
+impl NotAccepted {
+    fn new(error: &h2::Error) -> NotAccepted {
+        let reason =
+            error.reason().map_or_else(|| error.to_string(), |reason| format!("{reason:?}"));
+        NotAccepted { reason }
+    }
+}
 
 /// Calls a method that has one reply.
 pub(crate) async fn unary<Reply: Message + Default>(
@@ -83,7 +96,8 @@ pub(crate) async fn unary<Reply: Message + Default>(
             Err(CallFailed::new(Ending::BadReply, problem))
         }
     };
-    Ok(Ended { result, headers: replies.headers, trailers: replies.trailers })
+    let has_begun = replies.has_begun();
+    Ok(Ended { result, headers: replies.headers, trailers: replies.trailers, has_begun })
 }
 
 /// Calls a method, and returns once its reply begins.
@@ -91,15 +105,14 @@ pub(crate) async fn open<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
     outgoing: &Outgoing<'_>,
 ) -> Result<Result<Replies<Reply>, Ended<Reply>>, NotAccepted> {
-    let Ok((response, mut stream)) = sender.send_request(request(outgoing), false) else {
-        return Err(NotAccepted); // the connection takes no more
-    };
-    if stream.send_data(outgoing.body.clone(), true).is_err() {
-        return Err(NotAccepted); // not the one message without which it is no call
-    }
+    // An error: the connection takes no more. Without its message it is no call.
+    let sent = sender.send_request(request(outgoing), false);
+    let (response, mut stream) = sent.map_err(|error| NotAccepted::new(&error))?;
+    let sent = stream.send_data(outgoing.body.clone(), true);
+    sent.map_err(|error| NotAccepted::new(&error))?;
     let response = match response.await {
         Ok(response) => response,
-        Err(error) if was_not_accepted(&error) => return Err(NotAccepted),
+        Err(error) if was_not_accepted(&error) => return Err(NotAccepted::new(&error)),
         Err(error) => {
             let failed = of_broken_stream(&error);
             return Ok(Err(Ended::without_trailers(failed, HeaderMap::new())));
@@ -115,7 +128,7 @@ pub(crate) async fn open<Reply: Message + Default>(
 
 impl<Reply> Ended<Reply> {
     fn without_trailers(failed: CallFailed, headers: HeaderMap) -> Ended<Reply> {
-        Ended { result: Err(failed), headers, trailers: HeaderMap::new() }
+        Ended { result: Err(failed), headers, trailers: HeaderMap::new(), has_begun: false }
     }
 }
 

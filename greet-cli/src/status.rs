@@ -62,12 +62,18 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Ca
     let status = format!("{http}{}", of_type.unwrap_or_default());
     let answer = words::response(&status, headers, body);
     let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
-    CallFailed::new(Ending::NotGrpc, status)
+    let ending = match http {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Ending::HeadersTooLarge,
+        StatusCode::BAD_REQUEST if words::ask_for_a_certificate(body) => Ending::ClientCertificate,
+        _ => Ending::NotGrpc,
+    };
+    CallFailed::new(ending, status)
 }
 
 /// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
 pub(crate) fn of_broken_stream(error: &h2::Error) -> CallFailed {
-    let Some(reason) = error.reason().filter(|_| error.is_reset()) else {
+    let is_told = error.is_reset() || (error.is_go_away() && error.is_library());
+    let Some(reason) = error.reason().filter(|_| is_told) else {
         let status = Status::unavailable("the connection was lost before the reply");
         return CallFailed::new(Ending::Lost, status);
     };

@@ -62,6 +62,13 @@ pub(crate) fn ask_for_https(bytes: &[u8]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
+/// Whether nginx says that it wants a client certificate, or another one: it does so in HTTP.
+pub(crate) fn ask_for_a_certificate(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let phrases = ["No required SSL certificate was sent", "The SSL certificate error"];
+    phrases.iter().any(|phrase| text.contains(phrase))
+}
+
 /// The title of a page, or the first line of a text.
 fn first_words(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);

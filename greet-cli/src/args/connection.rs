@@ -9,7 +9,6 @@ use rustls::pki_types::ServerName;
 use tonic::Code;
 
 use super::values::{duration, server_name, status_code, timeout};
-use crate::metadata::Header;
 use crate::target::Target;
 
 /// Where the daemon listens unless it was told otherwise.
@@ -55,7 +54,7 @@ pub(crate) struct ConnectionArgs {
     /// Metadata 'key: value'; a -bin key takes base64, @FILE reads the value; repeat, or a line each
     #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
     #[arg(value_delimiter = '\n')]
-    pub(crate) header: Vec<Header>,
+    pub(crate) header: Vec<String>, // parsed later: clap would print a value that may be a secret
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures_util::future::{Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use super::interrupt;
 use super::names::{Name, Names};
 use super::printer::{Outcome, Printer};
 use crate::client::Client;
@@ -44,9 +45,9 @@ impl Batch<'_> {
         let is_one = calls == Some(1);
         let mut interrupted = std::pin::pin!(match is_one {
             true => Either::Left(std::future::pending()), // one call needs no more than the default
-            false => Either::Right(tokio::signal::ctrl_c().map(drop)),
+            false => Either::Right(interrupt::once()),
         });
-        let mut printer = Printer::new(data, prose, &self.names);
+        let mut printer = Printer::new(data, prose, &self.names, self.with_tally);
         let mut under_way = FuturesUnordered::new();
         let (mut begun, mut more, mut unreadable) = (0, true, None);
         let window = self.concurrency as u64 * WAITING_PER_CALL;
@@ -101,15 +102,7 @@ impl Batch<'_> {
             printer.arrived(index, outcome);
         }
         drop(under_way);
-        let conclusion = printer.conclude(was_interrupted, self.with_tally);
-        let exit = match was_interrupted {
-            // Whoever reads may be stuck, and the second signal is to end that, too.
-            true => tokio::select! {
-                exit = conclusion => exit?,
-                _ = tokio::signal::ctrl_c() => Exit::Interrupted,
-            },
-            false => conclusion.await?,
-        };
+        let exit = printer.conclude(was_interrupted).await?;
         unreadable.map_or(Ok(exit), Err)
     }
 }

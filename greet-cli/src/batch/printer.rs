@@ -12,6 +12,9 @@ use crate::exit::Exit;
 use crate::output::{Data, Prose, Written};
 use crate::report::{CallReport, Hello};
 
+/// Hints at the end, at most: a server chooses some of their words.
+const MOST_HINTS: usize = 10;
+
 /// What became of a name.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -25,6 +28,7 @@ pub(super) struct Printer<'a> {
     prose: &'a mut Prose,
     numbers: Number,
     is_one: bool,
+    with_tally: bool,
     /// From the first on that was not printed yet.
     outcomes: VecDeque<Option<Outcome>>,
     printed: u64,
@@ -36,7 +40,12 @@ pub(super) struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    pub(super) fn new(data: &'a mut Data, prose: &'a mut Prose, names: &Names) -> Printer<'a> {
+    pub(super) fn new(
+        data: &'a mut Data,
+        prose: &'a mut Prose,
+        names: &Names,
+        with_tally: bool,
+    ) -> Printer<'a> {
         let calls = names.calls();
         let is_one = calls == Some(1);
         if !is_one {
@@ -47,6 +56,7 @@ impl<'a> Printer<'a> {
             prose,
             numbers: names.numbers(),
             is_one,
+            with_tally,
             outcomes: VecDeque::new(),
             printed: 0,
             has_failed: false,
@@ -104,23 +114,18 @@ impl<'a> Printer<'a> {
     }
 
     pub(super) async fn flush(&mut self) -> anyhow::Result<Written> {
-        self.prose.progress(self.printed);
         self.data.flush().await
     }
 
     /// Prints what is left, gaps or not, and how it went.
-    pub(super) async fn conclude(
-        mut self,
-        was_interrupted: bool,
-        with_tally: bool,
-    ) -> anyhow::Result<Exit> {
+    pub(super) async fn conclude(mut self, was_interrupted: bool) -> anyhow::Result<Exit> {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
                 Some(outcome) => drop(self.print(outcome).await?),
                 None => self.printed += 1,
             }
         }
-        if with_tally && self.data.is_json() {
+        if self.with_tally && self.data.is_json() {
             self.data.line(None, || self.tally.report());
         }
         let written = self.data.flush().await;
@@ -131,7 +136,7 @@ impl<'a> Printer<'a> {
         }
         if !self.is_one && written == Written::Whole {
             self.prose.summary(&self.tally);
-            if with_tally && self.prose.is_verbose() {
+            if self.with_tally && self.prose.is_verbose() {
                 for (answerer, count) in self.tally.answerers() {
                     self.prose.summary(&format_args!("{count:>8}  {answerer}"));
                 }
@@ -143,17 +148,21 @@ impl<'a> Printer<'a> {
     async fn print(&mut self, outcome: Outcome) -> anyhow::Result<Written> {
         let number = self.numbers.at(self.printed);
         self.printed += 1;
+        self.prose.progress(self.printed);
         let (name, call) = match outcome {
             Outcome::Called { name, call } => (name, call),
             Outcome::Unusable(problem) => {
                 self.exit = self.exit.or(Exit::Usage);
+                self.tally.failed += 1;
                 let written = self.keep_order().await?;
                 self.prose.note(format_args!("{number}: {problem}"));
                 return Ok(written);
             }
         };
         self.tally.count(&call);
-        self.prose.verbose(&call);
+        if !self.with_tally {
+            self.prose.verbose(&call); // a tally says it in fewer lines
+        }
         let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
         self.data.line(message, || Hello {
             schema: "greet.hello/v1",
@@ -171,7 +180,9 @@ impl<'a> Printer<'a> {
             self.prose.failure(failure);
         } else {
             self.prose.failure_of(&number, failure);
-            self.hints.insert(failure.hint());
+            if self.hints.len() < MOST_HINTS {
+                self.hints.insert(failure.hint());
+            }
         }
         Ok(written)
     }

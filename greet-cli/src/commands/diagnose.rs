@@ -1,6 +1,6 @@
 //! `diagnose`: connect, ask for health, say hello, and tell what was found on the way.
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 
 use super::wait;
 use crate::args::{ConnectionArgs, DiagnoseArgs};
@@ -20,11 +20,13 @@ pub(super) async fn run(
     data: &mut Data,
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
-    let mut exit = Exit::Done;
-    for (index, target) in connection.target.iter().enumerate() {
+    let walks = connection.target.iter().map(async |target| {
         let client = Client::new(settings.clone(), std::slice::from_ref(target), 1);
         wait::until_reachable(&client, connection, prose).await;
-        let diagnosis = walk(&client, target, &args.service).await;
+        walk(&client, target, &args.service).await
+    });
+    let mut exit = Exit::Done;
+    for (index, diagnosis) in join_all(walks).await.into_iter().enumerate() {
         if index > 0 && !data.is_json() {
             data.text(b"\n");
         }

@@ -1,6 +1,7 @@
 //! `health`: is it SERVING? The answer on standard output, and as exit code.
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -28,7 +29,11 @@ pub(super) async fn run(
             ));
             return Ok(Exit::Usage);
         }
-        let client = Client::new(settings.without_end(), &connection.target, 1);
+        let settings = match connection.wait.is_zero() {
+            true => settings.without_end(),
+            false => settings.until(Instant::now() + connection.wait),
+        };
+        let client = Client::new(settings, &connection.target, 1);
         return watch::run(args, connection, &client, data, prose).await;
     }
     let clients = connection

@@ -11,28 +11,26 @@ use crate::target::Target;
 /// Standard output cannot be written, or input cannot be read.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut data, mut prose) = (Data::new(&args.output), Prose::new(&args.output));
-    let settings = match Settings::new(&args.connection, &args.tls) {
-        Ok(settings) => settings,
-        Err(unusable) => {
-            prose.note(format_args!("{unusable:#}"));
-            return Ok(Exit::Usage);
-        }
-    };
-    if args.tls.insecure && args.connection.target.iter().any(Target::is_tls) {
+    let connection = &args.connection;
+    if args.tls.insecure && connection.target.iter().any(Target::is_tls) {
         prose.note(format_args!("--insecure: whoever answers is not verified"));
     }
-    match args.command {
-        Command::Hello(hello) => {
-            hello::run(hello, &args.connection, settings, &mut data, &mut prose).await
+    match (args.command, Settings::new(connection, &args.tls)) {
+        (Command::Completions { shell }, _) => reference::completions(shell, &mut data).await,
+        (Command::Man, _) => reference::man(&mut data).await,
+        (Command::Errors, _) => errors::run(&mut data).await,
+        (_, Err(unusable)) => {
+            prose.note(format_args!("{unusable:#}"));
+            Ok(Exit::Usage)
         }
-        Command::Health(health) => {
-            health::run(&health, &args.connection, settings, &mut data, &prose).await
+        (Command::Hello(hello), Ok(settings)) => {
+            hello::run(hello, connection, settings, &mut data, &mut prose).await
         }
-        Command::Diagnose(diagnose) => {
-            diagnose::run(&diagnose, &args.connection, settings, &mut data, &prose).await
+        (Command::Health(health), Ok(settings)) => {
+            health::run(&health, connection, settings, &mut data, &prose).await
         }
-        Command::Completions { shell } => reference::completions(shell, &mut data).await,
-        Command::Man => reference::man(&mut data).await,
-        Command::Errors => errors::run(&mut data).await,
+        (Command::Diagnose(diagnose), Ok(settings)) => {
+            diagnose::run(&diagnose, connection, settings, &mut data, &prose).await
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn until_reachable(client: &Client, args: &ConnectionArgs, pros
         return;
     }
     let mut patience = Patience::new(args.wait);
-    while let Err(failure) = client.reach().await {
+    while let Err(failure) = client.reach(patience.until).await {
         let seen = || format!("{}: {failure}", client.targets());
         if !patience.lasts(seen, prose).await {
             return;

@@ -1,17 +1,18 @@
 //! `health --watch`: a line for each change, until interrupted; with `--wait`, until it is SERVING.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_millis;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::args::{ConnectionArgs, HealthArgs};
 use crate::backoff::Backoff;
 use crate::call::Call;
+use crate::call_failed::code_name;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,6 +23,9 @@ use crate::target::Target;
 
 /// What a line says while there is nobody to ask.
 const UNREACHABLE: &str = "UNREACHABLE";
+
+/// For an attempt that ends with the time of `--wait` to say why.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What was seen last, and what to do with the next.
 struct Watch<'a> {
@@ -42,10 +46,10 @@ pub(super) async fn run(
     let target = Arc::new(connection.target[0].clone());
     let mut watch = Watch { service: &args.service, target, state: None, data, prose };
     if connection.wait.is_zero() {
-        return watch.follow(client, false).await;
+        return watch.follow(client, None).await;
     }
     let until = Instant::now() + connection.wait;
-    match timeout_at(until, watch.follow(client, true)).await {
+    match timeout_at(until + LAST_WORDS, watch.follow(client, Some(until))).await {
         Ok(ended) => ended,
         Err(_elapsed) => Ok(watch.given_up()),
     }
@@ -53,7 +57,7 @@ pub(super) async fn run(
 
 impl Watch<'_> {
     /// Watches again and again: a server that is gone may come back, and that is a change.
-    async fn follow(&mut self, client: &Client, until_serving: bool) -> anyhow::Result<Exit> {
+    async fn follow(&mut self, client: &Client, until: Option<Instant>) -> anyhow::Result<Exit> {
         let mut backoff = Backoff::new();
         loop {
             let failure = match client.watch_health(self.service).await {
@@ -64,7 +68,7 @@ impl Watch<'_> {
                             if self.changed(Ok(state)).await? == Written::NobodyReads {
                                 return Ok(Exit::Done);
                             }
-                            if until_serving && state == ServingStatus::Serving {
+                            if until.is_some() && state == ServingStatus::Serving {
                                 return Ok(Exit::Done);
                             }
                         }
@@ -81,22 +85,22 @@ impl Watch<'_> {
             if self.changed(Err(failure)).await? == Written::NobodyReads {
                 return Ok(Exit::Done);
             }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(self.given_up());
+            }
             sleep(backoff.next()).await;
         }
     }
 
     /// Prints a state, if it is another than before.
     async fn changed(&mut self, state: Result<ServingStatus, Failure>) -> anyhow::Result<Written> {
-        let is_same = match (&self.state, &state) {
-            (Some(Ok(before)), Ok(now)) => before == now,
-            (Some(Err(_)), Err(_)) => true,
-            _ => false,
-        };
+        let shown = shown(&state);
+        let is_same = self.state.as_ref().is_some_and(|before| self::shown(before) == shown);
         if is_same {
+            self.state = Some(state); // what is wrong may have changed, and is the exit code in the end
             return Ok(Written::Whole);
         }
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
-        let shown = state.as_ref().map_or(UNREACHABLE, |state| state.as_str_name());
         let mut call = Call::new(Arc::clone(&self.target));
         call.result = state.clone().map(|_| HealthCheckResponse::default());
         self.data.line(Some(&format!("{time} {shown}")), || Health {
@@ -121,6 +125,17 @@ impl Watch<'_> {
             Some(Err(failure)) => failure.exit(),
             _ => Exit::NotServing,
         }
+    }
+}
+
+/// A server that is gone, or going, is one thing; one that answers something else is told by its name.
+fn shown(state: &Result<ServingStatus, Failure>) -> &'static str {
+    match state {
+        Ok(state) => state.as_str_name(),
+        Err(failure) => match failure.status().map(Status::code) {
+            None | Some(Code::Unavailable | Code::DeadlineExceeded) => UNREACHABLE,
+            Some(code) => code_name(code),
+        },
     }
 }
 

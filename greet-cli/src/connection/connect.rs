@@ -86,6 +86,10 @@ pub(crate) async fn connect(
         Err(Silence::Broken(error)) if tls::is_about_tls(&error, &witness) => {
             Err(tls::problem(&error, &[], &witness, &peer, host))
         }
+        // It hung up without a word, on one who had no certificate to show.
+        Err(Silence::Closed) if witness.is_owed() => {
+            Err(NotConnected::ClientCertificateRequired { peer })
+        }
         ready => ready.map_err(|silence| silence.problem(&peer)),
     }
 }

@@ -7,6 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::not_connected::NotConnected;
 
+const PREFIX: &str = "failed to lookup address information: ";
+
 pub(super) async fn look_up(
     host: &str,
     port: u16,
@@ -26,8 +28,12 @@ pub(super) async fn look_up(
         },
         Ok(Err(error)) => {
             let problem = error.to_string();
+            if problem.contains("Temporary failure") || problem.contains("Try again") {
+                let problem = problem.trim_start_matches(PREFIX).to_owned();
+                return Err(NotConnected::NoNameServer { host: host.to_owned(), problem });
+            }
             // What the standard library puts before the resolver's own words says nothing new.
-            unknown(problem.trim_start_matches("failed to lookup address information: "))
+            unknown(problem.trim_start_matches(PREFIX))
         }
         Err(_elapsed) => {
             let after = Instant::now() - begun;

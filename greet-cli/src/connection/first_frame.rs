@@ -62,6 +62,27 @@ impl<IO> FirstFrame<IO> {
     }
 }
 
+impl<IO: AsyncRead + Unpin> FirstFrame<IO> {
+    /// Passes on what came of a write. If the peer takes no more, what it said before it hung up, such
+    /// as a TLS alert, may still be on its way through the kernel, and nobody would read it once the
+    /// error is passed on: it is heard out first.
+    fn written<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        let mut scratch = [0; 1_024];
+        while matches!(written, Poll::Ready(Err(_))) && self.listening.is_some() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut *self).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        written
+    }
+}
+
 /// The stream is over: what was heard of a first frame until then is all there is.
 impl<IO> Drop for FirstFrame<IO> {
     fn drop(&mut self) {
@@ -121,13 +142,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -135,7 +157,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,7 +166,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -52,12 +52,17 @@ where
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(MOST_HEADER_BYTES);
-    let Ok((sender, connection)) = builder.handshake(io).await else {
-        return Err(Silence::Closed);
+    let sender = match builder.handshake(io).await {
+        Ok((sender, connection)) => {
+            tokio::spawn(connection.map(drop)); // how it ends is told by the calls on it
+            Some(sender)
+        }
+        Err(_) => None, // what was heard until then says why
     };
-    tokio::spawn(connection.map(drop)); // how it ends is told by the calls on it
     match timeout_at(deadline, first_frame).await {
-        Ok(Ok(Heard::Settings(payload))) => Ok((sender, Settings::read(&payload))),
+        Ok(Ok(Heard::Settings(payload))) => {
+            Ok((sender.ok_or(Silence::Closed)?, Settings::read(&payload)))
+        }
         Ok(Ok(Heard::GoAway(payload))) => Err(Silence::GoAway(payload)),
         Ok(Ok(Heard::SomethingElse(bytes))) => Err(Silence::SomethingElse(bytes)),
         Ok(Ok(Heard::Broken(error))) => Err(Silence::Broken(error)),

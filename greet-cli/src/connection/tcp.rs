@@ -15,6 +15,10 @@ use crate::not_connected::NotConnected;
 /// nothing for hours has to know. By TCP, because servers count HTTP/2 PINGs and hang up on many.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How many of them may go unanswered: two minutes in all.
+#[cfg(unix)]
+const KEEPALIVE_PROBES: u32 = 3;
+
 /// The first address that answers. Each gets its share of the time that is left, so that one which
 /// is silent does not take all of it.
 pub(super) async fn open(
@@ -35,6 +39,8 @@ pub(super) async fn open(
                 // They only make it better; a socket that refuses them is still a connection.
                 let _ = stream.set_nodelay(true);
                 let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+                #[cfg(unix)]
+                let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 return Ok((stream, address));
             }

@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use humantime::format_rfc3339_seconds;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerMisbehaved};
 use tokio::net::TcpStream;
@@ -14,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::tap::Tap;
 use super::witness::Witness;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, date};
 use crate::not_connected::NotConnected;
 use crate::tls::{ALPN_H2, Tls};
 use crate::words;
@@ -103,7 +102,7 @@ impl TlsFacts {
 /// Whether an error after the handshake is TLS's: an alert, or the end where a certificate was due.
 pub(super) fn is_about_tls(error: &io::Error, witness: &Witness) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
-    is_rustls || (witness.was_asked() && !witness.has_identity())
+    is_rustls || witness.is_owed()
 }
 
 /// What an error in the handshake, or right after it, is about. `heard` is what the peer said.
@@ -126,7 +125,7 @@ pub(super) fn problem(
     let broken = || NotConnected::TlsBroken { peer: peer.clone(), problem: error.to_string() };
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => match witness.certificate() {
-            Some(certificate) => refused(reason, &certificate, peer, wanted),
+            Some(certificate) => refused(reason, &certificate, witness, peer, wanted),
             None => broken(),
         },
         Some(Error::AlertReceived(alert)) => alerted(*alert, witness, peer, wanted),
@@ -137,7 +136,7 @@ pub(super) fn problem(
             }
         }
         Some(_) => broken(),
-        None if is_end(error) && witness.was_asked() && !witness.has_identity() => {
+        None if is_end(error) && witness.is_owed() => {
             NotConnected::ClientCertificateRequired { peer }
         }
         None if is_end(error) => NotConnected::TlsClosed { peer },
@@ -161,11 +160,11 @@ fn is_end(error: &io::Error) -> bool {
 fn refused(
     reason: &CertificateError,
     certificate: &Certificate,
+    witness: &Witness,
     peer: String,
     wanted: &str,
 ) -> NotConnected {
     let subject = certificate.subject.clone();
-    let at = |time: SystemTime| format_rfc3339_seconds(time).to_string();
     let now = SystemTime::now();
     let apart = |one: SystemTime, other: SystemTime| {
         const SECONDS_A_MINUTE: u64 = 60;
@@ -184,14 +183,30 @@ fn refused(
             NotConnected::WrongName { peer, names, wanted: wanted.to_owned() }
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            let (on, ago) = (at(certificate.not_after), apart(now, certificate.not_after));
+            // It may be another one of the chain.
+            let expired = witness.chain().find(|certificate| certificate.not_after < now);
+            let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
+            let (on, ago) = (date(not_after), apart(now, not_after));
             NotConnected::Expired { peer, subject, on, ago }
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let (from, time) = (at(certificate.not_before), apart(certificate.not_before, now));
+            let not_yet = witness.chain().find(|certificate| certificate.not_before > now);
+            let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
+            let (from, time) = (date(not_before), apart(not_before, now));
             NotConnected::NotYetValid { peer, subject, from, time }
         }
-        other => NotConnected::BadCertificate { peer, subject, problem: other.to_string() },
+        other => NotConnected::BadCertificate { peer, subject, problem: in_words(other) },
+    }
+}
+
+/// What rustls and webpki have only names for.
+fn in_words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::BadEncoding => "it is malformed".to_owned(),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is the certificate of a CA, not of a server".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 
@@ -207,9 +222,13 @@ fn alerted(alert: AlertDescription, witness: &Witness, peer: String, wanted: &st
             NotConnected::UnknownServerName { peer, name: wanted.to_owned() }
         }
         Alert::CertificateRequired => NotConnected::ClientCertificateRequired { peer },
-        // What a server of TLS 1.2 says to a client without a certificate.
-        Alert::HandshakeFailure | Alert::BadCertificate
-            if witness.was_asked() && !witness.has_identity() =>
+        // What servers of TLS 1.2 say to a client without a certificate.
+        Alert::HandshakeFailure
+        | Alert::BadCertificate
+        | Alert::CertificateUnknown
+        | Alert::AccessDenied
+        | Alert::UnknownCA
+            if witness.is_owed() =>
         {
             NotConnected::ClientCertificateRequired { peer }
         }

@@ -21,7 +21,8 @@ pub(crate) struct Witness {
     /// `None`: whoever it is will do (`--insecure`).
     roots: Option<Arc<RootCertStore>>,
     identity: Option<Arc<CertifiedKey>>,
-    certificate: OnceLock<CertificateDer<'static>>,
+    /// Its own certificate first.
+    chain: OnceLock<Vec<CertificateDer<'static>>>,
     was_asked: AtomicBool,
 }
 
@@ -31,18 +32,28 @@ impl Witness {
         roots: Option<Arc<RootCertStore>>,
         identity: Option<Arc<CertifiedKey>>,
     ) -> Witness {
-        let (certificate, was_asked) = (OnceLock::new(), AtomicBool::new(false));
-        Witness { provider, roots, identity, certificate, was_asked }
+        let (chain, was_asked) = (OnceLock::new(), AtomicBool::new(false));
+        Witness { provider, roots, identity, chain, was_asked }
     }
 
     /// The server's certificate, if one came.
     pub(crate) fn certificate(&self) -> Option<Certificate> {
-        self.certificate.get().and_then(Certificate::read)
+        self.chain.get().and_then(|chain| Certificate::read(chain.first()?))
+    }
+
+    /// All that came, the server's own first.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = Certificate> {
+        self.chain.get().into_iter().flatten().filter_map(|der| Certificate::read(der))
     }
 
     /// Whether the server asked for a client certificate.
     pub(crate) fn was_asked(&self) -> bool {
         self.was_asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it asked for one that there is not.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.was_asked() && !self.has_identity()
     }
 
     /// Whether there is one to give.
@@ -60,7 +71,10 @@ impl ServerCertVerifier for Witness {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.certificate.get_or_init(|| end_entity.clone().into_owned());
+        self.chain.get_or_init(|| {
+            let chain = std::iter::once(end_entity).chain(intermediates);
+            chain.map(|der| der.clone().into_owned()).collect()
+        });
         let Some(roots) = &self.roots else {
             return Ok(ServerCertVerified::assertion());
         };

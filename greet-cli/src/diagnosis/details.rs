@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use greet_proto::HelloReply;
-use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::call::Call;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, date};
 use crate::connection::Stages;
 use crate::metadata;
 
@@ -133,7 +132,8 @@ impl Tls {
             let CertificateReport { subject, issuer, names, not_after, days_left, .. } =
                 certificate;
             lines.push(format!("certificate {subject}, signed by {issuer}"));
-            lines.push(format!("for {}", names.join(", ")));
+            let names = names.join(", ");
+            lines.push(format!("for {}", if names.is_empty() { "no name at all" } else { &names }));
             lines.push(format!("valid until {not_after}, {days_left} days left"));
             lines.push(format!("client certificate: {}", self.client_certificate));
         }
@@ -147,8 +147,8 @@ impl CertificateReport {
             subject: certificate.subject.clone(),
             issuer: certificate.issuer.clone(),
             names: certificate.names.clone(),
-            not_before: format_rfc3339_seconds(certificate.not_before).to_string(),
-            not_after: format_rfc3339_seconds(certificate.not_after).to_string(),
+            not_before: date(certificate.not_before),
+            not_after: date(certificate.not_after),
             days_left: certificate.days_left(),
         }
     }

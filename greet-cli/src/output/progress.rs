@@ -1,6 +1,12 @@
 //! How far many calls are: a line on standard error that is rewritten, and gone at the end.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+/// How often it moves while nothing else does.
+const TICK: Duration = Duration::from_millis(200);
 
 /// The line.
 #[derive(Debug)]
@@ -12,11 +18,16 @@ impl Progress {
         let (bar, template) = match calls {
             Some(calls) => (
                 ProgressBar::new(calls),
-                "{bar:30} {human_pos} of {human_len} calls, {per_sec}, {eta} left",
+                "{bar:30} {human_pos} of {human_len} calls, {rate}, {eta} left",
             ),
-            None => (ProgressBar::no_length(), "{spinner} {human_pos} calls, {per_sec}"),
+            None => (ProgressBar::no_length(), "{spinner} {human_pos} calls, {rate}"),
         };
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed"));
+        let style = ProgressStyle::with_template(template).expect("the template is fixed");
+        let rate = |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
+        bar.enable_steady_tick(TICK);
         Progress(bar)
     }
 

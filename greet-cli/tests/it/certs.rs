@@ -93,6 +93,15 @@ impl Ca {
 
     /// The same, but it speaks TLS 1.2 alone and requires a certificate of its clients.
     pub(crate) fn old_config(&self, name: &str) -> Arc<ServerConfig> {
+        self.mtls_config(name, &rustls::version::TLS12)
+    }
+
+    /// It requires a certificate of its clients.
+    pub(crate) fn mtls_config(
+        &self,
+        name: &str,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let cert = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
@@ -103,7 +112,7 @@ impl Ca {
             Arc::clone(&provider),
         );
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS12])
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_client_cert_verifier(clients.build().unwrap())
             .with_single_cert(vec![cert], key)

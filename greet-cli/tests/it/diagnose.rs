@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::certs::{Ca, expired};
 use crate::raw::{END_STREAM, answer, headers};
-use crate::support::{Daemon, greet, nobody, serve, serve_tls};
+use crate::support::{Daemon, greet, listen_forever, nobody, serve, serve_tls};
 
 fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
     let ran = greet(target, &[flags, &["--output=json", "diagnose"]].concat());
@@ -109,4 +109,13 @@ fn the_first_stage_that_fails_is_the_exit_code() {
     assert_eq!((&diagnosis["error"]["stage"], code), (&json!("tcp"), Some(3)));
     let (diagnosis, code) = diagnosed("no-such-host.invalid:1", &[]);
     assert_eq!((&diagnosis["error"]["stage"], code), (&json!("dns"), Some(3)));
+}
+
+#[test]
+fn each_target_has_its_own_time() {
+    let daemon = Daemon::start(&[]);
+    let targets = format!("{},{}", serve(listen_forever), daemon.target);
+    let ran = greet(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
+    let oks: Vec<_> = ran.objects().iter().map(|object| object["ok"] == true).collect();
+    assert_eq!((oks, ran.code), (vec![false, true], Some(3)));
 }

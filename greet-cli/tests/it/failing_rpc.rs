@@ -53,6 +53,23 @@ fn a_proxy_answers_for_the_server() {
 }
 
 #[test]
+fn nginx_wants_a_client_certificate() {
+    let bad_request = [(":status", "400"), ("server", "nginx")];
+    let page = b"<html><title>400 No required SSL certificate was sent</title></html>";
+    fails("rpc_nginx_mtls", &on(&[headers(0, &bad_request), frame(0, END_STREAM, 1, page)]), &[]);
+}
+
+#[test]
+fn headers_that_are_too_large_are_named() {
+    let daemon = Daemon::start(&[]);
+    fails(
+        "rpc_headers_too_large",
+        daemon.address(),
+        &["-H", &format!("x: {}", "x".repeat(12_000))],
+    );
+}
+
+#[test]
 fn a_page_without_end_is_not_waited_for() {
     let page = [(":status", "200"), ("content-type", "text/html")];
     fails("rpc_web_page", &on(&[headers(0, &page)]), &[]);

@@ -2,7 +2,7 @@
 
 use crate::certs::{Ca, expired, for_clients_only, not_yet_valid};
 use crate::failing::fails;
-use crate::support::{Daemon, greet, listen_forever, say, serve, serve_tls};
+use crate::support::{Daemon, greet, listen_forever, say, serve, serve_tls, serve_tls_and_go};
 
 const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -113,6 +113,37 @@ fn there_is_no_http2_over_tls() {
     fails("tls_no_protocol", &https(&none), &[&ca.trusted()]);
     let http1 = serve_tls(ca.config("server", &[b"http/1.1"]));
     fails("tls_protocol_refused", &https(&http1), &[&ca.trusted()]);
+}
+
+/// HAProxy, Node and others do not wait until their alert is read.
+#[test]
+fn a_refusal_is_heard_from_one_who_hangs_up_at_once() {
+    let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
+    ca.sign("server", &LOOPBACK, |_| {});
+    other.sign("client", &["client"], |_| {});
+    let address = serve_tls_and_go(ca.mtls_config("server", &rustls::version::TLS13));
+    let [cert, key] = other.client("client");
+    for _ in 0..10 {
+        let ran = greet(&https(&address), &[&ca.trusted(), "hello", "--name=Ada"]);
+        assert!(ran.stderr.contains(" requires a client certificate\n"), "{ran:?}");
+        let identity = [&ca.trusted(), &cert, &key, "hello", "--name=Ada"];
+        let ran = greet(&https(&address), &identity);
+        assert!(ran.stderr.contains(" refused the client certificate: UnknownCA\n"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_certificate_older_than_computers_is_a_certificate() {
+    let ca = Ca::new("Test CA");
+    ca.sign("server", &LOOPBACK, |params| {
+        params.not_before = rcgen::date_time_ymd(1960, 1, 1);
+        params.not_after = rcgen::date_time_ymd(1961, 1, 1);
+    });
+    let address = serve_tls(ca.config("server", &[b"h2"]));
+    for verb in [&["hello", "--name=Ada"][..], &["diagnose"]] {
+        let ran = greet(&https(&address), &[&[ca.trusted().as_str()], verb].concat());
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+    }
 }
 
 /// An alert as a server sends it: a record of two bytes, fatal.

@@ -141,3 +141,11 @@ fn several_targets_are_all_asked() {
     let ran = greet(&format!("{},{nobody}", daemon.target), &["health", "--watch"]);
     assert_eq!(ran.code, Some(2), "a watch is of one");
 }
+
+#[test]
+fn a_gate_before_a_silent_server_says_so_in_time() {
+    let silent = serve(listen_forever);
+    let ran = greet(&silent, &["--timeout=5s", "health", "--watch", "--wait=300ms"]);
+    assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
+    assert!(ran.stderr.contains("sent no SETTINGS within"), "{ran:?}");
+}

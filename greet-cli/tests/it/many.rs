@@ -6,8 +6,11 @@ use std::process::{Child, Command, Stdio};
 use greet_proto::{Greeter, HelloReply, HelloRequest};
 use serde_json::json;
 use tonic::{Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{Daemon, Ran, Scripted, command, greet, nobody, object};
+use crate::support::{
+    Daemon, Ran, Scripted, command, greet, listen_forever, nobody, object, serve,
+};
 
 fn from_standard_input(target: &str, flags: &[&str]) -> Command {
     let mut command = command(&[&["--target", target, "hello", "--names-from=-"], flags].concat());
@@ -216,5 +219,40 @@ fn names_are_typed_or_read_and_not_both() {
             (ran.code, ran.stderr.contains(flag.split('=').next().unwrap())),
             (Some(2), true)
         );
+    }
+}
+
+#[test]
+fn waiting_adds_no_more_than_it_says() {
+    let silent = serve(listen_forever);
+    let begun = std::time::Instant::now();
+    let flags = ["--wait=300ms", "--timeout=1s", "-q", "hello", "--name=a", "--count=2"];
+    assert_eq!(greet(&silent, &flags).code, Some(3));
+    assert!(begun.elapsed() < std::time::Duration::from_millis(1_600), "{:?}", begun.elapsed());
+}
+
+/// A server chooses what it calls a field; it does not choose how much is printed.
+#[test]
+fn hints_are_a_handful() {
+    let daemon = Daemon::with_greeter(&[], Particular);
+    let names: String = (0..50).map(|number| format!("{number}\n")).collect();
+    let ran = greet_lines(&daemon.target, names.as_bytes(), &[]);
+    assert_eq!(ran.stderr.matches("INVALID_ARGUMENT").count(), 50);
+    assert_eq!(ran.stderr.matches("hint: ").count(), 10, "{ran:?}");
+}
+
+/// Dislikes a field of another name each time.
+#[derive(Clone)]
+struct Particular;
+
+#[tonic::async_trait]
+impl Greeter for Particular {
+    async fn say_hello(
+        &self,
+        request: Request<HelloRequest>,
+    ) -> Result<Response<HelloReply>, Status> {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation(request.get_ref().name.as_str(), "no");
+        Err(Status::with_error_details(tonic::Code::InvalidArgument, "no", details))
     }
 }

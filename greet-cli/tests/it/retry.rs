@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::raw::{
     END_STREAM, GOAWAY, RST_STREAM, answer, answer_each, data, frame, head, headers, lose, trailers,
 };
-use crate::support::{Ran, fakes, greet, nobody, serve};
+use crate::support::{Ran, fakes, greet, listen_forever, nobody, serve};
 
 type Fake = Box<dyn FnOnce(TcpStream) + Send + 'static>;
 
@@ -112,4 +112,30 @@ fn a_dead_target_is_left_out() {
     let ran = greet(&targets, &["--output=json", "hello", "--name=Ada"]);
     assert_eq!(attempts(&ran), (true, 2));
     assert_eq!(ran.object()["target"], json!(format!("http://{live}")));
+}
+
+/// Headers came: that is the server's answer, whatever its trailers say (gRFC A6).
+#[test]
+fn a_reply_that_has_begun_is_not_asked_for_again() {
+    let begun = [head(), trailers(&[("grpc-status", "14")])].concat();
+    let server: Fake = Box::new(answer_each(vec![begun, ada()]));
+    let ran = hello([server], &["--retries=3", "--retry-on=UNAVAILABLE"]);
+    assert_eq!((attempts(&ran), ran.code), ((false, 1), Some(78)));
+}
+
+#[test]
+fn a_silent_target_does_not_take_the_time_of_the_others() {
+    let targets = format!("{},{}", serve(listen_forever), serve(answer(ada())));
+    let ran = greet(&targets, &["--timeout=1s", "hello", "--name=Ada"]);
+    ran.left("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn silent_targets_end_in_time() {
+    let targets = format!("{},{}", serve(listen_forever), serve(listen_forever));
+    let flags = ["--timeout=1s", "--connect-timeout=200ms", "--retries=20"];
+    let begun = Instant::now();
+    let ran = greet(&targets, &[&flags[..], &["hello", "--name=Ada"]].concat());
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}", begun.elapsed());
 }

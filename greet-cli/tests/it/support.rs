@@ -183,6 +183,15 @@ pub(crate) fn serve_tls(config: Arc<rustls::ServerConfig>) -> String {
     })
 }
 
+/// Agrees on TLS, or says in an alert why it does not, and is gone without another look.
+pub(crate) fn serve_tls_and_go(config: Arc<rustls::ServerConfig>) -> String {
+    serve(move |mut stream| {
+        let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        while session.is_handshaking() && session.complete_io(&mut stream).is_ok() {}
+        let _ = session.write_tls(&mut stream);
+    })
+}
+
 /// Reads until the peer closes, and says nothing.
 pub(crate) fn listen_forever(mut stream: TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new());

@@ -55,6 +55,12 @@ fn the_name_may_be_another_than_the_hosts() {
 }
 
 #[test]
+fn the_name_may_be_an_address() {
+    let (ca, daemon) = daemon(&["::1"], &[]);
+    hello(&daemon, &[&ca.trusted(), "--server-name=::1"]).left("Hello Ada\n", "", 0);
+}
+
+#[test]
 fn insecure_is_loud() {
     let (_, daemon) = daemon(&["greeter.example"], &[]);
     let warning = "greet-cli: --insecure: whoever answers is not verified\n";

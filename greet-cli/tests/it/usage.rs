@@ -24,6 +24,7 @@ fn bad_values_name_the_flag_and_the_form_that_is_expected() {
     refused(&with("--timeout=0s"), "expected a duration above zero");
     refused(&with("--header=nonsense"), "expected 'key: value'");
     refused(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
+    refused(&with("--header=upgrade: h2c"), "belongs to the protocol");
     refused(&with("--header=x: @/no/such/file"), "could not read `/no/such/file` for the header x");
     refused(&with("--header=x-bin: ?"), "not base64");
     refused(&with("--output=xml"), "--output");
@@ -35,4 +36,20 @@ fn a_verb_and_a_name_are_needed() {
     refused(&[], "Usage: greet-cli");
     refused(&["hello"], "--name <NAME>");
     refused(&["greet"], "unrecognized subcommand");
+}
+
+#[test]
+fn a_secret_is_not_repeated() {
+    let mut command = command(&["health"]);
+    command.env("GREET_HEADER", "authorization Bearer s3cret");
+    let ran = run(command);
+    assert_eq!(ran.code, Some(2));
+    assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
+}
+
+#[test]
+fn what_calls_nobody_needs_nothing_to_call_with() {
+    let mut command = command(&["man"]);
+    command.env("GREET_HEADER", "x: @/no/such/file");
+    assert_eq!(run(command).code, Some(0));
 }
