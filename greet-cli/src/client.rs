@@ -12,88 +12,35 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::args::{ConnectionArgs, TlsArgs};
 use crate::call::Call;
 use crate::call_failed::{CallFailed, Ending};
 use crate::connection::Stages;
 use crate::endpoint::{Endpoint, Method, Ready};
 use crate::failure::Failure;
-use crate::metadata;
 use crate::not_connected::NotConnected;
 use crate::replies::Replies;
-use crate::retry::RetryPolicy;
 use crate::rpc::{self, Ended, NotAccepted, Outgoing, framed};
 use crate::target::Target;
-use crate::tls::Tls;
+use crate::terms::Terms;
 use crate::units::Brief;
 
 /// How often an attempt may meet a connection that takes no more: a server that drains, and another
 /// that does so just then. It was never sent, so it is safe; without an end it would not be.
 const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
-/// What calls have in common, whatever they are sent to.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    headers: HeaderMap,
-    tls: Option<Arc<Tls>>,
-    timeout: Duration,
-    connect_timeout: Option<Duration>,
-    retries: RetryPolicy,
-    /// No call ends later; `None` if each has its time for itself.
-    latest: Option<Instant>,
-}
-
-impl Settings {
-    /// # Errors
-    /// A file cannot be read, or what it holds cannot be used.
-    pub(crate) fn new(args: &ConnectionArgs, tls: &TlsArgs) -> anyhow::Result<Settings> {
-        let needs_tls = args.target.iter().any(Target::is_tls);
-        Ok(Settings {
-            headers: rpc::headers(metadata::resolve(&args.header)?),
-            tls: needs_tls.then(|| Tls::new(tls)).transpose()?.map(Arc::new),
-            timeout: args.timeout,
-            connect_timeout: args.connect_timeout,
-            retries: RetryPolicy::new(args),
-            latest: Some(Instant::now() + args.wait + args.timeout),
-        })
-    }
-
-    /// For calls that are of no use after that.
-    pub(crate) fn until(self, latest: Instant) -> Settings {
-        Settings { latest: Some(latest), ..self }
-    }
-
-    /// For calls without end: each has `--timeout` for itself.
-    pub(crate) fn without_end(self) -> Settings {
-        Settings { latest: None, ..self }
-    }
-
-    /// When a call that begins now ends at the latest.
-    pub(crate) fn deadline(&self) -> Instant {
-        let deadline = Instant::now() + self.timeout;
-        self.latest.map_or(deadline, |latest| latest.min(deadline))
-    }
-
-    /// When connecting for it does.
-    pub(crate) fn connect_by(&self, deadline: Instant) -> Instant {
-        let by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
-        by.map_or(deadline, |by| by.min(deadline))
-    }
-}
-
 /// Calls one target, or several in turn.
 #[derive(Debug)]
 pub(crate) struct Client {
-    settings: Settings,
+    terms: Terms,
     endpoints: Vec<Arc<Endpoint>>,
     turn: Cell<usize>,
 }
 
 impl Client {
-    pub(crate) fn new(settings: Settings, targets: &[Target], connections: usize) -> Client {
-        let endpoint = |target| Arc::new(Endpoint::new(target, settings.tls.as_ref(), connections));
+    pub(crate) fn new(terms: Terms, targets: &[Target], connections: usize) -> Client {
+        let endpoint = |target| Arc::new(Endpoint::new(target, terms.tls.as_ref(), connections));
         let endpoints = targets.iter().map(endpoint).collect();
-        Client { settings, endpoints, turn: Cell::new(0) }
+        Client { terms, endpoints, turn: Cell::new(0) }
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
@@ -110,13 +57,13 @@ impl Client {
         service: &str,
     ) -> Result<Replies<HealthCheckResponse>, Failure> {
         let body = framed(&HealthCheckRequest { service: service.to_owned() });
-        let deadline = self.settings.deadline();
+        let deadline = self.terms.deadline();
         let endpoint = self.next_endpoint();
-        let connect_by = self.settings.connect_by(deadline);
+        let connect_by = self.terms.connect_by(deadline);
         let mut ready = endpoint.connection(connect_by, &mut Stages::default()).await?;
         let outgoing = Outgoing {
             uri: endpoint.uri(Method::Watch),
-            headers: &self.settings.headers,
+            headers: &self.terms.headers,
             timeout: None,
             body,
             previous_attempts: 0,
@@ -132,7 +79,7 @@ impl Client {
                     .into())
             }
             Err(_elapsed) => {
-                let problem = format!("no reply within {}", Brief(self.settings.timeout));
+                let problem = format!("no reply within {}", Brief(self.terms.timeout));
                 Err(CallFailed::new(Ending::Deadline, Status::deadline_exceeded(problem)).into())
             }
         }
@@ -140,14 +87,14 @@ impl Client {
 
     /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
     pub(crate) async fn reach(&self, until: Instant) -> Result<(), Failure> {
-        let connect_by = self.settings.connect_by(self.settings.deadline().min(until));
+        let connect_by = self.terms.connect_by(self.terms.deadline().min(until));
         let endpoint = self.next_endpoint();
         Ok(endpoint.reach(connect_by).await?)
     }
 
     /// Connects, and tells how that went.
     pub(crate) async fn connect(&self) -> (Stages, Option<NotConnected>) {
-        let connect_by = self.settings.connect_by(self.settings.deadline());
+        let connect_by = self.terms.connect_by(self.terms.deadline());
         let mut stages = Stages::default();
         match self.next_endpoint().connection(connect_by, &mut stages).await {
             Ok(ready) => (ready.made.unwrap_or(stages), None),
@@ -166,15 +113,15 @@ impl Client {
         method: Method,
         message: &impl Message,
     ) -> Call<Reply> {
-        let (begun, deadline) = (Instant::now(), self.settings.deadline());
+        let (begun, deadline) = (Instant::now(), self.terms.deadline());
         let body = framed(message);
         let mut call = Call::new(Arc::clone(&self.endpoints[0].target));
-        let mut retries = self.settings.retries.begin();
+        let mut retries = self.terms.retries.begin();
         let mut previous_attempts = 0;
         loop {
             let mut outgoing = Outgoing {
                 uri: http::Uri::default(),
-                headers: &self.settings.headers,
+                headers: &self.terms.headers,
                 timeout: None,
                 body: body.clone(),
                 previous_attempts,
@@ -183,16 +130,16 @@ impl Client {
             let Err(failure) = &call.result else {
                 break;
             };
-            previous_attempts += u32::from(call.rpc.is_some());
             // A reply that has begun is the server's answer (gRFC A6: the call is committed).
-            let may_repeat = !call.has_begun;
-            let pause = retries.pause(failure, [&call.headers, &call.trailers]);
-            let pause = pause.filter(|_| may_repeat);
-            // An attempt that could not even begin in time would only hide why this one failed.
-            match pause.filter(|pause| Instant::now() + *pause < deadline) {
-                Some(pause) => sleep(pause).await,
-                None => break,
+            if call.has_begun {
+                break;
             }
+            // An attempt that could not even begin in time would only hide why this one failed.
+            match retries.pause(failure, [&call.headers, &call.trailers]) {
+                Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
+                _ => break,
+            }
+            previous_attempts += u32::from(call.rpc.is_some());
         }
         call.total += begun.elapsed();
         call
@@ -215,7 +162,7 @@ impl Client {
             (call.stages, call.rpc) = (Stages::default(), None);
             (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
             call.has_begun = false;
-            let connect_by = self.settings.connect_by(self.share_of(deadline));
+            let connect_by = self.terms.connect_by(self.share_of(deadline));
             let mut ready = match endpoint.connection(connect_by, &mut call.stages).await {
                 Ok(ready) => ready,
                 Err(problem) => {
@@ -257,15 +204,16 @@ impl Client {
         let sent = Instant::now();
         outgoing.timeout = Some(deadline.saturating_duration_since(sent));
         let ended = timeout_at(deadline, rpc::unary(&mut ready.sender, outgoing)).await;
-        call.rpc = Some(sent.elapsed());
         match ended {
             Ok(ended) => {
                 let ended = ended?;
+                call.rpc = Some(sent.elapsed());
                 call.result = ended.result.map_err(Failure::from);
                 (call.headers, call.trailers) = (ended.headers, ended.trailers);
                 call.has_begun = ended.has_begun;
             }
             Err(_elapsed) => {
+                call.rpc = Some(sent.elapsed());
                 let took = Brief(begun.elapsed());
                 let problem = format!("no reply within {took}: {}", call.times());
                 let status = Status::deadline_exceeded(problem);
@@ -298,8 +246,8 @@ impl Client {
     /// Whether there are others to take its turns.
     fn leave_out(&self, endpoint: &Arc<Endpoint>) -> bool {
         if self.endpoints.len() > 1 {
-            let timeout = self.settings.connect_timeout.unwrap_or(self.settings.timeout);
-            endpoint.leave_out(timeout.min(self.settings.timeout));
+            let timeout = self.terms.connect_timeout.unwrap_or(self.terms.timeout);
+            endpoint.leave_out(timeout.min(self.terms.timeout));
         }
         self.endpoints.iter().any(|endpoint| !endpoint.is_left_out())
     }

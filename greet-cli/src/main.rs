@@ -22,6 +22,7 @@ mod retry;
 mod rpc;
 mod status;
 mod target;
+mod terms;
 mod tls;
 mod units;
 mod words;

@@ -4,11 +4,12 @@ use futures_util::future::{join, join_all};
 
 use super::wait;
 use crate::args::{ConnectionArgs, DiagnoseArgs};
-use crate::client::{Client, Settings};
+use crate::client::Client;
 use crate::diagnosis::Diagnosis;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::target::Target;
+use crate::terms::Terms;
 
 /// Whom the call at the end greets: ourselves, so that a server's log says who that was.
 const NAME: &str = "greet-cli";
@@ -16,12 +17,12 @@ const NAME: &str = "greet-cli";
 pub(super) async fn run(
     args: &DiagnoseArgs,
     connection: &ConnectionArgs,
-    settings: Settings,
+    terms: Terms,
     data: &mut Data,
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
     let walks = connection.target.iter().map(async |target| {
-        let client = Client::new(settings.clone(), std::slice::from_ref(target), 1);
+        let client = Client::new(terms.clone(), std::slice::from_ref(target), 1);
         wait::until_reachable(&client, connection, prose).await;
         walk(&client, target, &args.service).await
     });

@@ -9,15 +9,16 @@ use super::wait::Patience;
 use super::watch;
 use crate::args::{ConnectionArgs, HealthArgs};
 use crate::call::Call;
-use crate::client::{Client, Settings};
+use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::report::{CallReport, Health};
+use crate::terms::Terms;
 
 pub(super) async fn run(
     args: &HealthArgs,
     connection: &ConnectionArgs,
-    settings: Settings,
+    terms: Terms,
     data: &mut Data,
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
@@ -29,17 +30,17 @@ pub(super) async fn run(
             ));
             return Ok(Exit::Usage);
         }
-        let settings = match connection.wait.is_zero() {
-            true => settings.without_end(),
-            false => settings.until(Instant::now() + connection.wait),
+        let terms = match connection.wait.is_zero() {
+            true => terms.without_end(),
+            false => terms.until(Instant::now() + connection.wait),
         };
-        let client = Client::new(settings, &connection.target, 1);
+        let client = Client::new(terms, &connection.target, 1);
         return watch::run(args, connection, &client, data, prose).await;
     }
     let clients = connection
         .target
         .iter()
-        .map(|target| Client::new(settings.clone(), std::slice::from_ref(target), 1));
+        .map(|target| Client::new(terms.clone(), std::slice::from_ref(target), 1));
     let clients: Vec<_> = clients.collect();
     let checks = clients.iter().map(|client| check(&args.service, connection, client, prose));
     let is_one = clients.len() == 1;

@@ -3,14 +3,15 @@
 use super::wait;
 use crate::args::{ConnectionArgs, HelloArgs};
 use crate::batch::{Batch, Names};
-use crate::client::{Client, Settings};
+use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
+use crate::terms::Terms;
 
 pub(super) async fn run(
     args: HelloArgs,
     connection: &ConnectionArgs,
-    settings: Settings,
+    terms: Terms,
     data: &mut Data,
     prose: &mut Prose,
 ) -> anyhow::Result<Exit> {
@@ -18,7 +19,7 @@ pub(super) async fn run(
     let (fail_fast, with_tally) = (args.fail_fast, args.count.get() > 1);
     // Names that were typed share the time of the command; of others nobody knows how many there are.
     let is_bounded = args.names_from.is_none() && args.count.get() == 1;
-    let settings = if is_bounded { settings } else { settings.without_end() };
+    let terms = if is_bounded { terms } else { terms.without_end() };
     let names = match Names::new(args) {
         Ok(names) => names,
         Err(unusable) => {
@@ -26,7 +27,7 @@ pub(super) async fn run(
             return Ok(Exit::Usage);
         }
     };
-    let client = Client::new(settings, &connection.target, connections);
+    let client = Client::new(terms, &connection.target, connections);
     wait::until_reachable(&client, connection, prose).await;
     Batch { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
 }

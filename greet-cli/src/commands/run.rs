@@ -1,11 +1,11 @@
 //! From what was typed to the verb that does it.
 
 use crate::args::{Args, Command};
-use crate::client::Settings;
 use crate::commands::{diagnose, errors, health, hello, reference};
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::target::Target;
+use crate::terms::Terms;
 
 /// # Errors
 /// Standard output cannot be written, or input cannot be read.
@@ -15,7 +15,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.tls.insecure && connection.target.iter().any(Target::is_tls) {
         prose.note(format_args!("--insecure: whoever answers is not verified"));
     }
-    match (args.command, Settings::new(connection, &args.tls)) {
+    match (args.command, Terms::new(connection, &args.tls)) {
         (Command::Completions { shell }, _) => reference::completions(shell, &mut data).await,
         (Command::Man, _) => reference::man(&mut data).await,
         (Command::Errors, _) => errors::run(&mut data).await,
@@ -23,14 +23,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             prose.note(format_args!("{unusable:#}"));
             Ok(Exit::Usage)
         }
-        (Command::Hello(hello), Ok(settings)) => {
-            hello::run(hello, connection, settings, &mut data, &mut prose).await
+        (Command::Hello(hello), Ok(terms)) => {
+            hello::run(hello, connection, terms, &mut data, &mut prose).await
         }
-        (Command::Health(health), Ok(settings)) => {
-            health::run(&health, connection, settings, &mut data, &prose).await
+        (Command::Health(health), Ok(terms)) => {
+            health::run(&health, connection, terms, &mut data, &prose).await
         }
-        (Command::Diagnose(diagnose), Ok(settings)) => {
-            diagnose::run(&diagnose, connection, settings, &mut data, &prose).await
+        (Command::Diagnose(diagnose), Ok(terms)) => {
+            diagnose::run(&diagnose, connection, terms, &mut data, &prose).await
         }
     }
 }

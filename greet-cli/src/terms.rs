@@ -1,0 +1,63 @@
+//! What calls have in common, whatever they are sent to: headers, trust, patience.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use crate::args::{ConnectionArgs, TlsArgs};
+use crate::retry::RetryPolicy;
+use crate::target::Target;
+use crate::tls::Tls;
+use crate::{metadata, rpc};
+
+/// What calls have in common, whatever they are sent to.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) headers: HeaderMap,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) retries: RetryPolicy,
+    /// No call ends later; `None` if each has its time for itself.
+    latest: Option<Instant>,
+}
+
+impl Terms {
+    /// # Errors
+    /// A file cannot be read, or what it holds cannot be used.
+    pub(crate) fn new(args: &ConnectionArgs, tls: &TlsArgs) -> anyhow::Result<Terms> {
+        let needs_tls = args.target.iter().any(Target::is_tls);
+        Ok(Terms {
+            headers: rpc::headers(metadata::resolve(&args.header)?),
+            tls: needs_tls.then(|| Tls::new(tls)).transpose()?.map(Arc::new),
+            timeout: args.timeout,
+            connect_timeout: args.connect_timeout,
+            retries: RetryPolicy::new(args),
+            latest: Some(Instant::now() + args.wait + args.timeout),
+        })
+    }
+
+    /// For calls that are of no use after that.
+    pub(crate) fn until(self, latest: Instant) -> Terms {
+        Terms { latest: Some(latest), ..self }
+    }
+
+    /// For calls without end: each has `--timeout` for itself.
+    pub(crate) fn without_end(self) -> Terms {
+        Terms { latest: None, ..self }
+    }
+
+    /// When a call that begins now ends at the latest.
+    pub(crate) fn deadline(&self) -> Instant {
+        let deadline = Instant::now() + self.timeout;
+        self.latest.map_or(deadline, |latest| latest.min(deadline))
+    }
+
+    /// When connecting for it does.
+    pub(crate) fn connect_by(&self, deadline: Instant) -> Instant {
+        let by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
+        by.map_or(deadline, |by| by.min(deadline))
+    }
+}
