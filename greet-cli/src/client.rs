@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use greet_proto::{HelloReply, HelloRequest};
 use http::HeaderMap;
