@@ -67,13 +67,8 @@ impl Batch<'_> {
             };
             match event {
                 Event::Named(Ok(Some(Ok(name)))) => {
-                    let (client, index) = (self.client, begun);
+                    under_way.push(Box::pin(greet(self.client, begun, name))); // it is large to move
                     begun += 1;
-                    // Boxed: it is large, and would be moved about on its way into the set.
-                    under_way.push(Box::pin(async move {
-                        let call = Box::new(client.say_hello(&name).await);
-                        (index, Outcome::Called { name, call })
-                    }));
                 }
                 Event::Named(Ok(Some(Err(unusable)))) => {
                     printer.arrived(begun, Outcome::Unusable(unusable));
@@ -82,16 +77,13 @@ impl Batch<'_> {
                 Event::Named(Ok(None)) => more = false,
                 Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
                 Event::Ended(index, outcome) => printer.arrived(index, outcome),
-                Event::Due => {
-                    // Whoever reads may be slow, and is not to be waited for against our user's will.
-                    let written = tokio::select! {
-                        written = printer.flush() => written?,
-                        () = &mut interrupted => break true,
-                    };
-                    if written == Written::NobodyReads {
+                // Whoever reads may be slow, and is not to be waited for against our user's will.
+                Event::Due => tokio::select! {
+                    written = printer.flush() => if written? == Written::NobodyReads {
                         return Ok(printer.exit());
-                    }
-                }
+                    },
+                    () = &mut interrupted => break true,
+                },
                 Event::Interrupted => break true,
             }
             if printer.print_in_order().await? == Written::NobodyReads {
@@ -105,6 +97,11 @@ impl Batch<'_> {
         let exit = printer.conclude(was_interrupted).await?;
         unreadable.map_or(Ok(exit), Err)
     }
+}
+
+async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
+    let call = Box::new(client.say_hello(&name).await);
+    (index, Outcome::Called { name, call })
 }
 
 /// Replies come first: they make room.
