@@ -1,6 +1,8 @@
 //! The way of a call, on one screen: guard, dispatch, deadline, handler, count.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +17,14 @@ use tonic::body::Body;
 
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
-use super::method::Method;
+use super::method::{Method, Requests};
 use super::not_grpc;
 use super::progress::Progress;
 use super::reply_body::{ReplyBody, stream_end};
 use super::request_body::RequestBody;
 use super::services::Services;
 use super::shedding::Lease;
+use super::unary;
 use crate::config::Limits;
 use crate::phase::Phase;
 use crate::stats::Stats;
@@ -29,6 +32,9 @@ use crate::traffic::Traffic;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
+
+/// How the messages of a request are compressed.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// A path is echoed up to this length: a status travels in a header, and peers limit those.
 const MOST_ECHOED_PATH_BYTES: usize = 256;
@@ -51,9 +57,12 @@ pub(crate) struct Rpc {
 pub(crate) struct Call {
     rpc: Rc<Rpc>,
     in_flight: Rc<InFlight>,
-    admitted: Result<Admitted, Response<Body>>,
+    admitted: Result<Admitted, Box<Response<Body>>>,
     progress: Progress,
 }
+
+/// The reply to a call, in the making. Boxed: it is moved several times on its way to the runtime.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, Infallible>>>>;
 
 /// What ends a call whose peer does not take its reply.
 #[derive(Debug)]
@@ -79,14 +88,12 @@ impl Call {
     pub(crate) fn new(rpc: Rc<Rpc>, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
         let has_place = rpc.places.take();
         let in_flight = InFlight::begin(traffic, has_place.then(|| rpc.places.clone()));
-        let admitted =
-            match not_grpc::refusal(request) {
-                Some(refusal) => Err(refusal),
-                None if has_place => admit(request, &rpc.limits).map_err(Status::into_http),
-                None => Err(Status::resource_exhausted("the server has all the calls it can take")
-                    .into_http()),
-            };
-        Call { rpc, in_flight, admitted, progress: Progress::default() }
+        let admitted = match not_grpc::refusal(request) {
+            Some(refusal) => Err(refusal),
+            None if has_place => admit(request, &rpc.limits).map_err(Status::into_http),
+            None => Err(full().into_http()),
+        };
+        Call { rpc, in_flight, admitted: admitted.map_err(Box::new), progress: Progress::default() }
     }
 
     /// Until when the last byte of it must have been taken by the peer.
@@ -103,19 +110,23 @@ impl Call {
     }
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<ReplyBody> {
-        let mut response = match self.admitted {
-            Ok(admitted) => self
-                .rpc
-                .perform(admitted, request, self.progress)
-                .await
-                .unwrap_or_else(Status::into_http),
-            Err(refusal) => refusal.map(ReplyBody::new),
-        };
-        if let Some(instance) = &self.rpc.instance {
-            response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
+    pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
+        let Call { rpc, in_flight, admitted, progress } = self;
+        match admitted {
+            Ok(Admitted { method: Method::SayHello, head, .. }) if !is_encoded(&request) => {
+                Box::pin(async move {
+                    let response = rpc.greet(head, request).await;
+                    Ok(rpc.finish(response, in_flight))
+                })
+            }
+            Ok(admitted) => Box::pin(async move {
+                let response = rpc.perform(admitted, request, progress).await;
+                Ok(rpc.finish(response, in_flight))
+            }),
+            Err(refusal) => {
+                Box::pin(async move { Ok(rpc.finish(Ok(refusal.map(ReplyBody::new)), in_flight)) })
+            }
         }
-        response.map(|body| body.counting(self.in_flight))
     }
 }
 
@@ -130,12 +141,34 @@ fn admit(request: &Request<Incoming>, limits: &Limits) -> Result<Admitted, Statu
     Ok(Admitted { method, head, stream })
 }
 
+fn full() -> Status {
+    Status::resource_exhausted("the server has all the calls it can take")
+}
+
 fn unknown_method(path: &str) -> Status {
     let echoed = &path[..path.floor_char_boundary(MOST_ECHOED_PATH_BYTES)];
     Status::unimplemented(format!("unknown method {echoed}"))
 }
 
+/// Whether its messages may be compressed.
+fn is_encoded(request: &Request<Incoming>) -> bool {
+    request.headers().contains_key(ENCODING)
+}
+
 impl Rpc {
+    /// SayHello, the short way.
+    async fn greet(
+        &self,
+        deadline: Deadline,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Status> {
+        let limit = self.limits.max_message_bytes;
+        let request = request.map(|body| RequestBody::new(body, Requests::One, limit));
+        let greeter = &*self.services.greeter;
+        deadline.bound(unary::call(request, |request| greeter.say_hello(request))).await?
+    }
+
+    /// Any method, by what was generated for it.
     async fn perform(
         &self,
         Admitted { method, head, stream }: Admitted,
@@ -146,8 +179,7 @@ impl Rpc {
         let request = request.map(|body| RequestBody::new(body, method.requests(), limit));
         // A handler that panics costs its own call; the connection and its other calls go on.
         let handler = AssertUnwindSafe(self.services.dispatch(method, request)).catch_unwind();
-        let response = head.bound(handler).await?;
-        let response = response.map_err(|_panic| Status::internal("the handler failed"))?;
+        let response = head.bound(handler).await?.map_err(unary::panicked)?;
         Ok(response.map(|body| match stream {
             Some(deadline) => {
                 let end = stream_end(deadline, self.phase.clone());
@@ -155,5 +187,18 @@ impl Rpc {
             }
             None => ReplyBody::new(body),
         }))
+    }
+
+    /// What every reply has, however it came about.
+    fn finish(
+        &self,
+        response: Result<Response<ReplyBody>, Status>,
+        in_flight: Rc<InFlight>,
+    ) -> Response<ReplyBody> {
+        let mut response = response.unwrap_or_else(Status::into_http);
+        if let Some(instance) = &self.instance {
+            response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
+        }
+        response.map(|body| body.counting(in_flight))
     }
 }

@@ -1,7 +1,9 @@
 //! The time a call has: the client's `grpc-timeout`, or the daemon's own limit if that is shorter.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::Status;
@@ -46,11 +48,15 @@ impl Deadline {
     }
 
     /// The work's result, or DEADLINE_EXCEEDED and the work dropped where it stood. Work that is
-    /// done at its first poll, as a greeting is, never sets a timer.
+    /// done at its first poll, as a greeting is, never has a timer.
     pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Status> {
         let Some((at, budget)) = self.0 else {
             return Ok(work.await);
         };
+        let mut work = pin!(work);
+        if let Some(result) = work.as_mut().now_or_never() {
+            return Ok(result);
+        }
         let result = tokio::time::timeout_at(at, work).await;
         result.map_err(|_elapsed| exceeded(budget))
     }

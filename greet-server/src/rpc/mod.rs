@@ -11,6 +11,7 @@ mod reply_body;
 mod request_body;
 mod services;
 mod shedding;
+mod unary;
 
 pub(crate) mod greeter;
 mod health;

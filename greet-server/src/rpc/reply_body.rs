@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as _, Frame};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
@@ -20,10 +20,22 @@ use crate::phase::Phase;
 /// The body of a reply.
 #[derive(Default)]
 pub(crate) struct ReplyBody {
-    inner: Body,
+    inner: Source,
     call: Option<Rc<InFlight>>,
     /// Of a reply that streams.
     end: Option<(StreamEnd, Progress)>,
+}
+
+/// Where its frames come from.
+#[derive(Default)]
+enum Source {
+    /// What was generated for the method.
+    Generated(Body),
+    /// One message, and then that all is well.
+    Message(Bytes),
+    Trailers,
+    #[default]
+    Over,
 }
 
 /// Completes with the status that ends a stream which has nothing more to say.
@@ -43,8 +55,13 @@ pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) 
 }
 
 impl ReplyBody {
-    pub(super) fn new(inner: Body) -> ReplyBody {
-        ReplyBody { inner, call: None, end: None }
+    pub(super) fn new(body: Body) -> ReplyBody {
+        ReplyBody { inner: Source::Generated(body), call: None, end: None }
+    }
+
+    /// A reply of one message, with its prefix, and the status OK.
+    pub(super) fn whole(message: Bytes) -> ReplyBody {
+        ReplyBody { inner: Source::Message(message), call: None, end: None }
     }
 
     /// A reply that goes on until `end`, or until it has nothing more to say.
@@ -63,7 +80,7 @@ impl ReplyBody {
 
     /// Replaces what would have come by the trailers of `status`.
     fn end_with(&mut self, status: Status) -> Frame<Bytes> {
-        self.inner = Body::empty();
+        self.inner = Source::Over;
         self.end = None;
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_err() {
@@ -81,7 +98,7 @@ impl http_body::Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, Status>>> {
-        let frame = match (Pin::new(&mut self.inner).poll_frame(cx), &mut self.end) {
+        let frame = match (self.inner.poll_frame(cx), &mut self.end) {
             (Poll::Ready(frame), _) => frame,
             (Poll::Pending, None) => return Poll::Pending,
             (Poll::Pending, Some((end, progress))) => match end.as_mut().poll(cx) {
@@ -109,8 +126,29 @@ impl http_body::Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let (frame, rest) = match self {
+            Source::Generated(body) => return Pin::new(body).poll_frame(cx),
+            Source::Message(message) => (Frame::data(std::mem::take(message)), Source::Trailers),
+            Source::Trailers => (Frame::trailers(all_is_well()), Source::Over),
+            Source::Over => return Poll::Ready(None),
+        };
+        *self = rest;
+        Poll::Ready(Some(Ok(frame)))
     }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Source::Generated(body) => body.is_end_stream(),
+            Source::Message(_) | Source::Trailers => false,
+            Source::Over => true,
+        }
+    }
+}
+
+fn all_is_well() -> HeaderMap {
+    HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))])
 }

@@ -16,7 +16,7 @@ use tonic::Status;
 use super::method::Requests;
 
 /// One byte of flags, four of length ("gRPC over HTTP2", Length-Prefixed-Message).
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The body of a request, checked as it is read. An error is the status of the call.
 pub(crate) struct RequestBody<B = Incoming> {
@@ -30,6 +30,14 @@ impl<B> RequestBody<B> {
     pub(super) fn new(inner: B, requests: Requests, max_message_bytes: usize) -> Self {
         let messages = Messages::new(requests, max_message_bytes);
         RequestBody { inner, messages, part: BytesMut::new() }
+    }
+
+    /// Whether all of it was read, and was as it must be: no frame will come that says otherwise.
+    pub(super) fn is_over(&self) -> bool
+    where
+        B: Body,
+    {
+        self.inner.is_end_stream() && self.messages.check_end().is_ok()
     }
 
     fn checked(&mut self, frame: Option<Frame<Bytes>>) -> Result<Checked, Status> {

@@ -1,5 +1,7 @@
 //! The services themselves, and which of them answers a method.
 
+use std::sync::Arc;
+
 use greet_proto::{Greeter, GreeterServer};
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -19,7 +21,9 @@ use crate::phase::Phase;
 /// One worker's own copies: cloning an `Arc` that workers share would move its cache line between
 /// cores at every call.
 pub(crate) struct Services {
-    greeter: Handler,
+    /// For calls that come the short way.
+    pub(super) greeter: Arc<dyn Greeter>,
+    greeter_generated: Handler,
     health: Handler,
     reflection: Option<Reflection>,
 }
@@ -33,9 +37,11 @@ impl Services {
     ) -> Services {
         // The codec's own limit would answer OUT_OF_RANGE; ours comes first and is the published one.
         let bytes = limits.max_message_bytes;
+        let greeter = Arc::new(greeter);
         Services {
-            greeter: handler(
-                GreeterServer::new(greeter)
+            greeter: greeter.clone(),
+            greeter_generated: handler(
+                GreeterServer::from_arc(greeter)
                     .accept_compressed(CompressionEncoding::Gzip)
                     .max_decoding_message_size(bytes),
             ),
@@ -54,7 +60,7 @@ impl Services {
         request: Request<RequestBody>,
     ) -> Response<Body> {
         let handler = match (method, &self.reflection) {
-            (Method::SayHello, _) => &self.greeter,
+            (Method::SayHello, _) => &self.greeter_generated,
             (Method::HealthCheck | Method::HealthWatch, _) => &self.health,
             (Method::ReflectionV1, Some(reflection)) => &reflection.v1,
             (Method::ReflectionV1Alpha, Some(reflection)) => &reflection.v1alpha,

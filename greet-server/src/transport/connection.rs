@@ -1,7 +1,5 @@
 //! The life of one connection: handshake, serve, drain, close; each step bounded.
 
-use std::cell::Cell;
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,15 +13,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio::task::spawn_local;
-use tokio::time::timeout_at;
 
 use super::farewell::{self, Farewell};
 use super::handshake::{Closed, in_time, is_drained, linger};
 use super::stream::Stream;
+use super::streams::Streams;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::rpc::{Bound, Call, Rpc};
+use crate::rpc::{Call, Rpc};
 use crate::stats::Stats;
 use crate::traffic::Traffic;
 
@@ -65,16 +62,16 @@ impl fmt::Display for Peer {
 
 /// What all connections of a worker have in common.
 pub(crate) struct Transport {
-    http2: http2::Builder<LocalExecutor>,
-    executor: LocalExecutor,
+    http2: http2::Builder<Streams>,
+    streams: Streams,
     limits: Limits,
     rpc: Rc<Rpc>,
 }
 
 impl Transport {
     pub(crate) fn new(limits: Limits, rpc: Rpc) -> Transport {
-        let executor = LocalExecutor::default();
-        let mut http2 = http2::Builder::new(executor.clone());
+        let streams = Streams::default();
+        let mut http2 = http2::Builder::new(streams.clone());
         http2
             .max_concurrent_streams(limits.max_streams)
             .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
@@ -85,7 +82,7 @@ impl Transport {
             .keep_alive_timeout(limits.keepalive_timeout)
             .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
         let rpc = Rc::new(rpc);
-        Transport { http2, executor, limits, rpc }
+        Transport { http2, streams, limits, rpc }
     }
 
     pub(crate) fn stats(&self) -> &Arc<Stats> {
@@ -131,16 +128,16 @@ where
 {
     let service = service_fn(|request| {
         let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
-        transport.executor.expect(call.bound());
-        async { Ok::<_, Infallible>(call.answer(request).await) }
+        transport.streams.expect(call.bound());
+        call.answer(request)
     });
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
     let mut http2 = pin!(http2);
 
-    let limits = &transport.limits;
+    let (limits, streams) = (&transport.limits, &transport.streams);
     let farewell = tokio::select! {
         biased;
-        served = http2.as_mut() => return ended(served, None, peer),
+        served = streams.run_beside(http2.as_mut()) => return ended(served, None, peer),
         () = is_drained(drained) => Farewell::Drain,
         () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
         () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
@@ -150,7 +147,7 @@ where
     http2.as_mut().graceful_shutdown();
     tokio::select! {
         biased; // what we send now is no sign of life of the peer's: it goes first
-        served = http2 => ended(served, farewell.cause(), peer),
+        served = streams.run_beside(http2) => ended(served, farewell.cause(), peer),
         () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
         cause = farewell.grace(limits) => Some(cause),
     }
@@ -184,38 +181,4 @@ fn is_peer_gone(error: &hyper::Error) -> bool {
         source = error.source();
     }
     false
-}
-
-/// Runs streams as tasks of the worker's own runtime, each for as long as its call may take.
-///
-/// hyper asks for the service's future and hands the stream that drives it to the executor in one
-/// go, so what was expected last is what comes next.
-#[derive(Default, Clone)]
-struct LocalExecutor {
-    bound: Rc<Cell<Option<Bound>>>,
-}
-
-impl LocalExecutor {
-    /// The next stream must have ended by then.
-    fn expect(&self, bound: Bound) {
-        self.bound.set(Some(bound));
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    /// Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
-    fn execute(&self, stream: F) {
-        drop(match self.bound.take() {
-            Some(Bound::At(over)) => {
-                spawn_local(async move { drop(timeout_at(over, stream).await) })
-            }
-            Some(Bound::Progress(progress)) => spawn_local(async move {
-                tokio::select! {
-                    () = stream => {}
-                    () = progress.is_missing() => {}
-                }
-            }),
-            None => spawn_local(stream),
-        });
-    }
 }

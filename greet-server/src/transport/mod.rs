@@ -17,6 +17,7 @@ pub(crate) mod listen_addr;
 pub(crate) mod listener;
 mod preface;
 mod stream;
+mod streams;
 pub(crate) mod tls;
 pub(crate) mod tls_reload;
 #[cfg(unix)]

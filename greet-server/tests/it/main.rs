@@ -21,6 +21,7 @@ mod limits;
 mod panic;
 mod reflection;
 mod resets;
+mod short_way;
 mod statuses;
 #[cfg(unix)]
 mod supervised;

@@ -172,6 +172,7 @@ impl Client {
         Answer {
             status: head.status,
             trailers: body.trailers().cloned().unwrap_or_default(),
+            body: body.to_bytes(),
             headers: head.headers,
         }
     }
@@ -192,10 +193,11 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
 }
 
 /// An answer as it was on the wire.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
     pub(crate) trailers: HeaderMap,
 }
 
