@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::connection::Stages;
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::units::Brief;
+
+/// Who says that it answered.
+const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
 
 /// One call, with everything that is told of it.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl<Reply: Default> Call<Reply> {
 impl<Reply> Call<Reply> {
     /// Who says that it answered.
     pub(crate) fn instance(&self) -> Option<&str> {
-        self.headers.get("greet-instance").and_then(|name| name.to_str().ok())
+        self.headers.get(INSTANCE).and_then(|name| name.to_str().ok())
     }
 
     /// Where the time went: `dns 9us, tcp 85us, http2 1.2ms, rpc 5s`.

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use greet_proto::{HelloReply, HelloRequest};
 use http::HeaderMap;
 use prost::Message;
@@ -13,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::call::Call;
 use crate::call_failed::{CallFailed, Ending};
-use crate::connection::Stages;
+use crate::connection::{Stages, Traffic};
 use crate::endpoint::{Endpoint, Method, Ready};
 use crate::failure::Failure;
 use crate::not_connected::NotConnected;
@@ -32,22 +33,32 @@ const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 pub(crate) struct Client {
     terms: Terms,
     endpoints: Vec<Arc<Endpoint>>,
+    traffic: Arc<Traffic>,
     turn: Cell<usize>,
 }
 
 impl Client {
     pub(crate) fn new(terms: Terms, targets: &[Target], connections: usize) -> Client {
-        let endpoint = |target| Arc::new(Endpoint::new(target, terms.tls.as_ref(), connections));
+        let traffic = Arc::<Traffic>::default();
+        let endpoint = |target| {
+            Arc::new(Endpoint::new(target, terms.tls.as_ref(), connections, Arc::clone(&traffic)))
+        };
         let endpoints = targets.iter().map(endpoint).collect();
-        Client { terms, endpoints, turn: Cell::new(0) }
+        Client { terms, endpoints, traffic, turn: Cell::new(0) }
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
-        self.call(Method::SayHello, &HelloRequest { name: name.to_owned() }).await
+        self.say_framed_hello(framed(&HelloRequest { name: name.to_owned() })).await
+    }
+
+    /// With a message that has its prefix, as whoever sends many of them has it.
+    pub(crate) async fn say_framed_hello(&self, hello: Bytes) -> Call<HelloReply> {
+        self.call(Method::SayHello, hello).await
     }
 
     pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
-        self.call(Method::Check, &HealthCheckRequest { service: service.to_owned() }).await
+        let body = framed(&HealthCheckRequest { service: service.to_owned() });
+        self.call(Method::Check, body).await
     }
 
     /// Returns once the reply begins; its messages have no deadline.
@@ -91,6 +102,25 @@ impl Client {
         Ok(endpoint.reach(connect_by).await?)
     }
 
+    /// Makes every connection that there is to be, to each target that can be reached.
+    ///
+    /// # Errors
+    /// None of them can.
+    pub(crate) async fn connect_all(&self) -> Result<(), Failure> {
+        let connect_by = self.terms.connect_by(self.terms.deadline());
+        let connecting = self.endpoints.iter().map(|endpoint| endpoint.connect_all(connect_by));
+        let results = futures_util::future::join_all(connecting).await;
+        if results.iter().any(Result::is_ok) {
+            return Ok(());
+        }
+        Ok(results.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// What went over all connections.
+    pub(crate) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
     /// Connects, and tells how that went.
     pub(crate) async fn connect(&self) -> (Stages, Option<NotConnected>) {
         let connect_by = self.terms.connect_by(self.terms.deadline());
@@ -107,13 +137,8 @@ impl Client {
         targets.collect::<Vec<_>>().join(", ")
     }
 
-    async fn call<Reply: Message + Default>(
-        &self,
-        method: Method,
-        message: &impl Message,
-    ) -> Call<Reply> {
+    async fn call<Reply: Message + Default>(&self, method: Method, body: Bytes) -> Call<Reply> {
         let (begun, deadline) = (Instant::now(), self.terms.deadline());
-        let body = framed(message);
         let mut call = Call::new(Arc::clone(&self.endpoints[0].target));
         let mut retries = self.terms.retries.begin();
         let mut previous_attempts = 0;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Stages, connect};
+use crate::connection::{Connection, Stages, Traffic, connect};
 use crate::not_connected::NotConnected;
 use crate::target::Target;
 use crate::tls::Tls;
@@ -32,6 +32,7 @@ pub(crate) struct Endpoint {
     uris: [Uri; Method::ALL.len()],
     tls: Option<Arc<Tls>>,
     lines: Vec<Mutex<Line>>,
+    traffic: Arc<Traffic>,
     turn: AtomicUsize,
     /// It could not be reached, and calls go elsewhere until it can.
     left_out: AtomicBool,
@@ -53,7 +54,7 @@ struct Line {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) sender: SendRequest<Bytes>,
-    pub(crate) peer: String,
+    pub(crate) peer: Arc<str>,
     /// How it was made, if this call is the first on it.
     pub(crate) made: Option<Stages>,
     /// Time that it took before the call began.
@@ -63,7 +64,12 @@ pub(crate) struct Ready {
 }
 
 impl Endpoint {
-    pub(crate) fn new(target: &Target, tls: Option<&Arc<Tls>>, connections: usize) -> Endpoint {
+    pub(crate) fn new(
+        target: &Target,
+        tls: Option<&Arc<Tls>>,
+        connections: usize,
+        traffic: Arc<Traffic>,
+    ) -> Endpoint {
         let tls = tls.filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
         let authority = match name {
@@ -76,6 +82,7 @@ impl Endpoint {
             uris: Method::ALL.map(|method| uri(target, &authority, method)),
             tls,
             lines: (0..connections).map(|_| Mutex::default()).collect(),
+            traffic,
             turn: AtomicUsize::new(0),
             left_out: AtomicBool::new(false),
         }
@@ -107,7 +114,8 @@ impl Endpoint {
             line.ahead = None;
             line.connection = None;
             // Boxed: it is large, and the many calls that need no connection are moved about.
-            let connecting = Box::pin(connect(&self.target, self.tls.as_deref(), deadline, stages));
+            let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
+            let connecting = Box::pin(connect(&self.target, tls, deadline, stages, traffic));
             match connecting.await {
                 Ok(connection) => {
                     line.connection = Some(connection);
@@ -130,6 +138,14 @@ impl Endpoint {
             line: index,
             serial: line.serial,
         })
+    }
+
+    /// Makes all connections ahead of the first call.
+    pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), NotConnected> {
+        for _ in &self.lines {
+            self.connection(deadline, &mut Stages::default()).await?;
+        }
+        Ok(())
     }
 
     /// Connects ahead of the first call.

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NotConnected,
     /// The server answered that it is not SERVING.
     NotServing,
+    /// A threshold of a load test was crossed.
+    Crossed,
     /// The call ended with a status that is not OK.
     Status(Code),
     /// Ctrl-C.
@@ -35,6 +37,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::NotConnected => 3,
             Exit::NotServing => 4,
+            Exit::Crossed => 5,
             Exit::Status(code) => STATUS_BASE + code as u8,
             Exit::Interrupted => SIGNAL_BASE + SIGINT,
         }

@@ -24,6 +24,9 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    pub(crate) const ALL: [Stage; 5] =
+        [Stage::Dns, Stage::Tcp, Stage::Tls, Stage::Http2, Stage::Rpc];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Stage::Dns => "dns",

@@ -13,6 +13,7 @@ mod diagnosis;
 mod endpoint;
 mod exit;
 mod failure;
+mod load;
 mod metadata;
 mod not_connected;
 mod output;

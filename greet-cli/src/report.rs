@@ -94,7 +94,7 @@ impl CallReport {
                 }
             },
             target: call.target.to_string(),
-            peer: call.stages.peer.clone(),
+            peer: call.stages.peer.as_deref().map(str::to_owned),
             instance: call.instance().map(str::to_owned),
             headers: metadata::custom(&call.headers),
             trailers: metadata::custom(&call.trailers),

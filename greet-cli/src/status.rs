@@ -14,7 +14,7 @@ use crate::words;
 /// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let of_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    of_type.starts_with(b"application/grpc") || headers.contains_key("grpc-status")
+    of_type.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS)
 }
 
 /// The status of a gRPC reply that arrived whole: `grpc-status`, from the trailers or from headers that
@@ -36,10 +36,13 @@ pub(crate) fn of_reply(
 }
 
 fn of_headers(headers: &HeaderMap) -> Option<Status> {
-    let code = Code::from_bytes(headers.get("grpc-status")?.as_bytes());
-    let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
+    let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    if code == Code::Ok {
+        return Some(Status::ok("")); // whatever else it says, there is nothing to be done about it
+    }
+    let message = headers.get(Status::GRPC_MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
     let message = percent_decode(message).decode_utf8_lossy();
-    let details = headers.get("grpc-status-details-bin");
+    let details = headers.get(Status::GRPC_STATUS_DETAILS);
     let details = details.and_then(|value| BASE64.decode(value).ok()).unwrap_or_default();
     Some(Status::with_details(code, message, details.into()))
 }

@@ -1,4 +1,4 @@
-//! How long something took, for people.
+//! How long something took, and how much it was, for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,6 +23,22 @@ impl fmt::Display for Brief {
     }
 }
 
+/// A number of bytes in the one unit that fits it: `85 B`, `1.2 MB`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        match self.0 {
+            ..1_000 => write!(f, "{} B", self.0),
+            1_000..1_000_000 => write!(f, "{:.1} kB", bytes / 1e3),
+            1_000_000..1_000_000_000 => write!(f, "{:.1} MB", bytes / 1e6),
+            _ => write!(f, "{:.1} GB", bytes / 1e9),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +52,11 @@ mod tests {
         assert_eq!(brief(300_040), "300ms");
         assert_eq!(brief(5_000_000), "5s");
         assert_eq!(brief(90_250_000), "90.3s");
+    }
+
+    #[test]
+    fn bytes_have_one_unit() {
+        let bytes = |bytes| Bytes(bytes).to_string();
+        assert_eq!([bytes(999), bytes(1_234), bytes(1_250_000)], ["999 B", "1.2 kB", "1.2 MB"]);
     }
 }

@@ -92,6 +92,7 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
         "flags of greet-cli hello" => flags(&section(&cli(&["hello"])?, "Options:")),
         "flags of greet-cli health" => flags(&section(&cli(&["health"])?, "Options:")),
         "flags of greet-cli diagnose" => flags(&section(&cli(&["diagnose"])?, "Options:")),
+        "flags of greet-cli load" => flags(&section(&cli(&["load"])?, "Options:")),
         "failures of greet-cli" => help(program(&programs.cli).arg("errors"))?,
         "exit codes of greet-cli" => exit_codes(&cli(&[])?),
         _ => bail!("nobody knows how to generate {name:?}"),

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::connection::{ConnectionArgs, OutputArgs, TlsArgs};
 use super::hello::HelloArgs;
 use super::help;
+use super::load::LoadArgs;
 use crate::target::Target;
 
 /// Says hello to a Greeter, and says what is wrong when it cannot
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Walk the way of a call, stage by stage, and say what was found in each
     #[command(help_template = help::TEMPLATE, before_help = help::DIAGNOSE_EXAMPLES)]
     Diagnose(DiagnoseArgs),
+    /// Call SayHello as fast as it goes, or at a rate, and say how long the calls took
+    #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
+    Load(LoadArgs),
     /// Print a completion script
     #[command(help_template = help::TEMPLATE, before_help = help::COMPLETIONS_EXAMPLES)]
     Completions {

@@ -30,6 +30,13 @@ Examples:
   greet-cli --target https://greeter.example --ca-cert ca.pem diagnose
   greet-cli --output json diagnose | jq '.stages[] | select(.result == \"failed\")'";
 
+pub(super) const LOAD_EXAMPLES: &str = "\
+Examples:
+  greet-cli load                                          # 10 s, 100 calls at a time
+  greet-cli load --rate 20000 --duration 30s --html load.html
+  greet-cli load --fail-if 'p99>20ms' --fail-if 'error-rate>0.1%'   # in CI: exit code 5
+  greet-cli --output json load --count 100000 | jq .latency_us.p99";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   greet-cli completions bash > ~/.local/share/bash-completion/completions/greet-cli
@@ -47,6 +54,7 @@ Exit codes:
   2       bad flags, arguments or input
   3       could not connect (dns, tcp, tls, http2): the call was never sent, so it is safe to repeat
   4       health: not SERVING
+  5       load: a --fail-if threshold was crossed
   64 + n  the call ended with gRPC status n: 67 INVALID_ARGUMENT, 68 DEADLINE_EXCEEDED, 78 UNAVAILABLE, ...
   130     interrupted (Ctrl-C), as shells count it
 

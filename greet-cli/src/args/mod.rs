@@ -6,8 +6,10 @@ mod command_line;
 mod connection;
 mod hello;
 mod help;
+mod load;
 mod values;
 
 pub(crate) use command_line::{Args, Command, DiagnoseArgs, HealthArgs};
 pub(crate) use connection::{ConnectionArgs, Format, OutputArgs, TlsArgs};
 pub(crate) use hello::HelloArgs;
+pub(crate) use load::LoadArgs;

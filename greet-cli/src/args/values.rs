@@ -25,6 +25,14 @@ pub(super) fn timeout(given: &str) -> Result<Duration, String> {
     }
 }
 
+/// Calls a second; beyond a hundred million it is a typing error.
+pub(super) fn rate(given: &str) -> Result<f64, String> {
+    match given.parse::<f64>() {
+        Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
+        _ => Err("expected calls a second, such as 20000 or 0.5".to_owned()),
+    }
+}
+
 /// A status that is a failure.
 pub(super) fn status_code(given: &str) -> Result<Code, String> {
     let code = code_of_name(given).filter(|code| *code != Code::Ok);
@@ -48,6 +56,15 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert!(timeout("0s").is_err());
+    }
+
+    #[test]
+    fn a_rate_is_a_number_above_zero() {
+        assert_eq!(rate("20000"), Ok(20_000.0));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for bad in ["", "0", "-1", "NaN", "inf", "1e9", "20k"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

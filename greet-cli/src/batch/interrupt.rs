@@ -1,8 +1,8 @@
-//! Ctrl-C: the first lets the batch print what it has, the second ends the process at once, whatever it
+//! Ctrl-C: the first lets many calls end with what there is, the second ends the process at once, whatever it
 //! waits for: a reader that does not read, a terminal that is stopped.
 
 /// Returns at the first.
-pub(super) async fn once() {
+pub(crate) async fn once() {
     #[cfg(unix)]
     die_at_the_second();
     let _ = tokio::signal::ctrl_c().await;

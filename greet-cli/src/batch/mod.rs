@@ -1,7 +1,7 @@
 //! Many calls: names as they come, so many at a time, replies in the order of the names.
 
 mod calls;
-mod interrupt;
+pub(crate) mod interrupt;
 mod lines;
 mod names;
 mod printer;

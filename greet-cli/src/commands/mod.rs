@@ -4,6 +4,7 @@ mod diagnose;
 mod errors;
 mod health;
 mod hello;
+mod load;
 mod reference;
 mod run;
 mod wait;

@@ -1,7 +1,7 @@
 //! From what was typed to the verb that does it.
 
 use crate::args::{Args, Command};
-use crate::commands::{diagnose, errors, health, hello, reference};
+use crate::commands::{diagnose, errors, health, hello, load, reference};
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::target::Target;
@@ -31,6 +31,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         (Command::Diagnose(diagnose), Ok(terms)) => {
             diagnose::run(&diagnose, connection, terms, &mut data, &prose).await
+        }
+        (Command::Load(load), Ok(terms)) => {
+            load::run(&load, connection, terms, &mut data, &mut prose).await
         }
     }
 }

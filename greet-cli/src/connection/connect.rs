@@ -1,6 +1,7 @@
 //! The stages of connecting, in order.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::http2::{self, Silence};
-use super::{Settings, TlsFacts, dns, tcp, tls};
+use super::traffic::Counted;
+use super::{Settings, TlsFacts, Traffic, dns, tcp, tls};
 use crate::not_connected::NotConnected;
 use crate::target::Target;
 use crate::tls::Tls;
@@ -20,7 +22,7 @@ use crate::tls::Tls;
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Bytes>,
     /// Who is on the other end: an address, or `unix:PATH`.
-    pub(crate) peer: String,
+    pub(crate) peer: Arc<str>,
 }
 
 impl Connection {
@@ -39,7 +41,7 @@ pub(crate) struct Stages {
     pub(crate) tls: Option<Duration>,
     pub(crate) http2: Option<Duration>,
     /// Who was reached.
-    pub(crate) peer: Option<String>,
+    pub(crate) peer: Option<Arc<str>>,
     /// What the name stands for.
     pub(crate) addresses: Vec<IpAddr>,
     /// Each address that was tried, and what was wrong with it.
@@ -54,34 +56,36 @@ impl Stages {
     }
 }
 
-/// Connects, at the latest by `deadline`, and notes in `stages` how it went.
+/// Connects, at the latest by `deadline`, and notes in `stages` how it went; what then goes over the
+/// connection is counted in `traffic`.
 pub(crate) async fn connect(
     target: &Target,
     tls: Option<&Tls>,
     deadline: Instant,
     stages: &mut Stages,
+    traffic: &Arc<Traffic>,
 ) -> Result<Connection, NotConnected> {
     let (host, port) = match target {
         Target::Tcp { host, port, .. } => (host, *port),
         Target::Unix(path) => {
             let stream = timed(&mut stages.tcp, tcp::open_unix(path, deadline)).await?;
-            stages.peer = Some(target.to_string());
-            return in_plaintext(stream, deadline, stages).await;
+            stages.peer = Some(target.to_string().into());
+            return in_plaintext(stream, deadline, stages, traffic).await;
         }
     };
     stages.addresses = timed(&mut stages.dns, dns::look_up(host, port, deadline)).await?;
     let addresses = stages.addresses.iter().map(|address| SocketAddr::new(*address, port));
     let opening = tcp::open(addresses.collect(), deadline, &mut stages.tried);
     let (stream, peer) = timed(&mut stages.tcp, opening).await?;
-    stages.peer = Some(peer.to_string());
+    stages.peer = Some(peer.to_string().into());
     let Some(tls) = tls.filter(|_| target.is_tls()) else {
-        return in_plaintext(stream, deadline, stages).await;
+        return in_plaintext(stream, deadline, stages, traffic).await;
     };
 
     let peer = peer.to_string();
     let shaking = tls::shake_hands(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
     let (stream, witness) = timed(&mut stages.tls, shaking).await?;
-    match ready(stream, deadline, stages).await {
+    match ready(stream, deadline, stages, traffic).await {
         // Under TLS 1.3 a server refuses a client only after the handshake is done on this side.
         Err(Silence::Broken(error)) if tls::is_about_tls(&error, &witness) => {
             Err(tls::problem(&error, &[], &witness, &peer, host))
@@ -98,11 +102,12 @@ async fn in_plaintext<IO>(
     stream: IO,
     deadline: Instant,
     stages: &mut Stages,
+    traffic: &Arc<Traffic>,
 ) -> Result<Connection, NotConnected>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let ready = ready(stream, deadline, stages).await;
+    let ready = ready(stream, deadline, stages, traffic).await;
     ready.map_err(|silence| silence.problem(stages.peer.as_deref().unwrap_or_default()))
 }
 
@@ -110,11 +115,13 @@ async fn ready<IO>(
     stream: IO,
     deadline: Instant,
     stages: &mut Stages,
+    traffic: &Arc<Traffic>,
 ) -> Result<Connection, Silence>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, settings) = timed(&mut stages.http2, http2::begin(stream, deadline)).await?;
+    let (sender, settings) =
+        timed(&mut stages.http2, http2::begin(Counted::new(stream, traffic), deadline)).await?;
     stages.settings = Some(settings);
     Ok(Connection { sender, peer: stages.peer.clone().unwrap_or_default() })
 }

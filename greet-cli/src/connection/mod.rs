@@ -9,9 +9,11 @@ mod settings;
 mod tap;
 mod tcp;
 mod tls;
+mod traffic;
 mod witness;
 
 pub(crate) use connect::{Connection, Stages, connect};
 pub(crate) use settings::Settings;
 pub(crate) use tls::TlsFacts;
+pub(crate) use traffic::Traffic;
 pub(crate) use witness::Witness;

@@ -60,7 +60,10 @@ impl Details {
             address: address.to_string(),
             problem: problem.as_ref().map(ToString::to_string),
         });
-        Details::Addresses { tried: tried.collect(), peer: stages.peer.clone() }
+        Details::Addresses {
+            tried: tried.collect(),
+            peer: stages.peer.as_deref().map(str::to_owned),
+        }
     }
 
     pub(super) fn of_tls(stages: &Stages) -> Option<Details> {

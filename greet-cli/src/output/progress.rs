@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 /// How often it moves while nothing else does.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Steps of a bar that has no calls to count.
+const WHOLE: u64 = 1_000;
+
 /// The line.
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
@@ -29,6 +32,21 @@ impl Progress {
         bar.set_style(style.with_key("rate", rate));
         bar.enable_steady_tick(TICK);
         Progress(bar)
+    }
+
+    /// Of a load test.
+    pub(super) fn of_load() -> Progress {
+        let bar = ProgressBar::new(WHOLE);
+        let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}");
+        bar.set_style(style.expect("the template is fixed"));
+        bar.enable_steady_tick(TICK);
+        Progress(bar)
+    }
+
+    /// How far it is, and what is to be said of it.
+    pub(super) fn at_share(&self, share: f64, so_far: String) {
+        self.0.set_position((share.clamp(0.0, 1.0) * WHOLE as f64) as u64);
+        self.0.set_message(so_far);
     }
 
     pub(super) fn at(&self, calls: u64) {

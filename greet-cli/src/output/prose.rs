@@ -106,6 +106,20 @@ impl Prose {
         }
     }
 
+    /// Shows how far a load test is, if somebody watches.
+    pub(crate) fn begin_load(&mut self) {
+        if io::stderr().is_terminal() && !self.quiet {
+            self.progress = Some(Progress::of_load());
+        }
+    }
+
+    /// The share that is done, and how it goes.
+    pub(crate) fn load_progress(&self, share: f64, so_far: impl FnOnce() -> String) {
+        if let Some(progress) = &self.progress {
+            progress.at_share(share, so_far());
+        }
+    }
+
     pub(crate) fn end_progress(&mut self) {
         self.progress = None;
     }

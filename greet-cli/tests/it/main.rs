@@ -16,6 +16,7 @@ mod failing_tls;
 mod failing_to_connect;
 mod health;
 mod hello;
+mod load;
 mod many;
 mod output;
 mod reference;

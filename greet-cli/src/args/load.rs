@@ -1,0 +1,99 @@
+//! `load`: how much, for how long, and what must not be crossed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgGroup;
+
+use super::values::{duration, rate, timeout};
+use crate::load::Threshold;
+
+/// Ten calls on each of ten connections: enough to keep one core of a fast server at work.
+const DEFAULT_CONNECTIONS: &str = "10";
+const DEFAULT_CONCURRENCY: u32 = 100;
+/// With a rate it is a bound, not the load: twenty thousand calls a second of 50 ms each.
+const CONCURRENCY_WITH_RATE: u32 = 1_000;
+/// Long enough for a first impression.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Until a server has its buffers, and a runtime with a compiler has compiled.
+const DEFAULT_WARM_UP: Duration = Duration::from_secs(1);
+/// What a process may open, and a machine answer.
+const MOST_AT_A_TIME: i64 = 100_000;
+const MOST_CONNECTIONS: i64 = 10_000;
+const MOST_THREADS: i64 = 1_024;
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whom").args(["names", "names_from", "seed"]))]
+pub(crate) struct LoadArgs {
+    /// Calls under way at a time; with --rate at most so many [default: 100, with --rate 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    concurrency: Option<u32>,
+
+    /// Connections to each target that calls go over in turn
+    #[arg(long, value_name = "N", default_value = DEFAULT_CONNECTIONS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_CONNECTIONS))]
+    pub(crate) connections: u32,
+
+    /// Begin so many calls a second, however long each takes; latency counts from when it was due
+    #[arg(long, value_name = "PER SECOND", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Measure for so long [default: 10s]
+    #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = timeout)]
+    duration: Option<Duration>,
+
+    /// Measure so many calls
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Load that comes first and is left out of every figure [default: 1s, with --count 0s]
+    #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
+    warm_up: Option<Duration>,
+
+    /// Threads to call from [default: one for each core that there is, no more than --connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
+    threads: Option<u32>,
+
+    /// Whom to greet; repeat for more, in turn [default: Ada]
+    #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) names: Vec<String>,
+
+    /// Greet the lines of a file, or of standard input if it is -, in turn
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) names_from: Option<PathBuf>,
+
+    /// Greet random names, the same for the same seed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fail_if: Vec<Threshold>,
+
+    /// Write a page with plots, which opens without a network
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    pub(crate) fn concurrency(&self) -> u32 {
+        let default = self.rate.map_or(DEFAULT_CONCURRENCY, |_| CONCURRENCY_WITH_RATE);
+        self.concurrency.unwrap_or(default)
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        self.duration.unwrap_or(DEFAULT_DURATION)
+    }
+
+    pub(crate) fn warm_up(&self) -> Duration {
+        let default = if self.count.is_some() { Duration::ZERO } else { DEFAULT_WARM_UP };
+        self.warm_up.unwrap_or(default)
+    }
+
+    /// A thread without a connection, or without a call, would have nothing to do.
+    pub(crate) fn threads(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(u32::try_from(cores).unwrap_or(u32::MAX));
+        threads.min(self.connections).min(self.concurrency())
+    }
+}

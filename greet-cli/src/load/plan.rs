@@ -1,0 +1,199 @@
+//! What is to be done, and each worker's share of it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use greet_proto::HelloRequest;
+
+use crate::args::{ConnectionArgs, LoadArgs};
+use crate::client::Client;
+use crate::rpc::framed;
+use crate::target::Target;
+use crate::terms::Terms;
+
+const DEFAULT_NAME: &str = "Ada";
+/// Random names that are made ahead, and then greeted in turn.
+const RANDOM_NAMES: usize = 4_096;
+const LONGEST_RANDOM_NAME: usize = 16;
+/// Names that are read are kept; so much of them is more than a load test can tell apart.
+const MOST_NAMES_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A load test.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(super) targets: Vec<Target>,
+    pub(super) terms: Terms,
+    /// Messages to send in turn, with their prefixes.
+    pub(super) hellos: Arc<[Bytes]>,
+    pub(super) concurrency: u32,
+    pub(super) connections: u32,
+    pub(super) threads: u32,
+    /// Calls a second that are due; without it the next call begins when one has ended.
+    pub(super) rate: Option<f64>,
+    pub(super) until: Until,
+    pub(super) warm_up: Duration,
+}
+
+/// When it is enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until {
+    Elapsed(Duration),
+    Calls(u64),
+}
+
+/// What one worker does of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) worker: u32,
+    pub(super) concurrency: u32,
+    pub(super) connections: u32,
+    /// Calls a second, and how far the first is behind the first of all.
+    pub(super) rate: Option<(f64, Duration)>,
+    pub(super) until: Until,
+}
+
+impl Plan {
+    /// # Errors
+    /// The names cannot be read, or there are none.
+    pub(crate) fn new(
+        args: &LoadArgs,
+        connection: &ConnectionArgs,
+        terms: Terms,
+    ) -> anyhow::Result<Plan> {
+        let until = args.count.map_or(Until::Elapsed(args.duration()), Until::Calls);
+        Ok(Plan {
+            targets: connection.target.clone(),
+            terms: terms.without_end(),
+            hellos: hellos(args)?,
+            concurrency: args.concurrency(),
+            connections: args.connections,
+            threads: args.threads(),
+            rate: args.rate,
+            until,
+            warm_up: args.warm_up(),
+        })
+    }
+
+    /// A client for one worker; for its thread alone.
+    pub(super) fn client(&self, share: Share) -> Rc<Client> {
+        Rc::new(Client::new(self.terms.clone(), &self.targets, share.connections as usize))
+    }
+
+    /// One for each thread; together they are the whole.
+    pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
+        let threads = u64::from(self.threads);
+        (0..self.threads).map(move |worker| {
+            let part = |whole: u32| {
+                u32::try_from(part(whole.into(), threads, worker.into())).unwrap_or(whole)
+            };
+            Share {
+                worker,
+                concurrency: part(self.concurrency),
+                connections: part(self.connections),
+                rate: self.rate.map(|rate| {
+                    let behind = Duration::from_secs_f64(f64::from(worker) / rate);
+                    (rate / f64::from(self.threads), behind)
+                }),
+                until: match self.until {
+                    Until::Calls(calls) => Until::Calls(self::part(calls, threads, worker.into())),
+                    elapsed @ Until::Elapsed(_) => elapsed,
+                },
+            }
+        })
+    }
+}
+
+/// What falls to one of `parts`; the first get what is left over.
+fn part(whole: u64, parts: u64, index: u64) -> u64 {
+    whole / parts + u64::from(index < whole % parts)
+}
+
+fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
+    let hello = |name: String| framed(&HelloRequest { name });
+    if let Some(seed) = args.seed {
+        let mut random = fastrand::Rng::with_seed(seed);
+        return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
+    }
+    let Some(from) = &args.names_from else {
+        return Ok(match &args.names[..] {
+            [] => [hello(DEFAULT_NAME.to_owned())].into(),
+            names => names.iter().cloned().map(hello).collect(),
+        });
+    };
+    let names = match from.as_path() {
+        dash if dash == Path::new("-") => read_names(std::io::stdin()),
+        file => File::open(file).context("could not open it").and_then(read_names),
+    };
+    let names = names.with_context(|| format!("could not read names of `{}`", from.display()))?;
+    Ok(names.into_iter().map(hello).collect())
+}
+
+fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
+    let mut from = BufReader::new(from.take(MOST_NAMES_BYTES + 1));
+    let (mut names, mut bytes) = (Vec::new(), 0);
+    loop {
+        let mut line = Vec::new();
+        bytes += from.read_until(b'\n', &mut line)? as u64;
+        if bytes > MOST_NAMES_BYTES {
+            bail!("it is longer than {MOST_NAMES_BYTES} bytes");
+        }
+        if line.is_empty() {
+            break;
+        }
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let number = names.len() + 1;
+        let name = std::str::from_utf8(line).with_context(|| format!("line {number}"))?;
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        bail!("it is empty");
+    }
+    Ok(names)
+}
+
+fn random_name(random: &mut fastrand::Rng) -> String {
+    let rest = random.usize(1..LONGEST_RANDOM_NAME);
+    let first = std::iter::once(random.uppercase());
+    first.chain(std::iter::repeat_with(|| random.lowercase()).take(rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_the_whole() {
+        let parts = |whole, count| (0..count).map(|i| part(whole, count, i)).collect::<Vec<_>>();
+        assert_eq!(parts(10, 3), [4, 3, 3]);
+        assert_eq!(parts(1, 2), [1, 0]);
+        assert_eq!(parts(8, 2), [4, 4]);
+    }
+
+    #[test]
+    fn names_are_lines_and_there_is_one() {
+        assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
+        assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
+        assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2");
+        let long = vec![b'x'; usize::try_from(MOST_NAMES_BYTES).unwrap()];
+        assert!(read_names(&long[..]).is_ok());
+        assert!(read_names(&[&long[..], b"x"].concat()[..]).is_err());
+    }
+
+    #[test]
+    fn random_names_are_the_same_for_the_same_seed() {
+        let names = |seed| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            (0..100).map(|_| random_name(&mut random)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(7), names(7));
+        assert_ne!(names(7), names(8));
+        assert!(names(7).iter().all(|name| (2..=LONGEST_RANDOM_NAME).contains(&name.len())));
+    }
+}

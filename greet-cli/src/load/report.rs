@@ -1,0 +1,256 @@
+//! `greet.load/v1`: a load test as an object. Field names are an interface; units are in them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::figures::{Figures, Interval};
+use super::histogram::Histogram;
+use super::plan::Plan;
+use super::threshold::Threshold;
+use crate::call_failed::code_name;
+use crate::report::{ErrorReport, micros};
+
+/// From one bucket of the histogram to the next.
+const BUCKET_GROWTH: f64 = 1.1;
+
+/// `greet.load/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct LoadReport {
+    schema: &'static str,
+    /// Whether no threshold was crossed and a call ended with OK.
+    pub(super) ok: bool,
+    targets: Vec<String>,
+    /// When the measurement began (RFC 3339).
+    started: String,
+    version: &'static str,
+    #[serde(rename = "loop")]
+    kind: &'static str,
+    rate_per_s: Option<f64>,
+    concurrency: u32,
+    connections: u32,
+    threads: u32,
+    warm_up_us: u64,
+    measured_us: u64,
+    interrupted: bool,
+    calls: Calls,
+    /// Calls that ended with OK, a second.
+    rps: f64,
+    error_rate: f64,
+    /// Of HTTP/2.
+    bytes: Bytes,
+    /// Of the calls that ended with OK; null if there was none.
+    latency_us: Option<Latency>,
+    histogram: Vec<Bucket>,
+    percentiles: Vec<Point>,
+    intervals: Vec<IntervalReport>,
+    generator: Generator,
+    thresholds: Vec<ThresholdReport>,
+    /// What went wrong first.
+    error: Option<ErrorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct Calls {
+    sent: u64,
+    ok: u64,
+    failed: u64,
+    not_begun: u64,
+    by_status: BTreeMap<&'static str, u64>,
+    by_failed_stage: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bytes {
+    sent: u64,
+    received: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Latency {
+    min: u64,
+    mean: f64,
+    stddev: f64,
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p99_9: u64,
+    p99_99: u64,
+    max: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Bucket {
+    from_us: u64,
+    to_us: u64,
+    calls: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Point {
+    percentile: f64,
+    us: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct IntervalReport {
+    at_us: u64,
+    length_us: u64,
+    ok: u64,
+    failed: u64,
+    p50_us: Option<u64>,
+    p99_us: Option<u64>,
+    max_us: Option<u64>,
+}
+
+/// This program, which must not be what is measured.
+#[derive(Debug, Serialize)]
+struct Generator {
+    cpu_share: Option<f64>,
+    lag_p99_us: Option<u64>,
+    lag_max_us: Option<u64>,
+    bottleneck: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ThresholdReport {
+    rule: String,
+    measured: String,
+    crossed: bool,
+}
+
+impl LoadReport {
+    pub(crate) fn new(plan: &Plan, figures: &Figures, thresholds: &[Threshold]) -> LoadReport {
+        let counts = &figures.counts;
+        let latency = &counts.latency;
+        let lag = |percentile| (!counts.lag.is_empty()).then(|| counts.lag.percentile(percentile));
+        let started = humantime::format_rfc3339_seconds(figures.started).to_string();
+        LoadReport {
+            schema: "greet.load/v1",
+            ok: counts.ok() > 0 && !thresholds.iter().any(|rule| rule.is_crossed(figures)),
+            targets: plan.targets.iter().map(ToString::to_string).collect(),
+            started,
+            version: env!("CARGO_PKG_VERSION"),
+            kind: if plan.rate.is_some() { "open" } else { "closed" },
+            rate_per_s: plan.rate,
+            concurrency: plan.concurrency,
+            connections: plan.connections,
+            threads: plan.threads,
+            warm_up_us: micros(plan.warm_up),
+            measured_us: micros(figures.measured),
+            interrupted: figures.was_interrupted,
+            calls: Calls::new(figures),
+            rps: figures.rps(),
+            error_rate: figures.error_rate(),
+            bytes: Bytes { sent: counts.sent_bytes, received: counts.received_bytes },
+            latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
+            histogram: latency
+                .buckets(BUCKET_GROWTH)
+                .into_iter()
+                .map(|(from_us, to_us, calls)| Bucket { from_us, to_us, calls })
+                .collect(),
+            percentiles: curve(latency),
+            intervals: intervals(figures),
+            generator: Generator {
+                cpu_share: figures.cpu_share,
+                lag_p99_us: lag(99.0),
+                lag_max_us: lag(100.0),
+                bottleneck: figures.bottleneck(),
+            },
+            thresholds: thresholds
+                .iter()
+                .map(|threshold| ThresholdReport {
+                    rule: threshold.rule().to_owned(),
+                    measured: threshold.measured(figures),
+                    crossed: threshold.is_crossed(figures),
+                })
+                .collect(),
+            error: counts.first_failure.as_ref().map(ErrorReport::new),
+        }
+    }
+}
+
+impl Calls {
+    fn new(figures: &Figures) -> Calls {
+        let counts = &figures.counts;
+        let (ok, failed) = (counts.ok(), counts.failed());
+        Calls {
+            sent: ok + failed,
+            ok,
+            failed,
+            not_begun: figures.not_begun,
+            by_status: counts.by_status().map(|(code, count)| (code_name(code), count)).collect(),
+            by_failed_stage: counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect(),
+        }
+    }
+}
+
+impl Latency {
+    fn new(latency: &Histogram) -> Latency {
+        Latency {
+            min: latency.min(),
+            mean: latency.mean(),
+            stddev: latency.stddev(),
+            p50: latency.percentile(50.0),
+            p90: latency.percentile(90.0),
+            p99: latency.percentile(99.0),
+            p99_9: latency.percentile(99.9),
+            p99_99: latency.percentile(99.99),
+            max: latency.max(),
+        }
+    }
+}
+
+/// Ever closer to 100 %, as far as there are calls to tell: half of what is left, in five steps.
+fn curve(latency: &Histogram) -> Vec<Point> {
+    if latency.is_empty() {
+        return Vec::new();
+    }
+    let point = |percentile| Point { percentile, us: latency.percentile(percentile) };
+    let (mut points, mut left) = (Vec::new(), 100.0);
+    while left * latency.calls() as f64 >= 100.0 {
+        points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
+        left /= 2.0;
+    }
+    points.push(point(100.0));
+    points
+}
+
+fn intervals(figures: &Figures) -> Vec<IntervalReport> {
+    let length_us = micros(figures.intervals.length);
+    let report = |(at_us, interval): (u64, &Interval)| {
+        let some = |us: u64| (!interval.latency.is_empty()).then_some(us);
+        IntervalReport {
+            at_us,
+            length_us,
+            ok: interval.ok,
+            failed: interval.failed,
+            p50_us: some(interval.latency.percentile(50.0)),
+            p99_us: some(interval.latency.percentile(99.0)),
+            max_us: some(interval.latency.max()),
+        }
+    };
+    let begins = (0..).map(|index: u64| index * length_us);
+    begins.zip(&figures.intervals.all).map(report).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_curve_rises_to_the_maximum() {
+        let mut latency = Histogram::new();
+        (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
+        let points = curve(&latency);
+        assert!(
+            points.windows(2).all(|pair| {
+                pair[0].percentile < pair[1].percentile && pair[0].us <= pair[1].us
+            })
+        );
+        assert_eq!((points[0].percentile, points.last().unwrap().us), (0.0, latency.max()));
+        assert!(curve(&Histogram::new()).is_empty());
+    }
+}

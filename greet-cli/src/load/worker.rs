@@ -1,0 +1,250 @@
+//! A worker: a thread, its runtime, its connections, and as many callers as its share of calls under
+//! way.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
+
+use super::cpu;
+use super::pace::{Clock, Pace};
+use super::plan::{Plan, Share, Until};
+use super::recorder::Counts;
+use crate::client::Client;
+use crate::failure::Failure;
+
+/// How often a worker tells what it has seen.
+pub(super) const TELL_EVERY: Duration = Duration::from_millis(100);
+/// A caller that cannot connect tries again after this: it must not flood a server that comes back.
+const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);
+
+/// What a worker says.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// It cannot begin.
+    Broken(io::Error),
+    /// Its connections stand, or why they do not.
+    Connected(Result<(), Failure>),
+    /// What it has seen since it last said.
+    Seen(Box<Counts>),
+    /// All its calls have ended.
+    Ended(Ended),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    /// When its last call ended.
+    pub(super) at: Instant,
+    /// Calls that were due in time, and for which there was no room until the end.
+    pub(super) not_begun: u64,
+    /// Share of a core that it used while it was measured.
+    pub(super) cpu_share: Option<f64>,
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Wait for the others.
+    Wait,
+    /// Begin then; measure from a later moment on, and begin no call after the last.
+    Run { begin: Instant, measure: Instant, end: Option<Instant> },
+    /// Begin no more calls.
+    Stop,
+}
+
+/// Starts one in a thread of its own. It ends when its calls have, or when nobody listens.
+pub(super) fn start(
+    plan: Plan,
+    share: Share,
+    orders: watch::Receiver<Order>,
+    told: mpsc::UnboundedSender<Told>,
+) -> anyhow::Result<()> {
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(run(&plan, share, orders, &told)),
+            Err(error) => tell(&told, Told::Broken(error)),
+        }
+    };
+    let name = format!("load-{}", share.worker);
+    thread::Builder::new().name(name).spawn(run).context("could not start a thread")?;
+    Ok(())
+}
+
+/// Whoever does not listen any more has ended the test.
+fn tell(told: &mpsc::UnboundedSender<Told>, what: Told) {
+    let _ = told.send(what);
+}
+
+async fn run(
+    plan: &Plan,
+    share: Share,
+    mut orders: watch::Receiver<Order>,
+    told: &mpsc::UnboundedSender<Told>,
+) {
+    let client = plan.client(share);
+    tell(told, Told::Connected(client.connect_all().await));
+    let Ok(order) = orders.wait_for(|order| *order != Order::Wait).await.map(|order| *order) else {
+        return;
+    };
+    let Order::Run { begin, measure, end } = order else {
+        return;
+    };
+    let pace = share.rate.map(|(rate, behind)| Pace::new(begin + behind, rate));
+    let due_in_time = pace.zip(end).map(|(pace, end)| pace.due_before(end));
+    let calls = match share.until {
+        Until::Calls(calls) => calls,
+        Until::Elapsed(_) => due_in_time.unwrap_or(u64::MAX),
+    };
+    let callers = Rc::new(Callers {
+        client,
+        hellos: plan.hellos.iter().cloned().collect(),
+        measure,
+        end,
+        pace,
+        due: Semaphore::new(0),
+        was_due: Cell::new(0),
+        calls,
+        begun: Cell::new(0),
+        is_over: Cell::new(false),
+        counts: RefCell::new(Counts::new()),
+    });
+    sleep_until(begin).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..share.concurrency {
+        tasks.spawn_local(Rc::clone(&callers).call());
+    }
+    let pacemaker = pace.map(|pace| spawn_local(Rc::clone(&callers).keep(pace)));
+    callers.watch(&mut tasks, &mut orders, told).await;
+    if let Some(pacemaker) = pacemaker {
+        pacemaker.abort();
+    }
+}
+
+/// All callers of a worker.
+struct Callers {
+    client: Rc<Client>,
+    hellos: Box<[Bytes]>,
+    measure: Instant,
+    end: Option<Instant>,
+    pace: Option<Pace>,
+    /// Calls at a rate that are due and not begun.
+    due: Semaphore,
+    was_due: Cell<u64>,
+    /// So many and no more.
+    calls: u64,
+    begun: Cell<u64>,
+    is_over: Cell<bool>,
+    counts: RefCell<Counts>,
+}
+
+impl Callers {
+    /// One after the other.
+    async fn call(self: Rc<Self>) {
+        while let Some((number, due)) = self.next().await {
+            let index = usize::try_from(number).unwrap_or(0) % self.hellos.len();
+            let call = self.client.say_framed_hello(self.hellos[index].clone()).await;
+            if due >= self.measure {
+                self.counts.borrow_mut().ended(due.elapsed(), &call);
+            }
+            if call.rpc.is_none() && self.pace.is_none() {
+                sleep(PAUSE_UNCONNECTED).await;
+            }
+        }
+    }
+
+    /// The number of the next call, and when it is or was due; `None` if there is none.
+    async fn next(&self) -> Option<(u64, Instant)> {
+        let due = match self.pace {
+            Some(pace) => {
+                self.due.acquire().await.ok()?.forget();
+                pace.at(self.begun.get())
+            }
+            None => Instant::now(),
+        };
+        let is_late = self.pace.is_none() && self.end.is_some_and(|end| due >= end);
+        let number = self.begun.get();
+        if self.is_over.get() || is_late || number == self.calls {
+            return None;
+        }
+        self.begun.set(number + 1);
+        if number + 1 == self.calls {
+            self.due.close(); // whoever waits for another waits in vain
+        }
+        Some((number, due))
+    }
+
+    /// Lets each call be due at its time, and none after the end.
+    async fn keep(self: Rc<Self>, pace: Pace) {
+        let clock = Clock::new();
+        while self.was_due.get() < self.calls {
+            let due = self.was_due.get();
+            clock.sleep_until(pace.at(due)).await;
+            let now = Instant::now();
+            let by_now = pace.due_by(now).min(self.calls);
+            for at in (due..by_now).map(|number| pace.at(number)) {
+                if at >= self.measure {
+                    self.counts.borrow_mut().lag.record(now - at);
+                }
+            }
+            self.was_due.set(by_now);
+            self.due.add_permits(usize::try_from(by_now - due).unwrap_or(0));
+        }
+        if let Some(end) = self.end {
+            clock.sleep_until(end).await; // until then there may be room for what is due
+            tokio::task::yield_now().await; // and whoever has just got room begins
+            self.due.close();
+        }
+    }
+
+    /// Tells what is seen, until all callers have ended.
+    async fn watch(
+        &self,
+        tasks: &mut JoinSet<()>,
+        orders: &mut watch::Receiver<Order>,
+        told: &mpsc::UnboundedSender<Told>,
+    ) {
+        let traffic = self.client.traffic();
+        let stopped = timeout_at(self.measure, orders.wait_for(|order| *order == Order::Stop));
+        drop(stopped.await);
+        let (cpu, mut bytes) = (cpu::of_this_thread(), traffic.bytes());
+        let mut ticks = interval_at(self.measure + TELL_EVERY, TELL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tell_seen = || {
+            let mut counts = self.counts.replace(Counts::new());
+            let now = traffic.bytes();
+            (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
+            bytes = now;
+            tell(told, Told::Seen(Box::new(counts)));
+        };
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    Some(_) => {}
+                    None => break,
+                },
+                _ = ticks.tick() => tell_seen(),
+                stopped = orders.wait_for(|order| *order == Order::Stop), if !self.is_over.get() => {
+                    drop(stopped);
+                    self.is_over.set(true);
+                    self.due.close();
+                }
+            }
+        }
+        tell_seen();
+        let at = Instant::now();
+        let used = cpu.and_then(|cpu| Some((cpu::of_this_thread()? - cpu).as_secs_f64()));
+        let cpu_share = used.map(|used| used / (at - self.measure).as_secs_f64().max(1e-6));
+        let not_begun = self.was_due.get().saturating_sub(self.begun.get());
+        tell(told, Told::Ended(Ended { at, not_begun, cpu_share }));
+    }
+}

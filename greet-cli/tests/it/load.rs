@@ -1,0 +1,224 @@
+//! The load test: its figures against servers that are known to be slow, and what it ends with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use greet_proto::{Greeter, HelloReply, HelloRequest};
+use serde_json::{Value, json};
+use tonic::{Request, Response, Status};
+
+use crate::support::{Daemon, Ran, Scripted, command, greet, nobody, object};
+
+/// `greet-cli load` in JSON.
+fn load(target: &str, flags: &[&str]) -> Ran {
+    greet(target, &[&["--output=json", "load", "--threads=2"], flags].concat())
+}
+
+fn number(object: &Value, pointer: &str) -> u64 {
+    object.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {object}"))
+}
+
+#[test]
+fn so_many_calls_are_made_and_all_are_counted() {
+    let daemon = Daemon::start(&[]);
+    for flags in [&["--count=1"][..], &["--count=501"], &["--count=300", "--rate=5000"]] {
+        let ran = load(&daemon.target, flags);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let object = ran.object();
+        let count: u64 = flags[0].strip_prefix("--count=").unwrap().parse().unwrap();
+        assert_eq!(number(&object, "/calls/sent"), count);
+        assert_eq!(object["calls"]["by_status"], json!({ "OK": count }));
+        let sum = |of: &str, what: &str| {
+            let all = object[of].as_array().unwrap();
+            all.iter().map(|one| one[what].as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(sum("histogram", "calls"), count);
+        assert_eq!(sum("intervals", "ok"), count);
+        assert!(number(&object, "/bytes/sent") >= 20 * count, "{object}");
+        assert!(number(&object, "/bytes/received") >= 20 * count, "{object}");
+    }
+}
+
+/// Takes its time over each call; and once, when it is told to, over all of them.
+#[derive(Clone)]
+struct Slow {
+    each: Duration,
+    begun: Instant,
+    /// From when to when nothing is answered, after the beginning.
+    stall: (Duration, Duration),
+    stalled: Arc<AtomicBool>,
+}
+
+impl Slow {
+    fn new(each: Duration, stall: (Duration, Duration)) -> Slow {
+        Slow { each, begun: Instant::now(), stall, stalled: Arc::default() }
+    }
+}
+
+#[tonic::async_trait]
+impl Greeter for Slow {
+    async fn say_hello(
+        &self,
+        request: Request<HelloRequest>,
+    ) -> Result<Response<HelloReply>, Status> {
+        let elapsed = self.begun.elapsed();
+        let is_stalled = elapsed >= self.stall.0 && elapsed < self.stall.1;
+        let pause = if is_stalled { self.stall.1 - elapsed } else { self.each };
+        self.stalled.fetch_or(is_stalled, Ordering::Relaxed);
+        tokio::time::sleep(pause).await;
+        Ok(Response::new(HelloReply { message: request.into_inner().name }))
+    }
+}
+
+#[test]
+fn a_known_delay_is_what_is_measured() {
+    let delay = Duration::from_millis(50);
+    let daemon = Daemon::with_greeter(&[], Slow::new(delay, Default::default()));
+    for flags in [&["--concurrency=20"][..], &["--rate=200"]] {
+        let object = load(&daemon.target, &[&["--count=100"], flags].concat()).object();
+        let latency = &object["latency_us"];
+        assert!(latency["min"].as_u64().unwrap() >= 50_000, "{latency}");
+        assert!(latency["p50"].as_u64().unwrap() < 150_000, "{latency}");
+    }
+}
+
+/// Calls that should have begun during a stall, and could not, count as long as they should have.
+#[test]
+fn a_stall_delays_every_call_that_was_due_in_it() {
+    let stall = (Duration::from_millis(1_000), Duration::from_millis(2_000));
+    let slow = Slow::new(Duration::ZERO, stall);
+    let stalled = Arc::clone(&slow.stalled);
+    let daemon = Daemon::with_greeter(&[], slow);
+    // Only four may be under way: a closed loop would see no more than four slow calls.
+    let flags = ["--rate=200", "--concurrency=4", "--duration=3s", "--warm-up=0s"];
+    let object = load(&daemon.target, &flags).object();
+    assert!(stalled.load(Ordering::Relaxed), "it was not called in the second that it stalls for");
+    let histogram = object["histogram"].as_array().unwrap();
+    let longer = |micros: u64| {
+        let buckets = histogram.iter().filter(|it| it["from_us"].as_u64().unwrap() >= micros);
+        buckets.map(|it| it["calls"].as_u64().unwrap()).sum::<u64>()
+    };
+    // 200 were due in it, evenly: half of them half a second before its end.
+    assert!((150..=350).contains(&longer(100_000)), "{}: {histogram:?}", longer(100_000));
+    assert!((60..=250).contains(&longer(500_000)), "{}: {histogram:?}", longer(500_000));
+    assert!(number(&object, "/latency_us/max") >= 900_000, "{object}");
+    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_begun"), 600);
+}
+
+#[test]
+fn a_threshold_that_is_crossed_is_named_and_is_exit_code_5() {
+    let daemon = Daemon::start(&[]);
+    let flags = ["load", "--count=100", "--fail-if=p99>0us", "--fail-if=max>1h", "--fail-if=rps<1"];
+    let ran = greet(&daemon.target, &flags);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{ran:?}");
+    assert!(lines[0].starts_with("greet-cli: --fail-if 'p99>0us' holds: "), "{ran:?}");
+    let object = load(&daemon.target, &["--count=10", "--fail-if=p50>1h"]).object();
+    assert_eq!(object["thresholds"][0]["crossed"], false);
+    assert_eq!(object["ok"], true);
+}
+
+#[test]
+fn a_bad_threshold_is_a_usage_error_that_says_how_one_looks() {
+    let ran = greet(&nobody(), &["load", "--fail-if=p99=20ms"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("such as p99>20ms"), "{ran:?}");
+}
+
+#[test]
+fn failures_are_counted_by_status_and_stage_and_some_are_no_failure_of_the_test() {
+    let daemon = Daemon::with_greeter(&[], Scripted);
+    let flags = ["--count=90", "--name=Ada", "--name=14", "--name=5", "--threads=1"];
+    let ran = greet(&daemon.target, &[&["--output=json", "load"], &flags[..]].concat());
+    let object = ran.object();
+    assert_eq!(ran.code, Some(0), "some were answered: the rest is for --fail-if to judge");
+    let by_status = json!({ "OK": 30, "UNAVAILABLE": 30, "NOT_FOUND": 30 });
+    assert_eq!(object["calls"]["by_status"], by_status);
+    assert_eq!(object["calls"]["by_failed_stage"], json!({ "rpc": 60 }));
+    assert_eq!(object["error"]["cause"], "UNAVAILABLE: as asked");
+
+    let ran = load(&daemon.target, &["--count=10", "--name=5", "--fail-if=p99>1h"]);
+    assert_eq!(ran.code, Some(5), "nobody knows a percentile of nothing");
+    let ran = load(&daemon.target, &["--count=10", "--name=5"]);
+    assert_eq!(ran.code, Some(64 + 5), "nothing was measured");
+    assert_eq!(ran.object()["latency_us"], Value::Null);
+}
+
+#[test]
+fn who_cannot_be_reached_is_not_measured() {
+    let ran = greet(&nobody(), &["load", "--duration=1h"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
+    assert!(ran.stderr.starts_with("greet-cli: tcp: could not connect to "), "{ran:?}");
+    let ran = load(&nobody(), &["--duration=1h"]);
+    assert_eq!(ran.code, Some(3));
+    let object = ran.object();
+    assert_eq!((&object["ok"], &object["error"]["stage"]), (&json!(false), &json!("tcp")));
+}
+
+#[test]
+fn a_server_that_leaves_is_told_from_one_that_answers() {
+    let (calls, called) = std::sync::mpsc::channel();
+    let mut daemon = Daemon::with_greeter(&[], Telling(calls));
+    let target = daemon.target.clone();
+    let flags = ["--concurrency=4", "--connections=2", "--duration=2s", "--warm-up=0s"];
+    let loading = std::thread::spawn(move || load(&target, &flags));
+    called.iter().nth(100).unwrap();
+    daemon.drain();
+    let object = loading.join().unwrap().object();
+    // Whoever is refused tries again after a pause: 2 s are not full of refusals.
+    let refused = number(&object, "/calls/by_failed_stage/tcp");
+    assert!((1..=4 * 2 * 20 + 8).contains(&refused), "{object}");
+}
+
+#[test]
+fn a_page_holds_the_report_and_a_bad_place_for_it_is_told() {
+    let daemon = Daemon::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("load.html");
+    let html = format!("--html={}", page.display());
+    let ran = load(&daemon.target, &["--count=100", &html]);
+    let written = std::fs::read_to_string(&page).unwrap();
+    assert!(written.contains(ran.stdout.trim_end()), "{written}");
+    let ran = load(&daemon.target, &["--count=1", "--html=/no/such/place"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.starts_with("greet-cli: could not write `/no/such/place`: "), "{ran:?}");
+}
+
+/// Answers, and tells of each call.
+#[derive(Clone)]
+struct Telling(std::sync::mpsc::Sender<()>);
+
+#[tonic::async_trait]
+impl Greeter for Telling {
+    async fn say_hello(
+        &self,
+        request: Request<HelloRequest>,
+    ) -> Result<Response<HelloReply>, Status> {
+        let _ = self.0.send(());
+        Ok(Response::new(HelloReply { message: request.into_inner().name }))
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_it_early_and_the_figures_are_printed() {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Stdio;
+
+    let (calls, called) = std::sync::mpsc::channel();
+    let daemon = Daemon::with_greeter(&[], Telling(calls));
+    let flags = ["--target", &daemon.target, "--output=json", "load", "--duration=1h"];
+    let mut command = command(&[&flags[..], &["--warm-up=0s", "--concurrency=10"]].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    called.iter().nth(100).unwrap(); // so ten at least have been answered
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let object = object(String::from_utf8(output.stdout).unwrap().trim_end());
+    assert_eq!(object["interrupted"], true);
+    assert!(number(&object, "/calls/ok") >= 10, "{object}");
+    assert_eq!(output.status.signal(), Some(2));
+}
