@@ -2,9 +2,11 @@
 //! greet-server against. Nothing here is tuned, and nothing is bounded.
 
 use std::env;
+use std::io::{self, Write as _};
 
 use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 struct MyGreeter {}
@@ -23,6 +25,9 @@ impl Greeter for MyGreeter {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:50051".into());
-    Server::builder().add_service(GreeterServer::new(MyGreeter {})).serve(address.parse()?).await?;
+    let incoming = TcpIncoming::bind(address.parse()?)?.with_nodelay(Some(true)); // as `serve` has it
+    writeln!(io::stdout(), "listening on http://{}", incoming.local_addr()?)?;
+    let greeter = GreeterServer::new(MyGreeter {});
+    Server::builder().add_service(greeter).serve_with_incoming(incoming).await?;
     Ok(())
 }

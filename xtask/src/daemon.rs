@@ -2,8 +2,9 @@
 //! and never left behind.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -60,6 +61,22 @@ impl Daemon {
         if !line.starts_with("listening on ") {
             let ended = daemon.wait()?;
             bail!("{command:?} did not start: {line}{}", ended.log);
+        }
+        Ok(daemon)
+    }
+
+    /// A server that says nothing: it is there when it accepts.
+    pub(crate) fn spawn_at(command: &mut Command, address: &str) -> anyhow::Result<Daemon> {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
+        let target = format!("http://{address}");
+        let mut daemon = Daemon { child, target, rest_of_stdout: None, stderr: None };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if daemon.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
+                bail!("{command:?} does not accept connections");
+            }
+            thread::yield_now();
         }
         Ok(daemon)
     }

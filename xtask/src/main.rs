@@ -1,6 +1,7 @@
 //! `cargo xtask`: what a person or a CI job does with this workspace beyond building it. Each task
 //! is a file; all of them drive the built programs and none uses the crates behind them.
 
+mod bench;
 mod ci;
 mod command;
 mod daemon;
@@ -29,6 +30,8 @@ enum Task {
     Demo(demo::Args),
     /// Check the built programs end to end, with clients and servers of other languages
     E2e(e2e::Args),
+    /// Measure the daemon beside its peers, and write docs/benchmarks.md
+    Bench(bench::Args),
     /// Everything that must hold: format, lints, docs, tests, end to end
     Ci(ci::Args),
     /// Write the tables of the documents that mirror the programs
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::E2e(args) => e2e::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => docs::run(&args),
     };

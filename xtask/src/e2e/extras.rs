@@ -11,13 +11,18 @@ const APT: &str = "sudo apt-get install --yes";
 
 /// `node SCRIPT` with the packages of the original's stack.
 pub(crate) fn node(script: &str) -> anyhow::Result<Command> {
+    node_at(&format!("clients/node/{script}"))
+}
+
+/// The same with a script that lies elsewhere in xtask.
+pub(crate) fn node_at(script: &str) -> anyhow::Result<Command> {
     let directory = root().join("xtask/clients/node");
     let installed = directory.join("node_modules/@grpc/grpc-js").is_dir();
     if !installed || !works(program("node").arg("--version")) {
         return Err(npm("Node with @grpc/grpc-js"));
     }
     let mut command = program("node");
-    command.arg(directory.join(script));
+    command.arg(root().join("xtask").join(script));
     Ok(command)
 }
 
@@ -36,6 +41,11 @@ fn npm(what: &'static str) -> anyhow::Error {
 
 /// `python SCRIPT` in the virtual environment of the extras.
 pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
+    python_at(&format!("clients/python/{script}"))
+}
+
+/// The same with a script that lies elsewhere in xtask.
+pub(crate) fn python_at(script: &str) -> anyhow::Result<Command> {
     let environment = target_directory()?.join("e2e/python");
     let python = environment.join("bin/python");
     let imports = "import grpc, grpc_tools, grpc_health, grpc_reflection, grpc_status";
@@ -47,7 +57,7 @@ pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
         return Err(Missing { what: "Python with grpcio", install }.into());
     }
     let mut command = program(python);
-    command.arg(root().join("xtask/clients/python").join(script));
+    command.arg(root().join("xtask").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
 }
@@ -62,8 +72,8 @@ pub(crate) fn haproxy() -> anyhow::Result<Command> {
     apt("haproxy", "-v", "haproxy")
 }
 
-/// A daemon that Debian keeps where only root looks.
-fn apt(name: &'static str, version: &str, package: &str) -> anyhow::Result<Command> {
+/// A program of Debian's, some of which it keeps where only root looks.
+pub(crate) fn apt(name: &'static str, version: &str, package: &str) -> anyhow::Result<Command> {
     let in_path = works(program(name).arg(version));
     let path = if in_path { PathBuf::from(name) } else { PathBuf::from("/usr/sbin").join(name) };
     if !works(program(&path).arg(version)) {
@@ -82,30 +92,40 @@ pub(crate) fn openssl() -> anyhow::Result<Command> {
 
 /// The C++ client, built.
 pub(crate) fn cpp_client() -> anyhow::Result<Command> {
+    cpp("clients", "client")
+}
+
+/// A C++ program in a folder of xtask, built.
+pub(crate) fn cpp(folder: &str, name: &str) -> anyhow::Result<Command> {
     let libraries = works(program("pkg-config").args(["--exists", "grpc++"]));
     if !libraries || !works(program("protoc").arg("--version")) {
         let packages = "g++ make pkg-config libgrpc++-dev protobuf-compiler protobuf-compiler-grpc";
         return Err(Missing { what: "gRPC for C++", install: format!("{APT} {packages}") }.into());
     }
-    make("cpp")
+    make(folder, "cpp", name)
 }
 
 /// The Go client, built.
 pub(crate) fn go_client() -> anyhow::Result<Command> {
+    go("clients", "client")
+}
+
+/// A Go program in a folder of xtask, built.
+pub(crate) fn go(folder: &str, name: &str) -> anyhow::Result<Command> {
     let library = PathBuf::from("/usr/share/gocode/src/google.golang.org/grpc").is_dir();
     if !library || !works(program("go").arg("version")) {
         let packages =
             "golang-go golang-google-grpc-dev golang-goprotobuf-dev protobuf-compiler make";
         return Err(Missing { what: "gRPC for Go", install: format!("{APT} {packages}") }.into());
     }
-    make("go")
+    make(folder, "go", name)
 }
 
-fn make(language: &str) -> anyhow::Result<Command> {
-    let build = target_directory()?.join("e2e").join(language);
+fn make(folder: &str, language: &str, name: &str) -> anyhow::Result<Command> {
+    let build = target_directory()?.join("e2e").join(folder).join(language);
     let mut make = program("make");
-    make.arg("--directory").arg(root().join("xtask/clients").join(language));
+    make.arg("--directory").arg(root().join("xtask").join(folder).join(language));
     make.arg(format!("BUILD={}", build.display()));
     run(&mut make)?.succeeded()?;
-    Ok(program(build.join("client")))
+    Ok(program(build.join(name)))
 }

@@ -1,14 +1,14 @@
 //! `cargo xtask e2e`: the built programs against each other, against other stacks, and against
 //! peers that mean no good.
 
-mod certs;
+pub(crate) mod certs;
 mod console;
-mod extras;
+pub(crate) mod extras;
 mod ledger;
 mod ports;
-mod raw_http2;
+pub(crate) mod raw_http2;
 mod scenarios;
-mod used;
+pub(crate) mod used;
 
 use crate::project::{self, Programs};
 use crate::results::Results;

@@ -5,6 +5,8 @@ use std::fs;
 use anyhow::Context as _;
 
 use crate::daemon::Daemon;
+#[cfg(unix)]
+use crate::results::Missing;
 
 /// What a process holds.
 #[derive(Debug)]
@@ -23,4 +25,24 @@ impl Used {
         let kib = resident.trim().trim_end_matches(" kB").parse()?;
         Ok(Used { descriptors, kib })
     }
+}
+
+/// Room for so many descriptors; whatever is started from here on inherits it.
+#[cfg(unix)]
+pub(crate) fn make_room(descriptors: u64) -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= descriptors) {
+        return Ok(());
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).map_err(|_| {
+        let install = format!("ulimit -n {descriptors}");
+        Missing { what: "room for so many descriptors", install }.into()
+    })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_room(_descriptors: u64) -> anyhow::Result<()> {
+    Ok(())
 }

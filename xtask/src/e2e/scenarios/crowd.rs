@@ -10,7 +10,7 @@ use crate::command::run as run_command;
 use crate::daemon::Daemon;
 use crate::e2e::certs::Certs;
 use crate::e2e::extras;
-use crate::e2e::used::Used;
+use crate::e2e::used::{Used, make_room};
 use crate::project::Programs;
 use crate::results::Missing;
 
@@ -91,24 +91,4 @@ fn given_back(
         used = Used::by(daemon)?;
     }
     Ok(used)
-}
-
-/// Descriptors for both ends; the daemon inherits the limit.
-#[cfg(unix)]
-fn make_room(descriptors: u64) -> anyhow::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= descriptors) {
-        return Ok(());
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).map_err(|_| {
-        let install = format!("ulimit -n {descriptors}");
-        Missing { what: "room for so many descriptors", install }.into()
-    })
-}
-
-#[cfg(not(unix))]
-fn make_room(_descriptors: u64) -> anyhow::Result<()> {
-    Ok(())
 }
