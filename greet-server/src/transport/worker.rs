@@ -185,22 +185,23 @@ impl Connections {
         let peer = connection.peer();
         let task = self.tasks.spawn_local(async move {
             let _place = permit;
+            // Boxed: a task is as large as its largest way, which is a TLS handshake's.
             let cause = match connection {
                 Accepted::Tcp(stream, _) => {
                     let io = || registered(TcpStream::from_std(stream));
-                    let handshake = async { plaintext(io()?).await };
-                    connection::serve(handshake, peer, transport, drained).await
+                    let handshake = Box::pin(async { plaintext(io()?).await });
+                    Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 Accepted::Tls(stream, _, config) => {
                     let io = || registered(TcpStream::from_std(stream));
-                    let handshake = async { tls(io()?, config).await };
-                    connection::serve(handshake, peer, transport, drained).await
+                    let handshake = Box::pin(async { tls(io()?, config).await });
+                    Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
                     let io = || registered(UnixStream::from_std(stream));
-                    let handshake = async { plaintext(io()?).await };
-                    connection::serve(handshake, peer, transport, drained).await
+                    let handshake = Box::pin(async { plaintext(io()?).await });
+                    Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
             };
             (peer, cause)
