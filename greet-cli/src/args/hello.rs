@@ -7,7 +7,7 @@ use clap::ArgGroup;
 
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
 /// one connection.
-const DEFAULT_CONCURRENCY: &str = "100";
+const DEFAULT_CONCURRENCY: u32 = 100;
 /// For names that are read: on one connection both sides wait for each other, and only one core of a
 /// server has work.
 const CONNECTIONS_FOR_MANY: u32 = 2;
@@ -30,10 +30,9 @@ pub(crate) struct HelloArgs {
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "names_from")]
     pub(crate) count: NonZeroU64,
 
-    /// Calls under way at a time, at most
-    #[arg(long, value_name = "N", default_value = DEFAULT_CONCURRENCY)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
-    pub(crate) concurrency: u32,
+    /// Calls under way at a time, at most [default: 100, with --names-from 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    concurrency: Option<u32>,
 
     /// Connections to each target that calls go over in turn [default: 1, with --names-from 2]
     #[arg(long, value_name = "N")]
@@ -46,6 +45,12 @@ pub(crate) struct HelloArgs {
 }
 
 impl HelloArgs {
+    /// As many for each connection.
+    pub(crate) fn concurrency(&self) -> usize {
+        let connections = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
+        self.concurrency.unwrap_or(connections * DEFAULT_CONCURRENCY) as usize
+    }
+
     pub(crate) fn connections(&self) -> usize {
         let default = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
         self.connections.unwrap_or(default) as usize

@@ -15,7 +15,7 @@ pub(super) async fn run(
     data: &mut Data,
     prose: &mut Prose,
 ) -> anyhow::Result<Exit> {
-    let (concurrency, connections) = (args.concurrency as usize, args.connections());
+    let (concurrency, connections) = (args.concurrency(), args.connections());
     let (fail_fast, with_tally) = (args.fail_fast, args.count.get() > 1);
     // Names that were typed share the time of the command; of others nobody knows how many there are.
     let is_bounded = args.names_from.is_none() && args.count.get() == 1;
