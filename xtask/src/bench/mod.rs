@@ -51,6 +51,9 @@ const NAME_BYTES: [usize; 3] = [3, 1_024, 65_000];
 /// Beside ten connections that are called.
 const MANY_CONNECTIONS: usize = 990;
 
+/// What fills about the time of a sample at ten by ten.
+const CALLS_PER_S_OF_MANY: f64 = 150_000.0;
+
 const QUICK: Effort = Effort { rounds: 3, seconds_per_sample: 0.4 };
 const THOROUGH: Effort = Effort { rounds: 7, seconds_per_sample: 1.0 };
 
@@ -163,7 +166,7 @@ fn many_connections(
     let idle = (0..MANY_CONNECTIONS).map(|_| raw_http2::Peer::mute(&many.target));
     let idle = idle.collect::<anyhow::Result<Vec<_>>>()?;
     let cpu = |server: &Daemon| {
-        let calls = (50_000.0 * effort.seconds_per_sample) as u64;
+        let calls = (CALLS_PER_S_OF_MANY * effort.seconds_per_sample) as u64;
         anyhow::Ok(generator.call(server, TEN_BY_TEN, calls)?.cpu_us_per_call)
     };
     let ratios = (0..effort.rounds).map(|_| Ok(1.0 / (cpu(&few)? / cpu(&many)?)));
