@@ -46,10 +46,13 @@ pub(crate) async fn run(
     };
     order.send_replace(Order::Run { begin, measure, end });
     prose.begin_load();
-    let mut course = Course { plan, begin, measure, end, figures: Figures::new(), ended: None };
+    let figures = Figures::new();
+    let mut course =
+        Course { plan, begin, measure, end, figures, running: plan.threads, ended: None };
     course.figures.started = SystemTime::now() + HEAD_START + plan.warm_up;
     course.watch(&order, &mut told, prose).await;
     prose.end_progress();
+    anyhow::ensure!(course.running == 0, "a thread of the load test broke");
     Ok(Ok(course.figures))
 }
 
@@ -60,6 +63,8 @@ struct Course<'a> {
     measure: Instant,
     end: Option<Instant>,
     figures: Figures,
+    /// Workers that have not ended.
+    running: u32,
     /// When the last call ended.
     ended: Option<Instant>,
 }
@@ -98,6 +103,7 @@ impl Course<'_> {
     }
 
     fn one_ended(&mut self, ended: Ended) {
+        self.running -= 1;
         self.ended = self.ended.max(Some(ended.at));
         self.figures.not_begun += ended.not_begun;
         let busiest = self.figures.cpu_share.into_iter().chain(ended.cpu_share).reduce(f64::max);

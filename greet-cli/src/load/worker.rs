@@ -107,7 +107,8 @@ async fn run(
     };
     let callers = Rc::new(Callers {
         client,
-        hellos: plan.hellos.iter().cloned().collect(),
+        // Copies: clones would share counters that all threads write.
+        hellos: plan.hellos.iter().map(|hello| Bytes::copy_from_slice(hello)).collect(),
         measure,
         end,
         pace,

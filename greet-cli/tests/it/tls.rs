@@ -31,6 +31,18 @@ fn a_server_whose_ca_is_trusted_is_greeted() {
 }
 
 #[test]
+fn a_load_test_takes_the_flags_of_every_call() {
+    let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
+    let [cert, key] = ca.client("client");
+    let flags = [&ca.trusted(), &cert, &key, "--output=json", "load", "--count=50"];
+    let object = greet(&daemon.target, &flags).object();
+    assert_eq!(object["calls"]["by_status"]["OK"], 50, "{object}");
+    let ran = greet(&daemon.target, &[&ca.trusted(), "load", "--count=50"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
+    assert!(ran.stderr.starts_with("greet-cli: tls: "), "{ran:?}");
+}
+
+#[test]
 fn trust_may_come_from_the_environment_and_the_system() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
     for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
