@@ -37,8 +37,9 @@ impl Progress {
     /// Of a load test.
     pub(super) fn of_load() -> Progress {
         let bar = ProgressBar::new(WHOLE);
-        let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}");
+        let style = ProgressStyle::with_template("{bar:20} {percent}% {msg}");
         bar.set_style(style.expect("the template is fixed"));
+        bar.set_message("warming up");
         bar.enable_steady_tick(TICK);
         Progress(bar)
     }
