@@ -2,14 +2,13 @@
 //! flag, its variable, what was given and the form that is expected.
 
 use std::fmt::Display;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::config::{self, ClientAuth, LogFormat};
+use crate::config::{self, AccessLog, ClientAuth, LogFormat};
 
 /// Parses values; `None` means that the problem was noted.
 #[derive(Debug, Default)]
@@ -19,8 +18,7 @@ pub(crate) struct Check {
 
 impl Check {
     /// A flag that is of no use without another.
-    pub(crate) fn lacks<T>(&mut self, flag: &str, given: &Path, other: &str) -> Option<T> {
-        let given = given.display();
+    pub(crate) fn lacks<T>(&mut self, flag: &str, given: impl Display, other: &str) -> Option<T> {
         self.problems.push(format!("--{flag} ({}): `{given}` needs {other} too", variable(flag)));
         None
     }
@@ -95,6 +93,39 @@ impl Check {
             "required" => Some(ClientAuth::Required),
             "optional" => Some(ClientAuth::Optional),
             _ => self.refuse(flag, given, "required or optional"),
+        }
+    }
+
+    pub(crate) fn access_log(&mut self, flag: &str, given: &str) -> Option<AccessLog> {
+        match given {
+            "off" => Some(AccessLog::Off),
+            "errors" => Some(AccessLog::Errors),
+            "all" => Some(AccessLog::All),
+            _ => self.refuse(flag, given, "off, errors or all"),
+        }
+    }
+
+    /// What a browser puts into `Origin`: scheme and authority, nothing behind them.
+    pub(crate) fn origin(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
+        let has_form = match given.parse::<Uri>() {
+            Ok(uri) => uri.authority().is_some_and(|authority| {
+                let scheme = uri.scheme_str().unwrap_or_default();
+                matches!(scheme, "http" | "https") && given == format!("{scheme}://{authority}")
+            }),
+            Err(_) => false,
+        };
+        match HeaderValue::from_str(given) {
+            Ok(origin) if given == "*" || has_form => Some(origin),
+            _ => self.refuse(flag, given, "an origin such as https://shop.example, or *"),
+        }
+    }
+
+    pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<String> {
+        match given.parse::<Uri>() {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => {
+                Some(given.to_owned())
+            }
+            _ => self.refuse(flag, given, "a URL such as http://localhost:4317"),
         }
     }
 

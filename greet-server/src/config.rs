@@ -42,6 +42,8 @@ pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// What an operator wants to read when nothing is wrong: start, stop, and what was refused.
 pub const DEFAULT_LOG_LEVEL: &str = "info";
+/// Calls that failed are what an operator looks for; the others are counted.
+pub const DEFAULT_ACCESS_LOG: &str = "errors";
 
 /// More threads than any machine has cores: beyond it a number is a typing error.
 pub(crate) const MOST_WORKERS: usize = 1_024;
@@ -67,6 +69,8 @@ pub struct Config {
     pub listen: Vec<ListenAddr>,
     /// Whether other processes may listen on the same TCP addresses (SO_REUSEPORT).
     pub reuse_port: bool,
+    /// Where operators ask for liveness, readiness and metrics.
+    pub admin_listen: Option<ListenAddr>,
     /// Threads that serve connections, each with a single-threaded runtime of its own.
     pub workers: NonZeroUsize,
     /// Sent as the header `greet-instance` with every reply, so that a caller knows who answered.
@@ -79,8 +83,19 @@ pub struct Config {
     pub drain: DrainTimes,
     /// Whether to serve `grpc.reflection.v1` and `v1alpha`.
     pub reflection: bool,
+    /// gRPC-Web beside gRPC.
+    pub web: Option<WebConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where spans go, an `http` URL. What is not said here is taken from the OTEL_* variables.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Who may call over gRPC-Web.
+#[derive(Debug, Clone, Default)]
+pub struct WebConfig {
+    /// Origins whose pages may (RFC 6454), as browsers send them; `*` is all of them.
+    pub origins: Vec<HeaderValue>,
 }
 
 /// Bounds on what one peer, connection or call may take.
@@ -161,6 +176,19 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Which events: a level, or `target=level` pairs.
     pub filter: Targets,
+    /// Which calls have a line of their own.
+    pub access: AccessLog,
+}
+
+/// Which calls have a line of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Those whose status is not OK; of many, so many a second.
+    Errors,
+    /// Every one.
+    All,
 }
 
 /// The form of a log line.

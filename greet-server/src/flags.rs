@@ -55,6 +55,10 @@ pub struct ListenFlags {
     #[arg(value_delimiter = ',', default_value = config::DEFAULT_LISTEN)]
     pub listen: Vec<String>,
 
+    /// Where operators ask, over plain HTTP: HOST:PORT with /livez, /readyz, /metrics and /log-level [default: off]
+    #[arg(long, value_name = "ADDR", env = "GREET_ADMIN_LISTEN")]
+    pub admin_listen: Option<String>,
+
     /// Let a second daemon listen on the same TCP address, so that one can replace the other
     #[arg(long, env = "GREET_REUSE_PORT", value_parser = FalseyValueParser::new())]
     pub reuse_port: bool,
@@ -97,6 +101,15 @@ pub struct ServiceFlags {
     /// Do not serve grpc.reflection.v1 and v1alpha
     #[arg(long, env = "GREET_NO_REFLECTION", value_parser = FalseyValueParser::new())]
     pub no_reflection: bool,
+
+    /// Serve gRPC-Web too, over HTTP/1.1 and HTTP/2, for browsers that have no proxy in between
+    #[arg(long, env = "GREET_GRPC_WEB", value_parser = FalseyValueParser::new())]
+    pub grpc_web: bool,
+
+    /// A site whose pages may call over gRPC-Web, as in https://shop.example, or * for all; repeat, or separate
+    /// by commas; pages of the daemon's own origin always may [default: none]
+    #[arg(long, value_name = "ORIGIN", env = "GREET_CORS_ORIGIN", value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
 }
 
 /// What a peer may take.
@@ -192,6 +205,16 @@ pub struct LogFlags {
     #[arg(long, value_name = "FILTER", env = "GREET_LOG_LEVEL")]
     #[arg(default_value = config::DEFAULT_LOG_LEVEL)]
     pub log_level: String,
+
+    /// off, errors or all: which calls get a line of their own, with method, status, time and peer
+    #[arg(long, value_name = "CALLS", env = "GREET_ACCESS_LOG")]
+    #[arg(default_value = config::DEFAULT_ACCESS_LOG)]
+    pub access_log: String,
+
+    /// Collector that gets a span a call, OTLP over gRPC, as in http://localhost:4317 [default: what
+    /// OTEL_EXPORTER_OTLP_ENDPOINT says, or off]
+    #[arg(long, value_name = "URL", env = "GREET_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Help never shows what a variable holds (it may be a secret); and a variable that is empty is not

@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::config::{self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles};
-use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, TlsFlags};
+use crate::config::{
+    self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
+};
+use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
 use crate::transport::listen_addr::ListenAddr;
 
 impl Flags {
@@ -30,14 +32,20 @@ impl Flags {
             Some(given) => check.number("workers", given, 1, config::MOST_WORKERS),
             None => Some(available_cores().get()),
         };
+        let admin = self.listening.admin_listen.as_ref();
+        let admin = admin.map(|given| check.parse::<ListenAddr>("admin-listen", given));
         let instance = self.service.instance.as_ref();
         let instance = instance.map(|given| check.instance("instance", given));
+        let web = web(&self.service, check);
         let tls = tls(&self.tls, check);
         let limits = limits(&self.limits, workers.unwrap_or(1), check);
         let drain = drain(&self.drain, check);
-        let log = log(&self.log, check);
+        let log_config = log(&self.log, check);
+        let otlp = self.log.otlp_endpoint.as_ref();
+        let otlp = otlp.map(|given| check.endpoint("otlp-endpoint", given));
         Some(Config {
             listen: listen.into_iter().collect::<Option<_>>()?,
+            admin_listen: given(admin)?,
             reuse_port: self.listening.reuse_port,
             workers: NonZeroUsize::new(workers?)?,
             tls: tls?,
@@ -45,9 +53,21 @@ impl Flags {
             reflection: !self.service.no_reflection,
             limits: limits?,
             drain: drain?,
-            log: log?,
+            web: web?,
+            log: log_config?,
+            otlp_endpoint: given(otlp)?,
         })
     }
+}
+
+fn web(flags: &ServiceFlags, check: &mut Check) -> Option<Option<WebConfig>> {
+    let origins = flags.cors_origin.iter();
+    let origins: Vec<_> = origins.map(|given| check.origin("cors-origin", given)).collect();
+    if let (false, Some(origin)) = (flags.grpc_web, flags.cors_origin.first()) {
+        return check.lacks("cors-origin", origin, "--grpc-web");
+    }
+    let origins = origins.into_iter().collect::<Option<_>>()?;
+    Some(flags.grpc_web.then_some(WebConfig { origins }))
 }
 
 /// Whether the files are any good is seen when they are read.
@@ -58,9 +78,11 @@ fn tls(flags: &TlsFlags, check: &mut Check) -> Option<Option<TlsFiles>> {
             let ca = ca.as_ref().map(|file| Some(ClientCa { file: file.clone(), auth: auth? }));
             Some(Some(TlsFiles { cert: cert.clone(), key: key.clone(), client_ca: given(ca)? }))
         }
-        (Some(cert), None, _) => check.lacks("tls-cert", cert, "--tls-key"),
-        (None, Some(key), _) => check.lacks("tls-key", key, "--tls-cert"),
-        (None, None, Some(ca)) => check.lacks("tls-client-ca", ca, "--tls-cert and --tls-key"),
+        (Some(cert), None, _) => check.lacks("tls-cert", cert.display(), "--tls-key"),
+        (None, Some(key), _) => check.lacks("tls-key", key.display(), "--tls-cert"),
+        (None, None, Some(ca)) => {
+            check.lacks("tls-client-ca", ca.display(), "--tls-cert and --tls-key")
+        }
         (None, None, None) => Some(None),
     }
 }
@@ -117,7 +139,8 @@ fn log(flags: &LogFlags, check: &mut Check) -> Option<LogConfig> {
         None => Some(LogFormat::Json),
     };
     let filter = check.filter("log-level", &flags.log_level);
-    Some(LogConfig { format: format?, filter: filter? })
+    let access = check.access_log("access-log", &flags.access_log);
+    Some(LogConfig { format: format?, filter: filter?, access: access? })
 }
 
 fn off_at_zero(checked: Option<Duration>) -> Option<Option<Duration>> {
@@ -200,10 +223,14 @@ mod tests {
             "--max-connection-age=0s",
             "--max-connection-age-grace=long",
             "--max-connection-idle=0s",
+            "--admin-listen=9090",
+            "--cors-origin=shop.example",
             "--drain-delay=5",
             "--drain-timeout=25h",
             "--log-format=xml",
             "--log-level=h2=loud",
+            "--access-log=some",
+            "--otlp-endpoint=localhost:4317",
         ])
         .unwrap_err();
         assert_eq!(
@@ -211,7 +238,10 @@ mod tests {
             [
                 r#"--listen (GREET_LISTEN): "nowhere" is not HOST:PORT or unix:PATH"#,
                 r#"--workers (GREET_WORKERS): "0" is not a whole number from 1 to 1024"#,
+                r#"--admin-listen (GREET_ADMIN_LISTEN): "9090" is not HOST:PORT or unix:PATH"#,
                 r#"--instance (GREET_INSTANCE): "a\tb" is not a name of 1 to 256 printable ASCII characters"#,
+                r#"--cors-origin (GREET_CORS_ORIGIN): "shop.example" is not an origin such as https://shop.example, or *"#,
+                r#"--cors-origin (GREET_CORS_ORIGIN): `shop.example` needs --grpc-web too"#,
                 r#"--max-connections (GREET_MAX_CONNECTIONS): "0" is not a whole number from 1 to 1000000"#,
                 r#"--max-connections-per-ip (GREET_MAX_CONNECTIONS_PER_IP): "few" is not a whole number from 1 to 1000000"#,
                 r#"--max-in-flight (GREET_MAX_IN_FLIGHT): "-1" is not a whole number from 1 to 1000000"#,
@@ -229,6 +259,8 @@ mod tests {
                 r#"--drain-timeout (GREET_DRAIN_TIMEOUT): "25h" is not a duration such as 250ms, 5s or 1m, at most 1day"#,
                 r#"--log-format (GREET_LOG_FORMAT): "xml" is not text or json"#,
                 r#"--log-level (GREET_LOG_LEVEL): "h2=loud" is not error, warn, info, debug, trace or off, or pairs such as h2=debug"#,
+                r#"--access-log (GREET_ACCESS_LOG): "some" is not off, errors or all"#,
+                r#"--otlp-endpoint (GREET_OTLP_ENDPOINT): "localhost:4317" is not a URL such as http://localhost:4317"#,
             ]
         );
     }
