@@ -28,6 +28,8 @@ pub enum CloseCause {
     AgeGraceExceeded,
     /// Calls begun and given up: over 200 at once, or one every 150 ms for long.
     AbandonedCalls,
+    /// The drain told it to go, and it went.
+    Drained,
     /// The drain began, and half a second later the handshake was not done.
     DrainedInHandshake,
     /// Told to go, owed nothing, and silent for 5 s.
@@ -40,7 +42,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [CloseCause; 16] = [
+    pub const ALL: [CloseCause; 17] = [
         CloseCause::OverMaxConnections,
         CloseCause::OverMaxConnectionsPerIp,
         CloseCause::HandshakeTimeout,
@@ -53,6 +55,7 @@ impl CloseCause {
         CloseCause::MaxConnectionIdle,
         CloseCause::AgeGraceExceeded,
         CloseCause::AbandonedCalls,
+        CloseCause::Drained,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
         CloseCause::Panic,
@@ -72,6 +75,11 @@ impl CloseCause {
     /// What the peer gets.
     pub fn peer_sees(self) -> &'static str {
         self.row()[2]
+    }
+
+    /// Whether the peer never had a connection.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, CloseCause::OverMaxConnections | CloseCause::OverMaxConnectionsPerIp)
     }
 
     fn row(self) -> [&'static str; 3] {
@@ -130,6 +138,9 @@ impl CloseCause {
                 "calls begun and given up: over 200 at once, or one every 150 ms for long",
                 "GOAWAY, closed",
             ],
+            CloseCause::Drained => {
+                ["drained", "the drain told it to go, and it went", "GOAWAY, its calls answered"]
+            }
             CloseCause::DrainedInHandshake => [
                 "drained_in_handshake",
                 "the drain began, and half a second later the handshake was not done",

@@ -6,11 +6,13 @@
 //! - `transport` accepts and bounds connections: listener, acceptor, worker, connection.
 //! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
 
+mod admin;
 mod check;
 mod close_cause;
 pub mod config;
 pub mod flags;
 mod lifecycle;
+pub mod metrics;
 mod phase;
 mod resolve;
 mod rpc;

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<Outcome> {
-    let _writes_the_rest_when_dropped = telemetry::init(&config.log);
+    let (log, _writes_the_rest_when_dropped) = telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -39,6 +39,8 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
             () = signals.nth(1) => return Ok(Outcome::default()),
         };
         server.reload_on(signals.hangups());
+        server.controls(log.clone());
+        signals.on_toggle(move || log.toggle());
         announce(&server);
         Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });
@@ -50,7 +52,7 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
 /// On what a supervisor handed down, or on the addresses of the configuration.
 async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
     Ok(match Sockets::inherited()? {
-        Some(sockets) => Server::on(config, sockets, greeting)?,
+        Some(sockets) => Server::on(config, sockets, greeting).await?,
         None => Server::bind(config, greeting).await?,
     })
 }
@@ -58,8 +60,10 @@ async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
 /// One line per listener on standard output and nothing else, ever: scripts read the address there.
 fn announce(server: &Server) {
     let mut stdout = std::io::stdout().lock();
-    for address in server.addresses() {
-        if let Err(error) = writeln!(stdout, "listening on {address}").and(stdout.flush()) {
+    let admin = server.admin_address().map(|address| format!("admin on {address}"));
+    let listening = server.addresses().into_iter().map(|address| format!("listening on {address}"));
+    for address in listening.chain(admin) {
+        if let Err(error) = writeln!(stdout, "{address}").and(stdout.flush()) {
             tracing::warn!(%address, %error, "could not announce the address on standard output");
         }
     }

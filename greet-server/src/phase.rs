@@ -22,3 +22,19 @@ pub(crate) enum Phase {
     /// Gone.
     Stopped,
 }
+
+impl Phase {
+    pub(crate) const ALL: [Phase; 5] =
+        [Phase::Starting, Phase::Serving, Phase::LameDuck, Phase::Draining, Phase::Stopped];
+
+    /// As metrics and the admin port have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::LameDuck => "lame_duck",
+            Phase::Draining => "draining",
+            Phase::Stopped => "stopped",
+        }
+    }
+}

@@ -1,18 +1,20 @@
 //! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::admin::{Admin, Pages};
 use crate::close_cause::CloseCause;
 use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
+use crate::metrics::observed::Observed;
 use crate::phase::Phase;
-use crate::rpc::{Places, Rpc, Services};
+use crate::rpc::{AccessLog, Places, Rpc, Services};
 use crate::stats::Reloads;
+use crate::telemetry::LogControl;
 use crate::transport::acceptor::{self, Acceptor};
 use crate::transport::admission::Admission;
 #[cfg(unix)]
@@ -30,6 +32,8 @@ pub struct Server {
     reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
     make_rpc: MakeRpc,
+    admin: Option<Listener>,
+    log: Option<LogControl>,
 }
 
 /// Sockets that listen.
@@ -113,7 +117,7 @@ impl Server {
         G: Greeter + Clone,
     {
         let sockets = Sockets::bind(&config).await?;
-        Server::on(config, sockets, greeter)
+        Server::on(config, sockets, greeter).await
     }
 
     /// A server on sockets that listen already. Needs a tokio runtime.
@@ -121,8 +125,8 @@ impl Server {
     /// `greeter` is cloned once for each worker.
     ///
     /// # Errors
-    /// A file of TLS that cannot be used.
-    pub fn on<G>(config: Config, sockets: Sockets, greeter: G) -> Result<Server, StartError>
+    /// A file of TLS that cannot be used, or an admin address that cannot be listened on.
+    pub async fn on<G>(config: Config, sockets: Sockets, greeter: G) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
     {
@@ -130,12 +134,26 @@ impl Server {
         let (phase, watched) = watch::channel(Phase::Starting);
         let make_rpc = make_rpc(&config, greeter, watched);
         let (_never, reload) = watch::channel(0);
-        Ok(Server { config, listeners: sockets.0, tls, reload, phase, make_rpc })
+        let admin = match &config.admin_listen {
+            Some(address) => Some(Listener::bind(address, false).await?),
+            None => None,
+        };
+        Ok(Server { config, listeners: sockets.0, tls, reload, phase, make_rpc, admin, log: None })
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.
     pub fn addresses(&self) -> Vec<String> {
         self.listeners.iter().map(|listener| listener.url(self.tls.is_some())).collect()
+    }
+
+    /// Where operators ask, if anywhere.
+    pub fn admin_address(&self) -> Option<String> {
+        self.admin.as_ref().map(|listener| listener.url(false))
+    }
+
+    /// Lets the admin port show and change what is logged.
+    pub fn controls(&mut self, log: LogControl) {
+        self.log = Some(log);
     }
 
     /// Reads the files of TLS again at each change of `asked`; without it, when they change.
@@ -175,6 +193,17 @@ impl Server {
             workers: workers.clone(),
             limits: *limits,
         };
+        let observed = Observed {
+            phase: self.phase.subscribe(),
+            workers: workers.clone(),
+            admission: admission.clone(),
+            limits: *limits,
+            tls: acceptor.tls.clone(),
+            reloads: reloads.clone(),
+            log: self.log,
+        };
+        let admin = self.admin.map(|listener| Admin::start(listener, Pages::new(observed)));
+        let _until_stopped = admin.transpose().map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
             let phase = self.phase.subscribe();
@@ -218,9 +247,11 @@ where
 {
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
+    let access = config.log.access;
     let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |stats| Rpc {
-        places: Rc::new(places.lease()),
+        places: places.lease(),
+        access_log: AccessLog::new(access),
         services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
         limits,
         instance: instance.clone(),

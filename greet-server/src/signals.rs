@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT, counted: the first drains, the second cuts. SIGHUP reloads certificates.
+//! SIGTERM and SIGINT, counted: the first drains, the second cuts. SIGHUP reloads certificates, and
+//! SIGUSR1 has the log say more, or what it was told to again.
 //!
 //! One request to stop may arrive twice at once (a supervisor that signals the process and then its
 //! group), so what follows within a tenth of a second is not counted.
@@ -15,12 +16,14 @@ use tokio::time::Instant;
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 const HANGUP: &str = "SIGHUP";
+const TOGGLE: &str = "SIGUSR1";
 
 /// The signals that arrived since [`Signals::install`].
 #[derive(Debug)]
 pub struct Signals {
     count: watch::Receiver<u32>,
     hangups: watch::Receiver<u32>,
+    toggles: watch::Receiver<u32>,
 }
 
 impl Signals {
@@ -33,13 +36,15 @@ impl Signals {
         let mut source = Source::install()?;
         let (sender, count) = watch::channel(0);
         let (reload, hangups) = watch::channel(0);
+        let (toggle, toggles) = watch::channel(0);
         tokio::spawn(async move {
             let mut last: Option<Instant> = None;
             loop {
                 let signal = source.recv().await;
-                if signal == HANGUP {
+                if matches!(signal, HANGUP | TOGGLE) {
                     tracing::info!(signal, "signal received");
-                    reload.send_modify(|hangups| *hangups += 1);
+                    let told = if signal == HANGUP { &reload } else { &toggle };
+                    told.send_modify(|times| *times += 1);
                     continue;
                 }
                 let now = Instant::now();
@@ -51,7 +56,17 @@ impl Signals {
                 sender.send_modify(|count| *count += 1);
             }
         });
-        Ok(Signals { count, hangups })
+        Ok(Signals { count, hangups, toggles })
+    }
+
+    /// Calls `toggle` at each SIGUSR1. Needs a tokio runtime.
+    pub fn on_toggle(&self, toggle: impl Fn() + Send + 'static) {
+        let mut toggles = self.toggles.clone();
+        tokio::spawn(async move {
+            while toggles.changed().await.is_ok() {
+                toggle();
+            }
+        });
     }
 
     /// Changes with each SIGHUP.
@@ -75,6 +90,7 @@ struct Source {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    toggle: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -85,6 +101,7 @@ impl Source {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            toggle: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -93,6 +110,7 @@ impl Source {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.hangup.recv() => HANGUP,
+            _ = self.toggle.recv() => TOGGLE,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::close_cause::CloseCause;
+use crate::metrics::calls::CallStats;
 
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).
@@ -16,15 +17,52 @@ pub(crate) struct Stats {
     pub(crate) calls_answered: Counter,
     /// Calls that ended without a whole reply: the peer reset them or its connection broke.
     pub(crate) calls_abandoned: Counter,
+    /// Calls by method and by status.
+    pub(crate) calls: CallStats,
+    /// Requests over HTTP that were none.
+    pub(crate) not_grpc: Counter,
+    /// Connections that ended because the peer left, or the network took it.
+    pub(crate) left: Counter,
     /// Connections that the acceptor gave to this worker and that have not ended. The one figure
     /// with two writers: the acceptor adds, the worker subtracts, once a connection each.
     pub(crate) connections: AtomicUsize,
     closed: [Counter; CloseCause::ALL.len()],
+    handshakes: [Counter; Handshake::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Ok,
+    /// We refused the peer.
+    Failed,
+    /// The peer left, or the network took it.
+    Gone,
+    /// Its time was up.
+    Unfinished,
+}
+
+impl Handshake {
+    pub(crate) const ALL: [Handshake; 4] =
+        [Handshake::Ok, Handshake::Failed, Handshake::Gone, Handshake::Unfinished];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Handshake::Ok => "ok",
+            Handshake::Failed => "failed",
+            Handshake::Gone => "gone",
+            Handshake::Unfinished => "unfinished",
+        }
+    }
 }
 
 impl Stats {
     pub(crate) fn closed(&self, cause: CloseCause) -> &Counter {
         &self.closed[cause as usize]
+    }
+
+    pub(crate) fn handshakes(&self, result: Handshake) -> &Counter {
+        &self.handshakes[result as usize]
     }
 }
 

@@ -1,31 +1,76 @@
 //! Logs: one event a line on standard error, as text or JSON, and a panic is an event too.
 //!
 //! A thread of its own writes them, and drops what it cannot write in time: whoever reads the log
-//! (or stops reading it) must not be able to stop the daemon.
+//! (or stops reading it) must not be able to stop the daemon. What is logged can be changed while it runs.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt as lines, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// The running log: what it drops and what it lets through.
+#[derive(Clone)]
+pub struct LogControl {
+    configured: Targets,
+    filter: reload::Handle<Targets, Registry>,
+    dropped: ErrorCounter,
+}
+
 /// Installs the process-wide log. What was logged last is written when the guard is dropped.
-pub fn init(log: &LogConfig) -> WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
+    let (writer, guard) = NonBlocking::new(std::io::stderr());
+    let dropped = writer.error_counter();
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(writer).with_ansi(colours);
+    let lines = lines::layer().with_writer(writer).with_ansi(colours);
     let layer = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(log.filter.clone())).init();
+    let (filter, handle) = reload::Layer::new(log.filter.clone());
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let payload = panic.payload_as_str().unwrap_or("a value that is not text");
         tracing::error!(place, payload, "panic");
     }));
-    guard
+    (LogControl { configured: log.filter.clone(), filter: handle, dropped }, guard)
+}
+
+impl LogControl {
+    /// What is let through now.
+    pub fn filter(&self) -> String {
+        self.filter.with_current(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Lets through what `filter` says, from now on.
+    pub fn set(&self, filter: Targets) {
+        // An error: there is no log any more, and nobody to tell.
+        let _ = self.filter.reload(filter);
+        tracing::info!(filter = self.filter(), "log filter changed");
+    }
+
+    /// From what was configured to all of debug, and back.
+    pub fn toggle(&self) {
+        let debug = Targets::new().with_default(LevelFilter::DEBUG);
+        let is_configured =
+            self.filter.with_current(|now| *now == self.configured).unwrap_or_default();
+        self.set(if is_configured { debug } else { self.configured.clone() });
+    }
+
+    /// Lines that were given up, because whoever reads the log is slow.
+    pub(crate) fn dropped_lines(&self) -> u64 {
+        self.dropped.dropped_lines() as u64
+    }
+}
+
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogControl").field("filter", &self.filter()).finish_non_exhaustive()
+    }
 }

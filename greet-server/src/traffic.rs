@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::stats::Stats;
+use crate::transport::connection::Peer;
 
 /// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
 /// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)
@@ -21,6 +22,7 @@ const FORGIVEN_EVERY: Duration = Duration::from_millis(150);
 #[derive(Debug)]
 pub(crate) struct Traffic {
     stats: Arc<Stats>,
+    peer: Peer,
     open_calls: Cell<u64>,
     calls_begun: Cell<u64>,
     /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
@@ -40,14 +42,25 @@ struct Patience {
 
 impl Traffic {
     /// The receiver ends when the peer has given up too many calls.
-    pub(crate) fn new(stats: Arc<Stats>) -> (Rc<Traffic>, oneshot::Receiver<()>) {
+    pub(crate) fn new(stats: Arc<Stats>, peer: Peer) -> (Rc<Traffic>, oneshot::Receiver<()>) {
         let (lasts, is_over) = oneshot::channel();
         let counted_from = Instant::now();
         let patience = RefCell::new(Patience { abandoned: 0, counted_from, lasts: Some(lasts) });
         let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
-        let traffic =
-            Traffic { stats, open_calls, calls_begun, unflushed_replies, moved_bytes, patience };
+        let traffic = Traffic {
+            stats,
+            peer,
+            open_calls,
+            calls_begun,
+            unflushed_replies,
+            moved_bytes,
+            patience,
+        };
         (Rc::new(traffic), is_over)
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Whether nothing is owed to the peer.

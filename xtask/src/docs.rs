@@ -18,7 +18,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const DOCUMENTS: [&str; 3] = ["README.md", "docs/errors.md", "docs/limits.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "docs/errors.md", "docs/limits.md", "docs/metrics.md"];
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_END: &str = " -->\n";
@@ -78,11 +78,8 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
             let headings = ["Limits:", "Leaving:"].map(|heading| section(&help, heading));
             flags(&headings.concat())
         }
-        "close causes" => help(
-            cargo()
-                .args(["run", "--quiet", "-p", "greet-server"])
-                .args(["--example", "close_causes"]),
-        )?,
+        "close causes" => example("close_causes")?,
+        "metrics" => example("metrics")?,
         "exit codes of greet-server" => exit_codes(&server()?),
         "flags of greet-cli" => {
             let help = cli(&[])?;
@@ -97,6 +94,11 @@ fn generate(name: &str, programs: &Programs) -> anyhow::Result<String> {
         "exit codes of greet-cli" => exit_codes(&cli(&[])?),
         _ => bail!("nobody knows how to generate {name:?}"),
     })
+}
+
+/// What an example of greet-server prints of what the library holds.
+fn example(name: &str) -> anyhow::Result<String> {
+    help(cargo().args(["run", "--quiet", "-p", "greet-server", "--example", name]))
 }
 
 fn help(command: &mut std::process::Command) -> anyhow::Result<String> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use greet_proto::HelloRequest;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -15,11 +16,13 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::access_log::AccessLog;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::method::{Method, Requests};
 use super::not_grpc;
 use super::progress::Progress;
+use super::record::Record;
 use super::reply_body::{ReplyBody, stream_end};
 use super::request_body::RequestBody;
 use super::services::Services;
@@ -50,13 +53,15 @@ pub(crate) struct Rpc {
     pub(crate) instance: Option<HeaderValue>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) places: Rc<Lease>,
+    pub(crate) places: Lease,
+    pub(crate) access_log: AccessLog,
 }
 
 /// A call of which the headers are known and nothing has run.
 pub(crate) struct Call {
     rpc: Rc<Rpc>,
     in_flight: Rc<InFlight>,
+    arrived: Instant,
     admitted: Result<Admitted, Box<Response<Body>>>,
     progress: Progress,
 }
@@ -86,14 +91,26 @@ struct Admitted {
 
 impl Call {
     pub(crate) fn new(rpc: Rc<Rpc>, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
+        let arrived = Instant::now();
         let has_place = rpc.places.take();
-        let in_flight = InFlight::begin(traffic, has_place.then(|| rpc.places.clone()));
-        let admitted = match not_grpc::refusal(request) {
-            Some(refusal) => Err(refusal),
-            None if has_place => admit(request, &rpc.limits).map_err(Status::into_http),
-            None => Err(full().into_http()),
+        let (record, admitted) = match not_grpc::refusal(request) {
+            Some(refusal) => {
+                rpc.stats.not_grpc.add(1);
+                (None, Err(refusal))
+            }
+            None => {
+                let method = Method::from_path(request.uri().path());
+                let record = Record::begin(&rpc, method, request, arrived);
+                let admitted = match has_place {
+                    true => admit(method, request, &rpc.limits, arrived),
+                    false => Err(full()),
+                };
+                (Some(record), admitted.map_err(Status::into_http))
+            }
         };
-        Call { rpc, in_flight, admitted: admitted.map_err(Box::new), progress: Progress::default() }
+        let in_flight = InFlight::begin(rpc.clone(), traffic, has_place, record);
+        let admitted = admitted.map_err(Box::new);
+        Call { rpc, in_flight, arrived, admitted, progress: Progress::default() }
     }
 
     /// Until when the last byte of it must have been taken by the peer.
@@ -101,7 +118,7 @@ impl Call {
         let deadline = match self.admitted {
             Ok(Admitted { stream: Some(deadline), .. }) => deadline,
             Ok(Admitted { head, stream: None, .. }) => head,
-            Err(_) => Deadline::after(self.rpc.limits.request_timeout),
+            Err(_) => Deadline::after(self.arrived, self.rpc.limits.request_timeout),
         };
         match deadline.at() {
             Some(at) => Bound::At(at + DELIVERY_GRACE),
@@ -111,16 +128,16 @@ impl Call {
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
     pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
-        let Call { rpc, in_flight, admitted, progress } = self;
+        let Call { rpc, in_flight, admitted, progress, .. } = self;
         match admitted {
             Ok(Admitted { method: Method::SayHello, head, .. }) if !is_encoded(&request) => {
                 Box::pin(async move {
-                    let response = rpc.greet(head, request).await;
+                    let response = rpc.greet(head, request, &in_flight).await;
                     Ok(rpc.finish(response, in_flight))
                 })
             }
             Ok(admitted) => Box::pin(async move {
-                let response = rpc.perform(admitted, request, progress).await;
+                let response = rpc.perform(admitted, request, progress, &in_flight).await;
                 Ok(rpc.finish(response, in_flight))
             }),
             Err(refusal) => {
@@ -130,12 +147,16 @@ impl Call {
     }
 }
 
-fn admit(request: &Request<Incoming>, limits: &Limits) -> Result<Admitted, Status> {
-    let path = request.uri().path();
-    let method = Method::from_path(path).ok_or_else(|| unknown_method(path))?;
-    let head = Deadline::of(request.headers(), Some(limits.request_timeout))?;
+fn admit(
+    method: Option<Method>,
+    request: &Request<Incoming>,
+    limits: &Limits,
+    arrived: Instant,
+) -> Result<Admitted, Status> {
+    let method = method.ok_or_else(|| unknown_method(request.uri().path()))?;
+    let head = Deadline::of(request.headers(), Some(limits.request_timeout), arrived)?;
     let stream = match method.is_streaming() {
-        true => Some(Deadline::of(request.headers(), None)?),
+        true => Some(Deadline::of(request.headers(), None, arrived)?),
         false => None,
     };
     Ok(Admitted { method, head, stream })
@@ -161,11 +182,18 @@ impl Rpc {
         &self,
         deadline: Deadline,
         request: Request<Incoming>,
+        in_flight: &InFlight,
     ) -> Result<Response<ReplyBody>, Status> {
         let limit = self.limits.max_message_bytes;
         let request = request.map(|body| RequestBody::new(body, Requests::One, limit));
         let greeter = &*self.services.greeter;
-        deadline.bound(unary::call(request, |request| greeter.say_hello(request))).await?
+        let answered = unary::call(request, in_flight, |request: tonic::Request<HelloRequest>| {
+            if let Some(record) = in_flight.record() {
+                record.named(request.get_ref().name.len());
+            }
+            greeter.say_hello(request)
+        });
+        deadline.bound(answered).await?
     }
 
     /// Any method, by what was generated for it.
@@ -174,9 +202,12 @@ impl Rpc {
         Admitted { method, head, stream }: Admitted,
         request: Request<Incoming>,
         progress: Progress,
+        in_flight: &InFlight,
     ) -> Result<Response<ReplyBody>, Status> {
         let limit = self.limits.max_message_bytes;
-        let request = request.map(|body| RequestBody::new(body, method.requests(), limit));
+        let reads = in_flight.record().map(Record::reads);
+        let request =
+            request.map(|body| RequestBody::new(body, method.requests(), limit).counting(reads));
         // A handler that panics costs its own call; the connection and its other calls go on.
         let handler = AssertUnwindSafe(self.services.dispatch(method, request)).catch_unwind();
         let response = head.bound(handler).await?.map_err(unary::panicked)?;
@@ -198,6 +229,9 @@ impl Rpc {
         let mut response = response.unwrap_or_else(Status::into_http);
         if let Some(instance) = &self.instance {
             response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
+        }
+        if let Some(record) = in_flight.record() {
+            record.may_end_with(response.headers());
         }
         response.map(|body| body.counting(in_flight))
     }

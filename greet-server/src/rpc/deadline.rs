@@ -20,7 +20,11 @@ impl Deadline {
     /// # Errors
     /// INTERNAL for a `grpc-timeout` that is not one (as grpc-go answers), DEADLINE_EXCEEDED for
     /// one that is over before anything can happen.
-    pub(super) fn of(headers: &HeaderMap, limit: Option<Duration>) -> Result<Deadline, Status> {
+    pub(super) fn of(
+        headers: &HeaderMap,
+        limit: Option<Duration>,
+        arrived: Instant,
+    ) -> Result<Deadline, Status> {
         let asked = match headers.get(GRPC_TIMEOUT) {
             Some(value) => Some(
                 parse(value.as_bytes())
@@ -35,12 +39,12 @@ impl Deadline {
         if budget == Some(Duration::ZERO) {
             return Err(exceeded(Duration::ZERO));
         }
-        Ok(budget.map_or(Deadline(None), Deadline::after))
+        Ok(budget.map_or(Deadline(None), |budget| Deadline::after(arrived, budget)))
     }
 
-    /// `budget` from now. A moment too far off to be represented never comes.
-    pub(super) fn after(budget: Duration) -> Deadline {
-        Deadline(Instant::now().checked_add(budget).map(|at| (at, budget)))
+    /// A moment too far off to be represented never comes.
+    pub(super) fn after(arrived: Instant, budget: Duration) -> Deadline {
+        Deadline(arrived.checked_add(budget).map(|at| (at, budget)))
     }
 
     pub(super) fn at(self) -> Option<Instant> {
@@ -122,7 +126,7 @@ mod tests {
             http::HeaderName::from_static(GRPC_TIMEOUT),
             timeout.parse().unwrap(),
         )]);
-        match Deadline::of(&headers, limit) {
+        match Deadline::of(&headers, limit, Instant::now()) {
             Ok(deadline) => Ok(deadline.0.map(|(_, budget)| budget)),
             Err(status) => Err(status.code()),
         }

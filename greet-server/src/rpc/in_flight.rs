@@ -5,22 +5,35 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
-use super::shedding::Lease;
+use super::answer::Rpc;
+use super::record::Record;
 use crate::traffic::Traffic;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
 pub(super) struct InFlight {
+    rpc: Rc<Rpc>,
     traffic: Rc<Traffic>,
-    /// Where its place came from, unless there was none for it.
-    place: Option<Rc<Lease>>,
+    /// Whether there was one for it.
+    has_place: bool,
+    /// Unless it is a request that is no call.
+    record: Option<Record>,
     replied: Cell<bool>,
 }
 
 impl InFlight {
-    pub(super) fn begin(traffic: Rc<Traffic>, place: Option<Rc<Lease>>) -> Rc<InFlight> {
+    pub(super) fn begin(
+        rpc: Rc<Rpc>,
+        traffic: Rc<Traffic>,
+        has_place: bool,
+        record: Option<Record>,
+    ) -> Rc<InFlight> {
         traffic.call_begun();
-        Rc::new(InFlight { traffic, place, replied: Cell::new(false) })
+        Rc::new(InFlight { rpc, traffic, has_place, record, replied: Cell::new(false) })
+    }
+
+    pub(super) fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
     }
 
     /// The whole reply was handed to HTTP/2.
@@ -31,8 +44,11 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(lease) = &self.place {
-            lease.give_back();
+        if self.has_place {
+            self.rpc.places.give_back();
+        }
+        if let Some(record) = &self.record {
+            record.end(&self.rpc, self.traffic.peer(), self.replied.get());
         }
         match self.replied.get() {
             true => self.traffic.call_replied(),

@@ -18,19 +18,33 @@ pub(crate) enum Requests {
 }
 
 impl Method {
-    pub(crate) fn from_path(path: &str) -> Option<Method> {
-        match path {
-            "/greet.Greeter/SayHello" => Some(Method::SayHello),
-            "/grpc.health.v1.Health/Check" => Some(Method::HealthCheck),
-            "/grpc.health.v1.Health/Watch" => Some(Method::HealthWatch),
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" => {
-                Some(Method::ReflectionV1)
+    pub(crate) const ALL: [Method; 5] = [
+        Method::SayHello,
+        Method::HealthCheck,
+        Method::HealthWatch,
+        Method::ReflectionV1,
+        Method::ReflectionV1Alpha,
+    ];
+
+    /// As gRFC A66 labels it; a method that is not served has no name of its own.
+    pub(crate) fn label(method: Option<Method>) -> &'static str {
+        method.map_or("other", |method| &method.path()[1..])
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Method::SayHello => "/greet.Greeter/SayHello",
+            Method::HealthCheck => "/grpc.health.v1.Health/Check",
+            Method::HealthWatch => "/grpc.health.v1.Health/Watch",
+            Method::ReflectionV1 => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            Method::ReflectionV1Alpha => {
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
             }
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" => {
-                Some(Method::ReflectionV1Alpha)
-            }
-            _ => None,
         }
+    }
+
+    pub(crate) fn from_path(path: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|method| method.path() == path)
     }
 
     pub(crate) fn requests(self) -> Requests {

@@ -15,6 +15,7 @@ use tonic::body::Body;
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Piece};
 use super::progress::Progress;
+use super::record::Record;
 use crate::phase::Phase;
 
 /// The body of a reply.
@@ -119,12 +120,25 @@ impl http_body::Body for ReplyBody {
                 call.replied();
             }
         }
+        if let (Some(Ok(frame)), Some(record)) =
+            (&frame, self.call.as_ref().and_then(|call| call.record()))
+        {
+            note(frame, record);
+        }
         let call = self.call.clone();
         Poll::Ready(frame.map(|frame| frame.map(|it| it.map_data(|bytes| Piece { bytes, call }))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
+    }
+}
+
+fn note(frame: &Frame<Bytes>, record: &Record) {
+    if let Some(data) = frame.data_ref() {
+        record.sent(data);
+    } else if let Some(trailers) = frame.trailers_ref() {
+        record.may_end_with(trailers);
     }
 }
 

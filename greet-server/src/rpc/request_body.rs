@@ -6,6 +6,8 @@
 //! whole, and each announcement with what was announced.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -24,12 +26,18 @@ pub(crate) struct RequestBody<B = Incoming> {
     messages: Messages,
     /// What has come of a message that is not whole yet. It grows with what comes.
     part: BytesMut,
+    /// Where the bytes of its messages are added up.
+    reads: Option<Arc<AtomicU64>>,
 }
 
 impl<B> RequestBody<B> {
     pub(super) fn new(inner: B, requests: Requests, max_message_bytes: usize) -> Self {
         let messages = Messages::new(requests, max_message_bytes);
-        RequestBody { inner, messages, part: BytesMut::new() }
+        RequestBody { inner, messages, part: BytesMut::new(), reads: None }
+    }
+
+    pub(super) fn counting(self, reads: Option<Arc<AtomicU64>>) -> Self {
+        RequestBody { reads, ..self }
     }
 
     /// Whether all of it was read, and was as it must be: no frame will come that says otherwise.
@@ -43,7 +51,10 @@ impl<B> RequestBody<B> {
     fn checked(&mut self, frame: Option<Frame<Bytes>>) -> Result<Checked, Status> {
         match frame.map(Frame::into_data) {
             Some(Ok(data)) => {
-                self.messages.check(&data)?;
+                let payload_bytes = self.messages.check(&data)?;
+                if let Some(reads) = &self.reads {
+                    reads.fetch_add(payload_bytes as u64, Ordering::Relaxed);
+                }
                 Ok(self
                     .whole(data)
                     .map_or(Checked::Part, |data| Checked::Whole(Some(Frame::data(data)))))
@@ -133,11 +144,13 @@ impl Messages {
         }
     }
 
-    fn check(&mut self, mut data: &[u8]) -> Result<(), Status> {
+    fn check(&mut self, mut data: &[u8]) -> Result<usize, Status> {
+        let mut payload_bytes = 0;
         while !data.is_empty() {
             if self.payload_bytes_left > 0 {
                 let skipped = self.payload_bytes_left.min(data.len());
                 self.payload_bytes_left -= skipped;
+                payload_bytes += skipped;
                 data.advance(skipped);
                 continue;
             }
@@ -152,7 +165,7 @@ impl Messages {
                 self.announced()?;
             }
         }
-        Ok(())
+        Ok(payload_bytes)
     }
 
     /// The first byte of a message is here.
@@ -218,7 +231,8 @@ mod tests {
         let verdicts: Vec<_> = (1..=bytes.len().max(1))
             .map(|size| {
                 let mut messages = Messages::new(requests, LIMIT);
-                let checked = bytes.chunks(size).try_for_each(|piece| messages.check(piece));
+                let checked =
+                    bytes.chunks(size).try_for_each(|piece| messages.check(piece).map(drop));
                 checked.and_then(|()| messages.check_end()).map_err(|status| status.code())
             })
             .collect();

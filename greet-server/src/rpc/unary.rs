@@ -16,6 +16,7 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use super::in_flight::InFlight;
 use super::reply_body::ReplyBody;
 use super::request_body::{PREFIX_BYTES, RequestBody};
 
@@ -36,6 +37,7 @@ const RESERVED: [HeaderName; 4] = [
 /// the connection and its other calls go on.
 pub(super) async fn call<Asked, Answered, H, F>(
     request: Request<RequestBody>,
+    in_flight: &InFlight,
     handler: H,
 ) -> Result<Response<ReplyBody>, Status>
 where
@@ -45,7 +47,7 @@ where
     F: Future<Output = Result<tonic::Response<Answered>, Status>>,
 {
     let (head, mut body) = request.into_parts();
-    let message = read(&mut body).await?;
+    let message = read(&mut body, in_flight).await?;
     drop(body);
     let metadata = MetadataMap::from_headers(head.headers);
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
@@ -69,7 +71,10 @@ pub(super) fn panicked(_payload: Box<dyn Any + Send>) -> Status {
 }
 
 /// The one message of the request, which its body has checked to be one.
-async fn read<Asked: Message + Default>(body: &mut RequestBody) -> Result<Asked, Status> {
+async fn read<Asked: Message + Default>(
+    body: &mut RequestBody,
+    in_flight: &InFlight,
+) -> Result<Asked, Status> {
     let mut message = Bytes::new();
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
@@ -79,6 +84,9 @@ async fn read<Asked: Message + Default>(body: &mut RequestBody) -> Result<Asked,
         if body.is_over() {
             break;
         }
+    }
+    if let Some(record) = in_flight.record() {
+        record.received(message.len() - PREFIX_BYTES);
     }
     match message.get_u8() {
         0 => {}

@@ -14,6 +14,7 @@ pub(crate) struct Admission {
     max_connections: usize,
     max_per_ip: Option<usize>,
     connections: AtomicUsize,
+    came: AtomicU64,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     refused_over_max: AtomicU64,
     refused_over_max_per_ip: AtomicU64,
@@ -32,6 +33,7 @@ impl Admission {
             max_connections,
             max_per_ip,
             connections: AtomicUsize::new(0),
+            came: AtomicU64::new(0),
             by_ip: Mutex::default(),
             refused_over_max: AtomicU64::new(0),
             refused_over_max_per_ip: AtomicU64::new(0),
@@ -40,6 +42,7 @@ impl Admission {
 
     /// A place for a peer at `ip`; a Unix socket's has none.
     pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Permit, CloseCause> {
+        self.came.fetch_add(1, Ordering::Relaxed);
         // From here on the place is taken; dropping it on an early return gives it back.
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
         let mut permit = Permit { admission: self.clone(), ip: None };
@@ -58,6 +61,16 @@ impl Admission {
             permit.ip = Some(ip);
         }
         Ok(permit)
+    }
+
+    /// Connections that ever were, those that were refused among them.
+    pub(crate) fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are there.
+    pub(crate) fn open(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Connections that were refused for this cause.

@@ -107,7 +107,7 @@ where
         Ok(greeted) => greeted,
         Err(ended) => return ended,
     };
-    let (traffic, patience) = Traffic::new(transport.stats().clone());
+    let (traffic, patience) = Traffic::new(transport.stats().clone(), peer);
     let stream = Stream::new(first_bytes, &mut io, traffic.clone());
     let cause = serve_http2(stream, peer, (traffic, patience), transport, &mut drained).await;
     if cause != Some(CloseCause::GoawayUnanswered) {
@@ -147,7 +147,7 @@ where
     http2.as_mut().graceful_shutdown();
     tokio::select! {
         biased; // what we send now is no sign of life of the peer's: it goes first
-        served = streams.run_beside(http2) => ended(served, farewell.cause(), peer),
+        served = streams.run_beside(http2) => ended(served, Some(farewell.cause()), peer),
         () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
         cause = farewell.grace(limits) => Some(cause),
     }

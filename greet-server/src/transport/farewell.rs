@@ -30,13 +30,13 @@ pub(crate) enum Farewell {
 }
 
 impl Farewell {
-    /// What to count if it goes when told to. A drain ends all of them, and counts none.
-    pub(crate) fn cause(self) -> Option<CloseCause> {
+    /// What to count if it goes when told to.
+    pub(crate) fn cause(self) -> CloseCause {
         match self {
-            Farewell::Drain => None,
-            Farewell::Age => Some(CloseCause::MaxConnectionAge),
-            Farewell::Idle => Some(CloseCause::MaxConnectionIdle),
-            Farewell::AbandonedCalls => Some(CloseCause::AbandonedCalls),
+            Farewell::Drain => CloseCause::Drained,
+            Farewell::Age => CloseCause::MaxConnectionAge,
+            Farewell::Idle => CloseCause::MaxConnectionIdle,
+            Farewell::AbandonedCalls => CloseCause::AbandonedCalls,
         }
     }
 

@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
 use crate::close_cause::CloseCause;
+use crate::stats::{Handshake, Stats};
 
 /// How long a peer that is in its handshake when the drain begins may take to finish it: its first
 /// bytes may be in the socket already, and with them a call.
@@ -68,8 +69,17 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
+    stats: &Stats,
 ) -> Result<Greeted<TlsStream<IO>>, Closed> {
-    match TlsAcceptor::from(config).accept(io).into_fallible().await {
+    let mut counted = Counted { stats, result: Handshake::Unfinished };
+    let accepted = TlsAcceptor::from(config).accept(io).into_fallible().await;
+    counted.result = match &accepted {
+        Ok(_) => Handshake::Ok,
+        Err((error, _)) if error.kind() == ErrorKind::InvalidData => Handshake::Failed,
+        Err(_) => Handshake::Gone,
+    };
+    drop(counted);
+    match accepted {
         Ok(mut io) if io.get_ref().1.alpn_protocol() != Some(ALPN_H2) => {
             let _ = io.shutdown().await; // close_notify, for a peer that is still there
             Err(Some(CloseCause::NoAlpn))
@@ -84,6 +94,18 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
             linger(&mut io).await;
             Err(Some(CloseCause::TlsFailed))
         }
+    }
+}
+
+/// Counts a TLS handshake when it is dropped: as unfinished, if nobody said better.
+struct Counted<'a> {
+    stats: &'a Stats,
+    result: Handshake,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.stats.handshakes(self.result).add(1);
     }
 }
 

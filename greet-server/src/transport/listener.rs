@@ -130,6 +130,17 @@ impl Listener {
         }
     }
 
+    /// The same, in the runtime of whoever calls this.
+    pub(crate) fn moved_here(self) -> io::Result<Listener> {
+        Ok(match self {
+            Listener::Tcp(socket) => Listener::Tcp(TcpListener::from_std(socket.into_std()?)?),
+            #[cfg(unix)]
+            Listener::Unix(socket, place) => {
+                Listener::Unix(UnixListener::from_std(socket.into_std()?)?, place)
+            }
+        })
+    }
+
     /// The next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {

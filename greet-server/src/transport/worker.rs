@@ -23,7 +23,7 @@ use super::listener::Accepted;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::rpc::Rpc;
-use crate::stats::{Calls, Counter, Stats};
+use crate::stats::{Calls, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
 pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;
@@ -62,23 +62,24 @@ impl Workers {
         Ok((Workers(workers.into()), ended))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Worker> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Worker> + Clone {
         self.0.iter()
     }
 
     pub(crate) fn calls(&self) -> Calls {
-        let sum = |figure: fn(&Stats) -> &Counter| {
-            self.iter().map(|worker| figure(&worker.stats).get()).sum()
-        };
         Calls {
-            answered: sum(|stats| &stats.calls_answered),
-            abandoned: sum(|stats| &stats.calls_abandoned),
-            in_flight: sum(|stats| &stats.calls_in_flight),
+            answered: self.sum(|stats| stats.calls_answered.get()),
+            abandoned: self.sum(|stats| stats.calls_abandoned.get()),
+            in_flight: self.sum(|stats| stats.calls_in_flight.get()),
         }
     }
 
     pub(crate) fn closed(&self, cause: CloseCause) -> u64 {
-        self.iter().map(|worker| worker.stats.closed(cause).get()).sum()
+        self.sum(|stats| stats.closed(cause).get())
+    }
+
+    pub(crate) fn sum(&self, figure: impl Fn(&Stats) -> u64) -> u64 {
+        self.iter().map(|worker| figure(&worker.stats)).sum()
     }
 
     /// The worker with the fewest connections, the first of them among equals.
@@ -194,7 +195,8 @@ impl Connections {
                 }
                 Accepted::Tls(stream, _, config) => {
                     let io = || registered(TcpStream::from_std(stream));
-                    let handshake = Box::pin(async { tls(io()?, config).await });
+                    let stats = transport.stats().clone();
+                    let handshake = Box::pin(async move { tls(io()?, config, &stats).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
@@ -213,8 +215,9 @@ impl Connections {
         self.drains.remove(&id);
         let stats = self.transport.stats();
         stats.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(cause) = cause {
-            stats.closed(cause).add(1);
+        match cause {
+            Some(cause) => stats.closed(cause).add(1),
+            None => stats.left.add(1),
         }
     }
 

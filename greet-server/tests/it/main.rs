@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod certs;
+mod http1;
 mod raw;
 mod support;
 
+#[cfg(unix)]
+mod access_log;
+mod admin;
 mod compression;
 mod connections;
 mod daemon;
@@ -18,6 +22,7 @@ mod hello;
 mod hostile;
 mod keepalive;
 mod limits;
+mod metrics;
 mod panic;
 mod reflection;
 mod resets;

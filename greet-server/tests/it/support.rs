@@ -34,6 +34,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct TestServer {
     /// As announced.
     pub(crate) url: String,
+    admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
     cut: Option<oneshot::Sender<()>>,
     running: JoinHandle<Outcome>,
@@ -70,6 +71,7 @@ impl TestServer {
 
     fn run(server: Server) -> TestServer {
         let url = server.addresses().remove(0);
+        let admin = server.admin_address();
         let (drain, drained) = oneshot::channel();
         let (cut, was_cut) = oneshot::channel();
         let signal = |signal: oneshot::Receiver<()>| async {
@@ -80,6 +82,7 @@ impl TestServer {
         let running = server.run(signal(drained), signal(was_cut));
         TestServer {
             url,
+            admin,
             drain: Some(drain),
             cut: Some(cut),
             running: tokio::spawn(async { running.await.unwrap() }),
@@ -89,6 +92,11 @@ impl TestServer {
     /// `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url.strip_prefix("http://").expect("it listens on TCP")
+    }
+
+    /// Of the admin port.
+    pub(crate) fn admin(&self) -> &str {
+        self.admin.as_deref().and_then(|url| url.strip_prefix("http://")).expect("it has one")
     }
 
     pub(crate) async fn tcp(&self) -> TcpStream {
@@ -258,6 +266,13 @@ impl Greeter for Faulty {
             "thread" => {
                 let thread = std::thread::current().name().unwrap_or_default().to_owned();
                 return Ok(tonic::Response::new(HelloReply { message: thread }));
+            }
+            "block" => {
+                self.begun.add_permits(1);
+                while self.release.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err()
+                {
+                    std::thread::yield_now(); // and with it every other call of its worker
+                }
             }
             "wait" => {
                 self.begun.add_permits(1);

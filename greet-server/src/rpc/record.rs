@@ -1,0 +1,107 @@
+//! What is known of a call: it is counted when it begins, and when it has ended it is counted again,
+//! logged and traced.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, Request};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::access_log::Line;
+use super::answer::Rpc;
+use super::method::Method;
+use super::request_body::PREFIX_BYTES;
+use super::trace_context::TraceContext;
+use crate::transport::connection::Peer;
+
+/// One call's. What does not come from its headers is noted on its way.
+pub(super) struct Record {
+    method: Option<Method>,
+    /// Of a method that nobody serves, if somebody may want to read of it.
+    path: Option<Box<str>>,
+    arrived: Instant,
+    trace: Option<TraceContext>,
+    code: Cell<Code>,
+    name_bytes: Cell<Option<u64>>,
+    received_bytes: Cell<u64>,
+    /// What is read on the generated way, which leaves this thread's types behind.
+    read_bytes: OnceCell<Arc<AtomicU64>>,
+    sent_bytes: Cell<u64>,
+}
+
+impl Record {
+    pub(super) fn begin<B>(
+        rpc: &Rpc,
+        method: Option<Method>,
+        request: &Request<B>,
+        arrived: Instant,
+    ) -> Record {
+        rpc.stats.calls.began(method);
+        let is_told = rpc.access_log.is_on();
+        let path = || request.uri().path().into();
+        Record {
+            method,
+            path: (is_told && method.is_none()).then(path),
+            arrived,
+            trace: if is_told { TraceContext::of(request.headers()) } else { None },
+            code: Cell::new(Code::Unknown),
+            name_bytes: Cell::new(None),
+            received_bytes: Cell::new(0),
+            read_bytes: OnceCell::new(),
+            sent_bytes: Cell::new(0),
+        }
+    }
+
+    /// How it ended is said in the headers of the reply or in its trailers.
+    pub(super) fn may_end_with(&self, headers: &HeaderMap) {
+        if let Some(status) = headers.get(Status::GRPC_STATUS) {
+            self.code.set(Code::from_bytes(status.as_bytes()));
+        }
+    }
+
+    /// Never the name itself.
+    pub(super) fn named(&self, bytes: usize) {
+        self.name_bytes.set(Some(bytes as u64));
+    }
+
+    /// A message of the request was read.
+    pub(super) fn received(&self, bytes: usize) {
+        self.received_bytes.set(self.received_bytes.get() + bytes as u64);
+    }
+
+    /// The same, for whoever adds the bytes up elsewhere.
+    pub(super) fn reads(&self) -> Arc<AtomicU64> {
+        self.read_bytes.get_or_init(Arc::default).clone()
+    }
+
+    /// Whole messages of the reply, with their prefixes.
+    pub(super) fn sent(&self, mut frame: &[u8]) {
+        while let Some((&[_, length @ ..], rest)) = frame.split_first_chunk::<PREFIX_BYTES>() {
+            let length = u32::from_be_bytes(length) as usize;
+            self.sent_bytes.set(self.sent_bytes.get() + length as u64);
+            frame = rest.get(length..).unwrap_or_default();
+        }
+    }
+
+    /// The call is over. Without its whole reply it was given up, whatever the reply was to be.
+    pub(super) fn end(&self, rpc: &Rpc, peer: Peer, replied: bool) {
+        let code = if replied { self.code.get() } else { Code::Cancelled };
+        let took = self.arrived.elapsed();
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let read_bytes = self.read_bytes.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
+        let received_bytes = self.received_bytes.get() + read_bytes;
+        let bytes = [received_bytes, self.sent_bytes.get()];
+        rpc.stats.calls.ended(self.method, code, nanos, bytes);
+        rpc.access_log.tell(&Line {
+            method: Method::label(self.method),
+            path: self.path.as_deref(),
+            code,
+            took,
+            peer,
+            name_bytes: self.name_bytes.get(),
+            trace: self.trace,
+        });
+    }
+}

@@ -1,0 +1,98 @@
+//! A caller's trace, as the header `traceparent` has it (W3C Trace Context, level 1).
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Which trace a call belongs to, and who in it asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TraceContext {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) parent_id: [u8; 8],
+    pub(crate) flags: u8,
+}
+
+/// A trace id as it is written: 32 hexadecimal digits.
+pub(crate) struct TraceId([u8; 16]);
+
+impl TraceContext {
+    /// Of a call that has one. What is no trace context is none, as the specification asks.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<TraceContext> {
+        parse(headers.get(TRACEPARENT)?.as_bytes())
+    }
+
+    pub(crate) fn trace_id(&self) -> TraceId {
+        TraceId(self.trace_id)
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// `VERSION-TRACE-PARENT-FLAGS`; a later version may have more behind it.
+fn parse(value: &[u8]) -> Option<TraceContext> {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let [version] = hex(parts.next()?)?;
+    let trace_id = hex(parts.next()?)?;
+    let parent_id = hex(parts.next()?)?;
+    let [flags] = hex(parts.next()?)?;
+    let is_whole = version != 0 || parts.next().is_none();
+    let is_valid = version != 0xff && trace_id != [0; 16] && parent_id != [0; 8];
+    (is_whole && is_valid).then_some(TraceContext { trace_id, parent_id, flags })
+}
+
+/// Lower case only, as the specification has it.
+fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_context_is_read_as_the_specification_has_it() {
+        let given = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let context = parse(given).unwrap();
+        assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(context.parent_id, [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
+        assert_eq!(context.flags, 1);
+        let later = b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
+        assert_eq!(parse(later), Some(context));
+    }
+
+    #[test]
+    fn what_is_none_is_none() {
+        for bad in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

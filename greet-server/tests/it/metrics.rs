@@ -1,0 +1,221 @@
+//! Metrics: what is counted is what happened, under the names that the documents have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use greet_server::metrics::{FAMILIES, Kind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::certs::{Ca, Files};
+use crate::http1::{ask, get};
+use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+
+const ADMIN: &str = "--admin-listen=127.0.0.1:0";
+
+/// Samples by name and labels, as they stand in the text.
+struct Samples(BTreeMap<String, f64>);
+
+impl Samples {
+    async fn of(server: &TestServer) -> Samples {
+        let page = get(server.admin(), "/metrics").await;
+        let samples = page.text().lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        Samples(samples.collect())
+    }
+
+    /// Zero for what is not there.
+    fn get(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |value| *value as u64)
+    }
+
+    /// All that begin with `name`, whatever their labels.
+    fn sum(&self, name: &str) -> u64 {
+        let labelled = format!("{name}{{");
+        self.0.iter().filter(|(key, _)| key.starts_with(&labelled)).map(|(_, n)| *n as u64).sum()
+    }
+
+    fn calls(&self, method: &str, status: &str) -> u64 {
+        self.get(&format!(
+            "grpc_server_call_duration_seconds_count{{grpc_method=\"{method}\",grpc_status=\"{status}\"}}"
+        ))
+    }
+
+    fn closed(&self, cause: &str) -> u64 {
+        self.get(&format!("greet_connections_closed_total{{cause=\"{cause}\"}}"))
+    }
+}
+
+/// Asks until it is so: a connection's end is counted a moment after its peer saw it.
+async fn until(server: &TestServer, is_so: impl Fn(&Samples) -> bool) -> Samples {
+    soon(async {
+        loop {
+            let samples = Samples::of(server).await;
+            if is_so(&samples) {
+                return samples;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_status_and_add_up() {
+    let server = TestServer::start(&[ADMIN]).await;
+    let client = server.connect().await;
+    for name in ["Ada", "Grace"] {
+        client.say_hello(name).await.unwrap();
+    }
+    client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+    for path in ["/made.Up/One", "/made.Up/Two", "/greet.Greeter/SayGoodbye"] {
+        client.send(grpc_request(path, framed(b""))).await;
+    }
+    let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
+    client.health().check(request).await.unwrap();
+    let mut html = grpc_request(SAY_HELLO, "");
+    html.headers_mut().insert("content-type", "text/html".parse().unwrap());
+    client.send(html).await;
+
+    let hello = "greet.Greeter/SayHello";
+    let samples = until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    assert_eq!(samples.calls(hello, "OK"), 2);
+    assert_eq!(samples.calls(hello, "INVALID_ARGUMENT"), 1);
+    assert_eq!(samples.calls("other", "UNIMPLEMENTED"), 3);
+    assert_eq!(samples.calls("grpc.health.v1.Health/Check", "OK"), 1);
+    assert_eq!(samples.sum("grpc_server_call_started_total"), 7);
+    assert_eq!(samples.sum("grpc_server_call_duration_seconds_count"), 7);
+    assert_eq!(samples.sum("greet_worker_calls_total"), 7);
+    assert_eq!(samples.get("greet_not_grpc_requests_total"), 1);
+    let bytes = |what: &str, status: &str| {
+        samples.get(&format!(
+            "grpc_server_call_{what}_total_compressed_message_size_bytes_sum\
+             {{grpc_method=\"{hello}\",grpc_status=\"{status}\"}}"
+        ))
+    };
+    assert_eq!(bytes("rcvd", "OK"), 2 + 3 + 2 + 5);
+    assert_eq!(bytes("sent", "OK"), 2 + 9 + 2 + 11);
+    assert_eq!(bytes("rcvd", "INVALID_ARGUMENT"), 3 + 5_000);
+    assert!(!samples.0.keys().any(|name| name.contains("made.Up")), "a peer made a label");
+}
+
+#[tokio::test]
+async fn a_call_that_its_peer_gives_up_is_cancelled_and_one_that_takes_too_long_is_late() {
+    let greeter = Faulty::new();
+    let server = TestServer::with_greeter(&[ADMIN], greeter.clone()).await;
+    let client = server.connect().await;
+    let given_up = tokio::spawn(async move { client.say_hello("wait").await });
+    greeter.has_begun(1).await;
+    assert_eq!(Samples::of(&server).await.get("greet_calls_in_flight"), 1);
+    given_up.abort();
+    let client = server.connect().await;
+    let mut late = grpc_request(SAY_HELLO, framed(b"\x0a\x04wait"));
+    late.headers_mut().insert("grpc-timeout", "10m".parse().unwrap());
+    client.send(late).await;
+
+    let hello = "greet.Greeter/SayHello";
+    let samples = until(&server, |samples| {
+        samples.calls(hello, "CANCELLED") + samples.calls(hello, "DEADLINE_EXCEEDED") == 2
+    })
+    .await;
+    assert_eq!(samples.calls(hello, "CANCELLED"), 1);
+    assert_eq!(samples.get("greet_calls_in_flight"), 0);
+}
+
+#[tokio::test]
+async fn a_compressed_call_is_counted_with_the_bytes_that_were_on_the_wire() {
+    let server = TestServer::start(&[ADMIN]).await;
+    let client = server.connect().await;
+    let mut greeter = client.greeter().send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let name = "a".repeat(4_000);
+    greeter.say_hello(greet_proto::HelloRequest { name }).await.unwrap();
+    let samples = until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let received = samples.get(
+        "grpc_server_call_rcvd_total_compressed_message_size_bytes_sum\
+         {grpc_method=\"greet.Greeter/SayHello\",grpc_status=\"OK\"}",
+    );
+    assert!((10..1_000).contains(&received), "{received}");
+    let sent = samples.sum("grpc_server_call_sent_total_compressed_message_size_bytes_sum");
+    assert_eq!(sent, 3 + 4_006);
+}
+
+#[tokio::test]
+async fn connections_add_up_by_why_they_ended() {
+    let server = TestServer::start(&[ADMIN, "--max-connections=2"]).await;
+    let stays = server.connect().await;
+    stays.say_hello("Ada").await.unwrap();
+    let leaves = server.connect().await;
+    leaves.say_hello("Ada").await.unwrap();
+    let mut refused = server.tcp().await;
+    let _ = soon(refused.read_to_end(&mut Vec::new())).await;
+    drop(leaves);
+    until(&server, |samples| samples.closed("peer") == 1).await;
+    let mut junk = server.tcp().await;
+    junk.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(junk);
+
+    let samples = until(&server, |samples| samples.closed("not_http2") == 1).await;
+    assert_eq!(samples.get("greet_connections_accepted_total"), 4);
+    assert_eq!(samples.get("greet_connections_open"), 1);
+    assert_eq!(samples.sum("greet_connections_refused_total"), 1);
+    assert_eq!(samples.sum("greet_connections_closed_total"), 2);
+    assert_eq!(samples.sum("greet_worker_connections"), 1);
+}
+
+#[tokio::test]
+async fn tls_handshakes_are_counted_by_how_they_ended() {
+    let ca = Ca::new();
+    let folder = Files::new(&ca.sign(1));
+    let flags = folder.flags();
+    let flags: Vec<_> = flags.iter().map(String::as_str).chain([ADMIN]).collect();
+    let server = TestServer::start(&flags).await;
+    let address = server.url.strip_prefix("https://").unwrap();
+    let mut junk = tokio::net::TcpStream::connect(address).await.unwrap();
+    junk.write_all(b"this is no ClientHello at all\r\n").await.unwrap();
+    drop(tokio::net::TcpStream::connect(address).await.unwrap());
+    let samples = until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
+    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"failed\"}"), 1);
+    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"gone\"}"), 1);
+    let expiry = samples.get("greet_tls_certificate_expiry_timestamp_seconds");
+    assert!(expiry > 1_700_000_000, "{expiry}");
+}
+
+/// Whoever adds a metric and forgets the table, or the other way round, is told by this test.
+#[tokio::test]
+async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
+    let server = TestServer::start(&[ADMIN]).await;
+    server.connect().await.say_hello("Ada").await.unwrap();
+    let older = get(server.admin(), "/metrics").await;
+    assert!(older.head.contains("content-type: text/plain; version=0.0.4"), "{}", older.head);
+    let accept = "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text";
+    let newer = ask(server.admin(), accept, b"").await;
+    assert!(newer.head.contains("application/openmetrics-text; version=1.0.0"), "{}", newer.head);
+    assert!(newer.text().ends_with("\n# EOF\n"));
+
+    // What there is only with TLS, or with a log that can be controlled.
+    let absent =
+        ["greet_tls_certificate_expiry_timestamp_seconds", "greet_log_lines_dropped_total"];
+    let expected: BTreeSet<_> = FAMILIES
+        .iter()
+        .filter(|family| !absent.contains(&family.name().as_str()))
+        .map(|family| format!("{}({})", family.name(), family.labels.join(",")))
+        .collect();
+    for page in [older, newer] {
+        let mut seen = BTreeSet::new();
+        for line in page.text().lines().filter(|line| !line.starts_with('#')) {
+            let (sample, _) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+            let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0));
+            let labels: Vec<_> = labels.filter(|label| *label != "le").collect();
+            let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
+                let base = name.strip_suffix(suffix)?;
+                let is_one = |family: &&greet_server::metrics::Family| {
+                    family.kind == Kind::Histogram && family.name() == base
+                };
+                FAMILIES.iter().find(is_one).map(|_| base)
+            });
+            seen.insert(format!("{}({})", histogram.unwrap_or(name), labels.join(",")));
+        }
+        assert_eq!(seen, expected);
+    }
+}
