@@ -34,6 +34,10 @@ pub enum CloseCause {
     DrainedInHandshake,
     /// Told to go, owed nothing, and silent for 5 s.
     GoawayUnanswered,
+    /// Over HTTP/1.1, no call for `--handshake-timeout`, or half of its head.
+    Http1Idle,
+    /// Over HTTP/1.1, a call's time was up and its peer had not taken the reply.
+    ReplyNotTaken,
     /// The connection's own task panicked: a fault of ours.
     Panic,
     /// Still there at `--drain-timeout`, or at the second signal.
@@ -42,7 +46,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [CloseCause; 17] = [
+    pub const ALL: [CloseCause; 19] = [
         CloseCause::OverMaxConnections,
         CloseCause::OverMaxConnectionsPerIp,
         CloseCause::HandshakeTimeout,
@@ -58,6 +62,8 @@ impl CloseCause {
         CloseCause::Drained,
         CloseCause::DrainedInHandshake,
         CloseCause::GoawayUnanswered,
+        CloseCause::Http1Idle,
+        CloseCause::ReplyNotTaken,
         CloseCause::Panic,
         CloseCause::Cut,
     ];
@@ -150,6 +156,16 @@ impl CloseCause {
                 "goaway_unanswered",
                 "told to go, owed nothing, and silent for 5 s",
                 "GOAWAY, closed",
+            ],
+            CloseCause::Http1Idle => [
+                "http1_idle",
+                "over HTTP/1.1, no call for `--handshake-timeout`, or half of its head",
+                "closed",
+            ],
+            CloseCause::ReplyNotTaken => [
+                "reply_not_taken",
+                "over HTTP/1.1, a call's time was up and its peer had not taken the reply",
+                "closed; over HTTP/2 the stream is reset",
             ],
             CloseCause::Panic => {
                 ["panic", "the connection's own task panicked: a fault of ours", "closed"]

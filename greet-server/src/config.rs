@@ -138,6 +138,8 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Whether HTTP/1.1 is offered beside HTTP/2, for gRPC-Web.
+    pub http1: bool,
     /// Who signs clients' certificates. Without it no client is asked for one.
     pub client_ca: Option<ClientCa>,
 }

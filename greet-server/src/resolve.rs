@@ -37,7 +37,7 @@ impl Flags {
         let instance = self.service.instance.as_ref();
         let instance = instance.map(|given| check.instance("instance", given));
         let web = web(&self.service, check);
-        let tls = tls(&self.tls, check);
+        let tls = tls(&self.tls, self.service.grpc_web, check);
         let limits = limits(&self.limits, workers.unwrap_or(1), check);
         let drain = drain(&self.drain, check);
         let log_config = log(&self.log, check);
@@ -71,12 +71,13 @@ fn web(flags: &ServiceFlags, check: &mut Check) -> Option<Option<WebConfig>> {
 }
 
 /// Whether the files are any good is seen when they are read.
-fn tls(flags: &TlsFlags, check: &mut Check) -> Option<Option<TlsFiles>> {
+fn tls(flags: &TlsFlags, http1: bool, check: &mut Check) -> Option<Option<TlsFiles>> {
     let auth = check.client_auth("tls-client-auth", &flags.tls_client_auth);
     match (&flags.tls_cert, &flags.tls_key, &flags.tls_client_ca) {
         (Some(cert), Some(key), ca) => {
             let ca = ca.as_ref().map(|file| Some(ClientCa { file: file.clone(), auth: auth? }));
-            Some(Some(TlsFiles { cert: cert.clone(), key: key.clone(), client_ca: given(ca)? }))
+            let client_ca = given(ca)?;
+            Some(Some(TlsFiles { cert: cert.clone(), key: key.clone(), http1, client_ca }))
         }
         (Some(cert), None, _) => check.lacks("tls-cert", cert.display(), "--tls-key"),
         (None, Some(key), _) => check.lacks("tls-key", key.display(), "--tls-cert"),

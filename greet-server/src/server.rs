@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::metrics::observed::Observed;
 use crate::phase::Phase;
-use crate::rpc::{AccessLog, Places, Rpc, Services};
+use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
 use crate::stats::Reloads;
 use crate::telemetry::LogControl;
 use crate::transport::acceptor::{self, Acceptor};
@@ -247,11 +247,12 @@ where
 {
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
-    let access = config.log.access;
+    let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
     let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |stats| Rpc {
         places: places.lease(),
         access_log: AccessLog::new(access),
+        cors: cors.clone(),
         services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
         limits,
         instance: instance.clone(),

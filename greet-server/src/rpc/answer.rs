@@ -28,6 +28,7 @@ use super::request_body::RequestBody;
 use super::services::Services;
 use super::shedding::Lease;
 use super::unary;
+use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
 use crate::phase::Phase;
 use crate::stats::Stats;
@@ -55,6 +56,8 @@ pub(crate) struct Rpc {
     pub(crate) stats: Arc<Stats>,
     pub(crate) places: Lease,
     pub(crate) access_log: AccessLog,
+    /// Who may call by gRPC-Web; without it nobody may.
+    pub(crate) cors: Option<Cors>,
 }
 
 /// A call of which the headers are known and nothing has run.
@@ -62,6 +65,7 @@ pub(crate) struct Call {
     rpc: Rc<Rpc>,
     in_flight: Rc<InFlight>,
     arrived: Instant,
+    web: Option<Box<WebCall>>,
     admitted: Result<Admitted, Box<Response<Body>>>,
     progress: Progress,
 }
@@ -76,6 +80,16 @@ pub(crate) enum Bound {
     At(Instant),
     /// That nothing moves.
     Progress(Progress),
+}
+
+impl Bound {
+    /// Whether it has come to that.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Bound::At(at) => Instant::now() >= *at,
+            Bound::Progress(progress) => progress.is_missing_now(),
+        }
+    }
 }
 
 /// What it is and how long it may take.
@@ -93,7 +107,12 @@ impl Call {
     pub(crate) fn new(rpc: Rc<Rpc>, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
         let arrived = Instant::now();
         let has_place = rpc.places.take();
-        let (record, admitted) = match not_grpc::refusal(request) {
+        let (web, refusal) = match rpc.cors.as_ref().map(|cors| Seen::of(request, cors)) {
+            Some(Seen::Call(web)) => (Some(Box::new(web)), None),
+            Some(Seen::Preflight(answer)) => (None, Some(answer)),
+            Some(Seen::Other) | None => (None, not_grpc::refusal(request)),
+        };
+        let (record, admitted) = match refusal {
             Some(refusal) => {
                 rpc.stats.not_grpc.add(1);
                 (None, Err(refusal))
@@ -110,7 +129,7 @@ impl Call {
         };
         let in_flight = InFlight::begin(rpc.clone(), traffic, has_place, record);
         let admitted = admitted.map_err(Box::new);
-        Call { rpc, in_flight, arrived, admitted, progress: Progress::default() }
+        Call { rpc, in_flight, arrived, web, admitted, progress: Progress::default() }
     }
 
     /// Until when the last byte of it must have been taken by the peer.
@@ -128,20 +147,24 @@ impl Call {
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
     pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
-        let Call { rpc, in_flight, admitted, progress, .. } = self;
+        let Call { rpc, in_flight, web, admitted, progress, .. } = self;
+        let encoding = web.as_ref().map_or(Encoding::Binary, |web| web.request());
+        let request = request.map(|body| Received::new(body, encoding));
         match admitted {
             Ok(Admitted { method: Method::SayHello, head, .. }) if !is_encoded(&request) => {
                 Box::pin(async move {
                     let response = rpc.greet(head, request, &in_flight).await;
-                    Ok(rpc.finish(response, in_flight))
+                    Ok(rpc.finish(response, in_flight, web))
                 })
             }
             Ok(admitted) => Box::pin(async move {
                 let response = rpc.perform(admitted, request, progress, &in_flight).await;
-                Ok(rpc.finish(response, in_flight))
+                Ok(rpc.finish(response, in_flight, web))
             }),
             Err(refusal) => {
-                Box::pin(async move { Ok(rpc.finish(Ok(refusal.map(ReplyBody::new)), in_flight)) })
+                Box::pin(
+                    async move { Ok(rpc.finish(Ok(refusal.map(ReplyBody::new)), in_flight, web)) },
+                )
             }
         }
     }
@@ -172,7 +195,7 @@ fn unknown_method(path: &str) -> Status {
 }
 
 /// Whether its messages may be compressed.
-fn is_encoded(request: &Request<Incoming>) -> bool {
+fn is_encoded<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(ENCODING)
 }
 
@@ -181,7 +204,7 @@ impl Rpc {
     async fn greet(
         &self,
         deadline: Deadline,
-        request: Request<Incoming>,
+        request: Request<Received>,
         in_flight: &InFlight,
     ) -> Result<Response<ReplyBody>, Status> {
         let limit = self.limits.max_message_bytes;
@@ -200,7 +223,7 @@ impl Rpc {
     async fn perform(
         &self,
         Admitted { method, head, stream }: Admitted,
-        request: Request<Incoming>,
+        request: Request<Received>,
         progress: Progress,
         in_flight: &InFlight,
     ) -> Result<Response<ReplyBody>, Status> {
@@ -225,6 +248,7 @@ impl Rpc {
         &self,
         response: Result<Response<ReplyBody>, Status>,
         in_flight: Rc<InFlight>,
+        web: Option<Box<WebCall>>,
     ) -> Response<ReplyBody> {
         let mut response = response.unwrap_or_else(Status::into_http);
         if let Some(instance) = &self.instance {
@@ -233,6 +257,10 @@ impl Rpc {
         if let Some(record) = in_flight.record() {
             record.may_end_with(response.headers());
         }
-        response.map(|body| body.counting(in_flight))
+        if let Some(web) = &web {
+            web.label(response.headers_mut());
+        }
+        let encoding = web.map(|web| web.reply());
+        response.map(|body| body.encoded(encoding).counting(in_flight))
     }
 }

@@ -16,6 +16,7 @@ mod services;
 mod shedding;
 mod trace_context;
 mod unary;
+mod web;
 
 pub(crate) mod greeter;
 mod health;
@@ -27,3 +28,4 @@ pub(crate) use code_name::code_name;
 pub(crate) use method::Method;
 pub(crate) use services::Services;
 pub(crate) use shedding::Places;
+pub(crate) use web::Cors;

@@ -1,13 +1,13 @@
 //! Requests that are HTTP/2 but not gRPC: refused before a byte of their body is read.
 
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tonic::body::Body;
 
 const GRPC: &[u8] = b"application/grpc";
 
 /// 405 for a method that is not POST, 415 for a content-type that is not gRPC's (the latter as
-/// "gRPC over HTTP2" asks; both as grpc-go answers). `None`: it is a call.
+/// "gRPC over HTTP2" asks; both as grpc-go answers), 505 for gRPC over HTTP/1.1. `None`: it is a call.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
@@ -18,7 +18,9 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     if !content_type.is_some_and(|content_type| is_grpc(content_type.as_bytes())) {
         return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    None
+    // Over HTTP/1.1, which is there for gRPC-Web, the trailers would be lost.
+    let is_too_old = request.version() < Version::HTTP_2;
+    is_too_old.then(|| refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED))
 }
 
 fn refuse(status: StatusCode) -> Response<Body> {
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     fn status(method: Method, content_type: Option<&str>) -> Option<u16> {
-        let mut request = Request::builder().method(method);
+        let mut request = Request::builder().version(Version::HTTP_2).method(method);
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }

@@ -27,6 +27,11 @@ impl Progress {
         self.owed_since.set(None);
     }
 
+    /// Whether the peer has taken nothing for too long.
+    pub(crate) fn is_missing_now(&self) -> bool {
+        self.owed_since.get().is_some_and(|since| since.elapsed() >= NO_PROGRESS_TIMEOUT)
+    }
+
     /// Completes when the peer has taken nothing for too long.
     pub(crate) async fn is_missing(&self) {
         loop {

@@ -16,6 +16,7 @@ use super::deadline::Deadline;
 use super::in_flight::{InFlight, Piece};
 use super::progress::Progress;
 use super::record::Record;
+use super::web::Encoding;
 use crate::phase::Phase;
 
 /// The body of a reply.
@@ -23,6 +24,8 @@ use crate::phase::Phase;
 pub(crate) struct ReplyBody {
     inner: Source,
     call: Option<Rc<InFlight>>,
+    /// Of a reply over gRPC-Web.
+    encoding: Option<Encoding>,
     /// Of a reply that streams.
     end: Option<(StreamEnd, Progress)>,
 }
@@ -57,18 +60,23 @@ pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) 
 
 impl ReplyBody {
     pub(super) fn new(body: Body) -> ReplyBody {
-        ReplyBody { inner: Source::Generated(body), call: None, end: None }
+        ReplyBody { inner: Source::Generated(body), ..ReplyBody::default() }
     }
 
     /// A reply of one message, with its prefix, and the status OK.
     pub(super) fn whole(message: Bytes) -> ReplyBody {
-        ReplyBody { inner: Source::Message(message), call: None, end: None }
+        ReplyBody { inner: Source::Message(message), ..ReplyBody::default() }
     }
 
     /// A reply that goes on until `end`, or until it has nothing more to say.
     pub(super) fn streaming(self, end: StreamEnd, progress: Progress) -> ReplyBody {
         progress.handed_over(); // its head
         ReplyBody { end: Some((end, progress)), ..self }
+    }
+
+    /// As gRPC-Web has it, if there is an encoding.
+    pub(super) fn encoded(self, encoding: Option<Encoding>) -> ReplyBody {
+        ReplyBody { encoding, ..self }
     }
 
     /// The call is in flight until this body has ended.
@@ -125,6 +133,10 @@ impl http_body::Body for ReplyBody {
         {
             note(frame, record);
         }
+        let frame = match self.encoding {
+            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.frame(frame))),
+            None => frame,
+        };
         let call = self.call.clone();
         Poll::Ready(frame.map(|frame| frame.map(|it| it.map_data(|bytes| Piece { bytes, call }))))
     }

@@ -12,16 +12,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tonic::Status;
 
 use super::method::Requests;
+use super::web::Received;
 
 /// One byte of flags, four of length ("gRPC over HTTP2", Length-Prefixed-Message).
 pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The body of a request, checked as it is read. An error is the status of the call.
-pub(crate) struct RequestBody<B = Incoming> {
+pub(crate) struct RequestBody<B = Received> {
     inner: B,
     messages: Messages,
     /// What has come of a message that is not whole yet. It grows with what comes.
@@ -88,7 +88,7 @@ enum Checked {
     Part,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+impl<B: Body<Data = Bytes, Error = Option<Status>> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -100,7 +100,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
             let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 // The peer reset the stream, or broke it: there is nobody to answer. hyper drops a
                 // call that waits on a stream that is reset; an answer would count as one.
-                Some(Err(_)) => return Poll::Pending,
+                Some(Err(None)) => return Poll::Pending,
+                Some(Err(Some(status))) => return Poll::Ready(Some(Err(status))),
                 Some(Ok(frame)) => Some(frame),
                 None => None,
             };
@@ -271,9 +272,9 @@ mod tests {
     async fn a_message_reaches_the_codec_whole_however_it_comes() {
         let sent = message(200);
         for size in [1, 4, 5, 6, 100, 204, 205] {
-            let pieces = sent.chunks(size).map(|piece| {
-                Ok::<_, std::convert::Infallible>(Frame::data(Bytes::copy_from_slice(piece)))
-            });
+            let pieces = sent
+                .chunks(size)
+                .map(|piece| Ok::<_, Option<Status>>(Frame::data(Bytes::copy_from_slice(piece))));
             let pieces = futures_util::stream::iter(pieces.collect::<Vec<_>>());
             let inner = http_body_util::StreamBody::new(pieces);
             let mut body = RequestBody::new(inner, Requests::One, LIMIT);

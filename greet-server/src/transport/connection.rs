@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::farewell::{self, Farewell};
-use super::handshake::{Closed, in_time, is_drained, linger};
+use super::handshake::{Closed, Greeted, Spoken, in_time, is_drained, linger};
+use super::http1;
 use super::stream::Stream;
 use super::streams::Streams;
 use crate::close_cause::CloseCause;
@@ -33,7 +33,7 @@ const MAX_PENDING_ACCEPT_RESETS: usize = 20;
 const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
-const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
+pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 
 /// Who is on the other end.
 #[derive(Debug, Clone, Copy)]
@@ -88,12 +88,25 @@ impl Transport {
     pub(crate) fn stats(&self) -> &Arc<Stats> {
         &self.rpc.stats
     }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn rpc(&self) -> &Rc<Rpc> {
+        &self.rpc
+    }
+
+    /// What a connection may speak.
+    pub(crate) fn spoken(&self) -> Spoken {
+        if self.rpc.cors.is_some() { Spoken::Http1Too } else { Spoken::Http2 }
+    }
 }
 
 /// Serves until the peer leaves, breaks a rule, or a drain (the end of `drained`) has finished.
 /// Returns why we closed the connection, or `None` when the peer did or it was told to go in peace.
 pub(crate) async fn serve<IO>(
-    handshake: impl Future<Output = Result<(IO, Bytes), Closed>>,
+    handshake: impl Future<Output = Result<Greeted<IO>, Closed>>,
     peer: Peer,
     transport: Rc<Transport>,
     mut drained: oneshot::Receiver<()>,
@@ -103,13 +116,17 @@ where
 {
     let handshake_timeout = transport.limits.handshake_timeout;
     let handshake = in_time(handshake, handshake_timeout, is_drained(&mut drained));
-    let (mut io, first_bytes) = match handshake.await {
+    let Greeted { mut io, first_bytes, is_http2 } = match handshake.await {
         Ok(greeted) => greeted,
         Err(ended) => return ended,
     };
     let (traffic, patience) = Traffic::new(transport.stats().clone(), peer);
     let stream = Stream::new(first_bytes, &mut io, traffic.clone());
-    let cause = serve_http2(stream, peer, (traffic, patience), transport, &mut drained).await;
+    let owed = (traffic, patience);
+    let cause = match is_http2 {
+        true => serve_http2(stream, peer, owed, transport, &mut drained).await,
+        false => http1::serve(stream, peer, owed, transport, &mut drained).await,
+    };
     if cause != Some(CloseCause::GoawayUnanswered) {
         linger(&mut io).await;
     }
@@ -154,7 +171,7 @@ where
 }
 
 /// The cause to count for the way in which HTTP/2 ended; `peaceful` if it ended well.
-fn ended(
+pub(super) fn ended(
     served: hyper::Result<()>,
     peaceful: Option<CloseCause>,
     peer: Peer,
@@ -173,6 +190,9 @@ fn ended(
 
 /// A connection that the network or the peer cut: nothing that we closed.
 fn is_peer_gone(error: &hyper::Error) -> bool {
+    if error.is_incomplete_message() {
+        return true; // over HTTP/1.1, in the middle of a request
+    }
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         if error.is::<io::Error>() {

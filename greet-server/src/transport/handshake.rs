@@ -40,18 +40,38 @@ const NOT_HTTP_2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
 pub(crate) type Closed = Option<CloseCause>;
 
 /// A stream and what it said already.
-type Greeted<IO> = (IO, Bytes);
+#[derive(Debug)]
+pub(crate) struct Greeted<IO> {
+    pub(crate) io: IO,
+    pub(crate) first_bytes: Bytes,
+    /// Or HTTP/1.1.
+    pub(crate) is_http2: bool,
+}
 
-/// HTTP/2 with prior knowledge.
+/// What a connection may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Http2,
+    /// For gRPC-Web.
+    Http1Too,
+}
+
+/// HTTP/2 with prior knowledge, or what else may be spoken.
 pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
+    spoken: Spoken,
 ) -> Result<Greeted<IO>, Closed> {
     match preface::read(&mut io).await {
-        Ok(first_bytes) => Ok((io, first_bytes)),
+        Ok(first_bytes) => Ok(Greeted { io, first_bytes, is_http2: true }),
+        Err(PrefaceError::NotHttp2(first_bytes))
+            if spoken == Spoken::Http1Too && may_be_http1(&first_bytes) =>
+        {
+            Ok(Greeted { io, first_bytes, is_http2: false })
+        }
         Err(PrefaceError::NotHttp2(bytes)) => {
             // It may be HTTP/1: a person with a browser or curl is told what this is. To anything else,
             // such as TLS where there is none, the words are HTTP/2: from them a client can tell.
-            let words = match bytes.first().is_some_and(u8::is_ascii_uppercase) {
+            let words = match may_be_http1(&bytes) {
                 true => NOT_HTTP_1,
                 false => NOT_HTTP_2,
             };
@@ -64,11 +84,17 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// A method in capitals comes first.
+fn may_be_http1(first_bytes: &[u8]) -> bool {
+    first_bytes.first().is_some_and(u8::is_ascii_uppercase)
+}
+
 /// HTTP/2 over TLS, by ALPN. A peer that is refused is told why by an alert, and heard out, so that
 /// the alert is not lost with the connection.
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
+    spoken: Spoken,
     stats: &Stats,
 ) -> Result<Greeted<TlsStream<IO>>, Closed> {
     let mut counted = Counted { stats, result: Handshake::Unfinished };
@@ -80,11 +106,13 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     };
     drop(counted);
     match accepted {
-        Ok(mut io) if io.get_ref().1.alpn_protocol() != Some(ALPN_H2) => {
+        Ok(mut io)
+            if spoken == Spoken::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
+        {
             let _ = io.shutdown().await; // close_notify, for a peer that is still there
             Err(Some(CloseCause::NoAlpn))
         }
-        Ok(io) => plaintext(io).await,
+        Ok(io) => plaintext(io, spoken).await,
         Err((error, mut io)) => {
             tracing::debug!(%error, "TLS handshake failed");
             if error.kind() != ErrorKind::InvalidData {

@@ -11,6 +11,7 @@ mod closed_log;
 pub(crate) mod connection;
 mod farewell;
 mod handshake;
+mod http1;
 #[cfg(unix)]
 pub(crate) mod inherited;
 pub(crate) mod listen_addr;

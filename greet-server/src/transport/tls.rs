@@ -20,6 +20,8 @@ use crate::config::{ClientAuth, ClientCa, TlsFiles};
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2).
 pub(crate) const ALPN_H2: &[u8] = b"h2";
+/// HTTP/1.1 over TLS (RFC 7301, section 6), for gRPC-Web.
+const ALPN_HTTP_1: &[u8] = b"http/1.1";
 
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +112,9 @@ impl Tls {
         let mut config =
             builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        if files.http1 {
+            config.alpn_protocols.push(ALPN_HTTP_1.to_vec());
+        }
         let Leaf { serial, not_before, not_after } = leaf;
         Ok(Tls { config: Arc::new(config), serial, not_before, not_after })
     }
@@ -203,7 +208,7 @@ mod tests {
         params.not_after = date_time_ymd(2021, 1, 1);
         let key = KeyPair::generate().unwrap();
         let cert = params.self_signed(&key).unwrap();
-        let files = TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None };
+        let files = TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None, http1: false };
         let material =
             Material { cert: cert.pem().into(), key: key.serialize_pem().into(), client_ca: None };
         let tls = Tls::new(&files, &material).unwrap();

@@ -183,26 +183,27 @@ impl Connections {
     fn spawn(&mut self, connection: Accepted, permit: Permit) {
         let transport = self.transport.clone();
         let (drain, drained) = oneshot::channel();
-        let peer = connection.peer();
+        let (peer, spoken) = (connection.peer(), transport.spoken());
         let task = self.tasks.spawn_local(async move {
             let _place = permit;
             // Boxed: a task is as large as its largest way, which is a TLS handshake's.
             let cause = match connection {
                 Accepted::Tcp(stream, _) => {
                     let io = || registered(TcpStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?).await });
+                    let handshake = Box::pin(async { plaintext(io()?, spoken).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 Accepted::Tls(stream, _, config) => {
                     let io = || registered(TcpStream::from_std(stream));
                     let stats = transport.stats().clone();
-                    let handshake = Box::pin(async move { tls(io()?, config, &stats).await });
+                    let handshake =
+                        Box::pin(async move { tls(io()?, config, spoken, &stats).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
                     let io = || registered(UnixStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?).await });
+                    let handshake = Box::pin(async { plaintext(io()?, spoken).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
             };

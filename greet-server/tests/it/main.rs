@@ -16,6 +16,7 @@ mod connections;
 mod daemon;
 mod deadline;
 mod drain;
+mod grpc_web;
 mod handshake;
 mod health;
 mod hello;

@@ -1,0 +1,282 @@
+//! gRPC-Web, byte by byte: over HTTP/1.1 and HTTP/2, binary and text, who may call, and the same bounds.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use greet_server::CloseCause;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::Code;
+
+use crate::http1::{Page, ask};
+use crate::support::{Faulty, SAY_HELLO, TestServer, closed, framed, grpc_request, soon};
+
+const WEB: &str = "--grpc-web";
+const BINARY: &str = "application/grpc-web+proto";
+const TEXT: &str = "application/grpc-web-text";
+const ADA: &[u8] = b"\x0a\x03Ada";
+/// The reply's message, then the message of its trailers.
+const HELLO_ADA: &[u8] = b"\0\0\0\0\x0b\x0a\x09Hello Ada\x80\0\0\0\x10grpc-status: 0\r\n";
+
+/// A call over HTTP/1.1, with `headers` of its own.
+async fn call(server: &TestServer, content_type: &str, headers: &str, body: &[u8]) -> Page {
+    let head = format!("POST {SAY_HELLO} HTTP/1.1\r\ncontent-type: {content_type}{headers}");
+    let mut page = ask(server.address(), &head, body).await;
+    if page.head.contains("transfer-encoding: chunked") {
+        page.body = unchunked(&page.body);
+    }
+    page
+}
+
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|bytes| bytes == b"\r\n") {
+        let length = std::str::from_utf8(&body[..end]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        whole.extend_from_slice(&body[end + 2..end + 2 + length]);
+        body = &body[end + 2 + length + 2..];
+    }
+    whole
+}
+
+#[tokio::test]
+async fn over_http_1_a_reply_is_its_message_and_then_its_trailers() {
+    let server = TestServer::start(&[WEB, "--instance=blue"]).await;
+    let page = call(&server, BINARY, "", &framed(ADA)).await;
+    assert_eq!(page.status, 200, "{}", page.head);
+    assert!(page.head.contains("content-type: application/grpc-web+proto"), "{}", page.head);
+    assert!(page.head.contains("greet-instance: blue"), "{}", page.head);
+    assert_eq!(page.body, HELLO_ADA);
+}
+
+#[tokio::test]
+async fn over_http_2_it_is_the_same() {
+    let server = TestServer::start(&[WEB]).await;
+    let client = server.connect().await;
+    let mut request = grpc_request(SAY_HELLO, framed(ADA));
+    request.headers_mut().insert(CONTENT_TYPE, BINARY.parse().unwrap());
+    let answer = client.send(request).await;
+    assert_eq!(&answer.body[..], HELLO_ADA);
+    assert!(answer.trailers.is_empty());
+    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada", "and gRPC beside it");
+}
+
+#[tokio::test]
+async fn text_is_base64_in_pieces_both_ways() {
+    let server = TestServer::start(&[WEB]).await;
+    let message = framed(ADA);
+    let pieces = message.chunks(4).map(|piece| STANDARD.encode(piece));
+    let body = pieces.collect::<String>();
+    let page = call(&server, TEXT, "", body.as_bytes()).await;
+    assert!(page.head.contains("content-type: application/grpc-web-text+proto"), "{}", page.head);
+    let pieces = page.text().as_bytes().chunks(4).map(|piece| STANDARD.decode(piece).unwrap());
+    assert_eq!(pieces.collect::<Vec<_>>().concat(), HELLO_ADA);
+
+    let page = call(&server, TEXT, "", b"no base64!").await;
+    assert!(page.head.contains("grpc-status: 13"), "{}", page.head);
+    let page = call(&server, BINARY, "\r\naccept: application/grpc-web-text", &framed(ADA)).await;
+    assert!(page.head.contains("content-type: application/grpc-web-text+proto"), "{}", page.head);
+}
+
+#[tokio::test]
+async fn an_error_is_in_the_headers_where_a_browser_can_read_it() {
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let long = [&b"\x0a\x88\x27"[..], &[b'x'; 5_000]].concat();
+    let page = call(&server, BINARY, "\r\norigin: https://shop.example", &framed(&long)).await;
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("grpc-status: 3"), "{}", page.head);
+    assert!(
+        page.head.contains("access-control-allow-origin: https://shop.example"),
+        "{}",
+        page.head
+    );
+    assert!(page.head.contains("access-control-expose-headers: grpc-status, grpc-message"));
+    let page = call(&server, BINARY, "\r\norigin: https://evil.example", &framed(ADA)).await;
+    assert!(!page.head.contains("access-control-allow-origin"), "{}", page.head);
+}
+
+#[tokio::test]
+async fn a_preflight_says_who_may_call() {
+    let preflight = async |server: &TestServer, origin: &str| {
+        let head = format!(
+            "OPTIONS {SAY_HELLO} HTTP/1.1\r\norigin: {origin}\r\naccess-control-request-method: POST\
+             \r\naccess-control-request-headers: content-type,x-grpc-web,grpc-timeout"
+        );
+        ask(server.address(), &head, b"").await
+    };
+    let shop = "https://shop.example";
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let page = preflight(&server, shop).await;
+    assert_eq!(page.status, 204);
+    for expected in [
+        "access-control-allow-origin: https://shop.example",
+        "access-control-allow-methods: POST",
+        "access-control-allow-headers: content-type,x-grpc-web,grpc-timeout",
+        "access-control-max-age: 7200",
+    ] {
+        assert!(page.head.contains(expected), "{expected}\n{}", page.head);
+    }
+    let page = preflight(&server, "https://evil.example").await;
+    assert!(!page.head.contains("access-control-allow"), "{}", page.head);
+
+    let server = TestServer::start(&[WEB, "--cors-origin=*"]).await;
+    let page = preflight(&server, "https://anyone.example").await;
+    assert!(page.head.contains("access-control-allow-origin: *"), "{}", page.head);
+    assert_eq!(ask(server.address(), "GET / HTTP/1.1", b"").await.status, 405);
+    let server = TestServer::start(&[WEB]).await;
+    let page = preflight(&server, shop).await;
+    assert!(!page.head.contains("access-control-allow"), "{}", page.head);
+}
+
+#[tokio::test]
+async fn without_the_flag_there_is_none_of_it() {
+    let server = TestServer::start(&[]).await;
+    assert_eq!(call(&server, BINARY, "", &framed(ADA)).await.status, 505);
+    let mut request = grpc_request(SAY_HELLO, framed(ADA));
+    request.headers_mut().insert(CONTENT_TYPE, BINARY.parse().unwrap());
+    let answer = server.connect().await.send(request).await;
+    assert_eq!(answer.status, 415);
+    assert_eq!(answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN), None);
+}
+
+#[tokio::test]
+async fn grpc_itself_needs_http_2() {
+    let server = TestServer::start(&[WEB]).await;
+    assert_eq!(call(&server, "application/grpc", "", &framed(ADA)).await.status, 505);
+    assert_eq!(call(&server, "text/html", "", b"").await.status, 415);
+}
+
+#[tokio::test]
+async fn the_limits_on_a_call_hold() {
+    let server = TestServer::start(&[WEB, "--max-message-bytes=5"]).await;
+    assert_eq!(call(&server, BINARY, "", &framed(ADA)).await.body, HELLO_ADA);
+    let page = call(&server, BINARY, "", &framed(b"\x0a\x04Ada!")).await;
+    assert!(page.head.contains("grpc-status: 8"), "{}", page.head);
+    let text = STANDARD.encode(framed(b"\x0a\x04Ada!"));
+    let page = call(&server, TEXT, "", text.as_bytes()).await;
+    assert!(page.head.contains("grpc-status: 8"), "{}", page.head);
+
+    let greeter = Faulty::new();
+    let flags = [WEB, "--max-in-flight=1"];
+    let server = TestServer::with_greeter(&flags, greeter.clone()).await;
+    let wait = framed(b"\x0a\x04wait");
+    let late = call(&server, BINARY, "\r\ngrpc-timeout: 200m", &wait);
+    let over = async {
+        greeter.has_begun(1).await;
+        call(&server, BINARY, "", &framed(ADA)).await
+    };
+    let (late, over) = tokio::join!(late, over);
+    assert!(late.head.contains("grpc-status: 4"), "{}", late.head);
+    assert!(over.head.contains("grpc-status: 8"), "{}", over.head);
+    assert_eq!(server.stop().await.answered, 2);
+}
+
+/// One connection, as browsers keep it.
+struct Kept(tokio::net::TcpStream);
+
+impl Kept {
+    async fn say_hello(&mut self) {
+        let body = framed(ADA);
+        let head = format!(
+            "POST {SAY_HELLO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"0\r\n\r\n") {
+            assert!(soon(self.0.read_buf(&mut answer)).await.unwrap() > 0, "{answer:?}");
+        }
+    }
+
+    async fn is_closed(&mut self) {
+        let _ = soon(self.0.read_to_end(&mut Vec::new())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_call_and_closed_when_none_comes() {
+    let server = TestServer::start(&[WEB, "--handshake-timeout=500ms"]).await;
+    let mut kept = Kept(server.tcp().await);
+    kept.say_hello().await;
+    kept.say_hello().await;
+    kept.is_closed().await;
+    let mut half = Kept(server.tcp().await);
+    half.0.write_all(b"POST /greet.Greeter/SayHello HTTP/1.1\r\n").await.unwrap();
+    half.is_closed().await;
+    let outcome = server.stop().await;
+    assert_eq!(outcome.answered, 2);
+    assert_eq!(closed(&outcome, CloseCause::Http1Idle), 2);
+}
+
+#[tokio::test]
+async fn an_age_and_a_drain_are_told_over_http_1_too() {
+    let server = TestServer::start(&[WEB, "--max-connection-age=300ms"]).await;
+    let mut old = Kept(server.tcp().await);
+    old.say_hello().await;
+    old.is_closed().await;
+    let outcome = server.stop().await;
+    assert_eq!(closed(&outcome, CloseCause::MaxConnectionAge), 1);
+
+    let greeter = Faulty::new();
+    let mut server = TestServer::with_greeter(&[WEB], greeter.clone()).await;
+    let mut idle = Kept(server.tcp().await);
+    idle.say_hello().await;
+    let address = server.address().to_owned();
+    let in_flight = tokio::spawn(async move {
+        let head = format!("POST {SAY_HELLO} HTTP/1.1\r\ncontent-type: {BINARY}");
+        ask(&address, &head, &framed(b"\x0a\x04wait")).await
+    });
+    greeter.has_begun(1).await;
+    server.drain();
+    idle.is_closed().await;
+    greeter.release.add_permits(1);
+    assert_eq!(in_flight.await.unwrap().status, 200);
+    let outcome = server.outcome().await;
+    assert_eq!((outcome.answered, outcome.exit_code()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_take_its_reply_is_closed() {
+    let flags =
+        [WEB, "--max-name-bytes=60000", "--request-timeout=500ms", "--handshake-timeout=1h"];
+    let server = TestServer::start(&flags).await;
+    let mut tcp = server.tcp().await;
+    let name = [&b"\x0a\xe0\xd4\x03"[..], &[b'x'; 60_000]].concat();
+    let body = framed(&name);
+    let head = format!(
+        "POST {SAY_HELLO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    // Writes until the server has gone, and reads nothing.
+    let gone = async { while tcp.write_all(&request).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(15), gone).await.expect("it is closed");
+    let outcome = server.stop().await;
+    assert_eq!(closed(&outcome, CloseCause::ReplyNotTaken), 1);
+}
+
+#[tokio::test]
+async fn a_health_watch_streams_to_a_browser_and_ends_with_the_drain() {
+    let mut server = TestServer::start(&[WEB]).await;
+    let mut tcp = server.tcp().await;
+    let body = framed(b"");
+    let head = format!(
+        "POST /grpc.health.v1.Health/Watch HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    tcp.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    let serving = b"\0\0\0\0\x02\x08\x01";
+    while !answer.windows(serving.len()).any(|bytes| bytes == serving) {
+        assert!(soon(tcp.read_buf(&mut answer)).await.unwrap() > 0);
+    }
+    server.drain();
+    soon(tcp.read_to_end(&mut answer)).await.unwrap();
+    let unavailable = format!("grpc-status: {}\r\n", Code::Unavailable as i32);
+    assert!(String::from_utf8_lossy(&answer).contains(&unavailable), "{answer:?}");
+    server.outcome().await;
+}
