@@ -2,6 +2,7 @@
 
 mod args;
 mod backoff;
+mod balance;
 mod batch;
 mod call;
 mod call_failed;

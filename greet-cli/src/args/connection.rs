@@ -21,7 +21,7 @@ const MOST_RETRIES: i64 = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; repeat, or separate by commas, for calls in turn
+    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT, over TLS dns+https:///NAME:PORT; repeat, or separate by commas, for calls in turn
     #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
@@ -58,7 +58,7 @@ pub(crate) struct ConnectionArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "TLS, for https:// targets")]
+#[command(next_help_heading = "TLS, for https:// and dns+https:/// targets")]
 pub(crate) struct TlsArgs {
     /// Trust the CAs in this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", env = "GREET_CA_CERT")]

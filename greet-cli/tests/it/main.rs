@@ -5,9 +5,11 @@
 
 mod certs;
 mod failing;
+mod hosts;
 mod raw;
 mod support;
 
+mod balance;
 mod diagnose;
 mod environment;
 mod failing_http2;
