@@ -74,6 +74,7 @@ impl Client {
         let outgoing = Outgoing {
             uri: endpoint.uri(Method::Watch),
             headers: &self.terms.headers,
+            trace: self.terms.trace,
             timeout: None,
             body,
             previous_attempts: 0,
@@ -158,6 +159,7 @@ impl Client {
             let mut outgoing = Outgoing {
                 uri: http::Uri::default(),
                 headers: &self.terms.headers,
+                trace: self.terms.trace,
                 timeout: None,
                 body: body.clone(),
                 previous_attempts,

@@ -26,6 +26,7 @@ mod status;
 mod target;
 mod terms;
 mod tls;
+mod trace;
 mod units;
 mod words;
 

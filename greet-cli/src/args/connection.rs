@@ -55,6 +55,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
     #[arg(value_delimiter = '\n')]
     pub(crate) header: Vec<String>, // parsed later: clap would print a value that may be a secret
+
+    /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
+    #[arg(long, global = true, env = "GREET_TRACE")]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) trace: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -25,5 +25,6 @@ mod reference;
 mod retry;
 mod statuses;
 mod tls;
+mod trace;
 mod usage;
 mod wait;
