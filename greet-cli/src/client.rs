@@ -1,7 +1,6 @@
 //! A caller with a budget: calls go to the targets in turn, connect when they have to, are tried again
 //! when they may be, and tell what happened to them.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::balance::{Balance, Left, Unreachable};
 use crate::call::Call;
 use crate::call_failed::{CallFailed, Ending};
 use crate::connection::{Stages, Traffic};
@@ -32,19 +32,19 @@ const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Client {
     terms: Terms,
-    endpoints: Vec<Arc<Endpoint>>,
+    targets: Vec<Arc<Target>>,
+    balance: Balance,
     traffic: Arc<Traffic>,
-    turn: Cell<usize>,
 }
 
 impl Client {
     pub(crate) fn new(terms: Terms, targets: &[Target], connections: usize) -> Client {
         let traffic = Arc::<Traffic>::default();
-        let endpoint = |target| {
-            Arc::new(Endpoint::new(target, terms.tls.as_ref(), connections, Arc::clone(&traffic)))
-        };
-        let endpoints = targets.iter().map(endpoint).collect();
-        Client { terms, endpoints, traffic, turn: Cell::new(0) }
+        let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
+        let endpoint =
+            |target| Endpoint::new(target, terms.tls.as_ref(), connections, Arc::clone(&traffic));
+        let balance = Balance::new(targets.iter().map(endpoint));
+        Client { terms, targets, balance, traffic }
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
@@ -68,12 +68,13 @@ impl Client {
     ) -> Result<Replies<HealthCheckResponse>, Failure> {
         let body = framed(&HealthCheckRequest { service: service.to_owned() });
         let deadline = self.terms.deadline();
-        let endpoint = self.next_endpoint();
-        let connect_by = self.terms.connect_by(deadline);
-        let mut ready = endpoint.connection(connect_by, &mut Stages::default()).await?;
+        let mut stages = Stages::default();
+        let connected = self.balance.connection(&self.terms, deadline, &mut stages);
+        let (endpoint, mut ready) = connected.await.map_err(|unreachable| unreachable.problem)?;
         let outgoing = Outgoing {
             uri: endpoint.uri(Method::Watch),
             headers: &self.terms.headers,
+            trace: self.terms.trace,
             timeout: None,
             body,
             previous_attempts: 0,
@@ -97,9 +98,12 @@ impl Client {
 
     /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
     pub(crate) async fn reach(&self, until: Instant) -> Result<(), Failure> {
-        let connect_by = self.terms.connect_by(self.terms.deadline().min(until));
-        let endpoint = self.next_endpoint();
-        Ok(endpoint.reach(connect_by).await?)
+        let deadline = self.terms.deadline().min(until);
+        let mut stages = Stages::default();
+        let connected = self.balance.connection(&self.terms, deadline, &mut stages);
+        let (endpoint, ready) = connected.await.map_err(|unreachable| unreachable.problem)?;
+        endpoint.keep_ahead(ready).await;
+        Ok(())
     }
 
     /// Makes every connection that there is to be, to each target that can be reached.
@@ -107,13 +111,23 @@ impl Client {
     /// # Errors
     /// None of them can.
     pub(crate) async fn connect_all(&self) -> Result<(), Failure> {
+        Ok(self.balance.connect_all(self.terms.connect_by(self.terms.deadline())).await?)
+    }
+
+    /// A client for each server: those that stand behind one name are told apart.
+    ///
+    /// # Errors
+    /// The name cannot be looked up; `stages` has how that went.
+    pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, NotConnected> {
         let connect_by = self.terms.connect_by(self.terms.deadline());
-        let connecting = self.endpoints.iter().map(|endpoint| endpoint.connect_all(connect_by));
-        let results = futures_util::future::join_all(connecting).await;
-        if results.iter().any(Result::is_ok) {
-            return Ok(());
-        }
-        Ok(results.into_iter().collect::<Result<_, _>>()?)
+        let parts = self.balance.split(connect_by, stages).await?.into_iter();
+        let part = |balance| Client {
+            terms: self.terms.clone(),
+            targets: self.targets.clone(),
+            balance,
+            traffic: Arc::clone(&self.traffic),
+        };
+        Ok(parts.map(part).collect())
     }
 
     /// What went over all connections.
@@ -121,31 +135,31 @@ impl Client {
         Arc::clone(&self.traffic)
     }
 
-    /// Connects, and tells how that went.
-    pub(crate) async fn connect(&self) -> (Stages, Option<NotConnected>) {
-        let connect_by = self.terms.connect_by(self.terms.deadline());
-        let mut stages = Stages::default();
-        match self.next_endpoint().connection(connect_by, &mut stages).await {
-            Ok(ready) => (ready.made.unwrap_or(stages), None),
-            Err(problem) => (stages, Some(problem)),
+    /// Connects, and adds to `stages` how that went.
+    pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), NotConnected> {
+        let deadline = self.terms.deadline();
+        match self.balance.connection(&self.terms, deadline, stages).await {
+            Ok((_, ready)) => *stages = ready.made.unwrap_or_default(),
+            Err(unreachable) => return Err(unreachable.problem),
         }
+        Ok(())
     }
 
     /// All of them, in words.
     pub(crate) fn targets(&self) -> String {
-        let targets = self.endpoints.iter().map(|endpoint| endpoint.target.to_string());
-        targets.collect::<Vec<_>>().join(", ")
+        self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
     async fn call<Reply: Message + Default>(&self, method: Method, body: Bytes) -> Call<Reply> {
         let (begun, deadline) = (Instant::now(), self.terms.deadline());
-        let mut call = Call::new(Arc::clone(&self.endpoints[0].target));
+        let mut call = Call::new(Arc::clone(&self.targets[0]));
         let mut retries = self.terms.retries.begin();
         let mut previous_attempts = 0;
         loop {
             let mut outgoing = Outgoing {
                 uri: http::Uri::default(),
                 headers: &self.terms.headers,
+                trace: self.terms.trace,
                 timeout: None,
                 body: body.clone(),
                 previous_attempts,
@@ -178,27 +192,32 @@ impl Client {
         (begun, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) {
-        let (mut unreachable, mut refused) = (0, 0);
+        let (mut unreachable, mut refused, mut looked_again) = (0, 0, false);
+        call.stages = Stages::default();
         loop {
-            let endpoint = self.next_endpoint();
-            call.target = Arc::clone(&endpoint.target);
             call.attempts += 1;
-            (call.stages, call.rpc) = (Stages::default(), None);
+            call.rpc = None;
             (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
             call.has_begun = false;
-            let connect_by = self.terms.connect_by(self.share_of(deadline));
-            let mut ready = match endpoint.connection(connect_by, &mut call.stages).await {
-                Ok(ready) => ready,
-                Err(problem) => {
+            let connected = self.balance.connection(&self.terms, deadline, &mut call.stages).await;
+            let (endpoint, mut ready) = match connected {
+                Ok(connected) => connected,
+                Err(Unreachable { target, problem, left }) => {
+                    call.target = target;
                     call.result = Err(problem.into());
                     unreachable += 1;
-                    let has_time = Instant::now() < deadline;
-                    if self.leave_out(endpoint) && has_time && unreachable < self.endpoints.len() {
+                    // Addresses that an earlier call has looked up may be those of servers that are gone.
+                    let look_again = left == Left::Name && call.stages.dns.is_none();
+                    let has_others = left != Left::Nobody && unreachable < self.balance.len();
+                    let is_worth_it =
+                        has_others || look_again && !std::mem::replace(&mut looked_again, true);
+                    if is_worth_it && Instant::now() < deadline {
                         continue;
                     }
                     return;
                 }
             };
+            call.target = Arc::clone(&endpoint.target);
             call.total += ready.ahead;
             call.stages = ready.made.take().unwrap_or_default();
             call.stages.peer = Some(ready.peer.clone());
@@ -245,34 +264,5 @@ impl Client {
             }
         }
         Ok(())
-    }
-
-    /// Whose turn it is among those that can be reached; if none can, among all.
-    fn next_endpoint(&self) -> &Arc<Endpoint> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        let count = self.endpoints.len();
-        let in_turn =
-            (0..count).map(|distance| &self.endpoints[turn.wrapping_add(distance) % count]);
-        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_left_out());
-        reachable.next().unwrap_or(&self.endpoints[turn % count])
-    }
-
-    /// Of the time until then, what one of the targets that are left may take: one that is silent is not
-    /// to take it from the others.
-    fn share_of(&self, deadline: Instant) -> Instant {
-        let left = self.endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
-        let now = Instant::now();
-        let time = deadline.saturating_duration_since(now);
-        now + time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
-    }
-
-    /// Whether there are others to take its turns.
-    fn leave_out(&self, endpoint: &Arc<Endpoint>) -> bool {
-        if self.endpoints.len() > 1 {
-            let timeout = self.terms.connect_timeout.unwrap_or(self.terms.timeout);
-            endpoint.leave_out(timeout.min(self.terms.timeout));
-        }
-        self.endpoints.iter().any(|endpoint| !endpoint.is_left_out())
     }
 }

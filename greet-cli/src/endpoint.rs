@@ -1,6 +1,7 @@
-//! A target and the connections to it: each made when a call needs it, by that call, while those that
-//! need it too wait for it.
+//! A target, or one address of its name, and the connections to it: each made when a call needs it, by
+//! that call, while those that need it too wait for it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Stages, Traffic, connect};
+use crate::connection::{Connection, Stages, Traffic, connect, look_up};
 use crate::not_connected::NotConnected;
 use crate::target::Target;
 use crate::tls::Tls;
@@ -25,10 +26,12 @@ pub(crate) enum Method {
     Watch,
 }
 
-/// One target.
+/// One target, or one address of its name.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
+    address: Option<IpAddr>,
+    looked_up: Mutex<Option<LookedUp>>,
     uris: [Uri; Method::ALL.len()],
     tls: Option<Arc<Tls>>,
     lines: Vec<Mutex<Line>>,
@@ -37,6 +40,9 @@ pub(crate) struct Endpoint {
     /// It could not be reached, and calls go elsewhere until it can.
     left_out: AtomicBool,
 }
+
+/// How the last look-up of a name ended, and when: whoever waited for it has the same.
+type LookedUp = (Instant, Result<Vec<IpAddr>, NotConnected>);
 
 /// Room for one connection.
 #[derive(Debug, Default)]
@@ -65,7 +71,7 @@ pub(crate) struct Ready {
 
 impl Endpoint {
     pub(crate) fn new(
-        target: &Target,
+        target: &Arc<Target>,
         tls: Option<&Arc<Tls>>,
         connections: usize,
         traffic: Arc<Traffic>,
@@ -78,7 +84,9 @@ impl Endpoint {
             None => target.authority(),
         };
         Endpoint {
-            target: Arc::new(target.clone()),
+            target: Arc::clone(target),
+            address: None,
+            looked_up: Mutex::default(),
             uris: Method::ALL.map(|method| uri(target, &authority, method)),
             tls,
             lines: (0..connections).map(|_| Mutex::default()).collect(),
@@ -86,6 +94,56 @@ impl Endpoint {
             turn: AtomicUsize::new(0),
             left_out: AtomicBool::new(false),
         }
+    }
+
+    /// The same at one address of its name; at `None` its name again.
+    pub(crate) fn at(&self, address: Option<IpAddr>) -> Endpoint {
+        Endpoint {
+            target: Arc::clone(&self.target),
+            address,
+            looked_up: Mutex::default(),
+            uris: self.uris.clone(),
+            tls: self.tls.clone(),
+            lines: self.lines.iter().map(|_| Mutex::default()).collect(),
+            traffic: Arc::clone(&self.traffic),
+            turn: AtomicUsize::new(0),
+            left_out: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether its addresses are still to be looked up, each of which is an endpoint of its own.
+    pub(crate) fn is_name(&self) -> bool {
+        self.target.is_each() && self.address.is_none()
+    }
+
+    /// Whether both are of the same target.
+    pub(crate) fn is_sibling_of(&self, other: &Endpoint) -> bool {
+        Arc::ptr_eq(&self.target, &other.target)
+    }
+
+    /// Whether it is one of the addresses that a look-up of its name has found.
+    pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
+        self.target.is_each() && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
+    }
+
+    /// The addresses of its name, by `deadline`.
+    pub(crate) async fn look_up(
+        &self,
+        deadline: Instant,
+        stages: &mut Stages,
+    ) -> Result<Vec<IpAddr>, NotConnected> {
+        let begun = Instant::now();
+        let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
+            let (host, after) = (self.target.host().to_owned(), begun.elapsed());
+            return Err(NotConnected::LookupTimeout { host, after });
+        };
+        if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > begun) {
+            return result.clone();
+        }
+        let looked_up = look_up(&self.target, deadline, stages).await;
+        let result = looked_up.map(|()| stages.addresses.clone());
+        *last = Some((Instant::now(), result.clone()));
+        result
     }
 
     /// Where a method is called.
@@ -115,7 +173,8 @@ impl Endpoint {
             line.connection = None;
             // Boxed: it is large, and the many calls that need no connection are moved about.
             let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
-            let connecting = Box::pin(connect(&self.target, tls, deadline, stages, traffic));
+            let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
+            let connecting = Box::pin(connecting);
             match connecting.await {
                 Ok(connection) => {
                     line.connection = Some(connection);
@@ -148,13 +207,10 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Connects ahead of the first call.
-    pub(crate) async fn reach(&self, deadline: Instant) -> Result<(), NotConnected> {
-        let mut stages = Stages::default();
-        let ready = self.connection(deadline, &mut stages).await?;
+    /// Keeps a connection that was made ahead for the first call.
+    pub(crate) async fn keep_ahead(&self, ready: Ready) {
         self.turn.store(ready.line, Ordering::Relaxed); // the first call is to go over this one
         self.lines[ready.line].lock().await.ahead = ready.made;
-        Ok(())
     }
 
     /// Forgets a connection that takes no more calls.
@@ -171,16 +227,20 @@ impl Endpoint {
         self.left_out.load(Ordering::Relaxed)
     }
 
-    /// Leaves it out of the turns until it can be reached again, which is tried meanwhile.
+    /// Leaves it out of the turns until it can be reached again, which is tried meanwhile, as long as
+    /// anybody knows it.
     pub(crate) fn leave_out(self: &Arc<Self>, timeout: Duration) {
         if self.left_out.swap(true, Ordering::Relaxed) {
             return;
         }
-        let endpoint = Arc::clone(self);
+        let endpoint = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut backoff = Backoff::new();
             loop {
                 sleep(backoff.next()).await;
+                let Some(endpoint) = endpoint.upgrade() else {
+                    break;
+                };
                 let deadline = Instant::now() + timeout;
                 if endpoint.connection(deadline, &mut Stages::default()).await.is_ok() {
                     break endpoint.left_out.store(false, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 mod args;
 mod backoff;
+mod balance;
 mod batch;
 mod call;
 mod call_failed;
@@ -25,6 +26,7 @@ mod status;
 mod target;
 mod terms;
 mod tls;
+mod trace;
 mod units;
 mod words;
 

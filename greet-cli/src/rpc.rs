@@ -17,6 +17,7 @@ use tonic::Status;
 use crate::call_failed::{CallFailed, Ending};
 use crate::replies::Replies;
 use crate::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
+use crate::trace::{TRACEPARENT, Trace};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -39,6 +40,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) uri: Uri,
     /// Those that all calls have: [`headers`].
     pub(crate) headers: &'a HeaderMap,
+    pub(crate) trace: Option<Trace>,
     /// What the server is told of the deadline; the caller keeps its own.
     pub(crate) timeout: Option<Duration>,
     /// The message, with its prefix: [`framed`].
@@ -160,6 +162,9 @@ fn request(outgoing: &Outgoing<'_>) -> Request<()> {
     headers.clone_from(outgoing.headers);
     if let Some(timeout) = outgoing.timeout {
         headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+    }
+    if let Some(trace) = outgoing.trace {
+        headers.insert(TRACEPARENT, trace.parent());
     }
     if outgoing.previous_attempts > 0 {
         headers.insert(PREVIOUS_ATTEMPTS, outgoing.previous_attempts.into());

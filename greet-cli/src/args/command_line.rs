@@ -102,7 +102,9 @@ impl Args {
                 .find(|flag| typed(flag));
             if let Some(flag) = in_vain {
                 let flag = flag.replace('_', "-");
-                return Err(format!("the argument '--{flag}' needs an https:// target"));
+                return Err(format!(
+                    "the argument '--{flag}' needs an https:// or dns+https:/// target"
+                ));
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ const MOST_RETRIES: i64 = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; repeat, or separate by commas, for calls in turn
+    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT, over TLS dns+https:///NAME:PORT; repeat, or separate by commas, for calls in turn
     #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
@@ -55,10 +55,15 @@ pub(crate) struct ConnectionArgs {
     #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
     #[arg(value_delimiter = '\n')]
     pub(crate) header: Vec<String>, // parsed later: clap would print a value that may be a secret
+
+    /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
+    #[arg(long, global = true, env = "GREET_TRACE")]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) trace: bool,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "TLS, for https:// targets")]
+#[command(next_help_heading = "TLS, for https:// and dns+https:/// targets")]
 pub(crate) struct TlsArgs {
     /// Trust the CAs in this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", env = "GREET_CA_CERT")]

@@ -5,6 +5,7 @@ use futures_util::future::{join, join_all};
 use super::wait;
 use crate::args::{ConnectionArgs, DiagnoseArgs};
 use crate::client::Client;
+use crate::connection::Stages;
 use crate::diagnosis::Diagnosis;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
@@ -22,12 +23,12 @@ pub(super) async fn run(
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
     let walks = connection.target.iter().map(async |target| {
-        let client = Client::new(terms.clone(), std::slice::from_ref(target), 1);
-        wait::until_reachable(&client, connection, prose).await;
-        walk(&client, target, &args.service).await
+        let client = || Client::new(terms.clone(), std::slice::from_ref(target), 1);
+        wait::until_reachable(&client(), connection, prose).await;
+        walk_all(client(), target, &args.service).await
     });
     let mut exit = Exit::Done;
-    for (index, diagnosis) in join_all(walks).await.into_iter().enumerate() {
+    for (index, diagnosis) in join_all(walks).await.into_iter().flatten().enumerate() {
         if index > 0 && !data.is_json() {
             data.text(b"\n");
         }
@@ -38,10 +39,21 @@ pub(super) async fn run(
     Ok(exit)
 }
 
+/// Behind a name that stands for each of its addresses one server may be well and another not.
+async fn walk_all(client: Client, target: &Target, service: &str) -> Vec<Diagnosis> {
+    let mut stages = Stages::default();
+    match client.split(&mut stages).await {
+        Ok(clients) => {
+            let walk = |client| walk(client, target, service, stages.clone());
+            join_all(clients.iter().map(walk)).await
+        }
+        Err(problem) => vec![Diagnosis::of_failed_connection(target, &stages, problem)],
+    }
+}
+
 /// Health and hello share the time that is left: a server that answers one may still leave the other.
-async fn walk(client: &Client, target: &Target, service: &str) -> Diagnosis {
-    let (stages, problem) = client.connect().await;
-    if let Some(problem) = problem {
+async fn walk(client: &Client, target: &Target, service: &str, mut stages: Stages) -> Diagnosis {
+    if let Err(problem) = client.connect(&mut stages).await {
         return Diagnosis::of_failed_connection(target, &stages, problem);
     }
     let (health, hello) = join(client.check_health(service), client.say_hello(NAME)).await;

@@ -15,7 +15,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     if args.tls.insecure && connection.target.iter().any(Target::is_tls) {
         prose.note(format_args!("--insecure: whoever answers is not verified"));
     }
-    match (args.command, Terms::new(connection, &args.tls)) {
+    let terms = Terms::new(connection, &args.tls);
+    let calls =
+        !matches!(args.command, Command::Completions { .. } | Command::Man | Command::Errors);
+    if calls && let Ok(Terms { trace: Some(trace), .. }) = &terms {
+        prose.note(format_args!("trace {trace}"));
+        data.begin_trace(*trace);
+    }
+    match (args.command, terms) {
         (Command::Completions { shell }, _) => reference::completions(shell, &mut data).await,
         (Command::Man, _) => reference::man(&mut data).await,
         (Command::Errors, _) => errors::run(&mut data).await,

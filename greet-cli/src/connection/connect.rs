@@ -56,10 +56,23 @@ impl Stages {
     }
 }
 
+/// Looks up what the name in `target` stands for, if there is one, and notes it in `stages`.
+pub(crate) async fn look_up(
+    target: &Target,
+    deadline: Instant,
+    stages: &mut Stages,
+) -> Result<(), NotConnected> {
+    if let Target::Tcp { host, port, .. } = target {
+        stages.addresses = timed(&mut stages.dns, dns::look_up(host, *port, deadline)).await?;
+    }
+    Ok(())
+}
+
 /// Connects, at the latest by `deadline`, and notes in `stages` how it went; what then goes over the
-/// connection is counted in `traffic`.
+/// connection is counted in `traffic`. To `address`, if it was looked up already.
 pub(crate) async fn connect(
     target: &Target,
+    address: Option<IpAddr>,
     tls: Option<&Tls>,
     deadline: Instant,
     stages: &mut Stages,
@@ -73,8 +86,11 @@ pub(crate) async fn connect(
             return in_plaintext(stream, deadline, stages, traffic).await;
         }
     };
-    stages.addresses = timed(&mut stages.dns, dns::look_up(host, port, deadline)).await?;
-    let addresses = stages.addresses.iter().map(|address| SocketAddr::new(*address, port));
+    if address.is_none() {
+        look_up(target, deadline, stages).await?;
+    }
+    let addresses = address.as_ref().map_or(&stages.addresses[..], std::slice::from_ref);
+    let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
     let opening = tcp::open(addresses.collect(), deadline, &mut stages.tried);
     let (stream, peer) = timed(&mut stages.tcp, opening).await?;
     stages.peer = Some(peer.to_string().into());

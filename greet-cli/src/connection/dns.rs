@@ -1,5 +1,6 @@
 //! The first stage: a host's name to its addresses.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use tokio::net::lookup_host;
@@ -9,6 +10,7 @@ use crate::not_connected::NotConnected;
 
 const PREFIX: &str = "failed to lookup address information: ";
 
+/// Each address once, in the order in which they are to be tried.
 pub(super) async fn look_up(
     host: &str,
     port: u16,
@@ -22,10 +24,14 @@ pub(super) async fn look_up(
         Err(NotConnected::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
     };
     match timeout_at(deadline, lookup_host((host, port))).await {
-        Ok(Ok(found)) => match found.map(|address| address.ip()).collect::<Vec<_>>() {
-            none if none.is_empty() => unknown("the name has no address"),
-            addresses => Ok(addresses),
-        },
+        Ok(Ok(found)) => {
+            let mut seen = HashSet::new();
+            let addresses = found.map(|address| address.ip()).filter(|ip| seen.insert(*ip));
+            match addresses.collect::<Vec<_>>() {
+                none if none.is_empty() => unknown("the name has no address"),
+                addresses => Ok(addresses),
+            }
+        }
         Ok(Err(error)) => {
             let problem = error.to_string();
             if problem.contains("Temporary failure") || problem.contains("Try again") {

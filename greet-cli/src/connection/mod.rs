@@ -12,7 +12,7 @@ mod tls;
 mod traffic;
 mod witness;
 
-pub(crate) use connect::{Connection, Stages, connect};
+pub(crate) use connect::{Connection, Stages, connect, look_up};
 pub(crate) use settings::Settings;
 pub(crate) use tls::TlsFacts;
 pub(crate) use traffic::Traffic;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncWriteExt as _, Stdout};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Format, OutputArgs};
+use crate::trace::Trace;
 
 /// What is written when so much has been gathered, even if more is at hand.
 const ENOUGH_BYTES: usize = 64 * 1024;
@@ -25,6 +26,16 @@ pub(crate) struct Data {
     since: Option<Instant>,
     stdout: Stdout,
     is_terminal: bool,
+    /// The trace that everything told here belongs to.
+    trace: Option<Trace>,
+}
+
+/// An object, and the trace that it belongs to.
+#[derive(Serialize)]
+struct Traced<O> {
+    #[serde(flatten)]
+    object: O,
+    trace_id: String,
 }
 
 /// What became of lines of data.
@@ -45,7 +56,13 @@ impl Data {
             since: None,
             stdout: tokio::io::stdout(),
             is_terminal,
+            trace: None,
         }
+    }
+
+    /// From here on each object has the id of the trace that it belongs to.
+    pub(crate) fn begin_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -62,8 +79,14 @@ impl Data {
         match (self.format, text) {
             (Format::Text, Some(text)) => self.gathered.extend_from_slice(text.as_bytes()),
             (Format::Text, None) => return,
-            (Format::Json, _) => serde_json::to_writer(&mut self.gathered, &object())
-                .expect("a report has only strings as keys, and memory takes all of it"),
+            (Format::Json, _) => match self.trace {
+                None => serde_json::to_writer(&mut self.gathered, &object()),
+                Some(trace) => {
+                    let traced = Traced { object: object(), trace_id: trace.to_string() };
+                    serde_json::to_writer(&mut self.gathered, &traced)
+                }
+            }
+            .expect("a report has only strings as keys, and memory takes all of it"),
         }
         self.gathered.push(b'\n');
         self.since.get_or_insert_with(Instant::now);

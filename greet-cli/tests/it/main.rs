@@ -5,9 +5,11 @@
 
 mod certs;
 mod failing;
+mod hosts;
 mod raw;
 mod support;
 
+mod balance;
 mod diagnose;
 mod environment;
 mod failing_http2;
@@ -23,5 +25,6 @@ mod reference;
 mod retry;
 mod statuses;
 mod tls;
+mod trace;
 mod usage;
 mod wait;

@@ -120,8 +120,11 @@ fn flags_that_would_have_no_effect_are_refused() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains(problem), "{ran:?}");
     };
-    refused(&["--ca-cert=x"], "the argument '--ca-cert' needs an https:// target");
+    refused(&["--ca-cert=x"], "the argument '--ca-cert' needs an https:// or dns+https:/// target");
     refused(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
     let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
-    assert!(ran.stderr.contains("'--insecure' needs an https:// target"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("'--insecure' needs an https:// or dns+https:/// target"),
+        "{ran:?}"
+    );
 }

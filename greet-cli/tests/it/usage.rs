@@ -15,8 +15,9 @@ fn bad_values_name_the_flag_and_the_form_that_is_expected() {
     let with = |flag| [&hello[..], &[flag]].concat();
     refused(
         &with("--target=localhost"),
-        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH",
+        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH or dns:///NAME:PORT",
     );
+    refused(&with("--target=dns://8.8.8.8/x:1"), "only this machine's are asked");
     refused(&with("--retries=many"), "--retries");
     refused(&with("--retry-on=OK"), "expected a status such as UNAVAILABLE");
     refused(&["--target=https://x", "--server-name=-", "health"], "expected a host's name");
