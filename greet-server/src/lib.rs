@@ -9,12 +9,15 @@
 mod check;
 mod close_cause;
 pub mod config;
+mod config_file;
 pub mod flags;
 mod lifecycle;
 mod phase;
+mod print_config;
 mod resolve;
 mod rpc;
 mod server;
+pub mod settings;
 pub mod signals;
 mod stats;
 mod supervisor;

@@ -8,10 +8,12 @@ mod raw;
 mod support;
 
 mod compression;
+mod configuration;
 mod connections;
 mod daemon;
 mod deadline;
 mod drain;
+mod dry_run;
 mod handshake;
 mod health;
 mod hello;
