@@ -1,6 +1,7 @@
 //! Checks what was typed, value by value, and keeps all that is wrong: each a line that names the
-//! flag, its variable, what was given and the form that is expected.
+//! place it came from, what was given and the form that is expected.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,22 +12,38 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::config::{self, AccessLog, ClientAuth, LogFormat};
 
 /// Parses values; `None` means that the problem was noted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Check {
     pub(crate) problems: Vec<String>,
+    /// Where the values of these flags come from, in words; those of the others were typed.
+    pub(crate) places: BTreeMap<String, String>,
 }
 
 impl Check {
+    /// What was made of the values, if nothing is wrong with any.
+    pub(crate) fn done<T>(self, made: Option<T>) -> Result<T, Vec<String>> {
+        match made {
+            Some(made) if self.problems.is_empty() => Ok(made),
+            _ => Err(self.problems),
+        }
+    }
+
     /// A flag that is of no use without another.
     pub(crate) fn lacks<T>(&mut self, flag: &str, given: impl Display, other: &str) -> Option<T> {
-        self.problems.push(format!("--{flag} ({}): `{given}` needs {other} too", variable(flag)));
+        let place = self.place(flag);
+        self.problems.push(format!("{place}: `{given}` needs {other} too"));
         None
     }
 
     fn refuse<T>(&mut self, flag: &str, given: &str, expected: impl Display) -> Option<T> {
-        let variable = variable(flag);
-        self.problems.push(format!("--{flag} ({variable}): {given:?} is not {expected}"));
+        let place = self.place(flag);
+        self.problems.push(format!("{place}: {given:?} is not {expected}"));
         None
+    }
+
+    fn place(&self, flag: &str) -> String {
+        let typed = || format!("--{flag} ({})", variable(flag));
+        self.places.get(flag).cloned().unwrap_or_else(typed)
     }
 
     pub(crate) fn parse<T: FromStr<Err: Display>>(&mut self, flag: &str, given: &str) -> Option<T> {

@@ -6,10 +6,13 @@
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Arg, Args, Parser};
+use clap::{Arg, Args, Command, Parser};
 
 use crate::check::text;
 use crate::config;
+
+/// Flags under this heading say where values come from and what becomes of them; they are no keys of a file.
+const ABOUT_VALUES: &str = "Configuration";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,6 +28,9 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, mut_args = house_rules)]
 pub struct Flags {
+    /// Where values come from, and what becomes of them.
+    #[command(flatten)]
+    pub about: ConfigurationFlags,
     /// Where connections come from and who serves them.
     #[command(flatten)]
     pub listening: ListenFlags,
@@ -43,6 +49,23 @@ pub struct Flags {
     /// What is told, and how.
     #[command(flatten)]
     pub log: LogFlags,
+}
+
+/// Where values come from, and what becomes of them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = ABOUT_VALUES)]
+pub struct ConfigurationFlags {
+    /// TOML file, read once, for what is given neither as a flag nor as a variable; its keys are the flags' names
+    #[arg(long, value_name = "FILE", env = "GREET_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Check everything, the files of TLS too, and exit: 0 if it is good, 2 if not
+    #[arg(long, env = "GREET_CHECK", value_parser = FalseyValueParser::new())]
+    pub check: bool,
+
+    /// Print what holds, from wherever it comes, as such a file, and exit
+    #[arg(long, env = "GREET_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
+    pub print_config: bool,
 }
 
 /// Where connections come from and who serves them.
@@ -215,6 +238,15 @@ pub struct LogFlags {
     /// OTEL_EXPORTER_OTLP_ENDPOINT says, or off]
     #[arg(long, value_name = "URL", env = "GREET_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+}
+
+/// The flags that a file may have as keys, in help's order, each with its name.
+pub(crate) fn keys(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
+    let flags = command.get_arguments().filter(|flag| {
+        let heading = flag.get_help_heading();
+        heading.is_some_and(|heading| heading != ABOUT_VALUES)
+    });
+    flags.filter_map(|flag| Some((flag.get_long()?, flag)))
 }
 
 /// Help never shows what a variable holds (it may be a secret); and a variable that is empty is not

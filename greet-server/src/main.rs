@@ -4,9 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use greet_server::config::Config;
-use greet_server::flags::Flags;
+use greet_server::settings::{Answer, Settings};
 use greet_server::signals::Signals;
 use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
 
@@ -15,13 +14,17 @@ use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = match Flags::parse().resolve() {
+    let settings = Settings::gather();
+    let config = match settings.resolve() {
         Ok(config) => config,
-        Err(problems) => return complain(&problems, 2),
+        Err(problems) => return tell(&problems, 2),
     };
+    if let Some(answer) = settings.answer(&config) {
+        return give(&answer);
+    }
     match serve(config) {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
-        Err(error) => complain(&[format!("{error:#}")], 1),
+        Err(error) => tell(&[format!("{error:#}")], 1),
     }
 }
 
@@ -69,11 +72,20 @@ fn announce(server: &Server) {
     }
 }
 
-/// One line a problem on standard error, then the exit code. Nothing is left to do if even that fails.
-fn complain(problems: &[String], code: u8) -> ExitCode {
+/// For who asked for the configuration, not for a daemon.
+fn give(answer: &Answer) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(answer.data.as_bytes()).and(stdout.flush()) {
+        Ok(()) => tell(&answer.told, 0),
+        Err(error) => tell(&[format!("could not write to standard output: {error}")], 1),
+    }
+}
+
+/// One line each on standard error, then the exit code. Nothing is left to do if even that fails.
+fn tell(lines: &[String], code: u8) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
-    for problem in problems {
-        let _ = writeln!(stderr, "greet-server: {problem}");
+    for line in lines {
+        let _ = writeln!(stderr, "greet-server: {line}");
     }
     ExitCode::from(code)
 }

@@ -14,17 +14,16 @@ use crate::transport::listen_addr::ListenAddr;
 impl Flags {
     /// Parses every value and returns the whole configuration, or every problem there is: each a
     /// line that names the flag, its variable, what was given and the form that is expected.
+    ///
+    /// The file of `--config` is for [`Settings`](crate::settings::Settings) to read.
     pub fn resolve(&self) -> Result<Config, Vec<String>> {
         let mut check = Check::default();
         let config = self.checked(&mut check);
-        match config {
-            Some(config) if check.problems.is_empty() => Ok(config),
-            _ => Err(check.problems),
-        }
+        check.done(config)
     }
 
     /// Here and below, every value is checked before the first `?`, so that no problem hides another.
-    fn checked(&self, check: &mut Check) -> Option<Config> {
+    pub(crate) fn checked(&self, check: &mut Check) -> Option<Config> {
         let listen = self.listening.listen.iter();
         let listen: Vec<_> =
             listen.map(|given| check.parse::<ListenAddr>("listen", given)).collect();
@@ -71,7 +70,7 @@ fn web(flags: &ServiceFlags, check: &mut Check) -> Option<Option<WebConfig>> {
 }
 
 /// Whether the files are any good is seen when they are read.
-fn tls(flags: &TlsFlags, http1: bool, check: &mut Check) -> Option<Option<TlsFiles>> {
+pub(crate) fn tls(flags: &TlsFlags, http1: bool, check: &mut Check) -> Option<Option<TlsFiles>> {
     let auth = check.client_auth("tls-client-auth", &flags.tls_client_auth);
     match (&flags.tls_cert, &flags.tls_key, &flags.tls_client_ca) {
         (Some(cert), Some(key), ca) => {

@@ -1,13 +1,14 @@
 //! `cargo xtask docs`: tables that mirror the programs are made from what the programs say.
 //!
 //! A document marks the place with `<!-- generated: NAME -->` and `<!-- end -->`; what stands
-//! between them is replaced.
+//! between them is replaced. [`EXAMPLE`] is made as a whole.
 
 use std::fs;
 
 use anyhow::{Context as _, bail};
 
 use crate::command::{program, run as run_command, step};
+use crate::example::{self, EXAMPLE};
 use crate::project::{self, Programs, cargo, root};
 
 /// Write, or only look
@@ -18,7 +19,8 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const DOCUMENTS: [&str; 4] = ["README.md", "docs/errors.md", "docs/limits.md", "docs/metrics.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "docs/errors.md", "docs/limits.md", "docs/metrics.md", EXAMPLE];
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_END: &str = " -->\n";
@@ -54,6 +56,10 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 fn renewed(document: &str, programs: &Programs) -> anyhow::Result<(String, String)> {
     let path = root().join(document);
+    if document == EXAMPLE {
+        let new = example::file(&help(program(&programs.server).arg("-h"))?);
+        return Ok((fs::read_to_string(path).unwrap_or_default(), new));
+    }
     let old = fs::read_to_string(path).with_context(|| format!("could not read {document}"))?;
     let mut new = String::new();
     let mut rest = old.as_str();

@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod docs;
 mod e2e;
+mod example;
 mod project;
 mod results;
 mod tidy;

@@ -24,7 +24,7 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
 
 /// Reads one line, sends SIGTERM, and returns that line, the rest of standard output, and the code.
 #[cfg(unix)]
-fn one_life(mut command: Command) -> (String, String, Option<i32>) {
+pub(crate) fn one_life(mut command: Command) -> (String, String, Option<i32>) {
     let mut child = command.spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

@@ -145,7 +145,7 @@ mod tests {
             (http::HeaderName::from_static("grpc-message"), HeaderValue::from_static("no")),
         ]);
         let frame = Encoding::Binary.frame(Frame::trailers(headers));
-        let expected = b"\x80\0\0\0\x24grpc-status: 3\r\ngrpc-message: no\r\n";
+        let expected = b"\x80\0\0\0\x22grpc-status: 3\r\ngrpc-message: no\r\n";
         assert_eq!(frame.into_data().unwrap(), &expected[..]);
     }
 }
