@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use greet_proto::HelloRequest;
 use http::{HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -254,7 +255,7 @@ impl Rpc {
         if let Some(instance) = &self.instance {
             response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
         }
-        if let Some(record) = in_flight.record() {
+        if let (true, Some(record)) = (response.body().is_end_stream(), in_flight.record()) {
             record.may_end_with(response.headers());
         }
         if let Some(web) = &web {

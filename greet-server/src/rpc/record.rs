@@ -23,7 +23,7 @@ pub(super) struct Record {
     path: Option<Box<str>>,
     arrived: Instant,
     trace: Option<TraceContext>,
-    code: Cell<Code>,
+    code: Cell<Option<Code>>,
     name_bytes: Cell<Option<u64>>,
     received_bytes: Cell<u64>,
     /// What is read on the generated way, which leaves this thread's types behind.
@@ -46,7 +46,7 @@ impl Record {
             path: (is_told && method.is_none()).then(path),
             arrived,
             trace: if is_told { TraceContext::of(request.headers()) } else { None },
-            code: Cell::new(Code::Unknown),
+            code: Cell::new(None),
             name_bytes: Cell::new(None),
             received_bytes: Cell::new(0),
             read_bytes: OnceCell::new(),
@@ -54,10 +54,20 @@ impl Record {
         }
     }
 
+    /// The reply is whole, and all is well.
+    pub(super) fn ends_well(&self) {
+        self.code.set(Some(Code::Ok));
+    }
+
+    /// Whether the reply has said so already.
+    pub(super) fn has_ended(&self) -> bool {
+        self.code.get().is_some()
+    }
+
     /// How it ended is said in the headers of the reply or in its trailers.
     pub(super) fn may_end_with(&self, headers: &HeaderMap) {
         if let Some(status) = headers.get(Status::GRPC_STATUS) {
-            self.code.set(Code::from_bytes(status.as_bytes()));
+            self.code.set(Some(Code::from_bytes(status.as_bytes())));
         }
     }
 
@@ -87,7 +97,10 @@ impl Record {
 
     /// The call is over. Without its whole reply it was given up, whatever the reply was to be.
     pub(super) fn end(&self, rpc: &Rpc, peer: Peer, replied: bool) {
-        let code = if replied { self.code.get() } else { Code::Cancelled };
+        let code = match replied {
+            true => self.code.get().unwrap_or(Code::Unknown),
+            false => Code::Cancelled,
+        };
         let took = self.arrived.elapsed();
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let read_bytes = self.read_bytes.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));

@@ -84,6 +84,9 @@ impl ReplyBody {
         if self.inner.is_end_stream() {
             call.replied(); // headers alone are the whole reply, and nobody polls for more
         }
+        if let (Source::Message(_), Some(record)) = (&self.inner, call.record()) {
+            record.ends_well(); // its trailers are ours
+        }
         ReplyBody { call: Some(call), ..self }
     }
 
@@ -149,7 +152,7 @@ impl http_body::Body for ReplyBody {
 fn note(frame: &Frame<Bytes>, record: &Record) {
     if let Some(data) = frame.data_ref() {
         record.sent(data);
-    } else if let Some(trailers) = frame.trailers_ref() {
+    } else if let (Some(trailers), false) = (frame.trailers_ref(), record.has_ended()) {
         record.may_end_with(trailers);
     }
 }
