@@ -84,7 +84,8 @@ async fn change(log: &LogControl, body: Incoming) -> Page {
     };
     let body = body.to_bytes();
     let given = String::from_utf8_lossy(&body);
-    let mut check = Check::default();
+    let places = [("log-level".to_owned(), "filter".to_owned())].into();
+    let mut check = Check { places, ..Check::default() };
     match check.filter("log-level", given.trim()) {
         Some(filter) => {
             log.set(filter);

@@ -73,15 +73,17 @@ fn commands(document: &str) -> Vec<Command> {
 }
 
 /// Both outputs in one, as a terminal shows them. What runs in the background is waited for until it
-/// has said its first line, and ended with the shell.
+/// has said the lines that are shown, and ended with the shell.
 fn script_of(commands: &[Command]) -> String {
     let mut script = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
-    for (index, Command { line, .. }) in commands.iter().enumerate() {
+    for (index, Command { line, prints }) in commands.iter().enumerate() {
         script.push_str(&format!("printf '{MARK}'\n"));
         match line.strip_suffix(" &") {
             Some(daemon) => script.push_str(&format!(
                 "mkfifo first{index}\n{{ exec {daemon} 2>/dev/null; }} >first{index} &\n\
-                 exec {{fd}}<first{index}\nread -r first <&$fd; echo \"$first\"\n"
+                 exec {{fd}}<first{index}\n\
+                 for _ in $(seq {lines}); do read -r line <&$fd; echo \"$line\"; done\n",
+                lines = prints.lines().count(),
             )),
             None => script.push_str(&format!("{line}\n")),
         }

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 19] = [
+const SCENARIOS: [(&str, Scenario); 20] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -39,6 +39,7 @@ const SCENARIOS: [(&str, Scenario); 19] = [
     ("drain with hostile peers", scenarios::drain_hostile::run),
     ("out of descriptors", scenarios::starved::run),
     ("readme", scenarios::readme::run),
+    ("operations", scenarios::operations::run),
     ("diagnose: ours, proxies, the original", scenarios::diagnose::run),
     ("TLS and mTLS", scenarios::tls::run),
     ("rotation", scenarios::rotation::run),

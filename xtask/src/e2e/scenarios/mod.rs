@@ -11,6 +11,7 @@ pub(crate) mod go;
 pub(crate) mod health_lifecycle;
 pub(crate) mod hello_tcp;
 pub(crate) mod hello_unix;
+pub(crate) mod operations;
 pub(crate) mod original_node;
 pub(crate) mod python;
 pub(crate) mod python_services;
