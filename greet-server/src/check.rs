@@ -139,6 +139,9 @@ impl Check {
 
     pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<String> {
         match given.parse::<Uri>() {
+            _ if cfg!(not(feature = "otel")) => {
+                self.refuse(flag, given, "of use to a build without the feature `otel`")
+            }
             Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => {
                 Some(given.to_owned())
             }

@@ -14,6 +14,7 @@ mod config_file;
 pub mod flags;
 mod lifecycle;
 pub mod metrics;
+mod otel;
 mod phase;
 mod print_config;
 mod resolve;

@@ -11,9 +11,10 @@ use crate::close_cause::CloseCause;
 use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::metrics::observed::Observed;
+use crate::otel::{Exporter, Tracer};
 use crate::phase::Phase;
 use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
-use crate::stats::Reloads;
+use crate::stats::{Reloads, SpanCounts};
 use crate::telemetry::LogControl;
 use crate::transport::acceptor::{self, Acceptor};
 use crate::transport::admission::Admission;
@@ -34,6 +35,8 @@ pub struct Server {
     make_rpc: MakeRpc,
     admin: Option<Listener>,
     log: Option<LogControl>,
+    exporter: Option<Exporter>,
+    spans: Arc<SpanCounts>,
 }
 
 /// Sockets that listen.
@@ -81,6 +84,13 @@ pub enum StartError {
     /// The files of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The collector's address cannot be used.
+    #[cfg(feature = "otel")]
+    #[error("could not make ready to export spans")]
+    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// A thread beside the workers could not be started.
+    #[error("could not start a thread")]
+    Thread(#[from] std::io::Error),
 }
 
 /// How it ended.
@@ -132,13 +142,27 @@ impl Server {
     {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let (phase, watched) = watch::channel(Phase::Starting);
-        let make_rpc = make_rpc(&config, greeter, watched);
+        let spans = Arc::<SpanCounts>::default();
+        let exporter = Exporter::start(&config, &spans)?;
+        let tracer = exporter.as_ref().map(Exporter::tracer);
+        let make_rpc = make_rpc(&config, greeter, watched, tracer);
         let (_never, reload) = watch::channel(0);
         let admin = match &config.admin_listen {
             Some(address) => Some(Listener::bind(address, false).await?),
             None => None,
         };
-        Ok(Server { config, listeners: sockets.0, tls, reload, phase, make_rpc, admin, log: None })
+        Ok(Server {
+            config,
+            listeners: sockets.0,
+            tls,
+            reload,
+            phase,
+            make_rpc,
+            admin,
+            log: None,
+            exporter,
+            spans,
+        })
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.
@@ -201,6 +225,7 @@ impl Server {
             tls: acceptor.tls.clone(),
             reloads: reloads.clone(),
             log: self.log,
+            spans: self.spans,
         };
         let admin = self.admin.map(|listener| Admin::start(listener, Pages::new(observed)));
         let _until_stopped = admin.transpose().map_err(RunError::Start)?;
@@ -227,6 +252,9 @@ impl Server {
             tls_reloads: reloads.done.get(),
             tls_reloads_refused: reloads.refused.get(),
         };
+        if let Some(exporter) = self.exporter {
+            exporter.finish().await;
+        }
         report(&outcome);
         Ok(outcome)
     }
@@ -241,7 +269,12 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn make_rpc<G>(config: &Config, greeter: G, phase: watch::Receiver<Phase>) -> MakeRpc
+fn make_rpc<G>(
+    config: &Config,
+    greeter: G,
+    phase: watch::Receiver<Phase>,
+    tracer: Option<Tracer>,
+) -> MakeRpc
 where
     G: Greeter + Clone,
 {
@@ -252,6 +285,7 @@ where
     Arc::new(move |stats| Rpc {
         places: places.lease(),
         access_log: AccessLog::new(access),
+        tracer: tracer.clone(),
         cors: cors.clone(),
         services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
         limits,

@@ -81,6 +81,16 @@ pub(crate) struct Reloads {
     pub(crate) refused: Counter,
 }
 
+/// What became of spans. More than one thread adds to them.
+#[derive(Debug, Default)]
+pub(crate) struct SpanCounts {
+    pub(crate) exported: AtomicU64,
+    /// Sent, and not taken.
+    pub(crate) failed: AtomicU64,
+    /// There was no room for them to wait.
+    pub(crate) dropped: AtomicU64,
+}
+
 /// A number that one thread writes and any thread reads. Load and store instead of an atomic add:
 /// with one writer nothing is lost, and no bus is locked.
 #[derive(Debug, Default)]

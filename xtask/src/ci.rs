@@ -26,6 +26,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet"];
         shown(cargo().args(clippy).args(["--", "--deny", "warnings"]))
     });
+    results.check("lints without default features", || {
+        let clippy =
+            ["clippy", "-p", "greet-server", "--no-default-features", "--locked", "--quiet"];
+        shown(cargo().args(clippy).args(["--", "--deny", "warnings"]))
+    });
     results.check("rustdoc", || {
         let doc = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
         shown(cargo().args(doc).arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings"))

@@ -104,6 +104,8 @@ families! {
         "Calls that each worker was asked";
     LOG_DROPPED: Counter "greet_log_lines_dropped" "" []
         "Lines of the log that were given up, because whoever reads it is slow";
+    OTLP_SPANS: Counter "greet_otlp_spans" "" ["result"]
+        "Spans: `exported`, `failed` (the collector did not take them) or `dropped` (no room to wait for it)";
     BUILD: Info "greet_build" "" ["version"]
         "Which build runs";
     PROCESS_CPU: Counter "process_cpu_seconds" "" []

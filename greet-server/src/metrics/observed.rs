@@ -21,7 +21,7 @@ use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::phase::Phase;
 use crate::rpc::{Method, code_name};
-use crate::stats::{Handshake, Reloads};
+use crate::stats::{Handshake, Reloads, SpanCounts};
 use crate::telemetry::LogControl;
 use crate::transport::admission::Admission;
 use crate::transport::tls::Tls;
@@ -39,6 +39,7 @@ pub(crate) struct Observed {
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) reloads: Arc<Reloads>,
     pub(crate) log: Option<LogControl>,
+    pub(crate) spans: Arc<SpanCounts>,
 }
 
 impl Collector for Observed {
@@ -113,6 +114,10 @@ impl Observed {
             .map(|(index, worker)| ([index.to_string()], worker.stats.calls.started_in_all()));
         page.family(&family::WORKER_CALLS, calls)?;
         page.maybe(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
+        let SpanCounts { exported, failed, dropped } = &*self.spans;
+        let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
+        let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
+        page.family(&family::OTLP_SPANS, spans)?;
         page.family(&family::BUILD, [([env!("CARGO_PKG_VERSION")], 1)])
     }
 }

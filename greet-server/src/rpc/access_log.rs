@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::code_name::code_name;
-use super::trace_context::TraceContext;
+use super::trace_context::TraceId;
 use crate::config;
 use crate::transport::connection::Peer;
 
@@ -34,7 +34,7 @@ pub(super) struct Line<'a> {
     pub(super) took: Duration,
     pub(super) peer: Peer,
     pub(super) name_bytes: Option<u64>,
-    pub(super) trace: Option<TraceContext>,
+    pub(super) trace_id: Option<TraceId>,
 }
 
 impl AccessLog {
@@ -66,7 +66,7 @@ impl AccessLog {
             took_us = u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX),
             peer = %line.peer,
             name_bytes = line.name_bytes,
-            trace_id = line.trace.map(|trace| tracing::field::display(trace.trace_id())),
+            trace_id = line.trace_id.map(tracing::field::display),
             more = (more > 0).then_some(more),
             "call"
         );

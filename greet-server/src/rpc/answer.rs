@@ -31,6 +31,7 @@ use super::shedding::Lease;
 use super::unary;
 use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
+use crate::otel::Tracer;
 use crate::phase::Phase;
 use crate::stats::Stats;
 use crate::traffic::Traffic;
@@ -57,6 +58,8 @@ pub(crate) struct Rpc {
     pub(crate) stats: Arc<Stats>,
     pub(crate) places: Lease,
     pub(crate) access_log: AccessLog,
+    /// Without it there are no spans.
+    pub(crate) tracer: Option<Tracer>,
     /// Who may call by gRPC-Web; without it nobody may.
     pub(crate) cors: Option<Cors>,
 }

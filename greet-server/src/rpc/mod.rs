@@ -28,4 +28,5 @@ pub(crate) use code_name::code_name;
 pub(crate) use method::Method;
 pub(crate) use services::Services;
 pub(crate) use shedding::Places;
+pub(crate) use trace_context::{TraceContext, TraceId};
 pub(crate) use web::Cors;

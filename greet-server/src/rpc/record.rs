@@ -13,7 +13,8 @@ use super::access_log::Line;
 use super::answer::Rpc;
 use super::method::Method;
 use super::request_body::PREFIX_BYTES;
-use super::trace_context::TraceContext;
+use super::trace_context::{TraceContext, TraceId};
+use crate::otel::Span;
 use crate::transport::connection::Peer;
 
 /// One call's. What does not come from its headers is noted on its way.
@@ -22,7 +23,8 @@ pub(super) struct Record {
     /// Of a method that nobody serves, if somebody may want to read of it.
     path: Option<Box<str>>,
     arrived: Instant,
-    trace: Option<TraceContext>,
+    trace_id: Option<TraceId>,
+    span: Cell<Option<Span>>,
     code: Cell<Option<Code>>,
     name_bytes: Cell<Option<u64>>,
     received_bytes: Cell<u64>,
@@ -40,12 +42,19 @@ impl Record {
     ) -> Record {
         rpc.stats.calls.began(method);
         let is_told = rpc.access_log.is_on();
+        let headers = request.headers();
+        let is_traced = is_told || rpc.tracer.is_some();
+        let caller = if is_traced { TraceContext::of(headers) } else { None };
+        let tracer = rpc.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.begin(method, caller, headers));
+        let callers = || caller.map(|caller| caller.trace_id());
         let path = || request.uri().path().into();
         Record {
             method,
             path: (is_told && method.is_none()).then(path),
             arrived,
-            trace: if is_told { TraceContext::of(request.headers()) } else { None },
+            trace_id: span.as_ref().map(Span::trace_id).or_else(callers),
+            span: Cell::new(span),
             code: Cell::new(None),
             name_bytes: Cell::new(None),
             received_bytes: Cell::new(0),
@@ -107,6 +116,9 @@ impl Record {
         let received_bytes = self.received_bytes.get() + read_bytes;
         let bytes = [received_bytes, self.sent_bytes.get()];
         rpc.stats.calls.ended(self.method, code, nanos, bytes);
+        if let (Some(tracer), Some(span)) = (&rpc.tracer, self.span.take()) {
+            tracer.end(span, code, took, peer, self.name_bytes.get());
+        }
         rpc.access_log.tell(&Line {
             method: Method::label(self.method),
             path: self.path.as_deref(),
@@ -114,7 +126,7 @@ impl Record {
             took,
             peer,
             name_bytes: self.name_bytes.get(),
-            trace: self.trace,
+            trace_id: self.trace_id,
         });
     }
 }

@@ -15,7 +15,14 @@ pub(crate) struct TraceContext {
 }
 
 /// A trace id as it is written: 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct TraceId([u8; 16]);
+
+impl TraceId {
+    pub(crate) fn new(bytes: [u8; 16]) -> TraceId {
+        TraceId(bytes)
+    }
+}
 
 impl TraceContext {
     /// Of a call that has one. What is no trace context is none, as the specification asks.
@@ -24,7 +31,7 @@ impl TraceContext {
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
-        TraceId(self.trace_id)
+        TraceId::new(self.trace_id)
     }
 }
 

@@ -26,6 +26,8 @@ mod hostile;
 mod keepalive;
 mod limits;
 mod metrics;
+#[cfg(feature = "otel")]
+mod otlp;
 mod panic;
 mod reflection;
 mod resets;

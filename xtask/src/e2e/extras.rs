@@ -44,17 +44,26 @@ pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
     python_at(&format!("clients/python/{script}"))
 }
 
+/// A collector of spans, on grpcio.
+pub(crate) fn collector() -> anyhow::Result<Command> {
+    python_with("import opentelemetry.proto.collector.trace.v1", "clients/python/collector.py")
+}
+
 /// The same with a script that lies elsewhere in xtask.
 pub(crate) fn python_at(script: &str) -> anyhow::Result<Command> {
+    python_with("import grpc, grpc_tools, grpc_health, grpc_reflection, grpc_status", script)
+}
+
+/// A script that needs `imports`.
+fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
     let environment = target_directory()?.join("e2e/python");
     let python = environment.join("bin/python");
-    let imports = "import grpc, grpc_tools, grpc_health, grpc_reflection, grpc_status";
     if !works(program(&python).args(["-c", imports])) {
         let shown = environment.strip_prefix(root()).unwrap_or(&environment).display();
         let requirements = "xtask/clients/python/requirements.txt";
         let install =
             format!("python3 -m venv {shown} && {shown}/bin/pip install -r {requirements}");
-        return Err(Missing { what: "Python with grpcio", install }.into());
+        return Err(Missing { what: "Python with its packages", install }.into());
     }
     let mut command = program(python);
     command.arg(root().join("xtask").join(script));

@@ -13,6 +13,7 @@ pub(crate) mod hello_tcp;
 pub(crate) mod hello_unix;
 pub(crate) mod operations;
 pub(crate) mod original_node;
+pub(crate) mod otlp;
 pub(crate) mod python;
 pub(crate) mod python_services;
 pub(crate) mod readme;
