@@ -15,6 +15,7 @@ pub mod flags;
 mod lifecycle;
 pub mod metrics;
 mod otel;
+mod outcome;
 mod phase;
 mod print_config;
 mod resolve;
@@ -30,7 +31,8 @@ mod transport;
 
 pub use close_cause::CloseCause;
 pub use lifecycle::RunError;
+pub use outcome::Outcome;
 pub use rpc::greeter::Greeting;
-pub use server::{Outcome, Server, Sockets, StartError};
+pub use server::{Server, Sockets, StartError};
 pub use transport::listener::BindError;
 pub use transport::tls::TlsError;

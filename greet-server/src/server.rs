@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::metrics::observed::Observed;
 use crate::otel::{Exporter, Tracer};
+use crate::outcome::Outcome;
 use crate::phase::Phase;
 use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
 use crate::stats::{Reloads, SpanCounts};
@@ -91,30 +92,6 @@ pub enum StartError {
     /// A thread beside the workers could not be started.
     #[error("could not start a thread")]
     Thread(#[from] std::io::Error),
-}
-
-/// How it ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Calls that were answered, whatever their status.
-    pub answered: u64,
-    /// Calls that their client gave up, or lost with its connection.
-    pub abandoned: u64,
-    /// Calls that the drain timeout or a second signal cut.
-    pub cut: u64,
-    /// Connections that the daemon closed, by cause.
-    pub closed: Vec<(CloseCause, u64)>,
-    /// Times that changed TLS files were taken.
-    pub tls_reloads: u64,
-    /// Times that changed TLS files were refused, and the old ones stayed.
-    pub tls_reloads_refused: u64,
-}
-
-impl Outcome {
-    /// 0 if every accepted call was answered, 3 if any was cut.
-    pub fn exit_code(&self) -> u8 {
-        if self.cut == 0 { 0 } else { 3 }
-    }
 }
 
 impl Server {
@@ -255,7 +232,7 @@ impl Server {
         if let Some(exporter) = self.exporter {
             exporter.finish().await;
         }
-        report(&outcome);
+        outcome.report();
         Ok(outcome)
     }
 }
@@ -293,19 +270,4 @@ where
         phase: phase.clone(),
         stats,
     })
-}
-
-fn report(outcome: &Outcome) {
-    let Outcome { answered, abandoned, cut, .. } = outcome;
-    let closed: Vec<_> = outcome
-        .closed
-        .iter()
-        .filter(|(_, connections)| *connections > 0)
-        .map(|(cause, connections)| format!("{}: {connections}", cause.name()))
-        .collect();
-    let closed = closed.join(", ");
-    match cut {
-        0 => tracing::info!(answered, abandoned, cut, closed, "stopped"),
-        _ => tracing::warn!(answered, abandoned, cut, closed, "stopped, calls were cut"),
-    }
 }
