@@ -26,6 +26,25 @@ pub(crate) fn node_at(script: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// `node SCRIPT` with what the page for the browser is made with.
+pub(crate) fn web(script: &str) -> anyhow::Result<Command> {
+    buf()?;
+    let directory = root().join("xtask/clients/web");
+    let installed = directory.join("node_modules/@connectrpc/connect-web").is_dir();
+    if !installed || !works(program("node").arg("--version")) {
+        let install = "npm ci --prefix xtask/clients/web".to_owned();
+        return Err(Missing { what: "Node with @connectrpc/connect-web", install }.into());
+    }
+    let mut command = program("node");
+    command.arg(directory.join(script));
+    Ok(command)
+}
+
+/// Chromium, without a window.
+pub(crate) fn chromium() -> anyhow::Result<Command> {
+    apt("chromium", "--version", "chromium")
+}
+
 /// `buf curl`, a gRPC client that needs no `.proto`.
 pub(crate) fn buf() -> anyhow::Result<Command> {
     let buf = root().join("xtask/clients/node/node_modules/.bin/buf");

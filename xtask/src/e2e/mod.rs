@@ -30,7 +30,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 21] = [
+const SCENARIOS: [(&str, Scenario); 22] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -45,6 +45,7 @@ const SCENARIOS: [(&str, Scenario); 21] = [
     ("rotation", scenarios::rotation::run),
     ("a crowd that stalls", scenarios::crowd::run),
     ("attacks leave nothing behind", scenarios::attacks::run),
+    ("browser", scenarios::browser::run),
     ("otlp", scenarios::otlp::run),
     ("reflection (buf)", scenarios::reflection_buf::run),
     ("the original (Node)", scenarios::original_node::run),

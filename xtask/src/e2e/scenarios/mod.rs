@@ -2,6 +2,7 @@
 
 pub(crate) mod attacks;
 mod both_ways;
+pub(crate) mod browser;
 pub(crate) mod cpp;
 pub(crate) mod crowd;
 pub(crate) mod diagnose;

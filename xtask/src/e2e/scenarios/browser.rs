@@ -1,0 +1,60 @@
+//! A page in a real browser says hello over gRPC-Web, is shown an error status, and is kept away from a
+//! daemon that does not know its origin. What it looked like is kept as `target/e2e/browser.png`.
+
+use std::fs;
+use std::process::Command;
+
+use crate::command::run as run_command;
+use crate::daemon::Daemon;
+use crate::e2e::extras;
+use crate::project::{Programs, target_directory};
+
+const LONG_NAME_BYTES: usize = 5_000;
+
+pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
+    extras::chromium()?;
+    let page = Daemon::spawn(extras::web("serve.js")?.arg("127.0.0.1:0"))?;
+    let origin = page.target.clone();
+    let ours = |origin: &str| {
+        let flags = ["--listen", "127.0.0.1:0", "--grpc-web", "--cors-origin", origin];
+        Daemon::start(programs, &flags)
+    };
+
+    let directory = target_directory()?.join("e2e");
+    fs::create_dir_all(&directory)?;
+    let picture = directory.join("browser.png");
+    let daemon = ours(&origin)?;
+    let long = "x".repeat(LONG_NAME_BYTES);
+    let url = format!("{origin}/?server={}&name=Ada&name=Zo%C3%AB&name={long}", daemon.target);
+    let shown =
+        browse(extras::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
+    for expected in [
+        r#"<li class="answered">Hello Ada</li>"#,
+        r#"<li class="answered">Hello Zoë</li>"#,
+        r#"<li class="failed">InvalidArgument: name is 5000 bytes long; the limit is 4096 bytes</li>"#,
+    ] {
+        anyhow::ensure!(shown.contains(expected), "no {expected} in the page: {shown}");
+    }
+    let ended = daemon.stop()?;
+    anyhow::ensure!(ended.code == Some(0), "{ended:?}");
+
+    let daemon = ours("https://elsewhere.example")?;
+    let url = format!("{origin}/?server={}&name=Ada", daemon.target);
+    let shown = browse(&mut extras::chromium()?, &url)?;
+    anyhow::ensure!(!shown.contains("Hello Ada"), "the origin was not kept away: {shown}");
+    anyhow::ensure!(shown.contains(r#"<li class="failed">"#), "the page says nothing: {shown}");
+    let ended = daemon.stop()?;
+    anyhow::ensure!(ended.figure("answered")? == 1, "the preflight, and no call: {ended:?}");
+    Ok("Chromium: two hellos, INVALID_ARGUMENT, another origin kept away".to_owned())
+}
+
+/// The page as it is when its script is done.
+fn browse(chromium: &mut Command, url: &str) -> anyhow::Result<String> {
+    let profile = tempfile::tempdir()?;
+    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
+    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+    chromium.args(["--virtual-time-budget=10000", "--window-size=720,420", "--dump-dom", url]);
+    let shown = run_command(chromium)?.succeeded()?;
+    anyhow::ensure!(shown.contains(r#"data-done="true""#), "the page is not done: {shown}");
+    Ok(shown)
+}
