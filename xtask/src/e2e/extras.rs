@@ -40,6 +40,11 @@ pub(crate) fn web(script: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// curl.
+pub(crate) fn curl() -> anyhow::Result<Command> {
+    apt("curl", "--version", "curl")
+}
+
 /// Chromium, without a window.
 pub(crate) fn chromium() -> anyhow::Result<Command> {
     apt("chromium", "--version", "chromium")
@@ -88,6 +93,12 @@ fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
     command.arg(root().join("xtask").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
+}
+
+/// Envoy, which a package of Python brings.
+pub(crate) fn envoy() -> anyhow::Result<Command> {
+    let mut path = python_with("import envoy", "clients/python/envoy_path.py")?;
+    Ok(program(run(&mut path)?.succeeded()?.trim()))
 }
 
 /// nginx, as a proxy.

@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: the built programs against each other, against other stacks, and against
 //! peers that mean no good.
 
+mod behind;
 pub(crate) mod certs;
 mod console;
 pub(crate) mod extras;
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 22] = [
+const SCENARIOS: [(&str, Scenario); 25] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -45,6 +46,9 @@ const SCENARIOS: [(&str, Scenario); 22] = [
     ("rotation", scenarios::rotation::run),
     ("a crowd that stalls", scenarios::crowd::run),
     ("attacks leave nothing behind", scenarios::attacks::run),
+    ("envoy", scenarios::envoy::run),
+    ("nginx", scenarios::nginx::run),
+    ("haproxy", scenarios::haproxy::run),
     ("browser", scenarios::browser::run),
     ("otlp", scenarios::otlp::run),
     ("reflection (buf)", scenarios::reflection_buf::run),

@@ -6,7 +6,7 @@ use crate::e2e::ports::Ports;
 use crate::project::Programs;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    extras::apt("curl", "--version", "curl")?;
+    extras::curl()?;
     let directory = tempfile::tempdir()?;
     let ports = Ports::new([50051, 9090])?;
     let commands = console::check("docs/operations.md", directory.path(), &ports, programs)?;
