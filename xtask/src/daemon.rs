@@ -21,6 +21,8 @@ pub(crate) struct Daemon {
     child: Child,
     /// What it announced: `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     pub(crate) target: String,
+    /// `http://HOST:PORT` of its admin port, if it was told to open one.
+    pub(crate) admin: Option<String>,
     rest_of_stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
 }
@@ -52,9 +54,16 @@ impl Daemon {
         let stderr = read_all(child.stderr.take().context("standard error is piped")?);
         let mut line = String::new();
         within(&child, PATIENCE, || stdout.read_line(&mut line))?;
+        let mut admin = None;
+        if command.get_args().any(|argument| argument == "--admin-listen") {
+            let mut line = String::new();
+            within(&child, PATIENCE, || stdout.read_line(&mut line))?;
+            admin = line.trim().strip_prefix("admin on ").map(str::to_owned);
+        }
         let mut daemon = Daemon {
             child,
             target: line.trim().trim_start_matches("listening on ").to_owned(),
+            admin,
             rest_of_stdout: Some(read_all(stdout)),
             stderr: Some(stderr),
         };
@@ -70,7 +79,7 @@ impl Daemon {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
         let target = format!("http://{address}");
-        let mut daemon = Daemon { child, target, rest_of_stdout: None, stderr: None };
+        let mut daemon = Daemon { child, target, admin: None, rest_of_stdout: None, stderr: None };
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if daemon.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE {

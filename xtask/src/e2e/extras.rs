@@ -79,7 +79,7 @@ pub(crate) fn python_at(script: &str) -> anyhow::Result<Command> {
 }
 
 /// A script that needs `imports`.
-fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
+pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
     let environment = target_directory()?.join("e2e/python");
     let python = environment.join("bin/python");
     if !works(program(&python).args(["-c", imports])) {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// A story that ends well, or an error. Returns what was seen.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 25] = [
+const SCENARIOS: [(&str, Scenario); 26] = [
     ("hello over TCP", scenarios::hello_tcp::run),
     ("hello over a Unix socket", scenarios::hello_unix::run),
     ("health across a lifecycle", scenarios::health_lifecycle::run),
@@ -46,6 +46,7 @@ const SCENARIOS: [(&str, Scenario); 25] = [
     ("rotation", scenarios::rotation::run),
     ("a crowd that stalls", scenarios::crowd::run),
     ("attacks leave nothing behind", scenarios::attacks::run),
+    ("metrics", scenarios::metrics::run),
     ("envoy", scenarios::envoy::run),
     ("nginx", scenarios::nginx::run),
     ("haproxy", scenarios::haproxy::run),

@@ -14,6 +14,7 @@ pub(crate) mod haproxy;
 pub(crate) mod health_lifecycle;
 pub(crate) mod hello_tcp;
 pub(crate) mod hello_unix;
+pub(crate) mod metrics;
 pub(crate) mod nginx;
 pub(crate) mod operations;
 pub(crate) mod original_node;
