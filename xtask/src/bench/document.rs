@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::calls::{Measured, Table};
 use super::h2load::Sample;
 use super::machine::{machine, today};
+use super::observed::WAYS;
 use super::peers::Peer;
 use super::targets::targets;
 use super::{Figures, MANY_CONNECTIONS, process};
@@ -48,6 +49,7 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
     };
     by_shape(&mut text, "Latency under that load, mean / max, us", figures, latency)?;
     payloads(&mut text, figures)?;
+    observed(&mut text, figures)?;
     processes(&mut text, figures)?;
     one_shots(&mut text, figures)?;
     versions(&mut text, figures)?;
@@ -116,6 +118,19 @@ fn payloads(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
         "\nWith TLS a call of greet-server costs {tls:.2} times what it does without (10x10); with {many} idle \
          connections beside the ten, {ratio:.2} times.",
     )?;
+    Ok(())
+}
+
+fn observed(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
+    text.push_str(
+        "\n## What it costs to be looked at, 10x10\n\n| greet-server with | CPU time of a call, us | to without |\n|---|---|---|\n",
+    );
+    for way in WAYS.into_iter().skip(1) {
+        let cpu = figures.observed.of(way).map(|row| row.median(|sample| sample.cpu_us_per_call));
+        let (cpu, ratio) = (cpu.unwrap_or(f64::NAN), figures.observed.cpu_ratio(way, Peer::Greet));
+        let ratio = ratio.unwrap_or(f64::NAN);
+        writeln!(text, "| {} | {cpu:.1} | {ratio:.2} |", way.name())?;
+    }
     Ok(())
 }
 

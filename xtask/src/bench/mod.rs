@@ -6,6 +6,7 @@ mod document;
 mod h2load;
 mod instructions;
 mod machine;
+mod observed;
 mod peers;
 mod plot;
 mod process;
@@ -65,6 +66,8 @@ struct Figures {
     shapes: Vec<Table>,
     payloads: Vec<(usize, Table)>,
     tls: Table,
+    /// The daemon as it is looked at.
+    observed: Table,
     /// What a call costs with a thousand connections, against ten.
     many_connections_ratio: f64,
     processes: Vec<Process>,
@@ -140,6 +143,7 @@ fn measure(
     let pair = pair.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let tls = calls::measure(&pair, &small, TEN_BY_TEN, effort)?;
     drop(pair);
+    let observed = observed::measure(starter, &small, effort)?;
 
     let processes = peers.iter().map(|peer| process::measure(starter, *peer, effort.rounds));
     Ok(Figures {
@@ -149,6 +153,7 @@ fn measure(
         shapes,
         payloads,
         tls,
+        observed,
         many_connections_ratio: many_connections(starter, &small, effort)?,
         processes: processes.collect::<anyhow::Result<_>>()?,
         one_shots,

@@ -17,6 +17,9 @@ use crate::project::{Programs, cargo, target_directory};
 pub(super) enum Peer {
     Greet,
     GreetTls,
+    GreetScraped,
+    GreetLogged,
+    GreetTraced,
     StockTonic,
     Nghttpd,
     Go,
@@ -55,6 +58,9 @@ impl Peer {
         match self {
             Peer::Greet => "greet-server",
             Peer::GreetTls => "greet-server, TLS",
+            Peer::GreetScraped => "metrics scraped each second",
+            Peer::GreetLogged => "a line of log for each call (to /dev/null)",
+            Peer::GreetTraced => "a span for each call (the collector is away)",
             Peer::StockTonic => "stock tonic",
             Peer::Nghttpd => "nghttpd (C, a static file)",
             Peer::Go => "grpc-go",
@@ -97,7 +103,14 @@ impl Starter {
     pub(super) fn command(&self, peer: Peer) -> anyhow::Result<Command> {
         const ANYWHERE: &str = "127.0.0.1:0";
         let mut command = match peer {
-            Peer::Greet | Peer::GreetTls => program(&self.programs.server),
+            Peer::Greet | Peer::GreetTls | Peer::GreetScraped | Peer::GreetTraced => {
+                program(&self.programs.server)
+            }
+            Peer::GreetLogged => {
+                let mut shell = program("sh"); // for its standard error
+                shell.args(["-c", "exec \"$@\" 2>/dev/null", "sh"]).arg(&self.programs.server);
+                shell
+            }
             Peer::StockTonic => program(target_directory()?.join("release/examples/stock_tonic")),
             Peer::Nghttpd => extras::apt("nghttpd", "--version", "nghttp2-server")?,
             Peer::Go => extras::go("peers", "server")?,
@@ -107,6 +120,13 @@ impl Starter {
         };
         match peer {
             Peer::Greet => drop(command.args(["--listen", ANYWHERE])),
+            Peer::GreetScraped => {
+                command.args(["--listen", ANYWHERE, "--admin-listen", ANYWHERE]);
+            }
+            Peer::GreetLogged => drop(command.args(["--listen", ANYWHERE, "--access-log=all"])),
+            Peer::GreetTraced => {
+                command.args(["--listen", ANYWHERE, "--otlp-endpoint", "http://127.0.0.1:1"]);
+            }
             Peer::GreetTls => {
                 let identity = self.certs.sign(1)?;
                 command.args(["--listen", ANYWHERE]).arg("--tls-cert").arg(identity.cert);
@@ -147,7 +167,11 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
         run(program("dpkg-query").args(query))?.succeeded()
     };
     Ok(match peer {
-        Peer::Greet | Peer::GreetTls => {
+        Peer::Greet
+        | Peer::GreetTls
+        | Peer::GreetScraped
+        | Peer::GreetLogged
+        | Peer::GreetTraced => {
             format!("{}, default configuration", env!("CARGO_PKG_VERSION"))
         }
         Peer::StockTonic => format!("tonic {}, `#[tokio::main]`", locked("tonic")?),

@@ -50,6 +50,9 @@ pub(super) fn targets(figures: &Figures) -> Vec<Target> {
     }
     let tls = figures.tls.cpu_ratio(Peer::GreetTls, Peer::Greet);
     targets.push(Target::most("CPU a call with TLS to plaintext, 10x10", 1.35, tls));
+    let scraped = figures.observed.cpu_ratio(Peer::GreetScraped, Peer::Greet);
+    let what = "CPU a call with metrics scraped each second to without, 10x10";
+    targets.push(Target::most(what, 1.03, scraped));
     let many = Some(figures.many_connections_ratio);
     targets.push(Target::most("CPU a call at 1000 connections to 10", 1.15, many));
     let process = |peer| figures.processes.iter().find(|process| process.peer == peer);
