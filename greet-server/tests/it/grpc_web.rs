@@ -280,3 +280,17 @@ async fn a_health_watch_streams_to_a_browser_and_ends_with_the_drain() {
     assert!(String::from_utf8_lossy(&answer).contains(&unavailable), "{answer:?}");
     server.outcome().await;
 }
+
+/// What may be said before a body, over HTTP/1.1.
+const MOST_HEAD_BYTES: usize = 8 * 1024;
+
+#[tokio::test]
+async fn a_head_has_a_limit_over_http_1_too() {
+    let server = TestServer::start(&[WEB]).await;
+    let padded = async |bytes: usize| {
+        let padding = format!("\r\nx-padding: {}", "x".repeat(bytes));
+        call(&server, BINARY, &padding, &framed(ADA)).await
+    };
+    assert_eq!(padded(MOST_HEAD_BYTES - 512).await.body, HELLO_ADA);
+    assert_eq!(padded(MOST_HEAD_BYTES).await.status, 431);
+}
