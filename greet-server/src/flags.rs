@@ -129,8 +129,8 @@ pub struct ServiceFlags {
     #[arg(long, env = "GREET_GRPC_WEB", value_parser = FalseyValueParser::new())]
     pub grpc_web: bool,
 
-    /// A site whose pages may call over gRPC-Web, as in https://shop.example, or * for all; repeat, or separate
-    /// by commas; pages of the daemon's own origin always may [default: none]
+    /// A site whose pages may call over gRPC-Web, as https://HOST or https://HOST:PORT, or * for all; repeat, or
+    /// separate by commas; pages of the daemon's own origin always may [default: none]
     #[arg(long, value_name = "ORIGIN", env = "GREET_CORS_ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
 }
