@@ -45,6 +45,11 @@ pub(crate) fn curl() -> anyhow::Result<Command> {
     apt("curl", "--version", "curl")
 }
 
+/// What Prometheus checks metrics and alerts with.
+pub(crate) fn promtool() -> anyhow::Result<Command> {
+    apt("promtool", "--version", "prometheus")
+}
+
 /// Chromium, without a window.
 pub(crate) fn chromium() -> anyhow::Result<Command> {
     apt("chromium", "--version", "chromium")

@@ -1,8 +1,8 @@
 //! Metrics while calls come in and after them, as another stack's parser reads them: they add up to what
-//! was sent, and dashboard and alerts ask for nothing that is not there.
+//! was sent, dashboard and alerts ask for nothing that is not there, and Prometheus' own tool agrees.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::thread;
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::command::run as run_command;
 use crate::daemon::Daemon;
 use crate::e2e::extras;
-use crate::project::{Programs, root};
+use crate::project::{Programs, root, target_directory};
 
 const CALLS: u64 = 20_000;
 const HELLO: &str = "grpc_method=greet.Greeter/SayHello";
@@ -29,6 +29,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         Ok(serde_json::from_str(&said)?)
     };
     scrape()?; // before a call, or a SKIP
+    alerts_fire_when_they_should()?;
 
     let load = ["load", "--count", &CALLS.to_string(), "--connections", "4"];
     let mut load = programs.greet(&daemon.target, &load);
@@ -64,12 +65,31 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     anyhow::ensure!(count("greet_connections_accepted_total") == connections, "{sums:?}");
     never_back(&scrapes)?;
     let asked = asked_for_exists(&sums)?;
+    lint(&format!("{admin}/metrics"))?;
     daemon.terminate()?;
     daemon.wait()?;
     Ok(format!(
-        "{} scrapes beside {CALLS} calls; {asked} metrics asked for are there",
+        "{} scrapes beside {CALLS} calls; {asked} metrics asked for are there; promtool content",
         scrapes.len()
     ))
+}
+
+/// Each alert on series that should raise it, and on series that should not.
+fn alerts_fire_when_they_should() -> anyhow::Result<()> {
+    let tests = root().join("deploy/prometheus/alerts_test.yml");
+    run_command(extras::promtool()?.args(["test", "rules"]).arg(tests))?.succeeded()?;
+    Ok(())
+}
+
+/// Names, types and units as Prometheus wants them.
+fn lint(metrics: &str) -> anyhow::Result<()> {
+    let scraped = target_directory()?.join("e2e/metrics.txt");
+    let mut curl = extras::curl()?;
+    curl.args(["--silent", "--fail", "--output"]).arg(&scraped).arg(metrics);
+    run_command(&mut curl)?.succeeded()?;
+    let mut promtool = extras::promtool()?;
+    run_command(promtool.args(["check", "metrics"]).stdin(File::open(scraped)?))?.succeeded()?;
+    Ok(())
 }
 
 /// What only grows has never shrunk from one look to the next.
