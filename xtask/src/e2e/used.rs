@@ -13,6 +13,8 @@ use crate::results::Missing;
 pub(crate) struct Used {
     pub(crate) descriptors: usize,
     pub(crate) kib: u64,
+    /// The most that it ever held.
+    pub(crate) peak_kib: u64,
 }
 
 impl Used {
@@ -20,10 +22,12 @@ impl Used {
         let process = format!("/proc/{}", daemon.id());
         let descriptors = fs::read_dir(format!("{process}/fd"))?.count();
         let status = fs::read_to_string(format!("{process}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.context("a process has a resident set")?;
-        let kib = resident.trim().trim_end_matches(" kB").parse()?;
-        Ok(Used { descriptors, kib })
+        let kib = |name: &str| -> anyhow::Result<u64> {
+            let held = status.lines().find_map(|line| line.strip_prefix(name));
+            let held = held.with_context(|| format!("{process}/status has no {name}"))?;
+            Ok(held.trim().trim_end_matches(" kB").parse()?)
+        };
+        Ok(Used { descriptors, kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
     }
 }
 
