@@ -42,11 +42,11 @@ impl Tracer {
         _: Option<Method>,
         _: Option<TraceContext>,
         _: &HeaderMap,
-    ) -> Option<Span> {
+    ) -> Option<Box<Span>> {
         match *self {}
     }
 
-    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Peer, _: Option<u64>) {
+    pub(crate) fn end(&self, _: Box<Span>, _: Code, _: Duration, _: Peer, _: Option<u64>) {
         match *self {}
     }
 }

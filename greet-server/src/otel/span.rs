@@ -44,13 +44,14 @@ pub(crate) struct Span {
 }
 
 impl Tracer {
-    /// A span in the caller's trace, or in a new one; `None` if it is not sampled.
+    /// A span in the caller's trace, or in a new one; `None` if it is not sampled. Boxed: a call's record is
+    /// moved, and most daemons have no spans.
     pub(crate) fn begin(
         &self,
         method: Option<Method>,
         caller: Option<TraceContext>,
         headers: &HeaderMap,
-    ) -> Option<Span> {
+    ) -> Option<Box<Span>> {
         let ids = RandomIdGenerator::default();
         let (parent, trace_id, state) = match caller {
             Some(caller) => {
@@ -78,13 +79,13 @@ impl Tracer {
         }
         let context =
             SpanContext::new(trace_id, ids.new_span_id(), TraceFlags::SAMPLED, false, state);
-        Some(Span { context, parent: parent_id, name, begun: SystemTime::now() })
+        Some(Box::new(Span { context, parent: parent_id, name, begun: SystemTime::now() }))
     }
 
     /// Hands it over to be exported, if there is room.
     pub(crate) fn end(
         &self,
-        span: Span,
+        span: Box<Span>,
         code: Code,
         took: Duration,
         peer: Peer,
