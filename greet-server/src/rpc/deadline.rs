@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 use tonic::Status;
 
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// "gRPC over HTTP2" allows a positive integer of at most 8 digits.
 const MOST_DIGITS: usize = 8;
 
@@ -122,10 +122,7 @@ mod tests {
     }
 
     fn of(timeout: &str, limit: Option<Duration>) -> Result<Option<Duration>, Code> {
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static(GRPC_TIMEOUT),
-            timeout.parse().unwrap(),
-        )]);
+        let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout.parse().unwrap())]);
         match Deadline::of(&headers, limit, Instant::now()) {
             Ok(deadline) => Ok(deadline.0.map(|(_, budget)| budget)),
             Err(status) => Err(status.code()),
