@@ -116,8 +116,8 @@ impl CloseCause {
             CloseCause::NoAlpn => ["no_alpn", "TLS without `h2` by ALPN", "close_notify"],
             CloseCause::ProtocolError => [
                 "protocol_error",
-                "a frame that HTTP/2 forbids, or a flood that h2 counts",
-                "GOAWAY with the code of RFC 9113 (PROTOCOL_ERROR, ENHANCE_YOUR_CALM, …)",
+                "what HTTP/2 (or, for gRPC-Web, HTTP/1.1) forbids, or a flood that h2 counts",
+                "GOAWAY with the code of RFC 9113 (PROTOCOL_ERROR, ENHANCE_YOUR_CALM, …); over HTTP/1.1 a 400 or 431",
             ],
             CloseCause::KeepaliveTimeout => [
                 "keepalive_timeout",
@@ -159,7 +159,7 @@ impl CloseCause {
             ],
             CloseCause::Http1Idle => [
                 "http1_idle",
-                "over HTTP/1.1, no call for `--handshake-timeout`, or half of its head",
+                "over HTTP/1.1, no request for `--handshake-timeout`, or half of its head",
                 "closed",
             ],
             CloseCause::ReplyNotTaken => [

@@ -46,7 +46,7 @@ impl Tracer {
         match *self {}
     }
 
-    pub(crate) fn end(&self, _: Box<Span>, _: Code, _: Duration, _: Peer, _: Option<u64>) {
+    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Peer, _: Option<u64>) {
         match *self {}
     }
 }

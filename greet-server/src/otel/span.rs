@@ -85,7 +85,7 @@ impl Tracer {
     /// Hands it over to be exported, if there is room.
     pub(crate) fn end(
         &self,
-        span: Box<Span>,
+        span: Span,
         code: Code,
         took: Duration,
         peer: Peer,

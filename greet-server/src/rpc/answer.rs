@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use greet_proto::HelloRequest;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -114,7 +114,8 @@ impl Call {
         let (web, refusal) = match rpc.cors.as_ref().map(|cors| Seen::of(request, cors)) {
             Some(Seen::Call(web)) => (Some(Box::new(web)), None),
             Some(Seen::Preflight(answer)) => (None, Some(answer)),
-            Some(Seen::Other) | None => (None, not_grpc::refusal(request)),
+            Some(Seen::Other(cors)) => (None, not_grpc::refusal(request, cors)),
+            None => (None, not_grpc::refusal(request, HeaderMap::new())),
         };
         let (record, admitted) = match refusal {
             Some(refusal) => {
@@ -153,7 +154,8 @@ impl Call {
     pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
         let Call { rpc, in_flight, web, admitted, progress, .. } = self;
         let encoding = web.as_ref().map_or(Encoding::Binary, |web| web.request());
-        let request = request.map(|body| Received::new(body, encoding));
+        let version = request.version();
+        let request = request.map(|body| Received::new(body, encoding, version));
         match admitted {
             Ok(Admitted { method: Method::SayHello, head, .. }) if !is_encoded(&request) => {
                 Box::pin(async move {

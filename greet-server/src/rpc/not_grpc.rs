@@ -1,32 +1,41 @@
-//! Requests that are HTTP/2 but not gRPC: refused before a byte of their body is read.
+//! Requests that are HTTP but not gRPC: refused before a byte of their body is read, in words for a person.
 
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
 use tonic::body::Body;
 
 const GRPC: &[u8] = b"application/grpc";
 
 /// 405 for a method that is not POST, 415 for a content-type that is not gRPC's (the latter as
-/// "gRPC over HTTP2" asks; both as grpc-go answers), 505 for gRPC over HTTP/1.1. `None`: it is a call.
-pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
-    if request.method() != Method::POST {
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
+/// "gRPC over HTTP2" asks; both as grpc-go answers), 505 for gRPC over HTTP/1.1; each with `headers`
+/// too. `None`: it is a call.
+pub(super) fn refusal<B>(request: &Request<B>, headers: HeaderMap) -> Option<Response<Body>> {
+    let (status, words) = reason(request)?;
+    let mut response = Response::new(Body::new(Full::from(words)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return Some(response);
+    }
+    Some(response)
+}
+
+fn reason<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
+    if request.method() != Method::POST {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "a call is a POST\n"));
     }
     let content_type = request.headers().get(CONTENT_TYPE);
     if !content_type.is_some_and(|content_type| is_grpc(content_type.as_bytes())) {
-        return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        let words =
+            "a call is of the type application/grpc, or of gRPC-Web's where that is served\n";
+        return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
     }
     // Over HTTP/1.1, which is there for gRPC-Web, the trailers would be lost.
+    let words = "gRPC is HTTP/2; over 1.1 there is gRPC-Web\n";
     let is_too_old = request.version() < Version::HTTP_2;
-    is_too_old.then(|| refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED))
-}
-
-fn refuse(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
+    is_too_old.then_some((StatusCode::HTTP_VERSION_NOT_SUPPORTED, words))
 }
 
 /// `application/grpc`, alone or with `+proto` or parameters. Another subtype would be another
@@ -51,7 +60,7 @@ mod tests {
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        let refusal = refusal(&request.body(()).unwrap());
+        let refusal = refusal(&request.body(()).unwrap(), HeaderMap::new());
         refusal.map(|response| response.status().as_u16())
     }
 

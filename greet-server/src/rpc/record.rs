@@ -117,7 +117,7 @@ impl Record {
         let bytes = [received_bytes, self.sent_bytes.get()];
         rpc.stats.calls.ended(self.method, code, nanos, bytes);
         if let (Some(tracer), Some(span)) = (&rpc.tracer, self.span.take()) {
-            tracer.end(span, code, took, peer, self.name_bytes.get());
+            tracer.end(*span, code, took, peer, self.name_bytes.get());
         }
         rpc.access_log.tell(&Line {
             method: Method::label(self.method),

@@ -125,9 +125,8 @@ impl http_body::Body for ReplyBody {
             progress.handed_over();
         }
         if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
-            let is_last =
-                frame.as_ref().is_none_or(|frame| matches!(frame, Ok(it) if !it.is_data()));
-            if is_last {
+            let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+            if !is_data || self.inner.is_end_stream() {
                 call.replied();
             }
         }

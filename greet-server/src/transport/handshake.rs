@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -21,10 +21,14 @@ use crate::stats::{Handshake, Stats};
 
 /// How long a peer that is in its handshake when the drain begins may take to finish it: its first
 /// bytes may be in the socket already, and with them a call.
-const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a peer may take to close its side after we closed ours. It is about to: it has been told.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a peer may have under way when it is told: as much as Linux buffers for a socket at most. Who
+/// sends more has not listened.
+const MOST_LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Said to whoever comes with HTTP/1, in the last words of it that are left to say.
 const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
@@ -76,7 +80,6 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
                 false => NOT_HTTP_2,
             };
             let _ = io.write_all(words).await;
-            let _ = io.shutdown().await;
             linger(&mut io).await;
             Err(Some(CloseCause::NotHttp2))
         }
@@ -118,7 +121,6 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
             if error.kind() != ErrorKind::InvalidData {
                 return Err(None); // the network's error, or the peer left
             }
-            let _ = io.shutdown().await;
             linger(&mut io).await;
             Err(Some(CloseCause::TlsFailed))
         }
@@ -154,11 +156,15 @@ pub(crate) async fn in_time<T>(
     ended.map_err(|_elapsed| Some(CloseCause::HandshakeTimeout))?
 }
 
-/// Reads on, and throws away, until the peer has closed too. Closing on unread bytes makes the kernel
-/// send a reset, and a reset takes with it what the peer has not received yet: the last replies, and
-/// the GOAWAY that says which calls were never taken.
-pub(crate) async fn linger<IO: AsyncRead + Unpin>(io: &mut IO) {
-    let _ = timeout(LINGER_TIMEOUT, tokio::io::copy(io, &mut tokio::io::sink())).await;
+/// Closes our side, if it is still open, then reads on, and throws away, until the peer has closed too.
+/// Closing on unread bytes makes the kernel send a reset, and a reset takes with it what the peer has not
+/// received yet: the last replies, and the GOAWAY that says which calls were never taken.
+pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
+    let goodbye = async {
+        let _ = io.shutdown().await;
+        let _ = tokio::io::copy(&mut io.take(MOST_LINGER_BYTES), &mut tokio::io::sink()).await;
+    };
+    let _ = timeout(LINGER_TIMEOUT, goodbye).await;
 }
 
 /// What the drain tells a connection, once.

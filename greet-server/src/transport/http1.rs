@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::connection::{MAX_HEADER_LIST_BYTES, Peer, Transport, ended};
 use super::farewell::{self, Farewell};
-use super::handshake::is_drained;
+use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
 use crate::close_cause::CloseCause;
 use crate::rpc::{Bound, Call};
@@ -65,6 +65,7 @@ where
         biased;
         served = http1 => ended(served, Some(farewell.cause()), peer).map(of_http1),
         () = is_late(&bound, &traffic) => Some(CloseCause::ReplyNotTaken),
+        () = owes_nothing(&traffic) => Some(farewell.cause()),
         cause = farewell.grace(limits) => Some(cause),
     }
 }
@@ -74,6 +75,17 @@ fn of_http1(cause: CloseCause) -> CloseCause {
     match cause {
         CloseCause::KeepaliveTimeout => CloseCause::Http1Idle,
         cause => cause,
+    }
+}
+
+/// Completes when a connection that was told to go has no call at work, and has had the time to finish the
+/// head of one: hyper waits for the rest of a head as ever.
+async fn owes_nothing(traffic: &Traffic) {
+    loop {
+        sleep(DRAINED_HANDSHAKE_PATIENCE).await;
+        if traffic.is_idle() {
+            return;
+        }
     }
 }
 

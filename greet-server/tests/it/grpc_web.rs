@@ -1,16 +1,12 @@
 //! gRPC-Web, byte by byte: over HTTP/1.1 and HTTP/2, binary and text, who may call, and the same bounds.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use greet_server::CloseCause;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tonic::Code;
 
 use crate::http1::{Page, ask};
-use crate::support::{Faulty, SAY_HELLO, TestServer, closed, framed, grpc_request, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -148,6 +144,37 @@ async fn grpc_itself_needs_http_2() {
 }
 
 #[tokio::test]
+async fn a_page_that_may_call_may_read_why_its_request_was_none() {
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let page = call(&server, "text/html", "\r\norigin: https://shop.example", b"").await;
+    assert_eq!(page.status, 415);
+    assert!(page.text().contains("application/grpc"), "{}", page.text());
+    assert!(
+        page.head.contains("access-control-allow-origin: https://shop.example"),
+        "{}",
+        page.head
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_short_is_cancelled_and_one_that_is_malformed_is_told_so() {
+    let server = TestServer::start(&[WEB]).await;
+    let head = format!("POST {SAY_HELLO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n");
+    let answer = async |rest: &[u8]| {
+        let mut tcp = server.tcp().await;
+        tcp.write_all(&[head.as_bytes(), rest].concat()).await.unwrap();
+        tcp.shutdown().await.unwrap();
+        let mut answer = String::new();
+        soon(tcp.read_to_string(&mut answer)).await.unwrap();
+        answer
+    };
+    let cut_short = answer(b"content-length: 500\r\n\r\n\0\0\0").await;
+    assert!(cut_short.contains("grpc-status: 1\r\n"), "{cut_short}");
+    let malformed = answer(b"transfer-encoding: chunked\r\n\r\nzz\r\n").await;
+    assert!(malformed.contains("grpc-status: 13\r\n"), "{malformed}");
+}
+
+#[tokio::test]
 async fn the_limits_on_a_call_hold() {
     let server = TestServer::start(&[WEB, "--max-message-bytes=5"]).await;
     assert_eq!(call(&server, BINARY, "", &framed(ADA)).await.body, HELLO_ADA);
@@ -170,115 +197,6 @@ async fn the_limits_on_a_call_hold() {
     assert!(late.head.contains("grpc-status: 4"), "{}", late.head);
     assert!(over.head.contains("grpc-status: 8"), "{}", over.head);
     assert_eq!(server.stop().await.answered, 2);
-}
-
-/// One connection, as browsers keep it.
-struct Kept(tokio::net::TcpStream);
-
-impl Kept {
-    async fn say_hello(&mut self) {
-        let body = framed(ADA);
-        let head = format!(
-            "POST {SAY_HELLO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        self.0.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"0\r\n\r\n") {
-            assert!(soon(self.0.read_buf(&mut answer)).await.unwrap() > 0, "{answer:?}");
-        }
-    }
-
-    async fn is_closed(&mut self) {
-        let _ = soon(self.0.read_to_end(&mut Vec::new())).await;
-    }
-}
-
-#[tokio::test]
-async fn a_connection_is_kept_for_the_next_call_and_closed_when_none_comes() {
-    let server = TestServer::start(&[WEB, "--handshake-timeout=500ms"]).await;
-    let mut kept = Kept(server.tcp().await);
-    kept.say_hello().await;
-    kept.say_hello().await;
-    kept.is_closed().await;
-    let mut half = Kept(server.tcp().await);
-    half.0.write_all(b"POST /greet.Greeter/SayHello HTTP/1.1\r\n").await.unwrap();
-    half.is_closed().await;
-    let outcome = server.stop().await;
-    assert_eq!(outcome.answered, 2);
-    assert_eq!(closed(&outcome, CloseCause::Http1Idle), 2);
-}
-
-#[tokio::test]
-async fn an_age_and_a_drain_are_told_over_http_1_too() {
-    let server = TestServer::start(&[WEB, "--max-connection-age=300ms"]).await;
-    let mut old = Kept(server.tcp().await);
-    old.say_hello().await;
-    old.is_closed().await;
-    let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::MaxConnectionAge), 1);
-
-    let greeter = Faulty::new();
-    let mut server = TestServer::with_greeter(&[WEB], greeter.clone()).await;
-    let mut idle = Kept(server.tcp().await);
-    idle.say_hello().await;
-    let address = server.address().to_owned();
-    let in_flight = tokio::spawn(async move {
-        let head = format!("POST {SAY_HELLO} HTTP/1.1\r\ncontent-type: {BINARY}");
-        ask(&address, &head, &framed(b"\x0a\x04wait")).await
-    });
-    greeter.has_begun(1).await;
-    server.drain();
-    idle.is_closed().await;
-    greeter.release.add_permits(1);
-    assert_eq!(in_flight.await.unwrap().status, 200);
-    let outcome = server.outcome().await;
-    assert_eq!((outcome.answered, outcome.exit_code()), (2, 0));
-}
-
-#[tokio::test]
-async fn a_peer_that_does_not_take_its_reply_is_closed() {
-    let flags =
-        [WEB, "--max-name-bytes=60000", "--request-timeout=500ms", "--handshake-timeout=1h"];
-    let server = TestServer::start(&flags).await;
-    let mut tcp = server.tcp().await;
-    let name = [&b"\x0a\xe0\xd4\x03"[..], &[b'x'; 60_000]].concat();
-    let body = framed(&name);
-    let head = format!(
-        "POST {SAY_HELLO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
-         content-length: {}\r\n\r\n",
-        body.len()
-    );
-    let request = [head.as_bytes(), &body].concat();
-    // Writes until the server has gone, and reads nothing.
-    let gone = async { while tcp.write_all(&request).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(15), gone).await.expect("it is closed");
-    let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::ReplyNotTaken), 1);
-}
-
-#[tokio::test]
-async fn a_health_watch_streams_to_a_browser_and_ends_with_the_drain() {
-    let mut server = TestServer::start(&[WEB]).await;
-    let mut tcp = server.tcp().await;
-    let body = framed(b"");
-    let head = format!(
-        "POST /grpc.health.v1.Health/Watch HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n\
-         content-length: {}\r\n\r\n",
-        body.len()
-    );
-    tcp.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
-    let mut answer = Vec::new();
-    let serving = b"\0\0\0\0\x02\x08\x01";
-    while !answer.windows(serving.len()).any(|bytes| bytes == serving) {
-        assert!(soon(tcp.read_buf(&mut answer)).await.unwrap() > 0);
-    }
-    server.drain();
-    soon(tcp.read_to_end(&mut answer)).await.unwrap();
-    let unavailable = format!("grpc-status: {}\r\n", Code::Unavailable as i32);
-    assert!(String::from_utf8_lossy(&answer).contains(&unavailable), "{answer:?}");
-    server.outcome().await;
 }
 
 /// What may be said before a body, over HTTP/1.1.

@@ -5,6 +5,7 @@
 
 mod certs;
 mod http1;
+mod http1_life;
 mod raw;
 mod support;
 

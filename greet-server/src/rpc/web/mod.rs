@@ -40,22 +40,21 @@ pub(super) enum Seen {
     Call(WebCall),
     /// A browser asks whether a page may call.
     Preflight(Response<Body>),
-    /// None of this protocol.
-    Other,
+    /// None of this protocol; with what a page is allowed to read of the answer.
+    Other(HeaderMap),
 }
 
 impl Seen {
     pub(super) fn of<B>(request: &Request<B>, cors: &Cors) -> Seen {
         let headers = request.headers();
         if request.method() == Method::OPTIONS {
-            return cors.preflight(headers).map_or(Seen::Other, Seen::Preflight);
+            let other = || Seen::Other(cors.of_reply(headers));
+            return cors.preflight(headers).map_or_else(other, Seen::Preflight);
         }
-        let Some(encoding) = headers.get(CONTENT_TYPE).and_then(encoding) else {
-            return Seen::Other;
+        let encoding = headers.get(CONTENT_TYPE).and_then(encoding);
+        let Some(encoding) = encoding.filter(|_| request.method() == Method::POST) else {
+            return Seen::Other(cors.of_reply(headers));
         };
-        if request.method() != Method::POST {
-            return Seen::Other;
-        }
         // A browser that gets text piece by piece says so in `Accept`, whatever it sends itself.
         let reply = headers.get(ACCEPT).and_then(self::encoding).unwrap_or(encoding);
         Seen::Call(WebCall { request: encoding, reply, cors: cors.of_reply(headers) })

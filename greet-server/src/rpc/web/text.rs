@@ -1,11 +1,14 @@
 //! gRPC-Web's text form: base64, in pieces that may each have their own padding.
 
+use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -16,20 +19,33 @@ use super::Encoding;
 const QUANTUM: usize = 4;
 
 /// The body of a request as messages, whatever it was sent as.
-pub(crate) enum Received {
-    /// As it is.
-    Plain(Incoming),
-    /// From base64; characters that are not a quantum yet are kept.
-    Text(Incoming, BytesMut),
+pub(crate) struct Received {
+    body: Incoming,
+    /// Of base64, the characters that are not a quantum yet.
+    kept: Option<BytesMut>,
+    is_http1: bool,
 }
 
 impl Received {
-    pub(in crate::rpc) fn new(body: Incoming, encoding: Encoding) -> Received {
-        match encoding {
-            Encoding::Binary => Received::Plain(body),
-            Encoding::Text => Received::Text(body, BytesMut::new()),
-        }
+    pub(in crate::rpc) fn new(body: Incoming, encoding: Encoding, version: Version) -> Received {
+        let kept = (encoding == Encoding::Text).then(BytesMut::new);
+        Received { body, kept, is_http1: version < Version::HTTP_2 }
     }
+
+    /// Over HTTP/2 its stream was reset, and nobody waits for an answer. Over HTTP/1.1 who sent it may.
+    fn broken(&self, error: &hyper::Error) -> Option<Status> {
+        self.is_http1.then(|| match is_cut_short(error) {
+            true => Status::cancelled("the request was cut short"),
+            false => Status::internal("the request's body is not what HTTP/1.1 has"),
+        })
+    }
+}
+
+/// Or else it is malformed.
+fn is_cut_short(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+    cause.is_none_or(|cause| !malformed.contains(&cause.kind()))
 }
 
 impl Body for Received {
@@ -41,27 +57,26 @@ impl Body for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Option<Status>>>> {
-        let (body, kept) = match &mut *self {
-            Received::Plain(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                return Poll::Ready(frame.map(|frame| frame.map_err(|_gone| None)));
-            }
-            Received::Text(body, kept) => (body, kept),
-        };
+        let this = &mut *self;
         loop {
-            match ready!(Pin::new(&mut *body).poll_frame(cx)).transpose() {
-                Err(_gone) => return Poll::Ready(Some(Err(None))),
-                Ok(Some(frame)) => match frame.into_data() {
-                    Ok(text) => {
-                        kept.extend_from_slice(&text);
-                        let whole = kept.len() - kept.len() % QUANTUM;
-                        let bytes = decoded(&kept.split_to(whole));
-                        return Poll::Ready(Some(bytes.map(Frame::data).map_err(Some)));
-                    }
-                    Err(_trailers) => {} // the protocol has none
-                },
-                Ok(None) if kept.is_empty() => return Poll::Ready(None),
-                Ok(None) => {
+            let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.broken(&error)))),
+                Some(Ok(frame)) => Some(frame),
+                None => None,
+            };
+            let Some(kept) = &mut this.kept else {
+                return Poll::Ready(frame.map(Ok));
+            };
+            match frame.map(Frame::into_data) {
+                Some(Ok(text)) => {
+                    kept.extend_from_slice(&text);
+                    let whole = kept.len() - kept.len() % QUANTUM;
+                    let bytes = decoded(&kept.split_to(whole));
+                    return Poll::Ready(Some(bytes.map(Frame::data).map_err(Some)));
+                }
+                Some(Err(_trailers)) => {} // the protocol has none
+                None if kept.is_empty() => return Poll::Ready(None),
+                None => {
                     kept.clear();
                     return Poll::Ready(Some(Err(Some(not_base64()))));
                 }
@@ -70,16 +85,13 @@ impl Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Received::Plain(body) => body.is_end_stream(),
-            Received::Text(body, kept) => kept.is_empty() && body.is_end_stream(),
-        }
+        self.kept.as_ref().is_none_or(BytesMut::is_empty) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Received::Plain(body) => body.size_hint(),
-            Received::Text(..) => SizeHint::default(),
+        match self.kept {
+            None => self.body.size_hint(),
+            Some(_) => SizeHint::default(),
         }
     }
 }
