@@ -1,7 +1,7 @@
 //! Checks what was typed, value by value, and keeps all that is wrong: each a line that names the
 //! place it came from, what was given and the form that is expected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -33,6 +33,17 @@ impl Check {
         let place = self.place(flag);
         self.problems.push(format!("{place}: `{given}` needs {other} too"));
         None
+    }
+
+    /// Addresses of which no two can be listened on together; with port 0 there is always another.
+    pub(crate) fn once<'a>(&mut self, flag: &str, addresses: impl Iterator<Item = &'a String>) {
+        let mut seen = BTreeSet::new();
+        for address in addresses.filter(|address| !address.ends_with(":0")) {
+            if !seen.insert(address) {
+                let place = self.place(flag);
+                self.problems.push(format!("{place}: {address:?} is there twice"));
+            }
+        }
     }
 
     fn refuse<T>(&mut self, flag: &str, given: &str, expected: impl Display) -> Option<T> {
@@ -122,18 +133,26 @@ impl Check {
         }
     }
 
-    /// What a browser puts into `Origin`: scheme and authority, nothing behind them.
+    /// As a browser puts it into `Origin`: scheme and host in lower case, and the port unless it is the
+    /// scheme's own (RFC 6454, section 6.2).
     pub(crate) fn origin(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
-        let has_form = match given.parse::<Uri>() {
-            Ok(uri) => uri.authority().is_some_and(|authority| {
-                let scheme = uri.scheme_str().unwrap_or_default();
-                matches!(scheme, "http" | "https") && given == format!("{scheme}://{authority}")
-            }),
-            Err(_) => false,
+        let origin = match (given, web_address(given)) {
+            ("*", _) => Some("*".to_owned()),
+            (_, Some((uri, port))) => {
+                let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host());
+                let host = host.unwrap_or_default().to_ascii_lowercase();
+                let port = port.filter(|port| (scheme, *port) != ("http", 80));
+                let port = port.filter(|port| (scheme, *port) != ("https", 443));
+                let has_more = !given.to_ascii_lowercase().ends_with(&authority(&uri));
+                let is_one = !has_more && !host.contains('*');
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+                is_one.then(|| format!("{scheme}://{host}{port}"))
+            }
+            (_, None) => None,
         };
-        match HeaderValue::from_str(given) {
-            Ok(origin) if given == "*" || has_form => Some(origin),
-            _ => self.refuse(flag, given, "an origin such as https://shop.example, or *"),
+        match origin.and_then(|origin| HeaderValue::try_from(origin).ok()) {
+            Some(origin) => Some(origin),
+            None => self.refuse(flag, given, "an origin such as https://shop.example, or *"),
         }
     }
 
@@ -142,7 +161,7 @@ impl Check {
             _ if cfg!(not(feature = "otel")) => {
                 self.refuse(flag, given, "of use to a build without the feature `otel`")
             }
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => {
+            Ok(uri) if uri.scheme_str() == Some("http") && web_address(given).is_some() => {
                 Some(given.to_owned())
             }
             _ => self.refuse(flag, given, "a URL such as http://localhost:4317"),
@@ -163,6 +182,23 @@ impl Check {
     }
 }
 
+/// `http://HOST` or `https://HOST`, with or without a port and a path; and the port.
+fn web_address(given: &str) -> Option<(Uri, Option<u16>)> {
+    let uri: Uri = given.parse().ok()?;
+    let (host, port) = (uri.host()?, uri.port_u16());
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // What the parser lets through beside these: users, and ports that are none.
+    let is_plain = match port {
+        Some(port) => authority(&uri) == format!("{host}:{port}").to_ascii_lowercase(),
+        None => authority(&uri) == host.to_ascii_lowercase(),
+    };
+    (is_web && is_plain && !host.is_empty()).then_some((uri, port))
+}
+
+fn authority(uri: &Uri) -> String {
+    uri.authority().map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
+}
+
 fn variable(flag: &str) -> String {
     format!("GREET_{}", flag.to_uppercase().replace('-', "_"))
 }
@@ -170,4 +206,33 @@ fn variable(flag: &str) -> String {
 /// A duration as it is typed.
 pub(crate) fn text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_as_browsers_write_it() {
+        let origin = |given| Check::default().origin("cors-origin", given);
+        for (given, expected) in [
+            ("https://SHOP.example:443", "https://shop.example"),
+            ("http://shop.example:80", "http://shop.example"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+            ("*", "*"),
+        ] {
+            assert_eq!(origin(given).unwrap(), expected);
+        }
+        for bad in [
+            "https://*.example",
+            "https://user@a.example",
+            "https://a.example:70000",
+            "https://a.example/",
+            "ftp://a.example",
+            "null",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //! would have been typed, so that one set of checks serves both.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, Command};
@@ -12,6 +13,9 @@ use crate::flags::keys;
 
 /// How alike a wrong key and a right one must be (Jaro-Winkler) for the one to be meant by the other.
 const ALIKE: f64 = 0.8;
+
+/// All keys with their meanings are some 8 KiB; what is far larger is another file, or has no end.
+const MOST_BYTES: u64 = 1024 * 1024;
 
 /// What the keys of a file say, as it would be typed.
 pub(crate) type Values = BTreeMap<String, Vec<String>>;
@@ -48,8 +52,16 @@ pub(crate) fn read(file: &Path, command: &Command, problems: &mut Vec<String>) -
 
 fn parse(file: &Path) -> Result<Table, String> {
     let name = file.display();
-    let text = fs::read_to_string(file);
-    let text = text.map_err(|error| format!("could not read `{name}`: {error}"))?;
+    let mut text = String::new();
+    let read = File::open(file).map(|file| file.take(MOST_BYTES + 1));
+    let read = read.and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|error| format!("could not read `{name}`: {error}"))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!(
+            "`{name}` is over {} KiB: no configuration of ours",
+            MOST_BYTES / 1024
+        ));
+    }
     text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;

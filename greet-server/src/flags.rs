@@ -3,9 +3,11 @@
 //! Values are taken as text and checked by `resolve`, because the parser of the command line stops at
 //! its first bad value and an operator wants to hear of all of them at once.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Parser};
 
 use crate::check::text;
@@ -60,11 +62,11 @@ pub struct ConfigurationFlags {
     pub config: Option<PathBuf>,
 
     /// Check everything, the files of TLS too, and exit: 0 if it is good, 2 if not
-    #[arg(long, env = "GREET_CHECK", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "GREET_CHECK", value_parser = Switch)]
     pub check: bool,
 
     /// Print what holds, from wherever it comes, as such a file, and exit
-    #[arg(long, env = "GREET_PRINT_CONFIG", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "GREET_PRINT_CONFIG", value_parser = Switch)]
     pub print_config: bool,
 }
 
@@ -78,12 +80,13 @@ pub struct ListenFlags {
     #[arg(value_delimiter = ',', default_value = config::DEFAULT_LISTEN)]
     pub listen: Vec<String>,
 
-    /// Where operators ask, over plain HTTP: HOST:PORT with /livez, /readyz, /metrics and /log-level [default: off]
+    /// Where operators ask for /livez, /readyz, /metrics and /log-level, over plain HTTP: HOST:PORT or unix:PATH
+    /// [default: off]
     #[arg(long, value_name = "ADDR", env = "GREET_ADMIN_LISTEN")]
     pub admin_listen: Option<String>,
 
     /// Let a second daemon listen on the same TCP address, so that one can replace the other
-    #[arg(long, env = "GREET_REUSE_PORT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "GREET_REUSE_PORT", value_parser = Switch)]
     pub reuse_port: bool,
 
     /// Threads that serve connections [default: the cores this process may use]
@@ -122,15 +125,15 @@ pub struct ServiceFlags {
     pub instance: Option<String>,
 
     /// Do not serve grpc.reflection.v1 and v1alpha
-    #[arg(long, env = "GREET_NO_REFLECTION", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "GREET_NO_REFLECTION", value_parser = Switch)]
     pub no_reflection: bool,
 
     /// Serve gRPC-Web too, over HTTP/1.1 and HTTP/2, for browsers that have no proxy in between
-    #[arg(long, env = "GREET_GRPC_WEB", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "GREET_GRPC_WEB", value_parser = Switch)]
     pub grpc_web: bool,
 
     /// A site whose pages may call over gRPC-Web, as https://HOST or https://HOST:PORT, or * for all; repeat, or
-    /// separate by commas; pages of the daemon's own origin always may [default: none]
+    /// separate by commas; pages of the daemon's own origin always may [default: off]
     #[arg(long, value_name = "ORIGIN", env = "GREET_CORS_ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
 }
@@ -256,4 +259,26 @@ fn house_rules(flag: Arg) -> Arg {
     let variable = flag.get_env().map(ToOwned::to_owned);
     let value = variable.and_then(std::env::var_os);
     if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
+}
+
+/// What a variable says of a flag without a value. A word that is neither is refused: a typing error must
+/// not turn anything on.
+#[derive(Debug, Clone, Copy)]
+struct Switch;
+
+impl TypedValueParser for Switch {
+    type Value = bool;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        given: &OsStr,
+    ) -> Result<bool, clap::Error> {
+        BoolishValueParser::new().parse_ref(command, flag, given).map_err(|_| {
+            let variable = flag.and_then(Arg::get_env).unwrap_or_default().display();
+            let problem = format!("{variable}: {given:?} is neither true nor false\n");
+            clap::Error::raw(ErrorKind::InvalidValue, problem)
+        })
+    }
 }

@@ -9,7 +9,11 @@ use crate::config::{
     self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
 };
 use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
+use crate::otel;
 use crate::transport::listen_addr::ListenAddr;
+
+/// For what has no default.
+const OFF: &str = "off";
 
 impl Flags {
     /// Parses every value and returns the whole configuration, or every problem there is: each a
@@ -27,12 +31,13 @@ impl Flags {
         let listen = self.listening.listen.iter();
         let listen: Vec<_> =
             listen.map(|given| check.parse::<ListenAddr>("listen", given)).collect();
+        let admin_listen = unless_off(&self.listening.admin_listen);
+        check.once("listen", self.listening.listen.iter().chain(admin_listen));
         let workers = match &self.listening.workers {
             Some(given) => check.number("workers", given, 1, config::MOST_WORKERS),
             None => Some(available_cores().get()),
         };
-        let admin = self.listening.admin_listen.as_ref();
-        let admin = admin.map(|given| check.parse::<ListenAddr>("admin-listen", given));
+        let admin = admin_listen.map(|given| check.parse::<ListenAddr>("admin-listen", given));
         let instance = self.service.instance.as_ref();
         let instance = instance.map(|given| check.instance("instance", given));
         let web = web(&self.service, check);
@@ -40,8 +45,7 @@ impl Flags {
         let limits = limits(&self.limits, workers.unwrap_or(1), check);
         let drain = drain(&self.drain, check);
         let log_config = log(&self.log, check);
-        let otlp = self.log.otlp_endpoint.as_ref();
-        let otlp = otlp.map(|given| check.endpoint("otlp-endpoint", given));
+        let otlp = otlp_endpoint(&self.log, check);
         Some(Config {
             listen: listen.into_iter().collect::<Option<_>>()?,
             admin_listen: given(admin)?,
@@ -60,12 +64,15 @@ impl Flags {
 }
 
 fn web(flags: &ServiceFlags, check: &mut Check) -> Option<Option<WebConfig>> {
-    let origins = flags.cors_origin.iter();
-    let origins: Vec<_> = origins.map(|given| check.origin("cors-origin", given)).collect();
-    if let (false, Some(origin)) = (flags.grpc_web, flags.cors_origin.first()) {
+    let origins = match flags.cors_origin.as_slice() {
+        [only] if only == OFF => &[],
+        origins => origins,
+    };
+    if let (false, Some(origin)) = (flags.grpc_web, origins.first()) {
         return check.lacks("cors-origin", origin, "--grpc-web");
     }
-    let origins = origins.into_iter().collect::<Option<_>>()?;
+    let origins = origins.iter().map(|given| check.origin("cors-origin", given));
+    let origins = origins.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
     Some(flags.grpc_web.then_some(WebConfig { origins }))
 }
 
@@ -93,7 +100,7 @@ fn limits(flags: &LimitFlags, workers: usize, check: &mut Check) -> Option<Limit
         Some(given) => check.number("max-connections", given, 1, most),
         None => Some(affordable_connections(workers)),
     };
-    let per_ip = flags.max_connections_per_ip.as_ref();
+    let per_ip = unless_off(&flags.max_connections_per_ip);
     let per_ip = per_ip.map(|given| check.number("max-connections-per-ip", given, 1, most));
     let in_flight = check.number("max-in-flight", &flags.max_in_flight, 1, most as u64);
     let streams = check.number("max-streams", &flags.max_streams, 1, config::MOST_STREAMS);
@@ -104,10 +111,10 @@ fn limits(flags: &LimitFlags, workers: usize, check: &mut Check) -> Option<Limit
     let handshake_timeout = check.timeout("handshake-timeout", &flags.handshake_timeout);
     let keepalive = off_at_zero(check.duration("keepalive-interval", &flags.keepalive_interval));
     let keepalive_timeout = check.timeout("keepalive-timeout", &flags.keepalive_timeout);
-    let age = flags.max_connection_age.as_ref();
+    let age = unless_off(&flags.max_connection_age);
     let age = age.map(|given| check.timeout("max-connection-age", given));
     let age_grace = check.duration("max-connection-age-grace", &flags.max_connection_age_grace);
-    let idle = flags.max_connection_idle.as_ref();
+    let idle = unless_off(&flags.max_connection_idle);
     let idle = idle.map(|given| check.timeout("max-connection-idle", given));
     Some(Limits {
         max_connections: max_connections?,
@@ -141,6 +148,23 @@ fn log(flags: &LogFlags, check: &mut Check) -> Option<LogConfig> {
     let filter = check.filter("log-level", &flags.log_level);
     let access = check.access_log("access-log", &flags.access_log);
     Some(LogConfig { format: format?, filter: filter?, access: access? })
+}
+
+/// What OpenTelemetry's own variables say counts as if it had been typed.
+fn otlp_endpoint(flags: &LogFlags, check: &mut Check) -> Option<Option<String>> {
+    const FLAG: &str = "otlp-endpoint";
+    if let Some(given) = &flags.otlp_endpoint {
+        let given = (given != OFF).then_some(given);
+        return given.map(|given| check.endpoint(FLAG, given));
+    }
+    let (variable, given) = otel::endpoint_variable()?;
+    check.places.insert(FLAG.to_owned(), variable.to_owned());
+    Some(check.endpoint(FLAG, &given))
+}
+
+/// So that what a file sets can be unset by a variable, and what that sets by a flag.
+fn unless_off(given: &Option<String>) -> Option<&String> {
+    given.as_ref().filter(|given| *given != OFF)
 }
 
 fn off_at_zero(checked: Option<Duration>) -> Option<Option<Duration>> {
@@ -240,7 +264,6 @@ mod tests {
                 r#"--workers (GREET_WORKERS): "0" is not a whole number from 1 to 1024"#,
                 r#"--admin-listen (GREET_ADMIN_LISTEN): "9090" is not HOST:PORT or unix:PATH"#,
                 r#"--instance (GREET_INSTANCE): "a\tb" is not a name of 1 to 256 printable ASCII characters"#,
-                r#"--cors-origin (GREET_CORS_ORIGIN): "shop.example" is not an origin such as https://shop.example, or *"#,
                 r#"--cors-origin (GREET_CORS_ORIGIN): `shop.example` needs --grpc-web too"#,
                 r#"--max-connections (GREET_MAX_CONNECTIONS): "0" is not a whole number from 1 to 1000000"#,
                 r#"--max-connections-per-ip (GREET_MAX_CONNECTIONS_PER_IP): "few" is not a whole number from 1 to 1000000"#,

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use opentelemetry::{InstrumentationScope, Key, KeyValue};
 use opentelemetry_otlp::{SpanExporter as Otlp, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector as _};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::span::Tracer;
 use crate::config::Config;
 use crate::server::StartError;
@@ -113,31 +114,27 @@ fn made_exporter(
     settings: &Settings,
     resource: &Resource,
 ) -> Result<Otlp, opentelemetry_otlp::ExporterBuildError> {
-    let builder = Otlp::builder().with_tonic();
-    let builder = match &settings.endpoint {
-        Some(endpoint) => builder.with_endpoint(endpoint),
-        None => builder,
-    };
-    let mut otlp = builder.build()?;
+    let builder = Otlp::builder().with_tonic().with_endpoint(&settings.endpoint);
+    let mut otlp = builder.with_timeout(settings.timeout).build()?;
     otlp.set_resource(resource);
     Ok(otlp)
 }
 
-/// Who says it: the variables' word first (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), then ours.
+/// Who says it. OTEL_SERVICE_NAME has the first word, OTEL_RESOURCE_ATTRIBUTES the next, and then we.
 fn resource(config: &Config) -> Resource {
-    let said = Resource::builder().build();
-    let mut ours = vec![KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
-    if let Some(Ok(instance)) = config.instance.as_ref().map(|instance| instance.to_str()) {
-        ours.push(KeyValue::new("service.instance.id", instance.to_owned()));
-    }
-    let name = said.get(&Key::from_static_str("service.name"));
-    if name.is_none_or(|name| name.as_str().starts_with("unknown_service")) {
-        ours.push(KeyValue::new("service.name", env!("CARGO_PKG_NAME")));
-    }
-    let is_said =
-        |key: &Key| *key != Key::from_static_str("service.name") && said.get(key).is_some();
-    ours.retain(|ours| !is_said(&ours.key));
-    Resource::builder().with_attributes(ours).build()
+    let said = EnvResourceDetector::new().detect();
+    let instance = config.instance.as_ref().and_then(|instance| instance.to_str().ok());
+    let ours = [
+        ("service.name", Some(env!("CARGO_PKG_NAME"))),
+        ("service.version", Some(env!("CARGO_PKG_VERSION"))),
+        ("service.instance.id", instance),
+    ];
+    let ours = ours.into_iter().filter_map(|(key, value)| {
+        let is_said = said.get(&Key::from_static_str(key)).is_some();
+        Some(KeyValue::new(key, value.filter(|_| !is_said)?.to_owned()))
+    });
+    let named = settings::service_name().map(|name| KeyValue::new("service.name", name));
+    Resource::builder().with_attributes(ours.chain(named)).build()
 }
 
 impl Batches {

@@ -13,8 +13,10 @@ mod settings;
 mod span;
 
 #[cfg(not(feature = "otel"))]
-pub(crate) use absent::{Exporter, Span, Tracer};
+pub(crate) use absent::{Exporter, Span, Tracer, endpoint_variable};
 #[cfg(feature = "otel")]
 pub(crate) use exporter::Exporter;
+#[cfg(feature = "otel")]
+pub(crate) use settings::endpoint_variable;
 #[cfg(feature = "otel")]
 pub(crate) use span::{Span, Tracer};

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,6 +11,14 @@ use opentelemetry_sdk::trace::Sampler;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
+const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+
+/// A span that waits is half a KiB or so.
+const MOST_QUEUE: usize = 1_000_000;
+/// A day.
+const MOST_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+/// The specification's default for exporters.
+const DEFAULT_TIMEOUT_MILLIS: u64 = 10_000;
 /// The defaults of the specification's batch processor.
 const DEFAULT_MAX_QUEUE: usize = 2_048;
 const DEFAULT_MAX_BATCH: usize = 512;
@@ -18,8 +27,7 @@ const DEFAULT_DELAY_MILLIS: u64 = 5_000;
 /// What is exported, where to, and how.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// `None`: the exporter knows those variables itself.
-    pub(super) endpoint: Option<String>,
+    pub(super) endpoint: String,
     pub(super) sampler: Sampler,
     /// Spans that may wait; what comes over that is dropped.
     pub(super) max_queue: usize,
@@ -27,32 +35,45 @@ pub(super) struct Settings {
     pub(super) max_batch: usize,
     /// For so long a span waits for others.
     pub(super) delay: Duration,
+    /// For the collector to take a batch.
+    pub(super) timeout: Duration,
+}
+
+/// What they say of where to, and which of them says it.
+pub(crate) fn endpoint_variable() -> Option<(&'static str, String)> {
+    ENDPOINTS.into_iter().find_map(|name| Some((name, value(name)?))).filter(|_| !is_disabled())
+}
+
+fn is_disabled() -> bool {
+    value("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"))
 }
 
 impl Settings {
     /// `None`: nothing is exported.
     pub(super) fn read(endpoint: Option<&str>) -> Option<Settings> {
-        let is_disabled =
-            value("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"));
-        let is_wanted = endpoint.is_some() || ENDPOINTS.iter().any(|name| value(name).is_some());
-        if is_disabled || !is_wanted {
-            return None;
-        }
-        let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT_MAX_QUEUE).max(1);
-        let max_batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", DEFAULT_MAX_BATCH);
-        let delay = number("OTEL_BSP_SCHEDULE_DELAY", DEFAULT_DELAY_MILLIS);
+        let endpoint = endpoint.filter(|_| !is_disabled())?;
+        let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MOST_QUEUE, DEFAULT_MAX_QUEUE);
+        let max_batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=max_queue, DEFAULT_MAX_BATCH);
+        let delay = number("OTEL_BSP_SCHEDULE_DELAY", 0..=MOST_MILLIS, DEFAULT_DELAY_MILLIS);
+        let timeout = number(TIMEOUTS[1], 1..=MOST_MILLIS, DEFAULT_TIMEOUT_MILLIS);
+        let timeout = number(TIMEOUTS[0], 1..=MOST_MILLIS, timeout);
         Some(Settings {
-            endpoint: endpoint.map(str::to_owned),
+            endpoint: endpoint.to_owned(),
             sampler: sampler(),
             max_queue,
-            max_batch: max_batch.clamp(1, max_queue),
+            max_batch: max_batch.min(max_queue),
             delay: Duration::from_millis(delay),
+            timeout: Duration::from_millis(timeout),
         })
     }
 }
 
+pub(super) fn service_name() -> Option<String> {
+    value("OTEL_SERVICE_NAME")
+}
+
 fn sampler() -> Sampler {
-    let ratio = || Sampler::TraceIdRatioBased(number("OTEL_TRACES_SAMPLER_ARG", 1.0));
+    let ratio = || Sampler::TraceIdRatioBased(number("OTEL_TRACES_SAMPLER_ARG", 0.0..=1.0, 1.0));
     let by_parent = |sampler: Sampler| Sampler::ParentBased(Box::new(sampler));
     match value("OTEL_TRACES_SAMPLER").as_deref() {
         None | Some("parentbased_always_on") => by_parent(Sampler::AlwaysOn),
@@ -71,12 +92,16 @@ fn sampler() -> Sampler {
     }
 }
 
-fn number<N: FromStr + Display>(name: &str, default: N) -> N {
+fn number<N>(name: &str, range: RangeInclusive<N>, default: N) -> N
+where
+    N: FromStr + PartialOrd + Display,
+{
     let Some(given) = value(name) else {
         return default;
     };
-    given.parse().unwrap_or_else(|_| {
-        tracing::warn!(variable = name, given, "not a number; {default} holds");
+    given.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        tracing::warn!(variable = name, given, "not from {least} to {most}; {default} holds");
         default
     })
 }

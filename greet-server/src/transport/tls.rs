@@ -168,11 +168,20 @@ fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         let problem = match error {
+            pem::Error::NoItemsFound if is_encrypted(pem) => {
+                "it is encrypted; a daemon has nobody to ask for the passphrase".to_owned()
+            }
             pem::Error::NoItemsFound => "it has no PEM section PRIVATE KEY".to_owned(),
             error => error.to_string(),
         };
         TlsError::Key { file: file.to_owned(), problem }
     })
+}
+
+/// By PKCS #8 (RFC 5958) or, as it was done before, within the section (RFC 1421).
+fn is_encrypted(pem: &[u8]) -> bool {
+    let has = |mark: &[u8]| pem.windows(mark.len()).any(|bytes| bytes == mark);
+    has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
 }
 
 fn client_verifier(

@@ -95,7 +95,7 @@ fn every_flag_is_a_key_and_what_the_file_says_holds() {
             None => "true",
             Some("N") => "7",
             Some("DUR") => "\"7s\"",
-            Some("ADDR") if key == "listen" => "[\"127.0.0.1:7\", \"unix:seven\"]",
+            Some("ADDR") if key == "listen" => "[\"127.0.0.1:77\", \"unix:seven\"]",
             Some("ADDR") => "\"127.0.0.1:7\"",
             Some("FILE") => "\"seven.pem\"",
             Some("AUTH") => "\"optional\"",
@@ -210,4 +210,69 @@ fn a_file_that_cannot_be_read_is_told_in_a_line() {
 fn an_empty_file_is_the_defaults() {
     let printed = said(&mut daemon(&["--print-config"]));
     assert_eq!(with_file("", &["--print-config"]), printed);
+}
+
+#[test]
+fn what_a_file_turns_on_can_be_turned_off_by_a_variable_or_a_flag() {
+    let file = "admin-listen = \"127.0.0.1:0\"\nmax-connection-age = \"1h\"\ngrpc-web = true\n\
+                cors-origin = [\"https://a.example\"]\nmax-connections-per-ip = 7\n\
+                max-connection-idle = \"1h\"\notlp-endpoint = \"http://a:1\"\n";
+    let directory = holding(file);
+    let lines: Vec<_> = file.lines().filter_map(|line| line.split(" = ").next()).collect();
+    let off = lines.iter().filter(|key| **key != "grpc-web");
+    let flags = off.clone().map(|key| format!("--{key}=off"));
+    let variables =
+        off.map(|key| (format!("GREET_{}", key.to_uppercase().replace('-', "_")), "off"));
+    let mut by_flags = daemon(&["--config=greet.toml", "--check"]);
+    by_flags.args(flags).env("GREET_GRPC_WEB", "no");
+    let mut by_variables = daemon(&["--config=greet.toml", "--check"]);
+    by_variables.envs(variables).env("GREET_GRPC_WEB", "off");
+    for mut command in [by_flags, by_variables] {
+        let (code, _, told) = said(command.current_dir(directory.path()));
+        assert_eq!(code, Some(0), "{told}");
+    }
+}
+
+#[test]
+fn a_switch_is_true_or_false_and_a_typing_error_turns_nothing_on() {
+    for (given, held) in [("TRUE", "true"), ("1", "true"), ("no", "false"), ("0", "false")] {
+        let printed = said(daemon(&["--print-config"]).env("GREET_GRPC_WEB", given)).1;
+        assert!(printed.contains(&format!("\ngrpc-web = {held}\n")), "{given}");
+    }
+    let (code, _, told) = said(daemon(&["--check"]).env("GREET_GRPC_WEB", "flase"));
+    let expected = "error: GREET_GRPC_WEB: \"flase\" is neither true nor false\n";
+    assert_eq!((code, told.as_str()), (Some(2), expected));
+}
+
+#[test]
+fn an_address_twice_is_refused_before_the_system_does() {
+    let flags = ["--listen=127.0.0.1:7,unix:s", "--admin-listen=127.0.0.1:7", "--check"];
+    let expected = "--listen (GREET_LISTEN): \"127.0.0.1:7\" is there twice";
+    assert_eq!(complaints(said(&mut daemon(&flags))), [expected]);
+    let free = ["--listen=127.0.0.1:0,127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--check"];
+    assert_eq!(said(&mut daemon(&free)).0, Some(0));
+}
+
+#[cfg(feature = "otel")]
+#[test]
+fn an_endpoint_by_opentelemetrys_variable_is_checked_and_printed_as_one_by_ours() {
+    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    for bad in ["https://collector:4317", "zzz", "http://h:99999", "http://u:p@h"] {
+        let told = complaints(said(daemon(&["--check"]).env(VARIABLE, bad)));
+        assert_eq!(
+            told,
+            [format!("{VARIABLE}: {bad:?} is not a URL such as http://localhost:4317")]
+        );
+    }
+    let printed = said(daemon(&["--print-config"]).env(VARIABLE, "http://h:4317")).1;
+    assert!(printed.contains("\notlp-endpoint = \"http://h:4317\"\n"), "{printed}");
+}
+
+/// As large as it may be, and one byte more; what is in it is one comment.
+#[test]
+fn a_file_has_a_limit() {
+    let comment = |bytes: usize| format!("#{}", "x".repeat(bytes - 1));
+    assert_eq!(with_file(&comment(1024 * 1024), &["--check"]).0, Some(0));
+    let told = complaints(with_file(&comment(1024 * 1024 + 1), &["--check"]));
+    assert_eq!(told, ["`greet.toml` is over 1024 KiB: no configuration of ours"]);
 }

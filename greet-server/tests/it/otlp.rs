@@ -207,7 +207,7 @@ async fn the_standard_variables_turn_it_on_and_name_the_service() {
     let mut collector = Collector::start(true).await;
     let endpoint = collector.endpoint.trim_start_matches("--otlp-endpoint=").to_owned();
     let start = |variables: &[(&str, &str)]| {
-        let mut command = crate::daemon::daemon(&["--listen=127.0.0.1:0"]);
+        let mut command = crate::daemon::daemon(&["--listen=127.0.0.1:0", "--instance=blue"]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).envs(variables.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -229,7 +229,7 @@ async fn the_standard_variables_turn_it_on_and_name_the_service() {
     tokio::time::timeout(PATIENCE, finish(disabled)).await.unwrap().unwrap();
     let (named, address) = start(&[
         ("OTEL_SERVICE_NAME", "greeter-of-shop"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=another,deployment.environment.name=test"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
     ]);
     call(&address).await;
@@ -239,6 +239,7 @@ async fn the_standard_variables_turn_it_on_and_name_the_service() {
 
     let (resource, spans) = collector.next().await;
     assert_eq!(resource["service.name"], "greeter-of-shop");
+    assert_eq!(resource["service.instance.id"], "blue");
     assert_eq!(resource["deployment.environment.name"], "test");
     assert_eq!(spans.len(), 1);
     assert!(collector.requests.try_recv().is_err(), "the one that was disabled sent nothing");
