@@ -75,7 +75,7 @@ impl Lifecycle {
     }
 
     fn enter(&self, phase: Phase) {
-        tracing::info!(?phase, "lifecycle");
+        tracing::info!(phase = phase.name(), "lifecycle");
         self.phase.send_replace(phase);
         match phase {
             Phase::Serving => supervisor::tell(News::Ready),

@@ -176,7 +176,7 @@ impl Server {
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &self.make_rpc)
             .map_err(RunError::Start)?;
         tracing::info!(
-            ?addresses,
+            addresses = addresses.join(","),
             workers = config.workers,
             limits = ?config.limits,
             "listening"

@@ -4,8 +4,11 @@
 //! (or stops reading it) must not be able to stop the daemon. What is logged can be changed while it runs.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -20,13 +23,15 @@ pub struct LogControl {
     configured: Targets,
     filter: reload::Handle<Targets, Registry>,
     dropped: ErrorCounter,
+    unwritten: Arc<AtomicU64>,
 }
 
 /// Installs the process-wide log. What was logged last is written when the guard is dropped.
 pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
-    let (writer, guard) = NonBlocking::new(std::io::stderr());
+    let unwritten = Arc::<AtomicU64>::default();
+    let (writer, guard) = NonBlocking::new(Counted(unwritten.clone()));
     let dropped = writer.error_counter();
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = lines::layer().with_writer(writer).with_ansi(colours);
     let layer = match log.format {
         LogFormat::Text => lines.boxed(),
@@ -39,7 +44,7 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
         let payload = panic.payload_as_str().unwrap_or("a value that is not text");
         tracing::error!(place, payload, "panic");
     }));
-    (LogControl { configured: log.filter.clone(), filter: handle, dropped }, guard)
+    (LogControl { configured: log.filter.clone(), filter: handle, dropped, unwritten }, guard)
 }
 
 impl LogControl {
@@ -48,24 +53,51 @@ impl LogControl {
         self.filter.with_current(ToString::to_string).unwrap_or_default()
     }
 
-    /// Lets through what `filter` says, from now on.
+    /// Lets through what `filter` says, from now on. The change is told by the filter that lets it through.
     pub fn set(&self, filter: Targets) {
+        let tell = |filter: &str| tracing::info!(filter, "log filter changed");
+        let new = filter.to_string();
+        let is_told_after = filter.would_enable(module_path!(), &Level::INFO);
+        if !is_told_after {
+            tell(&new);
+        }
         // An error: there is no log any more, and nobody to tell.
         let _ = self.filter.reload(filter);
-        tracing::info!(filter = self.filter(), "log filter changed");
+        if is_told_after {
+            tell(&new);
+        }
     }
 
-    /// From what was configured to all of debug, and back.
+    /// To all of debug, and from there back to what was configured.
     pub fn toggle(&self) {
         let debug = Targets::new().with_default(LevelFilter::DEBUG);
-        let is_configured =
-            self.filter.with_current(|now| *now == self.configured).unwrap_or_default();
-        self.set(if is_configured { debug } else { self.configured.clone() });
+        let is_debug = self.filter.with_current(|now| *now == debug).unwrap_or_default();
+        self.set(if is_debug { self.configured.clone() } else { debug });
     }
 
-    /// Lines that were given up, because whoever reads the log is slow.
+    /// Lines that were given up, because whoever reads the log is slow, or gone.
     pub(crate) fn dropped_lines(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+        self.dropped.dropped_lines() as u64 + self.unwritten.load(Ordering::Relaxed)
+    }
+}
+
+/// Standard error, and how many lines it did not take.
+struct Counted(Arc<AtomicU64>);
+
+impl io::Write for Counted {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.write_all(line).map(|()| line.len())
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        if io::stderr().write_all(line).is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The admin port's thread: few connections, each for one request and a short time.
 
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::spawn_local;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::pages::Pages;
 use crate::transport::listener::{Accepted, Listener};
 
-/// A scraper, a kubelet and a few people at once; who comes over it waits until one is done.
+/// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been
+/// there longest: an answer takes milliseconds, so that is somebody who does not ask.
 const MOST_CONNECTIONS: usize = 32;
 /// From accept to the last byte of the answer: generous for a page, short for who holds a place.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,11 +64,8 @@ fn run(listener: Listener, pages: Pages, stopped: oneshot::Receiver<()>) -> io::
 }
 
 async fn accept(listener: Listener, pages: Rc<Pages>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut served = VecDeque::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return; // it is never closed
-        };
         let connection = match listener.accept().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -76,9 +74,12 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
                 continue;
             }
         };
+        served.retain(|task: &JoinHandle<()>| !task.is_finished());
+        if served.len() == MOST_CONNECTIONS {
+            served.pop_front().as_ref().map(JoinHandle::abort);
+        }
         let pages = pages.clone();
-        spawn_local(async move {
-            let _place = place;
+        served.push_back(spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
                     match TcpStream::from_std(stream) {
@@ -95,7 +96,7 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
             if let Ok(Err(error)) = served {
                 tracing::debug!(%error, "on the admin port");
             }
-        });
+        }));
     }
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -79,10 +79,15 @@ impl Pages {
 }
 
 async fn change(log: &LogControl, body: Incoming) -> Page {
-    let Ok(body) = Limited::new(body, MOST_BODY_BYTES).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter than 1 KiB");
+    let body = match Limited::new(body, MOST_BODY_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter than 1 KiB");
+        }
+        Err(_) => {
+            return text(StatusCode::BAD_REQUEST, "the filter was cut short, or is malformed");
+        }
     };
-    let body = body.to_bytes();
     let given = String::from_utf8_lossy(&body);
     let places = [("log-level".to_owned(), "filter".to_owned())].into();
     let mut check = Check { places, ..Check::default() };

@@ -17,6 +17,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 impl Form {
     /// By the header `Accept`: OpenMetrics for whoever names it and does not like plain text better.
     pub(crate) fn accepted(accept: &str) -> Form {
+        let accept = accept.to_ascii_lowercase(); // media types have no case
         let quality = |media: &str| {
             let mut offers = accept.split(',').map(str::trim);
             offers.find(|offer| offer.starts_with(media)).map_or(0.0, quality)

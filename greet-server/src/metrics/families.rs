@@ -103,7 +103,7 @@ families! {
     WORKER_CALLS: Counter "greet_worker_calls" "" ["worker"]
         "Calls that each worker was asked";
     LOG_DROPPED: Counter "greet_log_lines_dropped" "" []
-        "Lines of the log that were given up, because whoever reads it is slow";
+        "Lines of the log that were given up, because whoever reads it is slow, or gone";
     OTLP_SPANS: Counter "greet_otlp_spans" "" ["result"]
         "Spans: `exported`, `failed` (the collector did not take them) or `dropped` (no room to wait for it)";
     BUILD: Info "greet_build" "" ["version"]

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tonic::Code;
 
 use super::code_name::code_name;
@@ -14,7 +15,8 @@ use crate::transport::connection::Peer;
 /// Of failed calls, by each worker: enough to see what is wrong, too few to fill a disk with.
 const MOST_FAILURES_PER_SECOND: u32 = 20;
 
-/// A path that nobody serves is told up to this length.
+/// A path that nobody serves is told up to this length, and what is not ASCII in it as URIs write it
+/// (RFC 3986): some of Unicode breaks lines, or turns them around.
 const MOST_PATH_BYTES: usize = 256;
 
 /// One worker's log of calls.
@@ -58,6 +60,7 @@ impl AccessLog {
             config::AccessLog::Errors | config::AccessLog::Off => return,
         };
         let path = line.path.map(|path| &path[..path.floor_char_boundary(MOST_PATH_BYTES)]);
+        let path = path.map(|path| tracing::field::display(utf8_percent_encode(path, CONTROLS)));
         tracing::info!(
             target: "access",
             method = line.method,
@@ -70,6 +73,14 @@ impl AccessLog {
             more = (more > 0).then_some(more),
             "call"
         );
+    }
+
+    /// The last line: failures that had none of their own, and none after them to tell of them.
+    pub(crate) fn finish(&self) {
+        let more = self.untold.take();
+        if more > 0 {
+            tracing::info!(target: "access", more, "calls failed without a line");
+        }
     }
 
     /// Whether there is room for one more line in this second, and how many calls went without one

@@ -28,6 +28,16 @@ impl ClosedLog {
             tracing::info!(%peer, cause, more, "connection closed");
         }
     }
+
+    /// The last lines: those that had none of their own, and none after them to tell of them.
+    pub(crate) fn finish(&mut self) {
+        for (cause, told) in CloseCause::ALL.into_iter().zip(&mut self.causes) {
+            let (cause, more) = (cause.name(), std::mem::take(&mut told.untold));
+            if more > 0 {
+                tracing::info!(cause, more, "connections closed without a line");
+            }
+        }
+    }
 }
 
 impl Told {

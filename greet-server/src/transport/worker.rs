@@ -178,6 +178,7 @@ impl Connections {
                 },
             }
         }
+        self.tell_the_rest();
     }
 
     fn spawn(&mut self, connection: Accepted, permit: Permit) {
@@ -223,9 +224,15 @@ impl Connections {
     }
 
     /// Leaves; what is left is dropped with the runtime, which closes its sockets.
-    fn cut(self) {
+    fn cut(mut self) {
         let left = self.tasks.len() as u64;
         self.transport.stats().closed(CloseCause::Cut).add(left);
+        self.tell_the_rest();
+    }
+
+    fn tell_the_rest(&mut self) {
+        self.log.finish();
+        self.transport.rpc().access_log.finish();
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::daemon::daemon;
@@ -64,7 +65,7 @@ async fn all_calls_are_told_with_status_time_peer_and_trace_and_without_the_name
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     client.send(request).await;
-    client.send(grpc_request("/made.Up/%0a%22Path", framed(b""))).await;
+    client.send(grpc_request("/made.Up/%0a%22Path\u{202e}\u{9b}", framed(b""))).await;
     let (log, calls) = daemon.ended().await;
 
     let [hello, unknown] = &calls[..] else { panic!("{calls:?}") };
@@ -79,7 +80,7 @@ async fn all_calls_are_told_with_status_time_peer_and_trace_and_without_the_name
         (&unknown["method"], &unknown["status"]),
         (&"other".into(), &"UNIMPLEMENTED".into())
     );
-    assert_eq!(unknown["path"], "/made.Up/%0a%22Path");
+    assert_eq!(unknown["path"], "/made.Up/%0a%22Path%E2%80%AE%C2%9B");
 }
 
 #[tokio::test]
@@ -90,10 +91,15 @@ async fn by_default_calls_that_failed_are_told_and_no_more_of_them_than_the_limi
     for _ in 0..200 {
         client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
     }
-    let (_, calls) = daemon.ended().await;
+    let (_, mut calls) = daemon.ended().await;
+    let more = |call: &serde_json::Value| call["more"].as_u64().unwrap_or_default();
+    let untold: u64 = calls.iter().map(more).sum();
+    let last = calls.pop().unwrap();
+    assert_eq!(last["message"], "calls failed without a line", "{last}");
     assert!(calls.iter().all(|call| call["status"] == "INVALID_ARGUMENT"), "{calls:?}");
     // Twenty a second, and the calls may have taken a few of those.
     assert!((20..200).contains(&calls.len()), "{}", calls.len());
+    assert_eq!(calls.len() as u64 + untold, 200, "none is lost");
 }
 
 #[tokio::test]
@@ -117,11 +123,36 @@ async fn the_filter_changes_at_run_time_by_signal_and_by_the_admin_port() {
     let page = ask(&daemon.admin, "PUT /log-level HTTP/1.1", &[b'x'; 1_025]).await;
     assert_eq!(page.status, 413);
 
-    daemon.signal(rustix::process::Signal::USR1);
-    let configured = async { while filter().await != "warn" {} };
-    crate::support::soon(configured).await;
+    let mut cut_short = TcpStream::connect(&daemon.admin).await.unwrap();
+    let head = b"PUT /log-level HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\nwarn";
+    cut_short.write_all(head).await.unwrap();
+    cut_short.shutdown().await.unwrap();
+    let mut answer = String::new();
+    cut_short.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+
     daemon.signal(rustix::process::Signal::USR1);
     crate::support::soon(async { while filter().await != "debug" {} }).await;
+    daemon.signal(rustix::process::Signal::USR1);
+    crate::support::soon(async { while filter().await != "warn" {} }).await;
     let (log, _) = daemon.ended().await;
     assert!(log.contains("log filter changed"), "{log}");
+}
+
+#[tokio::test]
+async fn lines_that_nobody_can_read_any_more_are_counted() {
+    let mut daemon = Daemon::start(&["--access-log=all"]);
+    drop(daemon.child.stderr.take());
+    daemon.connect().await.say_hello("Ada").await.unwrap();
+    let dropped = async || {
+        let metrics = get(&daemon.admin, "/metrics").await;
+        let mut lines = metrics.text().lines();
+        let count = lines.find_map(|line| line.strip_prefix("greet_log_lines_dropped_total "));
+        count.unwrap().parse::<u64>().unwrap()
+    };
+    let counted = async { while dropped().await == 0 {} };
+    crate::support::soon(counted).await;
+    daemon.signal(rustix::process::Signal::TERM);
+    let ended = tokio::task::spawn_blocking(move || daemon.child.wait().unwrap());
+    assert_eq!(ended.await.unwrap().code(), Some(0));
 }
