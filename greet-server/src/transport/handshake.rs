@@ -173,3 +173,19 @@ pub(crate) async fn is_drained(drained: &mut oneshot::Receiver<()>) {
         let _ = drained.await; // the worker drops its end, which is an error and the signal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{join, repeat, sink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_goodbye_hears_so_many_bytes_out_and_not_one_more() {
+        for (sent, unheard) in [(MOST_LINGER_BYTES, 0), (MOST_LINGER_BYTES + 1, 1)] {
+            let mut peer = join(repeat(0).take(sent), sink());
+            linger(&mut peer).await;
+            assert_eq!(peer.reader().limit(), unheard);
+        }
+    }
+}
