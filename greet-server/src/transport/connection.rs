@@ -124,8 +124,8 @@ where
     let stream = Stream::new(first_bytes, &mut io, traffic.clone());
     let owed = (traffic, patience);
     let cause = match is_http2 {
-        true => serve_http2(stream, peer, owed, transport, &mut drained).await,
-        false => http1::serve(stream, peer, owed, transport, &mut drained).await,
+        true => serve_http2(stream, owed, transport, &mut drained).await,
+        false => http1::serve(stream, owed, transport, &mut drained).await,
     };
     if cause != Some(CloseCause::GoawayUnanswered) {
         linger(&mut io).await;
@@ -135,7 +135,6 @@ where
 
 async fn serve_http2<IO>(
     io: Stream<IO>,
-    peer: Peer,
     (traffic, patience): (Rc<Traffic>, oneshot::Receiver<()>),
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
@@ -154,7 +153,7 @@ where
     let (limits, streams) = (&transport.limits, &transport.streams);
     let farewell = tokio::select! {
         biased;
-        served = streams.run_beside(http2.as_mut()) => return ended(served, None, peer),
+        served = streams.run_beside(http2.as_mut()) => return ended(served, None, traffic.peer()),
         () = is_drained(drained) => Farewell::Drain,
         () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
         () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
@@ -164,7 +163,7 @@ where
     http2.as_mut().graceful_shutdown();
     tokio::select! {
         biased; // what we send now is no sign of life of the peer's: it goes first
-        served = streams.run_beside(http2) => ended(served, Some(farewell.cause()), peer),
+        served = streams.run_beside(http2) => ended(served, Some(farewell.cause()), traffic.peer()),
         () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
         cause = farewell.grace(limits) => Some(cause),
     }

@@ -46,7 +46,7 @@ impl Farewell {
         match self {
             Farewell::Drain => std::future::pending().await,
             Farewell::Age | Farewell::Idle => {
-                sleep(limits.max_connection_age_grace).await;
+                after(limits.max_connection_age_grace).await;
                 CloseCause::AgeGraceExceeded
             }
             Farewell::AbandonedCalls => CloseCause::AbandonedCalls,
@@ -57,7 +57,7 @@ impl Farewell {
 /// Completes at `age`, a tenth more or less; never without one.
 pub(crate) async fn is_old(age: Option<Duration>) {
     match age {
-        Some(age) => sleep(age.mul_f64(1.0 + AGE_JITTER * between_minus_one_and_one())).await,
+        Some(age) => after(age.mul_f64(1.0 + AGE_JITTER * between_minus_one_and_one())).await,
         None => std::future::pending().await,
     }
 }
@@ -70,7 +70,7 @@ pub(crate) async fn is_idle(idle_time: Option<Duration>, traffic: &Traffic) {
     let mut quiet_looks = 0;
     while quiet_looks < LOOKS_PER_IDLE_TIME {
         let calls_begun = traffic.calls_begun();
-        sleep(idle_time / LOOKS_PER_IDLE_TIME).await;
+        after(idle_time / LOOKS_PER_IDLE_TIME).await;
         let was_quiet = traffic.is_idle() && traffic.calls_begun() == calls_begun;
         quiet_looks = if was_quiet { quiet_looks + 1 } else { 0 };
     }
@@ -81,11 +81,16 @@ pub(crate) async fn is_idle(idle_time: Option<Duration>, traffic: &Traffic) {
 pub(crate) async fn is_unanswered(traffic: &Traffic) {
     loop {
         let moved_bytes = traffic.moved_bytes();
-        sleep(GOAWAY_PATIENCE).await;
+        after(GOAWAY_PATIENCE).await;
         if traffic.is_idle() && traffic.moved_bytes() == moved_bytes {
             return;
         }
     }
+}
+
+/// Completes when so much time is over. Its timer has a box, and not room in every connection.
+async fn after(duration: Duration) {
+    Box::pin(sleep(duration)).await;
 }
 
 /// A random number from the standard library's only source of one, the seeds of its hash maps.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::connection::{MAX_HEADER_LIST_BYTES, Peer, Transport, ended};
+use super::connection::{MAX_HEADER_LIST_BYTES, Transport, ended};
 use super::farewell::{self, Farewell};
 use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
@@ -27,7 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Serves one call after the other until the peer leaves, breaks a rule, or is told to go.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    peer: Peer,
     (traffic, patience): (Rc<Traffic>, oneshot::Receiver<()>),
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
@@ -52,7 +51,7 @@ where
     );
     let farewell = tokio::select! {
         biased;
-        served = http1.as_mut() => return ended(served, None, peer).map(of_http1),
+        served = http1.as_mut() => return ended(served, None, traffic.peer()).map(of_http1),
         () = is_late(&bound, &traffic) => return Some(CloseCause::ReplyNotTaken),
         () = is_drained(drained) => Farewell::Drain,
         () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
@@ -63,7 +62,7 @@ where
     http1.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        served = http1 => ended(served, Some(farewell.cause()), peer).map(of_http1),
+        served = http1 => ended(served, Some(farewell.cause()), traffic.peer()).map(of_http1),
         () = is_late(&bound, &traffic) => Some(CloseCause::ReplyNotTaken),
         () = owes_nothing(&traffic) => Some(farewell.cause()),
         cause = farewell.grace(limits) => Some(cause),
