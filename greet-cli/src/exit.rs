@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Status(Code),
     /// Ctrl-C.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
 }
 
 /// Added to a gRPC status; above what shells and `sysexits.h` use.
@@ -28,6 +30,7 @@ const STATUS_BASE: u8 = 64;
 /// What shells add to the signal that a process died of.
 const SIGNAL_BASE: u8 = 128;
 const SIGINT: u8 = 2;
+const SIGTERM: u8 = 15;
 
 impl Exit {
     pub(crate) fn code(self) -> u8 {
@@ -40,6 +43,7 @@ impl Exit {
             Exit::Crossed => 5,
             Exit::Status(code) => STATUS_BASE + code as u8,
             Exit::Interrupted => SIGNAL_BASE + SIGINT,
+            Exit::Terminated => SIGNAL_BASE + SIGTERM,
         }
     }
 

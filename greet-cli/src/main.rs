@@ -35,6 +35,8 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+#[cfg(unix)]
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::args::Args;
 use crate::exit::Exit;
@@ -61,9 +63,7 @@ fn main() -> ExitCode {
         prose.note(format_args!("{error:#}"));
         Exit::Internal
     });
-    if exit == Exit::Interrupted {
-        die_of_the_signal();
-    }
+    die_of_the_signal(exit);
     ExitCode::from(exit.code())
 }
 
@@ -79,8 +79,12 @@ fn run(args: Args) -> anyhow::Result<Exit> {
     exit
 }
 
-/// A script's shell ends with its user's Ctrl-C only if the command was seen to.
-fn die_of_the_signal() {
+/// A script's shell ends with its user's Ctrl-C only if the command was seen to. Returns if it was no signal.
+fn die_of_the_signal(exit: Exit) {
     #[cfg(unix)]
-    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGINT);
+    match exit {
+        Exit::Interrupted => drop(emulate_default_handler(signal_hook::consts::SIGINT)),
+        Exit::Terminated => drop(emulate_default_handler(signal_hook::consts::SIGTERM)),
+        _ => {}
+    }
 }

@@ -48,9 +48,11 @@ impl FromStr for Header {
 /// A file cannot be read, or a value is not what its key asks for.
 pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     let mut map = HeaderMap::new();
-    for header in headers {
-        let Header { key, value } =
-            header.parse().map_err(|problem| anyhow::anyhow!("--header: {problem}"))?;
+    // A variable that is a block of lines ends with a line end.
+    for header in headers.iter().filter(|header| !header.is_empty()) {
+        let Header { key, value } = header
+            .parse()
+            .map_err(|problem| anyhow::anyhow!("--header (GREET_HEADER): {problem}"))?;
         let read = match value.strip_prefix('@') {
             Some(file) => Some(
                 fs::read_to_string(file)

@@ -130,8 +130,11 @@ impl NotConnected {
                 "a firewall that drops packets, or a wrong address; more time with --timeout"
             }
             Self::NotOpened { .. } => "check what lies between here and the address in --target",
+            Self::Plaintext { heard, .. } if heard.contains("SSH-") => {
+                "it is an SSH server: check the port in --target"
+            }
             Self::Plaintext { .. } => {
-                "say http:// instead of https:// in --target, or give the server a certificate"
+                "say http:// instead of https:// in --target (dns:/// for dns+https:///), or give the server a certificate"
             }
             Self::TlsClosed { .. } => {
                 "a server in plaintext does that too (http://); else its log says why"
@@ -185,7 +188,7 @@ impl NotConnected {
                 "is it a gRPC server, in plaintext or TLS as --target says? or one that is stuck?"
             }
             Self::NoCallTaken { .. } => {
-                "the server is leaving, or is full; try again, or elsewhere"
+                "the server is leaving, or is full, or takes no --header as large as that; try again, or elsewhere"
             }
         }
     }

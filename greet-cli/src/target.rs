@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use http::uri::Authority;
 
-const EXPECTED: &str =
-    "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH or dns:///NAME:PORT";
+const EXPECTED: &str = "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH, dns:///NAME:PORT or \
+     dns+https:///NAME:PORT";
 const NAME_SERVER: &str =
     "what follows dns:// is a name server, and only this machine's are asked; say dns:///NAME:PORT";
 /// Where `https://HOST` is served if nothing else is said.
@@ -103,8 +103,8 @@ impl FromStr for Target {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = match authority.port() {
             Some(port) => Some(port.as_u16()),
-            // A colon without a number is a typing error, not a wish for the default.
-            None if address.ends_with(':') => None,
+            // A colon without a port is a typing error, not a wish for the default.
+            None if authority.as_str() != authority.host() => None,
             None if tls => Some(HTTPS_PORT),
             None => each.then_some(GREETER_PORT),
         };
@@ -146,7 +146,14 @@ mod tests {
         for authority in ["dns://8.8.8.8/greeter:1", "dns://greeter:1", "dns+https://ns/greeter"] {
             assert_eq!(authority.parse::<Target>(), Err(NAME_SERVER), "{authority}");
         }
-        for bad in ["dns:///", "dns:///greeter:", "dns:///a/b:1", "dns+http:///greeter:1"] {
+        for bad in [
+            "dns:///",
+            "dns:///greeter:",
+            "dns:///greeter:65536",
+            "dns+https:///greeter:http",
+            "dns:///a/b:1",
+            "dns+http:///greeter:1",
+        ] {
             assert_eq!(bad.parse::<Target>(), Err(EXPECTED), "{bad}");
         }
     }
@@ -154,9 +161,10 @@ mod tests {
     #[test]
     fn what_has_no_port_or_another_scheme_is_refused() {
         let bad = ["", "localhost", "http://localhost", "localhost:port", ":50051", "unix:"];
-        let worse =
+        let worse = ["https://x:99999", "https://[::1]:-1", "https://x:https"];
+        let worst =
             ["ftp://x:1", "http://a@b:1", "http://x:1/path", "https://", "https://x:", "x:99999"];
-        for bad in bad.iter().chain(&worse) {
+        for bad in bad.iter().chain(&worse).chain(&worst) {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

@@ -98,6 +98,13 @@ fn identity(cert: &Path, key: &Path, provider: &CryptoProvider) -> anyhow::Resul
     let name = key.display();
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("could not read a private key from `{name}`"))?;
-    CertifiedKey::from_der(chain, private, provider)
-        .with_context(|| format!("the key in `{name}` and `{}` do not go together", cert.display()))
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| {
+        let cert = cert.display();
+        match error {
+            rustls::Error::InconsistentKeys(_) => {
+                anyhow::anyhow!("the key in `{name}` does not match the certificate in `{cert}`")
+            }
+            error => anyhow::anyhow!("`{name}` and `{cert}` cannot be used: {error}"),
+        }
+    })
 }

@@ -1,6 +1,8 @@
 //! The commands, and how a command line is read.
 
-use clap::error::ErrorKind;
+use std::ffi::OsStr;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -76,7 +78,8 @@ impl Args {
     /// What was typed and what the environment says; ends the process if that cannot be used.
     pub(crate) fn from_command_line() -> Args {
         let mut command = Args::command();
-        let matches = command.get_matches_mut();
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let matches = matches.unwrap_or_else(|error| blamed(error, &command).exit());
         let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let Err(problem) = args.settle(&matches) {
             command.error(ErrorKind::ArgumentConflict, problem).exit()
@@ -109,6 +112,25 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// A bad value that was not typed is a variable's, and the flag that was not typed cannot be mended.
+fn blamed(mut error: clap::Error, command: &clap::Command) -> clap::Error {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let typed = shown.split(' ').next().unwrap_or_default().to_owned();
+    let is_typed = |argument: &OsStr| {
+        let argument = argument.to_string_lossy();
+        argument == typed.as_str() || argument.starts_with(&format!("{typed}="))
+    };
+    let flag = command.get_arguments().find(|flag| flag.get_long() == typed.strip_prefix("--"));
+    let variable = flag.and_then(Arg::get_env).filter(|name| std::env::var_os(name).is_some());
+    if let (Some(variable), false) = (variable, std::env::args_os().any(|it| is_typed(&it))) {
+        let place = format!("{} ({typed})", variable.display());
+        error.insert(ContextKind::InvalidArg, ContextValue::String(place));
+    }
+    error
 }
 
 /// A global flag may stand before the command and after it.

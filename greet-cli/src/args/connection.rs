@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use clap::builder::FalseyValueParser;
 use rustls::pki_types::ServerName;
 use tonic::Code;
 
-use super::values::{duration, server_name, status_code, timeout};
+use super::values::{Switch, duration, server_name, status_code, timeout};
 use crate::target::Target;
 
 /// Where the daemon listens unless it was told otherwise.
@@ -21,7 +20,7 @@ const MOST_RETRIES: i64 = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT, over TLS dns+https:///NAME:PORT; repeat, or separate by commas, for calls in turn
+    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT (without a port 50051), over TLS dns+https:///NAME:PORT (443); repeat, or separate by commas, for calls in turn
     #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
@@ -58,7 +57,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
     #[arg(long, global = true, env = "GREET_TRACE")]
-    #[arg(value_parser = FalseyValueParser::new())]
+    #[arg(value_parser = Switch)]
     pub(crate) trace: bool,
 }
 
@@ -84,26 +83,26 @@ pub(crate) struct TlsArgs {
 
     /// Do not verify the server's certificate: whoever answers will do
     #[arg(long, global = true, env = "GREET_INSECURE")]
-    #[arg(value_parser = FalseyValueParser::new())]
+    #[arg(value_parser = Switch)]
     pub(crate) insecure: bool,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// text prints the reply alone, json one object a call, on failure too
+    /// text prints the reply alone, a line each, control characters escaped; json one object a call, on failure too
     #[arg(long, global = true, value_name = "FORMAT", env = "GREET_OUTPUT")]
     #[arg(default_value = "text", hide_possible_values = true)]
     pub(crate) output: Format,
 
     /// Tell on standard error how each call went
     #[arg(short, long, global = true, env = "GREET_VERBOSE")]
-    #[arg(value_parser = FalseyValueParser::new())]
+    #[arg(value_parser = Switch)]
     pub(crate) verbose: bool,
 
     /// Say nothing on standard error; the exit code tells
     #[arg(short, long, global = true, env = "GREET_QUIET")]
-    #[arg(value_parser = FalseyValueParser::new())]
+    #[arg(value_parser = Switch)]
     pub(crate) quiet: bool,
 }
 

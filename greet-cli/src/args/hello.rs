@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 
+use super::values::count;
+
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
 /// one connection.
 const DEFAULT_CONCURRENCY: u32 = 100;
@@ -22,12 +24,13 @@ pub(crate) struct HelloArgs {
     #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) names: Vec<String>,
 
-    /// Greet every line of a file, or of standard input if it is -
+    /// Greet every line of a file, or of standard input if it is -; an empty line is an empty name
     #[arg(long, value_name = "FILE|-")]
     pub(crate) names_from: Option<PathBuf>,
 
     /// Greet each name so often
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "names_from")]
+    #[arg(value_parser = count)]
     pub(crate) count: NonZeroU64,
 
     /// Calls under way at a time, at most [default: 100, with --names-from 200]

@@ -56,6 +56,6 @@ Exit codes:
   4       health: not SERVING
   5       load: a --fail-if threshold was crossed
   64 + n  the call ended with gRPC status n: 67 INVALID_ARGUMENT, 68 DEADLINE_EXCEEDED, 78 UNAVAILABLE, ...
-  130     interrupted (Ctrl-C), as shells count it
+  130     interrupted (Ctrl-C), 143 terminated (SIGTERM), as shells count it; what was answered is printed
 
-With many calls the code is the first failure's.";
+Of many calls the first failure's code counts; of a load test a call that failed is a figure: 0 if any was OK.";

@@ -1,11 +1,12 @@
 //! `load`: how much, for how long, and what must not be crossed.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgGroup;
 
-use super::values::{duration, rate, timeout};
+use super::values::{count, duration, rate, timeout};
 use crate::load::Threshold;
 
 /// Ten calls on each of ten connections: enough to keep one core of a fast server at work.
@@ -43,8 +44,8 @@ pub(crate) struct LoadArgs {
     duration: Option<Duration>,
 
     /// Measure so many calls
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) count: Option<NonZeroU64>,
 
     /// Load that comes first and is left out of every figure [default: 1s, with --count 0s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
@@ -66,11 +67,12 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more
+    /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more. What can be
+    /// compared (>, >=, <, <=): min, mean, max, p50, p99.9, …, error-rate, errors, rps
     #[arg(long, value_name = "RULE")]
     pub(crate) fail_if: Vec<Threshold>,
 
-    /// Write a page with plots, which opens without a network
+    /// Write a page with plots to this file, which opens without a network
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }

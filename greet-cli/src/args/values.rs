@@ -1,7 +1,12 @@
 //! Values that parse themselves, each with the form that is expected.
 
+use std::ffi::OsStr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error};
 use rustls::pki_types::ServerName;
 use tonic::Code;
 
@@ -42,6 +47,33 @@ pub(super) fn status_code(given: &str) -> Result<Code, String> {
 pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
     let name = ServerName::try_from(given.to_owned());
     name.map_err(|_| "expected a host's name or an address, as certificates have it".to_owned())
+}
+
+/// What a variable says of a flag without a value. A word that is neither is refused: a typing error must
+/// not turn anything on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Switch;
+
+impl TypedValueParser for Switch {
+    type Value = bool;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        given: &OsStr,
+    ) -> Result<bool, Error> {
+        BoolishValueParser::new().parse_ref(command, flag, given).map_err(|_| {
+            let variable = flag.and_then(Arg::get_env).unwrap_or_default().display();
+            let problem = format!("{variable}: {given:?} is neither true nor false\n");
+            Error::raw(ErrorKind::InvalidValue, problem)
+        })
+    }
+}
+
+/// How often; zero times is not at all.
+pub(super) fn count(given: &str) -> Result<NonZeroU64, String> {
+    given.parse().map_err(|_| "expected a whole number from 1 on".to_owned())
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ enum Event {
     Ended(u64, Outcome),
     /// What is gathered is to be written.
     Due,
-    Interrupted,
+    Interrupted(Exit),
 }
 
 impl Batch<'_> {
@@ -51,12 +51,12 @@ impl Batch<'_> {
         let mut under_way = FuturesUnordered::new();
         let (mut begun, mut more, mut unreadable) = (0, true, None);
         let window = self.concurrency as u64 * WAITING_PER_CALL;
-        let was_interrupted = loop {
+        let interrupted_by = loop {
             more &= !(self.fail_fast && printer.has_failed());
             let has_room = under_way.len() < self.concurrency && begun - printer.printed() < window;
             let may_begin = more && has_room;
             if !may_begin && under_way.is_empty() {
-                break false;
+                break None;
             }
             let next = next_event(&mut self.names, may_begin, &mut under_way, &mut interrupted);
             let event = tokio::select! {
@@ -82,9 +82,9 @@ impl Batch<'_> {
                     written = printer.flush() => if written? == Written::NobodyReads {
                         return Ok(printer.exit());
                     },
-                    () = &mut interrupted => break true,
+                    by = &mut interrupted => break Some(by),
                 },
-                Event::Interrupted => break true,
+                Event::Interrupted(by) => break Some(by),
             }
             if printer.print_in_order().await? == Written::NobodyReads {
                 return Ok(printer.exit());
@@ -94,7 +94,7 @@ impl Batch<'_> {
             printer.arrived(index, outcome);
         }
         drop(under_way);
-        let exit = printer.conclude(was_interrupted).await?;
+        let exit = printer.conclude(interrupted_by).await?;
         unreadable.map_or(Ok(exit), Err)
     }
 }
@@ -109,11 +109,11 @@ async fn next_event(
     names: &mut Names,
     may_begin: bool,
     under_way: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
-    interrupted: &mut Pin<&mut impl Future<Output = ()>>,
+    interrupted: &mut Pin<&mut impl Future<Output = Exit>>,
 ) -> Event {
     tokio::select! {
         biased;
-        () = interrupted => Event::Interrupted,
+        by = interrupted => Event::Interrupted(by),
         Some((index, outcome)) = under_way.next() => Event::Ended(index, outcome),
         name = names.next(), if may_begin => Event::Named(name),
         else => std::future::pending().await,

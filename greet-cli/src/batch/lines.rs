@@ -13,6 +13,9 @@ const CHUNKS_AHEAD: usize = 4;
 /// No name is longer; a file without line ends must not fill memory.
 const MOST_LINE_BYTES: usize = 1024 * 1024;
 
+/// What some editors write before the first line, and belongs to no name.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Why a line is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
@@ -33,6 +36,8 @@ pub(crate) struct Lines {
     begun: Vec<u8>,
     /// Whether that one is too long already, and is only skipped.
     skipping: bool,
+    /// Whether the first line is still to come.
+    is_first: bool,
 }
 
 impl Lines {
@@ -58,7 +63,14 @@ impl Lines {
                 }
             }
         });
-        Lines { chunks, chunk: Vec::new(), taken: 0, begun: Vec::new(), skipping: false }
+        Lines {
+            chunks,
+            chunk: Vec::new(),
+            taken: 0,
+            begun: Vec::new(),
+            skipping: false,
+            is_first: true,
+        }
     }
 
     /// The next line, without its end; `None` after the last. Nothing is lost if it is given up.
@@ -68,7 +80,7 @@ impl Lines {
             if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
                 let line = &rest[..length];
                 self.taken += length + 1;
-                if self.begun.is_empty() && !self.skipping {
+                if self.begun.is_empty() && !self.skipping && !self.is_first {
                     return Ok(Some(name(line)));
                 }
                 self.begun.extend_from_slice(line);
@@ -92,7 +104,10 @@ impl Lines {
     }
 
     fn whole(&mut self) -> Result<String, Unusable> {
-        let line = std::mem::take(&mut self.begun);
+        let mut line = std::mem::take(&mut self.begun);
+        if std::mem::take(&mut self.is_first) && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
         match std::mem::take(&mut self.skipping) {
             true => Err(Unusable::TooLong),
             false => name(&line),
@@ -143,6 +158,10 @@ mod tests {
                 ["Ada", "", "Zoë", "last"].map(|l| Ok(l.to_owned()))
             );
         }
+        assert_eq!(
+            lines("\u{feff}Ada\n\u{feff}".as_bytes(), 2),
+            ["Ada", "\u{feff}"].map(|l| Ok(l.to_owned()))
+        );
         assert_eq!(lines(b"", 1), []);
         assert_eq!(lines(b"\n", 1), [Ok(String::new())]);
     }

@@ -8,4 +8,5 @@ mod printer;
 mod tally;
 
 pub(crate) use calls::Batch;
+pub(crate) use lines::BYTE_ORDER_MARK;
 pub(crate) use names::Names;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -37,9 +38,9 @@ impl Names {
             return Ok(Names::Typed { names: args.names, next: 0, calls });
         };
         let lines = match from.as_path() {
-            dash if dash == Path::new("-") => Lines::new(std::io::stdin()),
+            dash if dash == Path::new("-") => Lines::new(io::stdin()),
             file => Lines::new(
-                File::open(file).with_context(|| format!("could not read `{}`", file.display()))?,
+                opened(file).with_context(|| format!("could not read `{}`", file.display()))?,
             ),
         };
         Ok(Names::Read { lines, from, next: 0 })
@@ -78,6 +79,15 @@ impl Names {
                 line.with_context(|| format!("could not read line {next} of `{}`", from.display()))
             }
         }
+    }
+}
+
+/// A directory can be opened as well, and not read.
+fn opened(file: &Path) -> io::Result<File> {
+    let opened = File::open(file)?;
+    match opened.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(opened),
     }
 }
 

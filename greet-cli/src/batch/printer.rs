@@ -9,7 +9,7 @@ use super::names::{Names, Number};
 use super::tally::Tally;
 use crate::call::Call;
 use crate::exit::Exit;
-use crate::output::{Data, Prose, Written};
+use crate::output::{Data, Prose, Written, one_line};
 use crate::report::{CallReport, Hello};
 
 /// Hints at the end, at most: a server chooses some of their words.
@@ -118,7 +118,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what is left, gaps or not, and how it went.
-    pub(super) async fn conclude(mut self, was_interrupted: bool) -> anyhow::Result<Exit> {
+    pub(super) async fn conclude(mut self, interrupted_by: Option<Exit>) -> anyhow::Result<Exit> {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
                 Some(outcome) => drop(self.print(outcome).await?),
@@ -142,7 +142,7 @@ impl<'a> Printer<'a> {
                 }
             }
         }
-        Ok(if was_interrupted { Exit::Interrupted } else { self.exit })
+        Ok(interrupted_by.unwrap_or(self.exit))
     }
 
     async fn print(&mut self, outcome: Outcome) -> anyhow::Result<Written> {
@@ -164,7 +164,9 @@ impl<'a> Printer<'a> {
             self.prose.verbose(&call); // a tally says it in fewer lines
         }
         let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
-        self.data.line(message, || Hello {
+        // A newline in a name must not make two lines of its reply, and nothing in it move the cursor.
+        let shown = message.map(one_line);
+        self.data.line(shown.as_deref(), || Hello {
             schema: "greet.hello/v1",
             ok: call.result.is_ok(),
             name: &name,

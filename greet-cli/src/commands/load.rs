@@ -1,5 +1,7 @@
 //! `load`: runs a load test, prints its figures, and fails if they are not what they must be.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -19,8 +21,11 @@ pub(super) async fn run(
     data: &mut Data,
     prose: &mut Prose,
 ) -> anyhow::Result<Exit> {
-    let plan = match Plan::new(args, connection, terms.clone()) {
-        Ok(plan) => plan,
+    // The page's file before the load: who cannot have the one does not want the other.
+    let prepared =
+        page_file(args).and_then(|html| Ok((html, Plan::new(args, connection, terms.clone())?)));
+    let (html, plan) = match prepared {
+        Ok(prepared) => prepared,
         Err(unusable) => {
             prose.note(format_args!("{unusable:#}"));
             return Ok(Exit::Usage);
@@ -39,14 +44,22 @@ pub(super) async fn run(
         prose.failure(&failure);
         return Ok(failure.exit());
     }
-    if let Some(file) = &args.html {
-        write(file, &page(&report))?;
+    if let Some((name, mut file)) = html {
+        let _ = file.set_len(0); // what is no regular file has no length
+        let written = file.write_all(page(&report).as_bytes());
+        written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
     Ok(conclude(args, &figures, prose))
 }
 
-fn write(file: &Path, page: &str) -> anyhow::Result<()> {
-    std::fs::write(file, page).with_context(|| format!("could not write `{}`", file.display()))
+/// The file for the page, if there is to be one.
+fn page_file(args: &LoadArgs) -> anyhow::Result<Option<(&Path, File)>> {
+    let Some(name) = args.html.as_deref() else {
+        return Ok(None);
+    };
+    // What is there stays until there is another.
+    let file = File::options().create(true).write(true).truncate(false).open(name);
+    Ok(Some((name, file.with_context(|| format!("could not write `{}`", name.display()))?)))
 }
 
 /// What is to be known beyond the figures, and how it ends.
@@ -55,19 +68,15 @@ fn conclude(args: &LoadArgs, figures: &Figures, prose: &Prose) -> Exit {
         prose.note(format_args!("{bottleneck}"));
     }
     let crossed = args.fail_if.iter().filter(|rule| rule.is_crossed(figures));
-    let crossed = crossed.inspect(|rule| {
+    for rule in crossed {
         prose.note(format_args!("--fail-if '{rule}' holds: {}", rule.measured(figures)));
-    });
-    let is_crossed = crossed.count() > 0;
-    let failure = figures.counts.first_failure.as_ref();
-    if let Some(failure) = failure {
+    }
+    if let Some(failure) = &figures.counts.first_failure {
         prose.failure(failure);
     }
-    match failure {
-        _ if figures.was_interrupted => Exit::Interrupted,
-        _ if is_crossed => Exit::Crossed,
-        // Some may fail, that is for --fail-if to judge; but nothing was measured if all did.
-        Some(failure) if figures.counts.ok() == 0 => failure.exit(),
-        _ => Exit::Done,
+    let exit = figures.exit(&args.fail_if);
+    if exit == Exit::Usage {
+        prose.note(format_args!("no call was sent in the time that was given to measure"));
     }
+    exit
 }

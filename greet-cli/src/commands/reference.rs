@@ -12,7 +12,9 @@ use crate::output::Data;
 pub(super) async fn completions(shell: Shell, data: &mut Data) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "greet-cli", &mut script);
-    data.text(&script);
+    let script = String::from_utf8(script)?;
+    // For bash it writes the hyphen in two ways, and then finds no flag of a command (clap-rs/clap#6421).
+    data.text(script.replace("greet__subcmd__cli", "greet__cli").as_bytes());
     data.flush().await?;
     Ok(Exit::Done)
 }

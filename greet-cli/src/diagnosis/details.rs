@@ -137,7 +137,10 @@ impl Tls {
             lines.push(format!("certificate {subject}, signed by {issuer}"));
             let names = names.join(", ");
             lines.push(format!("for {}", if names.is_empty() { "no name at all" } else { &names }));
-            lines.push(format!("valid until {not_after}, {days_left} days left"));
+            lines.push(match days_left {
+                ..0 => format!("expired on {not_after}"),
+                _ => format!("valid until {not_after}, {days_left} days left"),
+            });
             lines.push(format!("client certificate: {}", self.client_certificate));
         }
         lines

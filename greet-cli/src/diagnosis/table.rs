@@ -38,7 +38,7 @@ impl Finding {
             None => {}
         }
         lines.dedup(); // the last of the addresses that were tried is what failed
-        lines.iter().map(|line| one_line(line)).collect()
+        lines.iter().map(|line| one_line(line).into_owned()).collect()
     }
 
     fn nothing(&self) -> &'static str {

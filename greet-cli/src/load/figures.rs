@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::histogram::Histogram;
 use super::recorder::Counts;
+use super::threshold::Threshold;
 use super::worker::TELL_EVERY;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::units::Brief;
 
@@ -26,7 +28,8 @@ pub(crate) struct Figures {
     /// Of the thread that had the most to do.
     pub(super) cpu_share: Option<f64>,
     pub(super) intervals: Intervals,
-    pub(crate) was_interrupted: bool,
+    /// How it is to end, if it was not let to its own end.
+    pub(super) interrupted: Option<Exit>,
 }
 
 /// The figures over time.
@@ -53,7 +56,7 @@ impl Figures {
             not_begun: 0,
             cpu_share: None,
             intervals: Intervals { length: TELL_EVERY, all: Vec::new() },
-            was_interrupted: false,
+            interrupted: None,
         }
     }
 
@@ -82,10 +85,23 @@ impl Figures {
         if all == 0 { 0.0 } else { bad as f64 / all as f64 }
     }
 
+    /// How it ends for a script.
+    pub(crate) fn exit(&self, thresholds: &[Threshold]) -> Exit {
+        match (&self.interrupted, &self.counts.first_failure) {
+            (Some(by), _) => *by,
+            // Some calls may fail, that is for --fail-if to judge; but nothing was measured if all did.
+            _ if thresholds.iter().any(|rule| rule.is_crossed(self)) => Exit::Crossed,
+            (None, Some(failure)) if self.counts.ok() == 0 => failure.exit(),
+            (None, None) if self.counts.ok() == 0 => Exit::Usage,
+            (None, _) => Exit::Done,
+        }
+    }
+
     /// Whether the figures are this program's, rather than the server's.
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
-        if lag > MOST_LAG {
+        // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
+        if lag > MOST_LAG && self.counts.lag.calls() >= 100 {
             let lag = Brief(lag);
             return Some(format!(
                 "one call in a hundred began {lag} late or later, because greet-cli was late"

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use greet_proto::HelloRequest;
 
 use crate::args::{ConnectionArgs, LoadArgs};
+use crate::batch::BYTE_ORDER_MARK;
 use crate::client::Client;
 use crate::rpc::framed;
 use crate::target::Target;
@@ -66,7 +67,8 @@ impl Plan {
         connection: &ConnectionArgs,
         terms: Terms,
     ) -> anyhow::Result<Plan> {
-        let until = args.count.map_or(Until::Elapsed(args.duration()), Until::Calls);
+        let until =
+            args.count.map_or(Until::Elapsed(args.duration()), |calls| Until::Calls(calls.get()));
         Ok(Plan {
             targets: connection.target.clone(),
             terms: terms.without_end(),
@@ -136,6 +138,9 @@ fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
 
 fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
     let mut from = BufReader::new(from.take(MOST_NAMES_BYTES + 1));
+    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+        from.consume(BYTE_ORDER_MARK.len());
+    }
     let (mut names, mut bytes) = (Vec::new(), 0);
     loop {
         let mut line = Vec::new();
@@ -179,6 +184,7 @@ mod tests {
     #[test]
     fn names_are_lines_and_there_is_one() {
         assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
+        assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
         assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2");
         let long = vec![b'x'; usize::try_from(MOST_NAMES_BYTES).unwrap()];

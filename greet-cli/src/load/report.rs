@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::plan::Plan;
 use super::threshold::Threshold;
 use crate::call_failed::code_name;
+use crate::exit::Exit;
 use crate::report::{ErrorReport, micros};
 
 /// From one bucket of the histogram to the next.
@@ -18,7 +19,7 @@ const BUCKET_GROWTH: f64 = 1.1;
 #[derive(Debug, Serialize)]
 pub(crate) struct LoadReport {
     schema: &'static str,
-    /// Whether no threshold was crossed and a call ended with OK.
+    /// Whether the exit code is 0: a call ended with OK, no threshold was crossed, nobody interrupted it.
     pub(super) ok: bool,
     targets: Vec<String>,
     /// When the measurement began (RFC 3339).
@@ -127,7 +128,7 @@ impl LoadReport {
         let started = humantime::format_rfc3339_seconds(figures.started).to_string();
         LoadReport {
             schema: "greet.load/v1",
-            ok: counts.ok() > 0 && !thresholds.iter().any(|rule| rule.is_crossed(figures)),
+            ok: figures.exit(thresholds) == Exit::Done,
             targets: plan.targets.iter().map(ToString::to_string).collect(),
             started,
             version: env!("CARGO_PKG_VERSION"),
@@ -138,7 +139,7 @@ impl LoadReport {
             threads: plan.threads,
             warm_up_us: micros(plan.warm_up),
             measured_us: micros(figures.measured),
-            interrupted: figures.was_interrupted,
+            interrupted: figures.interrupted.is_some(),
             calls: Calls::new(figures),
             rps: figures.rps(),
             error_rate: figures.error_rate(),

@@ -80,8 +80,8 @@ impl Course<'_> {
         loop {
             let told = tokio::select! {
                 told = told.recv() => told,
-                () = &mut interrupted, if !self.figures.was_interrupted => {
-                    self.figures.was_interrupted = true;
+                by = &mut interrupted, if self.figures.interrupted.is_none() => {
+                    self.figures.interrupted = Some(by);
                     self.end = Some(Instant::now().max(self.measure));
                     order.send_replace(Order::Stop);
                     continue;
@@ -100,6 +100,7 @@ impl Course<'_> {
         // A count is measured until its last call has ended.
         let until = self.end.or(self.ended).unwrap_or(self.measure);
         self.figures.measured = until.saturating_duration_since(self.measure);
+        self.figures.started = self.figures.started.min(SystemTime::now());
     }
 
     fn one_ended(&mut self, ended: Ended) {

@@ -10,6 +10,8 @@ use crate::units::{Brief, Bytes};
 
 /// Rows of the drawn histogram, about.
 const ROWS: f64 = 12.0;
+/// From one row to the next, so that two digits tell them apart.
+const LEAST_GROWTH: f64 = 1.1;
 /// Of the longest bar.
 const BAR_COLUMNS: u64 = 40;
 
@@ -80,7 +82,7 @@ impl Text<'_> {
             }
             Until::Calls(calls) => parts.push(format!("{calls} calls")),
         }
-        if self.figures.was_interrupted {
+        if self.figures.interrupted.is_some() {
             parts.push("interrupted".to_owned());
         }
         parts.join(", ")
@@ -93,7 +95,7 @@ impl Text<'_> {
             return Ok(());
         }
         let span = (latency.max() + 1) as f64 / latency.min().max(1) as f64;
-        let buckets = latency.buckets(span.powf(1.0 / ROWS).max(1.01));
+        let buckets = latency.buckets(span.powf(1.0 / ROWS).max(LEAST_GROWTH));
         let most = buckets.iter().map(|(_, _, calls)| *calls).max().unwrap_or(1);
         writeln!(f)?;
         for (from, _, calls) in buckets {

@@ -32,7 +32,7 @@ enum Figure {
 }
 
 const EXPECTED: &str = "expected FIGURE>BOUND or FIGURE<BOUND, such as p99>20ms, max>1s, \
-     error-rate>0.1%, errors>0 or rps<5000; FIGURE is min, mean, max, p50, p99.9, …, error-rate, \
+     error-rate>0.1% (or 0.001), errors>0 or rps<5000; FIGURE is min, mean, max, p50, p99.9, …, error-rate, \
      errors or rps";
 
 impl FromStr for Threshold {
@@ -115,7 +115,9 @@ impl Figure {
                     None => (bound, 1.0),
                 };
                 let share = number.trim().parse::<f64>().ok()? / unit;
-                (0.0..=1.0).contains(&share).then_some(share)
+                // As much as there can be is a percentage, or meant to be one: `error-rate>1` would never hold.
+                let is_share = if unit > 1.0 { share <= 1.0 } else { share < 1.0 };
+                (is_share && share >= 0.0).then_some(share)
             }
             Figure::Errors | Figure::Rps => {
                 bound.parse::<f64>().ok().filter(|bound| bound.is_finite() && *bound >= 0.0)
@@ -171,6 +173,7 @@ mod tests {
             "p99>5",
             "rps<5ms",
             "error-rate>101%",
+            "error-rate>1",
             "errors>-1",
             ">1ms",
             "p99>>1ms",

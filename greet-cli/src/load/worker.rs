@@ -244,7 +244,9 @@ impl Callers {
         tell_seen();
         let at = Instant::now();
         let used = cpu.and_then(|cpu| Some((cpu::of_this_thread()? - cpu).as_secs_f64()));
-        let cpu_share = used.map(|used| used / (at - self.measure).as_secs_f64().max(1e-6));
+        let measured = at.saturating_duration_since(self.measure).as_secs_f64();
+        // Without a measurement, because it was interrupted before, there is no share of it.
+        let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_begun = self.was_due.get().saturating_sub(self.begun.get());
         tell(told, Told::Ended(Ended { at, not_begun, cpu_share }));
     }

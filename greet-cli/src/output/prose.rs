@@ -1,5 +1,6 @@
 //! Standard error: what is wrong, what to do about it, how it went.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -29,8 +30,9 @@ impl Prose {
     /// One line for what is wrong, one for what to do. In JSON both are in the object already.
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.format == Format::Text {
-            let line = one_line(&failure.to_string());
-            self.say(format_args!("greet-cli: {line}\n\nhint: {}", one_line(&failure.hint())));
+            let (line, hint) = (failure.to_string(), failure.hint());
+            let (line, hint) = (one_line(&line), one_line(&hint));
+            self.say(format_args!("greet-cli: {line}\n\nhint: {hint}"));
         }
     }
 
@@ -68,7 +70,10 @@ impl Prose {
             Ok(_) => Some(tonic::Code::Ok),
             Err(failure) => failure.status().map(tonic::Status::code),
         };
-        stage("rpc", call.rpc, status.map(code_name).unwrap_or_default());
+        let status = status.map(code_name).unwrap_or_default();
+        let attempt =
+            if call.attempts > 1 { format!(", attempt {}", call.attempts) } else { String::new() };
+        stage("rpc", call.rpc, &format!("{status}{attempt}"));
         for headers in [&call.headers, &call.trailers] {
             for (key, value) in metadata::custom(headers) {
                 self.say(format_args!("< {key}: {}", one_line(&value)));
@@ -138,10 +143,13 @@ impl Prose {
 }
 
 /// A server's words on a terminal: what would move the cursor, ring or colour is shown, not done.
-pub(crate) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
     let shown = |character: char| match character.is_control() {
         true => character.escape_default().to_string(),
         false => character.to_string(),
     };
-    text.chars().map(shown).collect()
+    Cow::Owned(text.chars().map(shown).collect())
 }

@@ -66,3 +66,21 @@ fn every_connection_flag_has_one() {
     let flags = connection.lines().filter(|line| line.contains("--")).count();
     assert_eq!(connection.matches("[env: GREET_").count(), flags, "{connection}");
 }
+
+#[test]
+fn what_a_variable_says_badly_is_told_with_its_name() {
+    let ran = with(&[("GREET_TIMEOUT", "soon")], &["health"]);
+    assert!(ran.stderr.contains("'soon' for 'GREET_TIMEOUT (--timeout)': expected"), "{ran:?}");
+    let ran = with(&[("GREET_TIMEOUT", "soon")], &["--timeout=later", "health"]);
+    assert!(ran.stderr.contains("'later' for '--timeout <DUR>': expected"), "{ran:?}");
+    let expected = "error: GREET_INSECURE: \"flase\" is neither true nor false\n";
+    with(&[("GREET_INSECURE", "flase")], &["health"]).left("", expected, 2);
+}
+
+/// As a block of lines in YAML ends.
+#[test]
+fn a_line_end_after_the_last_header_is_no_header() {
+    let daemon = Daemon::start(&[]);
+    let headers = [("GREET_HEADER", "a: b\nc: d\n")];
+    with(&headers, &["--target", &daemon.target, "hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+}

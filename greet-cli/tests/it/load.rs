@@ -143,6 +143,10 @@ fn failures_are_counted_by_status_and_stage_and_some_are_no_failure_of_the_test(
     assert_eq!(ran.code, Some(5), "nobody knows a percentile of nothing");
     let ran = load(&daemon.target, &["--count=10", "--name=5"]);
     assert_eq!(ran.code, Some(64 + 5), "nothing was measured");
+    assert_eq!(ran.object()["ok"], false);
+    let ran = load(&daemon.target, &["--duration=1ns", "--warm-up=0s"]);
+    assert_eq!((ran.code, &ran.object()["ok"]), (Some(2), &json!(false)), "{ran:?}");
+    assert!(ran.stderr.contains("no call was sent in the time"), "{ran:?}");
     assert_eq!(ran.object()["latency_us"], Value::Null);
 }
 
@@ -181,8 +185,8 @@ fn a_page_holds_the_report_and_a_bad_place_for_it_is_told() {
     let ran = load(&daemon.target, &["--count=100", &html]);
     let written = std::fs::read_to_string(&page).unwrap();
     assert!(written.contains(ran.stdout.trim_end()), "{written}");
-    let ran = load(&daemon.target, &["--count=1", "--html=/no/such/place"]);
-    assert_eq!(ran.code, Some(1));
+    let ran = load(&daemon.target, &["--duration=1h", "--html=/no/such/place"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "before the load, not after it");
     assert!(ran.stderr.starts_with("greet-cli: could not write `/no/such/place`: "), "{ran:?}");
 }
 
@@ -210,15 +214,22 @@ fn an_interruption_ends_it_early_and_the_figures_are_printed() {
     let (calls, called) = std::sync::mpsc::channel();
     let daemon = Daemon::with_greeter(&[], Telling(calls));
     let flags = ["--target", &daemon.target, "--output=json", "load", "--duration=1h"];
-    let mut command = command(&[&flags[..], &["--warm-up=0s", "--concurrency=10"]].concat());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    called.iter().nth(100).unwrap(); // so ten at least have been answered
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    let object = object(String::from_utf8(output.stdout).unwrap().trim_end());
-    assert_eq!(object["interrupted"], true);
+    let interrupted = |warm_up: &str| {
+        let mut command = command(&[&flags[..], &[warm_up, "--concurrency=10"]].concat());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        called.iter().nth(100).unwrap(); // so ten at least have been answered
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        assert_eq!(output.status.signal(), Some(2));
+        let object = object(String::from_utf8(output.stdout).unwrap().trim_end());
+        assert_eq!((&object["interrupted"], &object["ok"]), (&json!(true), &json!(false)));
+        object
+    };
+    let object = interrupted("--warm-up=0s");
     assert!(number(&object, "/calls/ok") >= 10, "{object}");
-    assert_eq!(output.status.signal(), Some(2));
+    let object = interrupted("--warm-up=1h");
+    assert_eq!(number(&object, "/calls/sent"), 0, "nothing was measured yet");
+    assert_eq!(object["generator"]["cpu_share"], Value::Null, "{object}");
 }

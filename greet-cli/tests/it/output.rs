@@ -95,3 +95,13 @@ fn a_closed_standard_error_is_no_failure() {
     let mut command = command(&["--target", &nobody(), "hello", "--name=Ada"]);
     assert_eq!(command.stderr(writer).status().unwrap().code(), Some(3));
 }
+
+#[test]
+fn a_reply_is_one_line_and_moves_no_cursor() {
+    let daemon = Daemon::start(&[]);
+    let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}"];
+    let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\n";
+    greet(&daemon.target, &names).left(shown, "", 0);
+    let json = greet(&daemon.target, &["--output=json", "hello", "--name=two\nlines"]);
+    assert_eq!(json.object()["message"], "Hello two\nlines", "an object is exact");
+}

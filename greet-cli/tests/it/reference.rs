@@ -17,11 +17,19 @@ fn there_are_completions_for_each_shell() {
 #[test]
 fn bash_takes_the_script() {
     let script = run(command(&["completions", "bash"])).stdout;
-    let check = "eval \"$1\"; COMP_WORDS=(greet-cli hel); COMP_CWORD=1; \
-                 _greet__cli greet-cli hel greet-cli; echo \"${COMPREPLY[*]}\"";
-    let mut bash = Command::new("bash");
-    let output = bash.args(["-c", check, "bash", &script]).stderr(Stdio::null()).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("hello"), "{output:?}");
+    let completed = |words: &str, last: &str, before: &str| {
+        let check = format!(
+            "eval \"$1\"; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _greet__cli greet-cli {last} {before}; echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = Command::new("bash");
+        let output = bash.args(["-c", &check, "bash", &script]).stderr(Stdio::null()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert_eq!(completed("greet-cli hel", "hel", "greet-cli"), "hello help\n");
+    assert_eq!(completed("greet-cli hello --na", "--na", "hello"), "--name --names-from\n");
+    assert_eq!(completed("greet-cli load --fai", "--fai", "load"), "--fail-if\n");
+    assert_eq!(completed("greet-cli completions b", "b", "completions"), "bash\n");
 }
 
 #[test]

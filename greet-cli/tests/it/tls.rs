@@ -109,7 +109,7 @@ fn files_that_cannot_be_used_are_named() {
     let [cert, other_key] = pair(&ca_file, &key);
     refused(
         &[&cert, &other_key],
-        &format!("the key in `{key}` and `{ca_file}` do not go together"),
+        &format!("the key in `{key}` does not match the certificate in `{ca_file}`\n"),
     );
 }
 

@@ -15,8 +15,12 @@ fn bad_values_name_the_flag_and_the_form_that_is_expected() {
     let with = |flag| [&hello[..], &[flag]].concat();
     refused(
         &with("--target=localhost"),
-        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH or dns:///NAME:PORT",
+        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH, dns:///NAME:PORT or \
+         dns+https:///NAME:PORT",
     );
+    refused(&with("--target=dns:///localhost:99999"), "expected http://HOST:PORT");
+    refused(&with("--count=0"), "expected a whole number from 1 on");
+    refused(&["load", "--fail-if=error-rate>1"], "error-rate>0.1% (or 0.001)");
     refused(&with("--target=dns://8.8.8.8/x:1"), "only this machine's are asked");
     refused(&with("--retries=many"), "--retries");
     refused(&with("--retry-on=OK"), "expected a status such as UNAVAILABLE");
