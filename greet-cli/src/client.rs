@@ -209,9 +209,12 @@ impl Client {
                     // Addresses that an earlier call has looked up may be those of servers that are gone.
                     let look_again = left == Left::Name && call.stages.dns.is_none();
                     let has_others = left != Left::Nobody && unreachable < self.balance.len();
-                    let is_worth_it =
-                        has_others || look_again && !std::mem::replace(&mut looked_again, true);
-                    if is_worth_it && Instant::now() < deadline {
+                    if !has_others && look_again && !looked_again {
+                        (looked_again, unreachable) = (true, 0); // of what it stands for nobody was tried
+                    } else if !has_others {
+                        return;
+                    }
+                    if Instant::now() < deadline {
                         continue;
                     }
                     return;
