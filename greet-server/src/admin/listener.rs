@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::pages::Pages;
@@ -97,6 +97,7 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
                 tracing::debug!(%error, "on the admin port");
             }
         }));
+        yield_now().await; // who has asked already is answered before the next may take a place
     }
 }
 

@@ -87,6 +87,14 @@ async fn so_many_are_served_at_a_time_and_the_next_takes_the_place_of_the_first(
 }
 
 #[tokio::test]
+async fn a_burst_of_those_who_ask_is_answered_whole() {
+    let server = TestServer::start(&[ADMIN]).await;
+    let burst = (0..10 * MOST).map(|_| get(server.admin(), "/livez"));
+    let pages = soon(futures_util::future::join_all(burst)).await;
+    assert!(pages.iter().all(|page| page.status == 200));
+}
+
+#[tokio::test]
 async fn who_says_nothing_is_closed_in_time() {
     let server = TestServer::start(&[ADMIN]).await;
     let mut silent = TcpStream::connect(server.admin()).await.unwrap();
