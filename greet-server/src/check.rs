@@ -172,8 +172,10 @@ impl Check {
         // A word alone would be taken for the name of a target, and a typing error for silence.
         let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
         let is_form = |part: &str| part.contains('=') || is_level(part);
-        match given.parse() {
-            Ok(filter) if given.split(',').all(is_form) => Some(filter),
+        // A target with a space before it would be one that nobody has.
+        let parts: Vec<_> = given.split(',').map(str::trim).collect();
+        match parts.join(",").parse() {
+            Ok(filter) if parts.into_iter().all(is_form) => Some(filter),
             _ => {
                 let expected = "error, warn, info, debug, trace or off, or pairs such as h2=debug";
                 self.refuse(flag, given, expected)

@@ -24,7 +24,7 @@ pub enum RunError {
     #[error("a worker ended unexpectedly")]
     Worker,
     /// Not every worker could be started.
-    #[error("could not start a worker")]
+    #[error("could not start a thread")]
     Start(#[source] io::Error),
 }
 

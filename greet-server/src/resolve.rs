@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_typing_error_in_the_log_level_is_not_taken_for_silence() {
-        for good in ["info", "off", "warn,h2=debug", "greet_server=trace"] {
+        for good in ["info", "off", "warn, h2=debug", "greet_server=trace"] {
             assert!(resolve(&["--log-level", good]).is_ok(), "{good}");
         }
         for bad in ["", "inof", "warning", "info,inof", "h2=loud"] {

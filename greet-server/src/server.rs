@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::phase::Phase;
 use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
 use crate::stats::{Reloads, SpanCounts};
+use crate::supervisor;
 use crate::telemetry::LogControl;
 use crate::transport::acceptor::{self, Acceptor};
 use crate::transport::admission::Admission;
@@ -182,10 +183,16 @@ impl Server {
             "listening"
         );
         let reloads = Arc::new(Reloads::default());
-        let tls = self.tls.map(|(reloader, tls)| {
-            tokio::spawn(reloader.run(self.reload, reloads.clone()));
-            tls
-        });
+        let tls = match self.tls {
+            Some((reloader, tls)) => {
+                tokio::spawn(reloader.run(self.reload, reloads.clone()));
+                Some(tls)
+            }
+            None => {
+                tokio::spawn(supervisor::reload_nothing(self.reload));
+                None
+            }
+        };
         let limits = &config.limits;
         let admission = Admission::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {

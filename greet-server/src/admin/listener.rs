@@ -15,15 +15,17 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_local, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::pages::Pages;
 use crate::transport::listener::{Accepted, Listener};
 
 /// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been
-/// there longest: an answer takes milliseconds, so that is somebody who does not ask.
+/// there longest.
 const MOST_CONNECTIONS: usize = 32;
+/// Before it is taken: an answer takes milliseconds, so after this it is somebody who does not ask.
+const PLACE_TIME: Duration = Duration::from_millis(250);
 /// From accept to the last byte of the answer: generous for a page, short for who holds a place.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request line and some headers.
@@ -31,10 +33,19 @@ const MOST_HEAD_BYTES: usize = 8 * 1024;
 /// After an accept that failed, which is for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The running admin port. It ends when this is dropped.
+/// The running admin port. When this is dropped it has ended, and a Unix socket's file is gone.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // It waits for nobody. If it panicked, the log has it.
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
 }
 
 impl Admin {
@@ -42,12 +53,13 @@ impl Admin {
     /// The thread could not be started.
     pub(crate) fn start(listener: Listener, pages: Pages) -> io::Result<Admin> {
         let (stop, stopped) = oneshot::channel();
-        thread::Builder::new().name("greet-admin".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("greet-admin".to_owned());
+        let thread = thread.spawn(move || {
             if let Err(error) = run(listener, pages, stopped) {
                 tracing::error!(%error, "the admin port could not start");
             }
         })?;
-        Ok(Admin { _stop: stop })
+        Ok(Admin { stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -74,12 +86,15 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
                 continue;
             }
         };
-        served.retain(|task: &JoinHandle<()>| !task.is_finished());
-        if served.len() == MOST_CONNECTIONS {
-            served.pop_front().as_ref().map(JoinHandle::abort);
+        served.retain(|(_, task): &(Instant, JoinHandle<()>)| !task.is_finished());
+        if served.len() == MOST_CONNECTIONS
+            && let Some((begun, mut longest)) = served.pop_front()
+        {
+            let _ = timeout_at(begun + PLACE_TIME, &mut longest).await;
+            longest.abort();
         }
         let pages = pages.clone();
-        served.push_back(spawn_local(async move {
+        let task = spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
                     match TcpStream::from_std(stream) {
@@ -96,8 +111,8 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
             if let Ok(Err(error)) = served {
                 tracing::debug!(%error, "on the admin port");
             }
-        }));
-        yield_now().await; // who has asked already is answered before the next may take a place
+        });
+        served.push_back((Instant::now(), task));
     }
 }
 

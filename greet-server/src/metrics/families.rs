@@ -79,7 +79,7 @@ families! {
     MAX_IN_FLIGHT: Gauge "greet_max_in_flight" "" []
         "What `--max-in-flight` allows";
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
-        "Requests over HTTP that are no calls: answered with 405, 415 or, in gRPC-Web, as a preflight";
+        "Requests over HTTP that are no calls: answered with 405, 415 or, where gRPC-Web is served, 505 or as a preflight";
     CONNECTIONS_OPEN: Gauge "greet_connections_open" "" []
         "Connections that were accepted and have not ended";
     MAX_CONNECTIONS: Gauge "greet_max_connections" "" []

@@ -47,8 +47,8 @@ pub(crate) const LATENCY_NANOS: [u64; 40] = [
 ];
 
 /// Bytes: the buckets that gRFC A66 gives for messages, up to the largest that a limit allows.
-pub(crate) const MESSAGE_BYTES: [u64; 9] =
-    [0, 1_024, 2_048, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
+pub(crate) const MESSAGE_BYTES: [u64; 11] =
+    [0, 1_024, 2_048, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
 
 /// Counts by bucket; each holds what is at most its bound and above the one before.
 #[derive(Debug)]

@@ -55,9 +55,10 @@ impl Tracer {
         let ids = RandomIdGenerator::default();
         let (parent, trace_id, state) = match caller {
             Some(caller) => {
-                let state = headers.get(TRACESTATE).and_then(|state| state.to_str().ok());
-                let state: TraceState =
-                    state.and_then(|state| state.parse().ok()).unwrap_or_default();
+                // It may come in parts, which are one list (W3C Trace Context, section 3.3.1).
+                let states = headers.get_all(TRACESTATE).iter();
+                let states: Vec<_> = states.filter_map(|state| state.to_str().ok()).collect();
+                let state: TraceState = states.join(",").parse().unwrap_or_default();
                 let parent = SpanContext::new(
                     opentelemetry::TraceId::from_bytes(caller.trace_id),
                     SpanId::from_bytes(caller.parent_id),

@@ -25,9 +25,11 @@ impl TraceId {
 }
 
 impl TraceContext {
-    /// Of a call that has one. What is no trace context is none, as the specification asks.
+    /// Of a call that has one. What is no trace context, or two of them, is none, as the specification asks.
     pub(crate) fn of(headers: &HeaderMap) -> Option<TraceContext> {
-        parse(headers.get(TRACEPARENT)?.as_bytes())
+        let mut all = headers.get_all(TRACEPARENT).iter();
+        let (first, second) = (all.next()?, all.next());
+        if second.is_some() { None } else { parse(first.as_bytes()) }
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
@@ -84,6 +86,15 @@ mod tests {
         assert_eq!(context.flags, 1);
         let later = b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
         assert_eq!(parse(later), Some(context));
+    }
+
+    #[test]
+    fn two_are_none() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut headers = HeaderMap::from_iter([(TRACEPARENT, given.parse().unwrap())]);
+        assert!(TraceContext::of(&headers).is_some());
+        headers.append(TRACEPARENT, given.parse().unwrap());
+        assert_eq!(TraceContext::of(&headers), None);
     }
 
     #[test]

@@ -117,3 +117,14 @@ async fn it_answers_while_every_worker_is_stuck() {
     greeter.release.add_permits(1);
     soon(stuck).await.unwrap().unwrap();
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_of_its_own_is_gone_when_it_has_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let server = TestServer::start(&[&format!("--admin-listen=unix:{}", path.display())]).await;
+    assert!(path.exists());
+    server.stop().await;
+    assert!(!path.exists());
+}
