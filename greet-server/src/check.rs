@@ -6,10 +6,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::{self, AccessLog, ClientAuth, LogFormat};
+use crate::web_address::WebAddress;
 
 /// Parses values; `None` means that the problem was noted.
 #[derive(Debug, Clone, Default)]
@@ -133,22 +134,10 @@ impl Check {
         }
     }
 
-    /// As a browser puts it into `Origin`: scheme and host in lower case, and the port unless it is the
-    /// scheme's own (RFC 6454, section 6.2).
     pub(crate) fn origin(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
-        let origin = match (given, web_address(given)) {
-            ("*", _) => Some("*".to_owned()),
-            (_, Some((uri, port))) => {
-                let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host());
-                let host = host.unwrap_or_default().to_ascii_lowercase();
-                let port = port.filter(|port| (scheme, *port) != ("http", 80));
-                let port = port.filter(|port| (scheme, *port) != ("https", 443));
-                let has_more = !given.to_ascii_lowercase().ends_with(&authority(&uri));
-                let is_one = !has_more && !host.contains('*');
-                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                is_one.then(|| format!("{scheme}://{host}{port}"))
-            }
-            (_, None) => None,
+        let origin = match given {
+            "*" => Some("*".to_owned()),
+            _ => WebAddress::parse(given).and_then(|address| address.origin()),
         };
         match origin.and_then(|origin| HeaderValue::try_from(origin).ok()) {
             Some(origin) => Some(origin),
@@ -157,13 +146,11 @@ impl Check {
     }
 
     pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<String> {
-        match given.parse::<Uri>() {
+        match WebAddress::parse(given) {
             _ if cfg!(not(feature = "otel")) => {
                 self.refuse(flag, given, "of use to a build without the feature `otel`")
             }
-            Ok(uri) if uri.scheme_str() == Some("http") && web_address(given).is_some() => {
-                Some(given.to_owned())
-            }
+            Some(address) if !address.is_tls() => Some(given.to_owned()),
             _ => self.refuse(flag, given, "a URL such as http://localhost:4317"),
         }
     }
@@ -184,23 +171,6 @@ impl Check {
     }
 }
 
-/// `http://HOST` or `https://HOST`, with or without a port and a path; and the port.
-fn web_address(given: &str) -> Option<(Uri, Option<u16>)> {
-    let uri: Uri = given.parse().ok()?;
-    let (host, port) = (uri.host()?, uri.port_u16());
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    // What the parser lets through beside these: users, and ports that are none.
-    let is_plain = match port {
-        Some(port) => authority(&uri) == format!("{host}:{port}").to_ascii_lowercase(),
-        None => authority(&uri) == host.to_ascii_lowercase(),
-    };
-    (is_web && is_plain && !host.is_empty()).then_some((uri, port))
-}
-
-fn authority(uri: &Uri) -> String {
-    uri.authority().map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
-}
-
 fn variable(flag: &str) -> String {
     format!("GREET_{}", flag.to_uppercase().replace('-', "_"))
 }
@@ -208,33 +178,4 @@ fn variable(flag: &str) -> String {
 /// A duration as it is typed.
 pub(crate) fn text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_as_browsers_write_it() {
-        let origin = |given| Check::default().origin("cors-origin", given);
-        for (given, expected) in [
-            ("https://SHOP.example:443", "https://shop.example"),
-            ("http://shop.example:80", "http://shop.example"),
-            ("http://localhost:8080", "http://localhost:8080"),
-            ("https://[::1]:8443", "https://[::1]:8443"),
-            ("*", "*"),
-        ] {
-            assert_eq!(origin(given).unwrap(), expected);
-        }
-        for bad in [
-            "https://*.example",
-            "https://user@a.example",
-            "https://a.example:70000",
-            "https://a.example/",
-            "ftp://a.example",
-            "null",
-        ] {
-            assert_eq!(origin(bad), None, "{bad}");
-        }
-    }
 }

@@ -28,6 +28,7 @@ mod supervisor;
 pub mod telemetry;
 mod traffic;
 mod transport;
+mod web_address;
 
 pub use close_cause::CloseCause;
 pub use lifecycle::RunError;
