@@ -28,9 +28,12 @@ impl ClosedLog {
             tracing::info!(%peer, cause, more, "connection closed");
         }
     }
+}
 
-    /// The last lines: those that had none of their own, and none after them to tell of them.
-    pub(crate) fn finish(&mut self) {
+/// Logs how many connections were closed without a line since the last one. Done on drop, so that no
+/// owner of a log can forget it: the acceptor's was never flushed.
+impl Drop for ClosedLog {
+    fn drop(&mut self) {
         for (cause, told) in CloseCause::ALL.into_iter().zip(&mut self.causes) {
             let (cause, more) = (cause.name(), std::mem::take(&mut told.untold));
             if more > 0 {

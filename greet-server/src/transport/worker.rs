@@ -224,14 +224,13 @@ impl Connections {
     }
 
     /// Leaves; what is left is dropped with the runtime, which closes its sockets.
-    fn cut(mut self) {
+    fn cut(self) {
         let left = self.tasks.len() as u64;
         self.transport.stats().closed(CloseCause::Cut).add(left);
         self.tell_the_rest();
     }
 
-    fn tell_the_rest(&mut self) {
-        self.log.finish();
+    fn tell_the_rest(&self) {
         self.transport.rpc().access_log.finish();
     }
 }
