@@ -4,6 +4,7 @@
 //! Contents are compared, not times or names: a symlink that is swapped (as Kubernetes does with a
 //! secret) is a change, and a file that was only touched is none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,8 @@ pub(crate) struct Reloader {
     served: Material,
     refused: Option<Refused>,
     tls: watch::Sender<Tls>,
+    /// [`Tls::new`], but for a test of what a panic in it costs.
+    build: fn(&TlsFiles, &Material) -> Result<Tls, TlsError>,
 }
 
 /// What the last look found, and could not use.
@@ -44,7 +47,7 @@ impl Reloader {
         let tls = Tls::new(&files, &served)?;
         tell(&tls, "serving TLS");
         let (tls, watched) = watch::channel(tls);
-        Ok((Reloader { files, served, refused: None, tls }, watched))
+        Ok((Reloader { files, served, refused: None, tls, build: Tls::new }, watched))
     }
 
     /// Looks for ever: each second, and whenever `asked` changes.
@@ -61,7 +64,8 @@ impl Reloader {
                 supervisor::tell(News::Reloading);
             }
             let look = tokio::task::spawn_blocking(move || {
-                let found = self.look(was_asked);
+                // A panic while parsing must not end reloading: the next change may be valid.
+                let found = catch_unwind(AssertUnwindSafe(|| self.look(was_asked)));
                 (self, found)
             });
             let found;
@@ -70,13 +74,19 @@ impl Reloader {
                 Err(_shutting_down) => return,
             };
             match found {
-                Some(Ok(())) => reloads.done.add(1),
-                Some(Err(error)) => {
+                Ok(Some(Ok(()))) => reloads.done.add(1),
+                Ok(Some(Err(error))) => {
                     reloads.refused.add(1);
                     let error = anyhow::Error::new(error);
                     tracing::warn!("TLS reload refused, the old certificate stays: {error:#}");
                 }
-                None => {}
+                Ok(None) => {}
+                Err(_logged_by_the_panic_hook) => {
+                    reloads.refused.add(1);
+                    tracing::error!(
+                        "certificate reload panicked; the current certificate stays in use"
+                    );
+                }
             }
             if was_asked {
                 supervisor::tell(News::Ready);
@@ -94,7 +104,7 @@ impl Reloader {
             return None;
         }
         let found = material.as_ref().ok().cloned();
-        match material.and_then(|material| Tls::new(&self.files, &material)) {
+        match material.and_then(|material| (self.build)(&self.files, &material)) {
             Ok(tls) => {
                 self.served = found.expect("it was read, or there would be no configuration");
                 self.refused = None;
@@ -118,5 +128,46 @@ fn tell(tls: &Tls, what: &str) {
     match tls.complaint(SystemTime::now()) {
         None => tracing::info!(serial = tls.serial, %until, "{what}"),
         Some(complaint) => tracing::warn!(serial = tls.serial, %until, "{what}: {complaint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    static IS_FIRST: AtomicBool = AtomicBool::new(true);
+
+    fn panics_at_first(files: &TlsFiles, material: &Material) -> Result<Tls, TlsError> {
+        assert!(!IS_FIRST.swap(false, Ordering::Relaxed), "as the test asks");
+        Tls::new(files, material)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_costs_one_reload_and_not_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+        let rotate = || {
+            let pair = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
+            fs::write(&key, pair.serialize_pem()).unwrap();
+        };
+        rotate();
+        let (cert, key) = (cert.clone(), key.clone());
+        let files = TlsFiles { cert, key, client_ca: None, http1: false };
+        let (mut reloader, mut served) = Reloader::new(files).unwrap();
+        reloader.build = panics_at_first;
+        rotate();
+        let (_asks, asked) = watch::channel(0);
+        let reloads = Arc::<Reloads>::default();
+        let running = tokio::spawn(reloader.run(asked, reloads.clone()));
+        tokio::time::timeout(Duration::from_secs(60), served.changed()).await.unwrap().unwrap();
+        assert_eq!(reloads.refused.get(), 1);
+        running.abort();
     }
 }
