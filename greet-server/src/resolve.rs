@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::config::listen_addr::ListenAddr;
 use crate::config::{
     self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
 };
 use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
 use crate::otel;
-use crate::transport::listen_addr::ListenAddr;
 
 /// For what has no default.
 const OFF: &str = "off";

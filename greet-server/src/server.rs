@@ -11,6 +11,14 @@ use crate::close_cause::CloseCause;
 use crate::config::Config;
 use crate::lifecycle::{Lifecycle, RunError};
 use crate::metrics::observed::Observed;
+use crate::net::acceptor::{self, Acceptor};
+use crate::net::connection_limit::Admission;
+use crate::net::listener::{BindError, Listener};
+#[cfg(unix)]
+use crate::net::socket_activation;
+use crate::net::tls::reload::Reloader;
+use crate::net::tls::{Tls, TlsError};
+use crate::net::worker::{MakeRpc, Workers};
 use crate::otel::{Exporter, Tracer};
 use crate::outcome::Outcome;
 use crate::phase::Phase;
@@ -18,14 +26,6 @@ use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
 use crate::stats::{Reloads, SpanCounts};
 use crate::supervisor;
 use crate::telemetry::LogControl;
-use crate::transport::acceptor::{self, Acceptor};
-use crate::transport::admission::Admission;
-#[cfg(unix)]
-use crate::transport::inherited;
-use crate::transport::listener::{BindError, Listener};
-use crate::transport::tls::{Tls, TlsError};
-use crate::transport::tls_reload::Reloader;
-use crate::transport::worker::{MakeRpc, Workers};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
 pub struct Server {
@@ -52,7 +52,7 @@ impl Sockets {
     /// One of them is not a socket that listens.
     #[cfg(unix)]
     pub fn inherited() -> Result<Option<Sockets>, StartError> {
-        let sockets = inherited::sockets().map_err(StartError::Inherited)?;
+        let sockets = socket_activation::sockets().map_err(StartError::Inherited)?;
         Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
     }
 

@@ -12,9 +12,9 @@ use crate::check::Check;
 use crate::config::{Config, TlsFiles};
 use crate::config_file::{self, Values};
 use crate::flags::{Flags, keys};
+use crate::net::tls::{Material, Tls, TlsError};
 use crate::print_config;
 use crate::resolve::tls;
-use crate::transport::tls::{Material, Tls, TlsError};
 
 /// What was told, and where each of it comes from.
 #[derive(Debug)]

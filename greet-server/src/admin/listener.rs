@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::pages::Pages;
-use crate::transport::listener::{Accepted, Listener};
+use crate::net::listener::{Accepted, Listener};
 
 /// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been
 /// there longest.

@@ -19,13 +19,13 @@ use super::histogram::Distribution;
 use super::process::Process;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
+use crate::net::connection_limit::Admission;
+use crate::net::tls::Tls;
+use crate::net::worker::Workers;
 use crate::phase::Phase;
 use crate::rpc::{Method, code_name};
 use crate::stats::{Handshake, Reloads, SpanCounts};
 use crate::telemetry::LogControl;
-use crate::transport::admission::Admission;
-use crate::transport::tls::Tls;
-use crate::transport::worker::Workers;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 

@@ -7,10 +7,10 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
+use crate::net::connection::Peer;
 use crate::rpc::{Method, TraceContext, TraceId};
 use crate::server::StartError;
 use crate::stats::SpanCounts;
-use crate::transport::connection::Peer;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Tracer {}

@@ -17,9 +17,9 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
+use crate::net::connection::Peer;
 use crate::rpc::{Method, TraceContext, TraceId, code_name};
 use crate::stats::SpanCounts;
-use crate::transport::connection::Peer;
 
 const TRACESTATE: &str = "tracestate";
 /// What the conventions call a method that is not served.

@@ -10,7 +10,7 @@ use tonic::Code;
 use super::code_name::code_name;
 use super::trace_context::TraceId;
 use crate::config;
-use crate::transport::connection::Peer;
+use crate::net::connection::Peer;
 
 /// Of failed calls, by each worker: enough to see what is wrong, too few to fill a disk with.
 const MOST_FAILURES_PER_SECOND: u32 = 20;

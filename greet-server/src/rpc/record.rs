@@ -14,8 +14,8 @@ use super::answer::Rpc;
 use super::method::Method;
 use super::request_body::PREFIX_BYTES;
 use super::trace_context::{TraceContext, TraceId};
+use crate::net::connection::Peer;
 use crate::otel::Span;
-use crate::transport::connection::Peer;
 
 /// One call's. What does not come from its headers is noted on its way.
 pub(super) struct Record {

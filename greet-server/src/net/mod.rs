@@ -6,21 +6,19 @@
 //! call touches is shared between cores.
 
 pub(crate) mod acceptor;
-pub(crate) mod admission;
-mod closed_log;
+mod close_log;
 pub(crate) mod connection;
-mod farewell;
+pub(crate) mod connection_limit;
+mod goaway;
 mod handshake;
 mod http1;
-#[cfg(unix)]
-pub(crate) mod inherited;
-pub(crate) mod listen_addr;
 pub(crate) mod listener;
 mod preface;
+#[cfg(unix)]
+pub(crate) mod socket_activation;
 mod stream;
 mod streams;
 pub(crate) mod tls;
-pub(crate) mod tls_reload;
 #[cfg(unix)]
-mod unix_path;
+mod unix_socket;
 pub(crate) mod worker;

@@ -1,6 +1,8 @@
 //! The checked configuration: plain values that hold what their types say, and every default with
 //! its reason. `flags` makes it from what was typed; the rest of the daemon only reads it.
 
+pub(crate) mod listen_addr;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
-use crate::transport::listen_addr::ListenAddr;
+use self::listen_addr::ListenAddr;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-use super::farewell::{self, Farewell};
+use super::goaway::{self, Farewell};
 use super::handshake::{Closed, Greeted, Spoken, in_time, is_drained, linger};
 use super::http1;
 use super::stream::Stream;
@@ -155,8 +155,8 @@ where
         biased;
         served = streams.run_beside(http2.as_mut()) => return ended(served, None, traffic.peer()),
         () = is_drained(drained) => Farewell::Drain,
-        () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
-        () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
+        () = goaway::is_old(limits.max_connection_age) => Farewell::Age,
+        () = goaway::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
         _ = patience => Farewell::AbandonedCalls,
     };
     // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
@@ -164,7 +164,7 @@ where
     tokio::select! {
         biased; // what we send now is no sign of life of the peer's: it goes first
         served = streams.run_beside(http2) => ended(served, Some(farewell.cause()), traffic.peer()),
-        () = farewell::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
+        () = goaway::is_unanswered(&traffic) => Some(CloseCause::GoawayUnanswered),
         cause = farewell.grace(limits) => Some(cause),
     }
 }

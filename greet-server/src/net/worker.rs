@@ -15,9 +15,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
-use super::admission::Permit;
-use super::closed_log::ClosedLog;
+use super::close_log::ClosedLog;
 use super::connection::{self, Peer, Transport};
+use super::connection_limit::Permit;
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
 use crate::close_cause::CloseCause;

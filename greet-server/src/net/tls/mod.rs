@@ -1,6 +1,8 @@
 //! From PEM files to a rustls configuration: TLS 1.2 and 1.3, HTTP/2 by ALPN and nothing else, and a
 //! client's certificate if one is asked for. What is wrong with a file is told with its name.
 
+pub(crate) mod reload;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::tls::{Material, Tls, TlsError};
+use super::{Material, Tls, TlsError};
 use crate::config::TlsFiles;
 use crate::stats::Reloads;
 use crate::supervisor::{self, News};

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::connection::{MAX_HEADER_LIST_BYTES, Transport, ended};
-use super::farewell::{self, Farewell};
+use super::goaway::{self, Farewell};
 use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
 use crate::close_cause::CloseCause;
@@ -54,8 +54,8 @@ where
         served = http1.as_mut() => return ended(served, None, traffic.peer()).map(of_http1),
         () = is_late(&bound, &traffic) => return Some(CloseCause::ReplyNotTaken),
         () = is_drained(drained) => Farewell::Drain,
-        () = farewell::is_old(limits.max_connection_age) => Farewell::Age,
-        () = farewell::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
+        () = goaway::is_old(limits.max_connection_age) => Farewell::Age,
+        () = goaway::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
         _ = patience => Farewell::AbandonedCalls,
     };
     // `connection: close` with the reply to the call at work; without one, the end.

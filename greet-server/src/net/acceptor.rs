@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::admission::Admission;
-use super::closed_log::ClosedLog;
+use super::close_log::ClosedLog;
+use super::connection_limit::Admission;
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 use super::worker::Workers;
