@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use tonic::Code;
 
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
-use crate::rpc::Method;
+use crate::grpc::Method;
 use crate::stats::Counter;
 
 /// The methods that are served, and one place for all that are not: what a peer makes up never becomes

@@ -19,11 +19,11 @@ use super::histogram::Distribution;
 use super::process::Process;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
+use crate::grpc::{Method, code_name};
 use crate::net::connection_limit::Admission;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::phase::Phase;
-use crate::rpc::{Method, code_name};
 use crate::stats::{Handshake, Reloads, SpanCounts};
 use crate::telemetry::LogControl;
 

@@ -20,9 +20,9 @@ use super::stream::Stream;
 use super::streams::Streams;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::rpc::{Call, Rpc};
+use crate::grpc::context::Traffic;
+use crate::grpc::{Call, Rpc};
 use crate::stats::Stats;
-use crate::traffic::Traffic;
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::traffic::Traffic;
+use crate::grpc::context::Traffic;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go
 /// waits as long). It loses nothing: no call is open.

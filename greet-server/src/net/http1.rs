@@ -18,8 +18,8 @@ use super::goaway::{self, Farewell};
 use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
 use crate::close_cause::CloseCause;
-use crate::rpc::{Bound, Call};
-use crate::traffic::Traffic;
+use crate::grpc::context::Traffic;
+use crate::grpc::{Bound, Call};
 
 /// A call whose time is up is noticed this much later at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use std::task::{Context, Waker};
 use tokio::task::spawn_local;
 use tokio::time::timeout_at;
 
-use crate::rpc::Bound;
+use crate::grpc::Bound;
 
 /// The executor that hyper hands streams to.
 #[derive(Default, Clone)]

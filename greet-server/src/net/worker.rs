@@ -22,7 +22,7 @@ use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
 use crate::close_cause::CloseCause;
 use crate::config::Limits;
-use crate::rpc::Rpc;
+use crate::grpc::Rpc;
 use crate::stats::{Calls, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
+use crate::grpc::{Method, TraceContext, TraceId};
 use crate::net::connection::Peer;
-use crate::rpc::{Method, TraceContext, TraceId};
 use crate::server::StartError;
 use crate::stats::SpanCounts;
 

@@ -17,8 +17,8 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
+use crate::grpc::{Method, TraceContext, TraceId, code_name};
 use crate::net::connection::Peer;
-use crate::rpc::{Method, TraceContext, TraceId, code_name};
 use crate::stats::SpanCounts;
 
 const TRACESTATE: &str = "tracestate";

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::access_log::Line;
-use super::answer::Rpc;
+use super::call::Rpc;
 use super::method::Method;
 use super::request_body::PREFIX_BYTES;
 use super::trace_context::{TraceContext, TraceId};

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
-use super::answer::Rpc;
-use super::record::Record;
-use crate::traffic::Traffic;
+use super::call::Rpc;
+use super::call_record::Record;
+use crate::grpc::context::Traffic;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.

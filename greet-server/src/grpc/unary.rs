@@ -17,8 +17,8 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::in_flight::InFlight;
-use super::reply_body::ReplyBody;
 use super::request_body::{PREFIX_BYTES, RequestBody};
+use super::response_body::ReplyBody;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 

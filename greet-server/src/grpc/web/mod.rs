@@ -1,8 +1,8 @@
 //! gRPC-Web, for browsers, which cannot read trailers (grpc's `PROTOCOL-WEB.md`): the same calls, with
 //! the trailers as one more message of the reply, and all of it in base64 for those that ask for text.
 
+mod base64;
 mod cors;
-mod text;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use tonic::body::Body;
 
+pub(crate) use base64::Received;
 pub(crate) use cors::Cors;
-pub(crate) use text::Received;
 
 /// The flag of the message that holds the trailers.
 const TRAILERS_FLAG: u8 = 0x80;
@@ -86,7 +86,7 @@ impl Encoding {
         };
         Frame::data(match self {
             Encoding::Binary => bytes,
-            Encoding::Text => text::encoded(&bytes),
+            Encoding::Text => base64::encoded(&bytes),
         })
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::call_record::Record;
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, Piece};
-use super::progress::Progress;
-use super::record::Record;
+use super::stall::Progress;
 use super::web::Encoding;
 use crate::phase::Phase;
 

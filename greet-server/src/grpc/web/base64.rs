@@ -27,7 +27,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(in crate::rpc) fn new(body: Incoming, encoding: Encoding, version: Version) -> Received {
+    pub(in crate::grpc) fn new(body: Incoming, encoding: Encoding, version: Version) -> Received {
         let kept = (encoding == Encoding::Text).then(BytesMut::new);
         Received { body, kept, is_http1: version < Version::HTTP_2 }
     }

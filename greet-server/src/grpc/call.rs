@@ -18,23 +18,23 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::access_log::AccessLog;
+use super::call_record::Record;
+use super::concurrency_limit::Lease;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::method::{Method, Requests};
-use super::not_grpc;
-use super::progress::Progress;
-use super::record::Record;
-use super::reply_body::{ReplyBody, stream_end};
+use super::reject;
 use super::request_body::RequestBody;
-use super::services::Services;
-use super::shedding::Lease;
+use super::response_body::{ReplyBody, stream_end};
+use super::stall::Progress;
 use super::unary;
 use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
+use crate::grpc::context::Traffic;
 use crate::otel::Tracer;
 use crate::phase::Phase;
+use crate::services::Services;
 use crate::stats::Stats;
-use crate::traffic::Traffic;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
@@ -114,8 +114,8 @@ impl Call {
         let (web, refusal) = match rpc.cors.as_ref().map(|cors| Seen::of(request, cors)) {
             Some(Seen::Call(web)) => (Some(Box::new(web)), None),
             Some(Seen::Preflight(answer)) => (None, Some(answer)),
-            Some(Seen::Other(cors)) => (None, not_grpc::refusal(request, cors)),
-            None => (None, not_grpc::refusal(request, HeaderMap::new())),
+            Some(Seen::Other(cors)) => (None, reject::refusal(request, cors)),
+            None => (None, reject::refusal(request, HeaderMap::new())),
         };
         let (record, admitted) = match refusal {
             Some(refusal) => {

@@ -1,5 +1,9 @@
 //! The services themselves, and which of them answers a method.
 
+pub(crate) mod greeter;
+mod health;
+mod reflection;
+
 use std::sync::Arc;
 
 use greet_proto::{Greeter, GreeterServer};
@@ -10,19 +14,19 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::handler::{Handler, handler};
-use super::health::Health;
-use super::method::Method;
-use super::reflection::{self, Reflection};
-use super::request_body::RequestBody;
+use self::health::Health;
+use self::reflection::Reflection;
 use crate::config::Limits;
+use crate::grpc::handler::{Handler, handler};
+use crate::grpc::method::Method;
+use crate::grpc::request_body::RequestBody;
 use crate::phase::Phase;
 
 /// One worker's own copies: cloning an `Arc` that workers share would move its cache line between
 /// cores at every call.
 pub(crate) struct Services {
     /// For calls that come the short way.
-    pub(super) greeter: Arc<dyn Greeter>,
+    pub(crate) greeter: Arc<dyn Greeter>,
     greeter_generated: Handler,
     health: Handler,
     reflection: Option<Reflection>,
@@ -54,7 +58,7 @@ impl Services {
         }
     }
 
-    pub(super) async fn dispatch(
+    pub(crate) async fn dispatch(
         &self,
         method: Method,
         request: Request<RequestBody>,

@@ -10,13 +10,13 @@ use tower_service::Service;
 use super::request_body::RequestBody;
 
 /// A generated service with its type forgotten, so that a signature is not a list of all of them.
-pub(super) type Handler = Box<dyn Fn(Request<RequestBody>) -> Answer>;
+pub(crate) type Handler = Box<dyn Fn(Request<RequestBody>) -> Answer>;
 
 /// What every generated service returns; a failure is a response too.
 type Answer = BoxFuture<Response<Body>, Infallible>;
 
 /// Forgets the type of a generated service. It is always ready, so a function is all there is to it.
-pub(super) fn handler<S>(service: S) -> Handler
+pub(crate) fn handler<S>(service: S) -> Handler
 where
     S: Service<
             Request<RequestBody>,

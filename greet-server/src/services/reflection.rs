@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::handler::{Handler, handler};
+use crate::grpc::handler::{Handler, handler};
 
 const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
 
