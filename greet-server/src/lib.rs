@@ -8,15 +8,12 @@
 
 mod admin;
 mod check;
-mod close_cause;
 pub mod config;
 mod config_file;
 pub mod flags;
 mod grpc;
 mod lifecycle;
-pub mod metrics;
 mod net;
-mod otel;
 mod outcome;
 mod phase;
 mod print_config;
@@ -25,15 +22,14 @@ mod server;
 mod services;
 pub mod settings;
 pub mod signals;
-mod stats;
 mod supervisor;
 pub mod telemetry;
 mod web_address;
 
-pub use close_cause::CloseCause;
 pub use lifecycle::RunError;
 pub use net::listener::BindError;
 pub use net::tls::TlsError;
 pub use outcome::Outcome;
 pub use server::{Server, Sockets, StartError};
 pub use services::greeter::Greeting;
+pub use telemetry::metrics::close_reason::CloseCause;

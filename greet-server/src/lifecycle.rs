@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use crate::config::DrainTimes;
 use crate::net::worker::{Ended, Worker, Workers};
 use crate::phase::Phase;
-use crate::stats::Calls;
 use crate::supervisor::{self, News};
+use crate::telemetry::metrics::worker::Calls;
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
 /// the process leaves without it.

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<Outcome> {
-    let (log, _writes_the_rest_when_dropped) = telemetry::init(&config.log);
+    let (log, _writes_the_rest_when_dropped) = telemetry::logging::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,6 @@
 //! How a daemon's life ended: for its exit code, and for the last line of its log.
 
-use crate::close_cause::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// How it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

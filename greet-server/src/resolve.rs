@@ -10,7 +10,7 @@ use crate::config::{
     self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
 };
 use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
-use crate::otel;
+use crate::telemetry::otel;
 
 /// For what has no default.
 const OFF: &str = "off";

@@ -6,12 +6,11 @@ use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::admin::collector::Observed;
 use crate::admin::{Admin, Pages};
-use crate::close_cause::CloseCause;
 use crate::config::Config;
 use crate::grpc::{AccessLog, Cors, Places, Rpc};
 use crate::lifecycle::{Lifecycle, RunError};
-use crate::metrics::observed::Observed;
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::connection_limit::Admission;
 use crate::net::listener::{BindError, Listener};
@@ -20,13 +19,14 @@ use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{Tls, TlsError};
 use crate::net::worker::{MakeRpc, Workers};
-use crate::otel::{Exporter, Tracer};
 use crate::outcome::Outcome;
 use crate::phase::Phase;
 use crate::services::Services;
-use crate::stats::{Reloads, SpanCounts};
 use crate::supervisor;
-use crate::telemetry::LogControl;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
+use crate::telemetry::otel::{Exporter, Tracer};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
 pub struct Server {

@@ -8,9 +8,9 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tonic::Code;
 
 use super::code_name::code_name;
-use super::trace_context::TraceId;
 use crate::config;
 use crate::net::connection::Peer;
+use crate::telemetry::trace_context::TraceId;
 
 /// Of failed calls, by each worker: enough to see what is wrong, too few to fill a disk with.
 const MOST_FAILURES_PER_SECOND: u32 = 20;

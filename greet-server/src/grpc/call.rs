@@ -31,10 +31,10 @@ use super::unary;
 use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
 use crate::grpc::context::Traffic;
-use crate::otel::Tracer;
 use crate::phase::Phase;
 use crate::services::Services;
-use crate::stats::Stats;
+use crate::telemetry::metrics::worker::Stats;
+use crate::telemetry::otel::Tracer;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");

@@ -13,9 +13,9 @@ use super::access_log::Line;
 use super::call::Rpc;
 use super::method::Method;
 use super::request_body::PREFIX_BYTES;
-use super::trace_context::{TraceContext, TraceId};
 use crate::net::connection::Peer;
-use crate::otel::Span;
+use crate::telemetry::otel::Span;
+use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 /// One call's. What does not come from its headers is noted on its way.
 pub(super) struct Record {

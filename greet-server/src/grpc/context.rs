@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::net::connection::Peer;
-use crate::stats::Stats;
+use crate::telemetry::metrics::worker::Stats;
 
 /// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
 /// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)

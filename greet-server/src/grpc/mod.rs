@@ -14,7 +14,6 @@ mod reject;
 pub(crate) mod request_body;
 mod response_body;
 mod stall;
-mod trace_context;
 mod unary;
 mod web;
 
@@ -23,5 +22,4 @@ pub(crate) use call::{Bound, Call, Rpc};
 pub(crate) use code_name::code_name;
 pub(crate) use concurrency_limit::Places;
 pub(crate) use method::Method;
-pub(crate) use trace_context::{TraceContext, TraceId};
 pub(crate) use web::Cors;

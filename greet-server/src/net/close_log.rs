@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Peer;
-use crate::close_cause::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 

@@ -18,11 +18,11 @@ use super::handshake::{Closed, Greeted, Spoken, in_time, is_drained, linger};
 use super::http1;
 use super::stream::Stream;
 use super::streams::Streams;
-use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::grpc::context::Traffic;
 use crate::grpc::{Call, Rpc};
-use crate::stats::Stats;
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::worker::Stats;
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.

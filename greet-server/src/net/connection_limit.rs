@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::close_cause::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// The door. Asked once a connection, so a lock in it costs no call anything.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::grpc::context::Traffic;
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go
 /// waits as long). It loses nothing: no call is open.

@@ -16,8 +16,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
-use crate::close_cause::CloseCause;
-use crate::stats::{Handshake, Stats};
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::worker::{Handshake, Stats};
 
 /// How long a peer that is in its handshake when the drain begins may take to finish it: its first
 /// bytes may be in the socket already, and with them a call.

@@ -17,9 +17,9 @@ use super::connection::{MAX_HEADER_LIST_BYTES, Transport, ended};
 use super::goaway::{self, Farewell};
 use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
-use crate::close_cause::CloseCause;
 use crate::grpc::context::Traffic;
 use crate::grpc::{Bound, Call};
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// A call whose time is up is noticed this much later at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -20,10 +20,10 @@ use super::connection::{self, Peer, Transport};
 use super::connection_limit::Permit;
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
-use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::grpc::Rpc;
-use crate::stats::{Calls, Stats};
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::worker::{Calls, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
 pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;

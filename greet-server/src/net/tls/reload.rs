@@ -13,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Material, Tls, TlsError};
 use crate::config::TlsFiles;
-use crate::stats::Reloads;
 use crate::supervisor::{self, News};
+use crate::telemetry::metrics::worker::Reloads;
 
 /// A rotation is served this much later at most; reading three small files costs next to nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -13,19 +13,19 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use tokio::sync::watch;
 
-use super::calls::{self, Calls};
-use super::families::{self as family, Family, Kind};
-use super::histogram::Distribution;
-use super::process::Process;
-use crate::close_cause::CloseCause;
 use crate::config::Limits;
 use crate::grpc::{Method, code_name};
 use crate::net::connection_limit::Admission;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::phase::Phase;
-use crate::stats::{Handshake, Reloads, SpanCounts};
-use crate::telemetry::LogControl;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::calls::{self, Calls};
+use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::histogram::Distribution;
+use crate::telemetry::metrics::process::Process;
+use crate::telemetry::metrics::worker::{Handshake, Reloads, SpanCounts};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::close_cause::CloseCause;
-use crate::metrics::calls::CallStats;
+use crate::telemetry::metrics::calls::CallStats;
+use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::pages::Pages;
+use super::routes::Pages;
 use crate::net::listener::{Accepted, Listener};
 
 /// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been

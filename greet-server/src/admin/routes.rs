@@ -10,11 +10,11 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::admin::collector::Observed;
 use crate::check::Check;
-use crate::metrics::exposition::Form;
-use crate::metrics::observed::Observed;
 use crate::phase::Phase;
-use crate::telemetry::LogControl;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::encoding::Form;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

@@ -7,10 +7,11 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
-use crate::grpc::{Method, TraceContext, TraceId};
+use crate::grpc::Method;
 use crate::net::connection::Peer;
 use crate::server::StartError;
-use crate::stats::SpanCounts;
+use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Tracer {}

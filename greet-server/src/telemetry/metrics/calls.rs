@@ -6,7 +6,7 @@ use tonic::Code;
 
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 use crate::grpc::Method;
-use crate::stats::Counter;
+use crate::telemetry::metrics::worker::Counter;
 
 /// The methods that are served, and one place for all that are not: what a peer makes up never becomes
 /// a label.

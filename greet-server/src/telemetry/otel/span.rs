@@ -17,9 +17,10 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::grpc::{Method, TraceContext, TraceId, code_name};
+use crate::grpc::{Method, code_name};
 use crate::net::connection::Peer;
-use crate::stats::SpanCounts;
+use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 const TRACESTATE: &str = "tracestate";
 /// What the conventions call a method that is not served.

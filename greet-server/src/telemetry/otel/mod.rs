@@ -3,19 +3,19 @@
 //!
 //! The cargo feature `otel` brings it; a build without refuses `--otlp-endpoint`.
 
-#[cfg(not(feature = "otel"))]
-mod absent;
 #[cfg(feature = "otel")]
 mod exporter;
+#[cfg(not(feature = "otel"))]
+mod noop;
 #[cfg(feature = "otel")]
 mod settings;
 #[cfg(feature = "otel")]
 mod span;
 
-#[cfg(not(feature = "otel"))]
-pub(crate) use absent::{Exporter, Span, Tracer, endpoint_variable};
 #[cfg(feature = "otel")]
 pub(crate) use exporter::Exporter;
+#[cfg(not(feature = "otel"))]
+pub(crate) use noop::{Exporter, Span, Tracer, endpoint_variable};
 #[cfg(feature = "otel")]
 pub(crate) use settings::endpoint_variable;
 #[cfg(feature = "otel")]

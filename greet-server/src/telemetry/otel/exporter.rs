@@ -20,7 +20,7 @@ use super::settings::{self, Settings};
 use super::span::Tracer;
 use crate::config::Config;
 use crate::server::StartError;
-use crate::stats::SpanCounts;
+use crate::telemetry::metrics::worker::SpanCounts;
 
 /// How long the daemon waits at its end for the last spans to be taken.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
