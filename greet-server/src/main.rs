@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use greet_server::config::Config;
+use greet_server::lifecycle::signals::Signals;
 use greet_server::settings::{Answer, Settings};
-use greet_server::signals::Signals;
 use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
 
 /// Faster than the system's under one thread a core, and its free lists are per thread as ours are.

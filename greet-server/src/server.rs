@@ -9,8 +9,11 @@ use tokio::task::JoinSet;
 use crate::admin::collector::Observed;
 use crate::admin::{Admin, Pages};
 use crate::config::Config;
+use crate::drain::{Lifecycle, RunError};
 use crate::grpc::{AccessLog, Cors, Places, Rpc};
-use crate::lifecycle::{Lifecycle, RunError};
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::report::Outcome;
+use crate::lifecycle::systemd;
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::connection_limit::Admission;
 use crate::net::listener::{BindError, Listener};
@@ -19,10 +22,7 @@ use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{Tls, TlsError};
 use crate::net::worker::{MakeRpc, Workers};
-use crate::outcome::Outcome;
-use crate::phase::Phase;
 use crate::services::Services;
-use crate::supervisor;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
@@ -190,7 +190,7 @@ impl Server {
                 Some(tls)
             }
             None => {
-                tokio::spawn(supervisor::reload_nothing(self.reload));
+                tokio::spawn(systemd::reload_nothing(self.reload));
                 None
             }
         };

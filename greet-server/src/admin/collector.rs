@@ -15,10 +15,10 @@ use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::grpc::{Method, code_name};
+use crate::lifecycle::phase::Phase;
 use crate::net::connection_limit::Admission;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
-use crate::phase::Phase;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::calls::{self, Calls};
 use crate::telemetry::metrics::catalog::{self as family, Family, Kind};

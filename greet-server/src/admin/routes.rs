@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin::collector::Observed;
 use crate::check::Check;
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::encoding::Form;
 

@@ -31,7 +31,7 @@ use super::unary;
 use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
 use crate::grpc::context::Traffic;
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 use crate::services::Services;
 use crate::telemetry::metrics::worker::Stats;
 use crate::telemetry::otel::Tracer;

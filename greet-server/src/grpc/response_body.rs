@@ -17,7 +17,7 @@ use super::deadline::Deadline;
 use super::in_flight::{InFlight, Piece};
 use super::stall::Progress;
 use super::web::Encoding;
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 
 /// The body of a reply.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 use super::worker::Workers;
 use crate::config::Limits;
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 
 /// First pause after a failed accept; doubled up to [`LONGEST_PAUSE`]. Out of descriptors, an
 /// acceptor without a pause would spin at a full core (the figures are grpc-go's).

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 
 pub(super) struct Health {
     phase: watch::Receiver<Phase>,

@@ -20,7 +20,7 @@ use crate::config::Limits;
 use crate::grpc::handler::{Handler, handler};
 use crate::grpc::method::Method;
 use crate::grpc::request_body::RequestBody;
-use crate::phase::Phase;
+use crate::lifecycle::phase::Phase;
 
 /// One worker's own copies: cloning an `Arc` that workers share would move its cache line between
 /// cores at every call.

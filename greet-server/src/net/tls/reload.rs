@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Material, Tls, TlsError};
 use crate::config::TlsFiles;
-use crate::supervisor::{self, News};
+use crate::lifecycle::systemd::{self, News};
 use crate::telemetry::metrics::worker::Reloads;
 
 /// A rotation is served this much later at most; reading three small files costs next to nothing.
@@ -61,7 +61,7 @@ impl Reloader {
             };
             // Files may lie on a network; the acceptor's thread must not wait for one.
             if was_asked {
-                supervisor::tell(News::Reloading);
+                systemd::tell(News::Reloading);
             }
             let look = tokio::task::spawn_blocking(move || {
                 // A panic while parsing must not end reloading: the next change may be valid.
@@ -89,7 +89,7 @@ impl Reloader {
                 }
             }
             if was_asked {
-                supervisor::tell(News::Ready);
+                systemd::tell(News::Ready);
             }
         }
     }

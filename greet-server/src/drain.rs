@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::DrainTimes;
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::systemd::{self, News};
 use crate::net::worker::{Ended, Worker, Workers};
-use crate::phase::Phase;
-use crate::supervisor::{self, News};
 use crate::telemetry::metrics::worker::Calls;
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
@@ -78,8 +78,8 @@ impl Lifecycle {
         tracing::info!(phase = phase.name(), "lifecycle");
         self.phase.send_replace(phase);
         match phase {
-            Phase::Serving => supervisor::tell(News::Ready),
-            Phase::LameDuck => supervisor::tell(News::Stopping),
+            Phase::Serving => systemd::tell(News::Ready),
+            Phase::LameDuck => systemd::tell(News::Stopping),
             Phase::Starting | Phase::Draining | Phase::Stopped => {}
         }
     }
