@@ -5,9 +5,10 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use greet_proto::status::code_name;
+
 use crate::args::{Format, OutputArgs};
 use crate::call::Call;
-use crate::call_failed::code_name;
 use crate::failure::Failure;
 use crate::metadata;
 use crate::output::progress::Progress;
