@@ -5,6 +5,7 @@
 //! This is the only crate that knows protobuf tooling: server and client use what stands here and
 //! never see a compiler, a descriptor or a generated file.
 
+pub mod escape;
 pub mod framing;
 pub mod status;
 
