@@ -7,30 +7,24 @@
 //! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
 
 mod admin;
-mod check;
 mod close_cause;
 pub mod config;
-mod config_file;
-pub mod flags;
 mod lifecycle;
 pub mod metrics;
 mod otel;
 mod outcome;
 mod phase;
-mod print_config;
-mod resolve;
 mod rpc;
 mod server;
-pub mod settings;
 pub mod signals;
 mod stats;
 mod supervisor;
 pub mod telemetry;
 mod traffic;
 mod transport;
-mod web_address;
 
 pub use close_cause::CloseCause;
+pub use config::{args as flags, load as settings};
 pub use lifecycle::RunError;
 pub use outcome::Outcome;
 pub use rpc::greeter::Greeting;

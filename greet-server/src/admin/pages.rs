@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::check::Check;
+use crate::config::values::Check;
 use crate::metrics::exposition::Form;
 use crate::metrics::observed::Observed;
 use crate::phase::Phase;

@@ -16,10 +16,10 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::connection::Peer;
-use super::listen_addr::ListenAddr;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_path::SocketFile;
+use crate::config::ListenAddr;
 
 /// Connections that the kernel completes before we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 1_024;

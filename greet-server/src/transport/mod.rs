@@ -14,7 +14,6 @@ mod handshake;
 mod http1;
 #[cfg(unix)]
 pub(crate) mod inherited;
-pub(crate) mod listen_addr;
 pub(crate) mod listener;
 mod preface;
 mod stream;

@@ -10,8 +10,8 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Parser};
 
-use crate::check::text;
 use crate::config;
+use crate::config::values::text;
 
 /// Flags under this heading say where values come from and what becomes of them; they are no keys of a file.
 const ABOUT_VALUES: &str = "Configuration";
