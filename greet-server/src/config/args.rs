@@ -62,11 +62,11 @@ pub struct ConfigurationFlags {
     pub config: Option<PathBuf>,
 
     /// Check everything, the files of TLS too, and exit: 0 if it is good, 2 if not
-    #[arg(long, env = "GREET_CHECK", value_parser = Switch)]
+    #[arg(long)]
     pub check: bool,
 
     /// Print what holds, from wherever it comes, as such a file, and exit
-    #[arg(long, env = "GREET_PRINT_CONFIG", value_parser = Switch)]
+    #[arg(long)]
     pub print_config: bool,
 }
 
