@@ -7,22 +7,16 @@
 //! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
 
 mod admin;
-mod check;
 pub mod config;
-mod config_file;
 mod drain;
-pub mod flags;
 mod grpc;
 pub mod lifecycle;
 mod net;
-mod print_config;
-mod resolve;
 mod server;
 mod services;
-pub mod settings;
 pub mod telemetry;
-mod web_address;
 
+pub use config::{args as flags, load as settings};
 pub use drain::RunError;
 pub use lifecycle::report::Outcome;
 pub use net::listener::BindError;

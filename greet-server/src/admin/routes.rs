@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::admin::collector::Observed;
-use crate::check::Check;
+use crate::config::values::Check;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::encoding::Form;

@@ -1,7 +1,14 @@
 //! The checked configuration: plain values that hold what their types say, and every default with
 //! its reason. `flags` makes it from what was typed; the rest of the daemon only reads it.
 
-pub(crate) mod listen_addr;
+pub mod args;
+mod dump;
+mod file;
+mod listen_addr;
+pub mod load;
+mod resolve;
+pub(crate) mod values;
+pub(crate) mod web_url;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,7 +17,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
-use self::listen_addr::ListenAddr;
+pub use listen_addr::ListenAddr;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";

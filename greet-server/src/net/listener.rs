@@ -19,7 +19,7 @@ use super::connection::Peer;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
-use crate::config::listen_addr::ListenAddr;
+use crate::config::ListenAddr;
 
 /// Connections that the kernel completes before we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 1_024;

@@ -59,7 +59,17 @@ fn every_flag_has_an_environment_variable_and_the_flag_wins() {
 
     let help = String::from_utf8(daemon(&["--help"]).output().unwrap().stdout).unwrap();
     let flags = help.matches("\n      --").count();
-    assert_eq!(help.matches("[env: GREET_").count(), flags, "{help}");
+    let actions = ["check", "print-config"].len();
+    assert_eq!(help.matches("[env: GREET_").count(), flags - actions, "{help}");
+}
+
+/// A variable that is left over from a shell session must not replace serving.
+#[cfg(unix)]
+#[test]
+fn actions_have_no_environment_variable() {
+    let mut command = daemon(&["--listen=127.0.0.1:0"]);
+    command.env("GREET_CHECK", "1").env("GREET_PRINT_CONFIG", "1");
+    assert!(one_life(command).0.starts_with("listening on "));
 }
 
 /// As in `GREET_LISTEN=${LISTEN:-}`.

@@ -7,9 +7,9 @@ use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Command};
 use toml::Value;
 
+use crate::config::args::keys;
+use crate::config::file::is_number;
 use crate::config::{Config, LogFormat};
-use crate::config_file::is_number;
-use crate::flags::keys;
 
 /// Every key with its meaning, under help's headings. What is not set is a comment.
 pub(crate) fn print(command: &Command, matches: &ArgMatches, config: &Config) -> String {

@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
-use crate::flags::keys;
+use crate::config::args::keys;
 
 /// How alike a wrong key and a right one must be (Jaro-Winkler) for the one to be meant by the other.
 const ALIKE: f64 = 0.8;

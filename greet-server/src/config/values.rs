@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::config::web_url::WebAddress;
 use crate::config::{self, AccessLog, ClientAuth, LogFormat};
-use crate::web_address::WebAddress;
 
 /// Parses values; `None` means that the problem was noted.
 #[derive(Debug, Clone, Default)]

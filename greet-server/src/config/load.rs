@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use clap::parser::{ArgMatches, ValueSource};
 use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
 
-use crate::check::Check;
+use crate::config::args::{Flags, keys};
+use crate::config::dump;
+use crate::config::file::{self, Values};
+use crate::config::resolve::tls;
+use crate::config::values::Check;
 use crate::config::{Config, TlsFiles};
-use crate::config_file::{self, Values};
-use crate::flags::{Flags, keys};
 use crate::net::tls::{Material, Tls, TlsError};
-use crate::print_config;
-use crate::resolve::tls;
 
 /// What was told, and where each of it comes from.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Settings {
         let mut in_file = BTreeMap::new();
         if let Some(file) = matches.get_one::<PathBuf>("config").cloned() {
             // A value of the file is a default: the parser knows what wins over those.
-            let values = config_file::read(&file, &command, &mut problems);
+            let values = file::read(&file, &command, &mut problems);
             matches = command.clone().mut_args(|flag| with_default(flag, &values)).get_matches();
             let place = |name: String| (name.clone(), format!("`{}`: {name}", file.display()));
             in_file.extend(values.into_keys().map(place));
@@ -72,7 +72,7 @@ impl Settings {
     pub fn answer(&self, config: &Config) -> Option<Answer> {
         let mut answer = Answer::default();
         if self.flags.about.print_config {
-            answer.data = print_config::print(&self.command, &self.matches, config);
+            answer.data = dump::print(&self.command, &self.matches, config);
         }
         if self.flags.about.check {
             let warning = config.tls.as_ref().and_then(|files| look(files).ok().flatten());

@@ -4,12 +4,12 @@ use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::check::Check;
+use crate::config::args::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
 use crate::config::listen_addr::ListenAddr;
+use crate::config::values::Check;
 use crate::config::{
     self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
 };
-use crate::flags::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags, TlsFlags};
 use crate::telemetry::otel;
 
 /// For what has no default.
@@ -19,7 +19,7 @@ impl Flags {
     /// Parses every value and returns the whole configuration, or every problem there is: each a
     /// line that names the flag, its variable, what was given and the form that is expected.
     ///
-    /// The file of `--config` is for [`Settings`](crate::settings::Settings) to read.
+    /// The file of `--config` is for [`Settings`](super::load::Settings) to read.
     pub fn resolve(&self) -> Result<Config, Vec<String>> {
         let mut check = Check::default();
         let config = self.checked(&mut check);

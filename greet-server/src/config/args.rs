@@ -10,8 +10,8 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Parser};
 
-use crate::check::text;
 use crate::config;
+use crate::config::values::text;
 
 /// Flags under this heading say where values come from and what becomes of them; they are no keys of a file.
 const ABOUT_VALUES: &str = "Configuration";
@@ -62,11 +62,11 @@ pub struct ConfigurationFlags {
     pub config: Option<PathBuf>,
 
     /// Check everything, the files of TLS too, and exit: 0 if it is good, 2 if not
-    #[arg(long, env = "GREET_CHECK", value_parser = Switch)]
+    #[arg(long)]
     pub check: bool,
 
     /// Print what holds, from wherever it comes, as such a file, and exit
-    #[arg(long, env = "GREET_PRINT_CONFIG", value_parser = Switch)]
+    #[arg(long)]
     pub print_config: bool,
 }
 
