@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use greet_proto::status::code_name;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -14,7 +15,7 @@ use prometheus_client::registry::Unit;
 use tokio::sync::watch;
 
 use crate::config::Limits;
-use crate::grpc::{Method, code_name};
+use crate::grpc::Method;
 use crate::lifecycle::phase::Phase;
 use crate::net::connection_limit::Admission;
 use crate::net::tls::Tls;

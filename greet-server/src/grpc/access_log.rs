@@ -4,10 +4,10 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use greet_proto::escape::Escaped;
+use greet_proto::status::code_name;
 use tonic::Code;
 
-use super::code_name::code_name;
 use crate::config;
 use crate::net::connection::Peer;
 use crate::telemetry::trace_context::TraceId;
@@ -15,8 +15,7 @@ use crate::telemetry::trace_context::TraceId;
 /// Of failed calls, by each worker: enough to see what is wrong, too few to fill a disk with.
 const MOST_FAILURES_PER_SECOND: u32 = 20;
 
-/// A path that nobody serves is told up to this length, and what is not ASCII in it as URIs write it
-/// (RFC 3986): some of Unicode breaks lines, or turns them around.
+/// The path of an unknown method is logged up to this length.
 const MOST_PATH_BYTES: usize = 256;
 
 /// One worker's log of calls.
@@ -60,7 +59,7 @@ impl AccessLog {
             config::AccessLog::Errors | config::AccessLog::Off => return,
         };
         let path = line.path.map(|path| &path[..path.floor_char_boundary(MOST_PATH_BYTES)]);
-        let path = path.map(|path| tracing::field::display(utf8_percent_encode(path, CONTROLS)));
+        let path = path.map(|path| tracing::field::display(Escaped(path)));
         tracing::info!(
             target: "access",
             method = line.method,

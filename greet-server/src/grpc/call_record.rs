@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use http::{HeaderMap, Request};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -12,7 +13,6 @@ use tonic::{Code, Status};
 use super::access_log::Line;
 use super::call::Rpc;
 use super::method::Method;
-use super::request_body::PREFIX_BYTES;
 use crate::net::connection::Peer;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
@@ -97,8 +97,8 @@ impl Record {
 
     /// Whole messages of the reply, with their prefixes.
     pub(super) fn sent(&self, mut frame: &[u8]) {
-        while let Some((&[_, length @ ..], rest)) = frame.split_first_chunk::<PREFIX_BYTES>() {
-            let length = u32::from_be_bytes(length) as usize;
+        while let Some((prefix, rest)) = frame.split_first_chunk::<PREFIX_BYTES>() {
+            let length = Prefix::decode(*prefix).length as usize;
             self.sent_bytes.set(self.sent_bytes.get() + length as u64);
             frame = rest.get(length..).unwrap_or_default();
         }

@@ -3,7 +3,6 @@
 mod access_log;
 mod call;
 mod call_record;
-mod code_name;
 mod concurrency_limit;
 pub(crate) mod context;
 mod deadline;
@@ -19,7 +18,6 @@ mod web;
 
 pub(crate) use access_log::AccessLog;
 pub(crate) use call::{Bound, Call, Rpc};
-pub(crate) use code_name::code_name;
 pub(crate) use concurrency_limit::Places;
 pub(crate) use method::Method;
 pub(crate) use web::Cors;

@@ -11,14 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::method::Requests;
 use super::web::Received;
-
-/// One byte of flags, four of length ("gRPC over HTTP2", Length-Prefixed-Message).
-pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The body of a request, checked as it is read. An error is the status of the call.
 pub(crate) struct RequestBody<B = Received> {
@@ -180,8 +178,7 @@ impl Messages {
 
     /// The length of a message is known; refused before a byte of it is kept.
     fn announced(&mut self) -> Result<(), Status> {
-        let [_flags, length @ ..] = self.prefix;
-        let length = u32::from_be_bytes(length) as usize;
+        let length = Prefix::decode(self.prefix).length as usize;
         let limit = self.max_message_bytes;
         if length > limit {
             return Err(Status::resource_exhausted(format!(

@@ -7,8 +7,9 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
+use greet_proto::framing::{self, PREFIX_BYTES};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
@@ -17,7 +18,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::in_flight::InFlight;
-use super::request_body::{PREFIX_BYTES, RequestBody};
+use super::request_body::RequestBody;
 use super::response_body::ReplyBody;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -53,7 +54,7 @@ where
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
     let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
     let (metadata, message, extensions) = handler.await.map_err(panicked)??.into_parts();
-    let mut response = Response::new(ReplyBody::whole(written(&message)));
+    let mut response = Response::new(ReplyBody::whole(framing::frame(&message).into()));
     *response.headers_mut() = metadata.into_headers();
     if !response.headers().is_empty() {
         for name in &RESERVED {
@@ -103,14 +104,4 @@ async fn read<Asked: Message + Default>(
     }
     message.advance(PREFIX_BYTES - 1);
     Asked::decode(message).map_err(|error| Status::internal(error.to_string()))
-}
-
-/// The message with its prefix, in a buffer of just that size.
-fn written(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut written = Vec::with_capacity(PREFIX_BYTES + length);
-    written.put_u8(0);
-    written.put_u32(u32::try_from(length).expect("a reply is as small as its request was"));
-    message.encode_raw(&mut written);
-    Bytes::from(written)
 }

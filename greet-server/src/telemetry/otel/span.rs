@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use greet_proto::status::code_name;
 use http::HeaderMap;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceState,
@@ -17,7 +18,7 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::grpc::{Method, code_name};
+use crate::grpc::Method;
 use crate::net::connection::Peer;
 use crate::telemetry::metrics::worker::SpanCounts;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
