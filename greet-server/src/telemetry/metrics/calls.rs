@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use tonic::Code;
 
+use super::counter::Counter;
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 use crate::grpc::Method;
-use crate::telemetry::metrics::worker::Counter;
 
 /// The methods that are served, and one place for all that are not: what a peer makes up never becomes
 /// a label.

@@ -1,6 +1,6 @@
 //! A histogram that one thread fills and any thread reads.
 
-use crate::telemetry::metrics::worker::Counter;
+use super::counter::Counter;
 
 /// Nanoseconds: the buckets that gRFC A66 gives for latencies. What is above the last is in one more.
 pub(crate) const LATENCY_NANOS: [u64; 40] = [

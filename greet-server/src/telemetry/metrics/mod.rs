@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod close_reason;
+pub(crate) mod counter;
 pub(crate) mod encoding;
 pub(crate) mod histogram;
 pub(crate) mod process;

@@ -1,10 +1,11 @@
 //! What a worker counts. Each worker writes its own and nobody else's, so counting a call touches
 //! no cache line that another core writes; whoever reads adds them up.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use crate::telemetry::metrics::calls::CallStats;
-use crate::telemetry::metrics::close_reason::CloseCause;
+use super::calls::CallStats;
+use super::close_reason::CloseCause;
+use super::counter::Counter;
 
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).
@@ -89,23 +90,4 @@ pub(crate) struct SpanCounts {
     pub(crate) failed: AtomicU64,
     /// There was no room for them to wait.
     pub(crate) dropped: AtomicU64,
-}
-
-/// A number that one thread writes and any thread reads. Load and store instead of an atomic add:
-/// with one writer nothing is lost, and no bus is locked.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, n: u64) {
-        self.0.store(self.get() + n, Ordering::Relaxed);
-    }
-
-    pub(crate) fn subtract(&self, n: u64) {
-        self.0.store(self.get() - n, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
