@@ -9,7 +9,7 @@ use greet_proto::status::code_name;
 use tonic::Code;
 
 use crate::config;
-use crate::net::connection::Peer;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::trace_context::TraceId;
 
 /// Of failed calls, by each worker: enough to see what is wrong, too few to fill a disk with.

@@ -30,7 +30,7 @@ use super::stall::Progress;
 use super::unary;
 use super::web::{Cors, Encoding, Received, Seen, WebCall};
 use crate::config::Limits;
-use crate::grpc::context::Traffic;
+use crate::grpc::connection_state::Traffic;
 use crate::lifecycle::phase::Phase;
 use crate::services::Services;
 use crate::telemetry::metrics::worker::Stats;

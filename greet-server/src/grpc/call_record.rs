@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use super::access_log::Line;
 use super::call::Rpc;
 use super::method::Method;
-use crate::net::connection::Peer;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 

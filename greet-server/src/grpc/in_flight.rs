@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 
 use super::call::Rpc;
 use super::call_record::Record;
-use crate::grpc::context::Traffic;
+use crate::grpc::connection_state::Traffic;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.

@@ -4,7 +4,7 @@ mod access_log;
 mod call;
 mod call_record;
 mod concurrency_limit;
-pub(crate) mod context;
+pub(crate) mod connection_state;
 mod deadline;
 pub(crate) mod handler;
 mod in_flight;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::Peer;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseCause;
 
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);

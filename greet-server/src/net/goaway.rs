@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::config::Limits;
-use crate::grpc::context::Traffic;
+use crate::grpc::connection_state::Traffic;
 use crate::telemetry::metrics::close_reason::CloseCause;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go

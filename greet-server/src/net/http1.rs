@@ -13,11 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::connection::{MAX_HEADER_LIST_BYTES, Transport, ended};
 use super::goaway::{self, Farewell};
 use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
 use super::stream::Stream;
-use crate::grpc::context::Traffic;
+use super::transport::{MAX_HEADER_LIST_BYTES, Transport, ended};
+use crate::grpc::connection_state::Traffic;
 use crate::grpc::{Bound, Call};
 use crate::telemetry::metrics::close_reason::CloseCause;
 
@@ -34,10 +34,10 @@ pub(super) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let limits = transport.limits();
+    let limits = &transport.limits;
     let bound = RefCell::new(None);
     let service = service_fn(|request| {
-        let call = Call::new(transport.rpc().clone(), traffic.clone(), &request);
+        let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
         bound.replace(Some(call.bound()));
         call.answer(request)
     });

@@ -15,11 +15,11 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use super::connection::Peer;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
 use crate::config::ListenAddr;
+use crate::grpc::connection_state::Peer;
 
 /// Connections that the kernel completes before we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 1_024;

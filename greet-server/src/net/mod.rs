@@ -12,6 +12,7 @@ pub(crate) mod connection_limit;
 mod goaway;
 mod handshake;
 mod http1;
+mod http2;
 pub(crate) mod listener;
 mod preface;
 #[cfg(unix)]
@@ -19,6 +20,7 @@ pub(crate) mod socket_activation;
 mod stream;
 mod streams;
 pub(crate) mod tls;
+mod transport;
 #[cfg(unix)]
 mod unix_socket;
 pub(crate) mod worker;

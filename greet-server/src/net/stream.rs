@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::grpc::context::Traffic;
+use crate::grpc::connection_state::Traffic;
 
 #[derive(Debug)]
 pub(crate) struct Stream<IO> {

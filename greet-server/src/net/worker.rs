@@ -16,12 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
 use super::close_log::ClosedLog;
-use super::connection::{self, Peer, Transport};
+use super::connection;
 use super::connection_limit::Permit;
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
+use super::transport::Transport;
 use crate::config::Limits;
 use crate::grpc::Rpc;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::worker::{Calls, Stats};
 
@@ -231,7 +233,7 @@ impl Connections {
     }
 
     fn tell_the_rest(&self) {
-        self.transport.rpc().access_log.finish();
+        self.transport.rpc.access_log.finish();
     }
 }
 

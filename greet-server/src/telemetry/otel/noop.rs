@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::config::Config;
 use crate::grpc::Method;
-use crate::net::connection::Peer;
+use crate::grpc::connection_state::Peer;
 use crate::server::StartError;
 use crate::telemetry::metrics::worker::SpanCounts;
 use crate::telemetry::trace_context::{TraceContext, TraceId};

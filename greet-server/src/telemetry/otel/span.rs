@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 
 use crate::grpc::Method;
-use crate::net::connection::Peer;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::worker::SpanCounts;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 

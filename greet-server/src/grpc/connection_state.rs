@@ -2,14 +2,40 @@
 //! calls write it, the stream writes it, and the connection decides by it when to close.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::net::connection::Peer;
 use crate::telemetry::metrics::worker::Stats;
+
+/// Who is on the other end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+impl Peer {
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => write!(f, "{address}"),
+            Peer::Unix => write!(f, "unix"),
+        }
+    }
+}
 
 /// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
 /// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)
