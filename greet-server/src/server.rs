@@ -1,5 +1,6 @@
 //! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::Greeter;
@@ -10,7 +11,7 @@ use crate::admin::collector::Observed;
 use crate::admin::{Admin, Pages};
 use crate::config::Config;
 use crate::drain::{Lifecycle, RunError};
-use crate::grpc::{AccessLog, Cors, Places, Rpc};
+use crate::grpc::{AccessLog, Cors, Places, Router, WorkerState};
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::Outcome;
 use crate::lifecycle::systemd;
@@ -21,8 +22,8 @@ use crate::net::listener::{BindError, Listener};
 use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{Tls, TlsError};
-use crate::net::worker::{MakeRpc, Workers};
-use crate::services::Services;
+use crate::net::worker::{MakeRouter, Workers};
+use crate::services::{METHODS, Services};
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
@@ -35,7 +36,7 @@ pub struct Server {
     tls: Option<(Reloader, watch::Receiver<Tls>)>,
     reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
-    make_rpc: MakeRpc,
+    make_router: MakeRouter,
     admin: Option<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
@@ -124,7 +125,7 @@ impl Server {
         let spans = Arc::<SpanCounts>::default();
         let exporter = Exporter::start(&config, &spans)?;
         let tracer = exporter.as_ref().map(Exporter::tracer);
-        let make_rpc = make_rpc(&config, greeter, watched, tracer);
+        let make_router = make_router(&config, greeter, watched, tracer);
         let (_never, reload) = watch::channel(0);
         let admin = match &config.admin_listen {
             Some(address) => Some(Listener::bind(address, false).await?),
@@ -136,7 +137,7 @@ impl Server {
             tls,
             reload,
             phase,
-            make_rpc,
+            make_router,
             admin,
             log: None,
             exporter,
@@ -175,8 +176,9 @@ impl Server {
     ) -> Result<Outcome, RunError> {
         let addresses = self.addresses();
         let config = self.config;
-        let (workers, ended) = Workers::start(config.workers.get(), config.limits, &self.make_rpc)
-            .map_err(RunError::Start)?;
+        let (workers, ended) =
+            Workers::start(config.workers.get(), METHODS.len(), config.limits, &self.make_router)
+                .map_err(RunError::Start)?;
         tracing::info!(
             addresses = addresses.join(","),
             workers = config.workers,
@@ -204,6 +206,7 @@ impl Server {
         };
         let observed = Observed {
             phase: self.phase.subscribe(),
+            methods: &METHODS,
             workers: workers.clone(),
             admission: admission.clone(),
             limits: *limits,
@@ -254,12 +257,12 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn make_rpc<G>(
+fn make_router<G>(
     config: &Config,
     greeter: G,
     phase: watch::Receiver<Phase>,
     tracer: Option<Tracer>,
-) -> MakeRpc
+) -> MakeRouter
 where
     G: Greeter + Clone,
 {
@@ -267,15 +270,17 @@ where
         (config.limits, config.instance.clone(), config.reflection);
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
     let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
-    Arc::new(move |stats| Rpc {
-        places: places.lease(),
-        access_log: AccessLog::new(access),
-        tracer: tracer.clone(),
-        cors: cors.clone(),
-        services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
-        limits,
-        instance: instance.clone(),
-        phase: phase.clone(),
-        stats,
+    Arc::new(move |stats| Router {
+        services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
+        state: Rc::new(WorkerState {
+            limits,
+            instance: instance.clone(),
+            phase: phase.clone(),
+            stats,
+            places: places.lease(),
+            access_log: AccessLog::new(access),
+            tracer: tracer.clone(),
+            cors: cors.clone(),
+        }),
     })
 }

@@ -21,7 +21,7 @@ use crate::net::connection_limit::Admission;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::calls::{self, Calls};
+use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
 use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::histogram::Distribution;
@@ -34,6 +34,7 @@ const NANOS_PER_SECOND: f64 = 1e9;
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) methods: &'static [Method],
     pub(crate) workers: Workers,
     pub(crate) admission: Arc<Admission>,
     pub(crate) limits: Limits,
@@ -57,13 +58,16 @@ impl Collector for Observed {
 impl Observed {
     fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
         let started = |method| self.workers.sum(|stats| stats.calls.started(method));
-        let by_method = calls::methods().map(|method| ([Method::label(method)], started(method)));
+        let methods = self.methods.iter().map(Some).chain([None]);
+        let index = |method: Option<&Method>| method.map(|method| method.index);
+        let by_method = methods.map(|method| ([Method::label(method)], started(index(method))));
         page.family(&family::CALLS_STARTED, by_method)?;
 
-        let ended: Vec<Calls> =
-            calls::sums(self.workers.iter().map(|worker| &worker.stats.calls)).collect();
-        let mut histograms = |family, of: fn(&Calls) -> &Distribution, scale| {
-            let labels = |calls: &Calls| [Method::label(calls.method), code_name(calls.code)];
+        let workers = self.workers.iter().map(|worker| &worker.stats.calls);
+        let ended: Vec<_> = ended_totals(self.methods.len(), workers).collect();
+        let name = |method: Option<usize>| Method::label(method.map(|index| &self.methods[index]));
+        let mut histograms = |family, of: fn(&EndedTotals) -> &Distribution, scale| {
+            let labels = |calls: &EndedTotals| [name(calls.method), code_name(calls.code)];
             page.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
         };
         histograms(&family::CALL_DURATION, |calls| &calls.nanos, NANOS_PER_SECOND)?;
@@ -112,7 +116,7 @@ impl Observed {
         });
         page.family(&family::WORKER_CONNECTIONS, connections)?;
         let calls = workers()
-            .map(|(index, worker)| ([index.to_string()], worker.stats.calls.started_in_all()));
+            .map(|(index, worker)| ([index.to_string()], worker.stats.calls.started_total()));
         page.family(&family::WORKER_CALLS, calls)?;
         page.maybe(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
         let SpanCounts { exported, failed, dropped } = &*self.spans;

@@ -20,11 +20,15 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) fn ip(self) -> Option<IpAddr> {
+    pub(crate) fn address(self) -> Option<SocketAddr> {
         match self {
-            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Tcp(address) => Some(address),
             Peer::Unix => None,
         }
+    }
+
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        self.address().map(|address| address.ip().to_canonical())
     }
 }
 

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
-use super::call::Rpc;
 use super::call_record::Record;
+use super::worker_state::WorkerState;
 use crate::grpc::connection_state::Traffic;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
-pub(super) struct InFlight {
-    rpc: Rc<Rpc>,
+pub(crate) struct InFlight {
+    state: Rc<WorkerState>,
     traffic: Rc<Traffic>,
     /// Whether there was one for it.
     has_place: bool,
@@ -23,16 +23,16 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub(super) fn begin(
-        rpc: Rc<Rpc>,
+        state: Rc<WorkerState>,
         traffic: Rc<Traffic>,
         has_place: bool,
         record: Option<Record>,
     ) -> Rc<InFlight> {
         traffic.call_begun();
-        Rc::new(InFlight { rpc, traffic, has_place, record, replied: Cell::new(false) })
+        Rc::new(InFlight { state, traffic, has_place, record, replied: Cell::new(false) })
     }
 
-    pub(super) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&Record> {
         self.record.as_ref()
     }
 
@@ -45,10 +45,10 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.has_place {
-            self.rpc.places.give_back();
+            self.state.places.give_back();
         }
         if let Some(record) = &self.record {
-            record.end(&self.rpc, self.traffic.peer(), self.replied.get());
+            record.end(&self.state, self.traffic.peer(), self.replied.get());
         }
         match self.replied.get() {
             true => self.traffic.call_replied(),

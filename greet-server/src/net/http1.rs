@@ -37,7 +37,7 @@ where
     let limits = &transport.limits;
     let bound = RefCell::new(None);
     let service = service_fn(|request| {
-        let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
+        let call = Call::new(&transport.router, traffic.clone(), &request);
         bound.replace(Some(call.bound()));
         call.answer(request)
     });

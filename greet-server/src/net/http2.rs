@@ -27,7 +27,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request| {
-        let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
+        let call = Call::new(&transport.router, traffic.clone(), &request);
         transport.streams.expect(call.bound());
         call.answer(request)
     });

@@ -1,7 +1,6 @@
 //! What all connections of a worker have in common, and what the end of one counts as.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::server::conn::http2;
@@ -10,7 +9,7 @@ use hyper_util::rt::TokioTimer;
 use super::handshake::Spoken;
 use super::streams::Streams;
 use crate::config::Limits;
-use crate::grpc::Rpc;
+use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::worker::Stats;
@@ -31,11 +30,11 @@ pub(crate) struct Transport {
     pub(super) http2: http2::Builder<Streams>,
     pub(super) streams: Streams,
     pub(super) limits: Limits,
-    pub(super) rpc: Rc<Rpc>,
+    pub(super) router: Router,
 }
 
 impl Transport {
-    pub(crate) fn new(limits: Limits, rpc: Rpc) -> Transport {
+    pub(crate) fn new(limits: Limits, router: Router) -> Transport {
         let streams = Streams::default();
         let mut http2 = http2::Builder::new(streams.clone());
         http2
@@ -47,17 +46,16 @@ impl Transport {
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout)
             .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
-        let rpc = Rc::new(rpc);
-        Transport { http2, streams, limits, rpc }
+        Transport { http2, streams, limits, router }
     }
 
     pub(crate) fn stats(&self) -> &Arc<Stats> {
-        &self.rpc.stats
+        &self.router.state.stats
     }
 
     /// What a connection may speak.
     pub(crate) fn spoken(&self) -> Spoken {
-        if self.rpc.cors.is_some() { Spoken::Http1Too } else { Spoken::Http2 }
+        if self.router.state.cors.is_some() { Spoken::Http1Too } else { Spoken::Http2 }
     }
 }
 

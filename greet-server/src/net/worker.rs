@@ -22,13 +22,13 @@ use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
-use crate::grpc::Rpc;
+use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseCause;
 use crate::telemetry::metrics::worker::{Calls, Stats};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
-pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;
+pub(crate) type MakeRouter = Arc<dyn Fn(Arc<Stats>) -> Router + Send + Sync>;
 
 /// All workers, as the acceptor and the lifecycle see them.
 #[derive(Debug, Clone)]
@@ -55,10 +55,14 @@ impl Workers {
     /// Starts `count` threads.
     pub(crate) fn start(
         count: usize,
+        served_methods: usize,
         limits: Limits,
-        make_rpc: &MakeRpc,
+        make_router: &MakeRouter,
     ) -> io::Result<(Workers, FuturesUnordered<Ended>)> {
-        let started = (0..count).map(|index| Worker::start(index, limits, make_rpc.clone()));
+        let started = (0..count).map(|index| {
+            let stats = Arc::new(Stats::new(served_methods));
+            Worker::start(index, stats, limits, make_router.clone())
+        });
         let (workers, ended): (Vec<_>, _) =
             started.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
         Ok((Workers(workers.into()), ended))
@@ -93,13 +97,17 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(index: usize, limits: Limits, make_rpc: MakeRpc) -> io::Result<(Worker, Ended)> {
+    fn start(
+        index: usize,
+        stats: Arc<Stats>,
+        limits: Limits,
+        make_router: MakeRouter,
+    ) -> io::Result<(Worker, Ended)> {
         let (commands, received) = mpsc::unbounded_channel();
         let (ending, ended) = oneshot::channel();
-        let stats = Arc::new(Stats::default());
         let thread_stats = stats.clone();
         thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
-            if let Err(error) = run(received, limits, make_rpc, thread_stats) {
+            if let Err(error) = run(received, limits, make_router, thread_stats) {
                 tracing::error!(index, %error, "worker could not start");
                 return;
             }
@@ -128,11 +136,11 @@ impl Worker {
 fn run(
     commands: mpsc::UnboundedReceiver<Command>,
     limits: Limits,
-    make_rpc: MakeRpc,
+    make_router: MakeRouter,
     stats: Arc<Stats>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let transport = Rc::new(Transport::new(limits, make_rpc(stats)));
+    let transport = Rc::new(Transport::new(limits, make_router(stats)));
     runtime.block_on(Connections::new(transport).run(commands));
     Ok(())
 }
@@ -233,7 +241,7 @@ impl Connections {
     }
 
     fn tell_the_rest(&self) {
-        self.transport.rpc.access_log.finish();
+        self.transport.router.state.access_log.finish();
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use super::calls::CallStats;
+use super::calls::CallMetrics;
 use super::close_reason::CloseCause;
 use super::counter::Counter;
 
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Stats {
     /// Calls whose headers have arrived and whose reply has not left, or not whole.
@@ -19,7 +19,7 @@ pub(crate) struct Stats {
     /// Calls that ended without a whole reply: the peer reset them or its connection broke.
     pub(crate) calls_abandoned: Counter,
     /// Calls by method and by status.
-    pub(crate) calls: CallStats,
+    pub(crate) calls: CallMetrics,
     /// Requests over HTTP that were none.
     pub(crate) not_grpc: Counter,
     /// Connections that ended because the peer left, or the network took it.
@@ -58,6 +58,20 @@ impl Handshake {
 }
 
 impl Stats {
+    pub(crate) fn new(served_methods: usize) -> Stats {
+        Stats {
+            calls_in_flight: Counter::default(),
+            calls_answered: Counter::default(),
+            calls_abandoned: Counter::default(),
+            calls: CallMetrics::new(served_methods),
+            not_grpc: Counter::default(),
+            left: Counter::default(),
+            connections: AtomicUsize::new(0),
+            closed: Default::default(),
+            handshakes: Default::default(),
+        }
+    }
+
     pub(crate) fn closed(&self, cause: CloseCause) -> &Counter {
         &self.closed[cause as usize]
     }

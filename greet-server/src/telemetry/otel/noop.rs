@@ -1,5 +1,6 @@
 //! What stands for OpenTelemetry in a build without it: types that no value has.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,6 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
-use crate::grpc::Method;
-use crate::grpc::connection_state::Peer;
 use crate::server::StartError;
 use crate::telemetry::metrics::worker::SpanCounts;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
@@ -44,14 +43,14 @@ impl Exporter {
 impl Tracer {
     pub(crate) fn begin(
         &self,
-        _: Option<Method>,
+        _: Option<&'static str>,
         _: Option<TraceContext>,
         _: &HeaderMap,
     ) -> Option<Box<Span>> {
         match *self {}
     }
 
-    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Peer, _: Option<u64>) {
+    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Option<SocketAddr>, _: Option<u64>) {
         match *self {}
     }
 }

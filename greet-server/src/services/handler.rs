@@ -7,13 +7,13 @@ use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tower_service::Service;
 
-use super::request_body::RequestBody;
+use crate::grpc::RequestBody;
 
 /// A generated service with its type forgotten, so that a signature is not a list of all of them.
-pub(crate) type Handler = Box<dyn Fn(Request<RequestBody>) -> Answer>;
+pub(crate) type Handler = Box<dyn Fn(Request<RequestBody>) -> Responding>;
 
 /// What every generated service returns; a failure is a response too.
-type Answer = BoxFuture<Response<Body>, Infallible>;
+type Responding = BoxFuture<Response<Body>, Infallible>;
 
 /// Forgets the type of a generated service. It is always ready, so a function is all there is to it.
 pub(crate) fn handler<S>(service: S) -> Handler
@@ -22,7 +22,7 @@ where
             Request<RequestBody>,
             Response = Response<Body>,
             Error = Infallible,
-            Future = Answer,
+            Future = Responding,
         >,
     S: Clone + 'static,
 {
