@@ -7,16 +7,16 @@ use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::collector::Observed;
-use crate::admin::{Admin, Pages};
+use crate::admin::collector::MetricsCollector;
+use crate::admin::{AdminServer, Routes};
 use crate::config::Config;
 use crate::drain::{Lifecycle, RunError};
-use crate::grpc::{AccessLog, Cors, Places, Router, WorkerState};
+use crate::grpc::{AccessLog, ConcurrencyLimit, Cors, Router, WorkerState};
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::report::Outcome;
+use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
 use crate::net::acceptor::{self, Acceptor};
-use crate::net::connection_limit::Admission;
+use crate::net::connection_limit::ConnectionLimit;
 use crate::net::listener::{BindError, Listener};
 #[cfg(unix)]
 use crate::net::socket_activation;
@@ -25,8 +25,8 @@ use crate::net::tls::{Tls, TlsError};
 use crate::net::worker::{MakeRouter, Workers};
 use crate::services::{METHODS, Services};
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics};
 use crate::telemetry::otel::{Exporter, Tracer};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
@@ -40,7 +40,7 @@ pub struct Server {
     admin: Option<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
-    spans: Arc<SpanCounts>,
+    spans: Arc<SpanMetrics>,
 }
 
 /// Sockets that listen.
@@ -122,7 +122,7 @@ impl Server {
     {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let (phase, watched) = watch::channel(Phase::Starting);
-        let spans = Arc::<SpanCounts>::default();
+        let spans = Arc::<SpanMetrics>::default();
         let exporter = Exporter::start(&config, &spans)?;
         let tracer = exporter.as_ref().map(Exporter::tracer);
         let make_router = make_router(&config, greeter, watched, tracer);
@@ -173,7 +173,7 @@ impl Server {
         self,
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
-    ) -> Result<Outcome, RunError> {
+    ) -> Result<ShutdownReport, RunError> {
         let addresses = self.addresses();
         let config = self.config;
         let (workers, ended) =
@@ -185,7 +185,7 @@ impl Server {
             limits = ?config.limits,
             "listening"
         );
-        let reloads = Arc::new(Reloads::default());
+        let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
             Some((reloader, tls)) => {
                 tokio::spawn(reloader.run(self.reload, reloads.clone()));
@@ -197,14 +197,14 @@ impl Server {
             }
         };
         let limits = &config.limits;
-        let admission = Admission::new(limits.max_connections, limits.max_connections_per_ip);
+        let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
             admission: admission.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,
         };
-        let observed = Observed {
+        let observed = MetricsCollector {
             phase: self.phase.subscribe(),
             methods: &METHODS,
             workers: workers.clone(),
@@ -215,7 +215,7 @@ impl Server {
             log: self.log,
             spans: self.spans,
         };
-        let admin = self.admin.map(|listener| Admin::start(listener, Pages::new(observed)));
+        let admin = self.admin.map(|listener| AdminServer::start(listener, Routes::new(observed)));
         let _until_stopped = admin.transpose().map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
@@ -230,11 +230,11 @@ impl Server {
             times: config.drain,
         };
         let calls = lifecycle.run(drain, cut).await?;
-        let outcome = Outcome {
+        let outcome = ShutdownReport {
             answered: calls.answered,
             abandoned: calls.abandoned,
             cut: calls.in_flight,
-            closed: CloseCause::ALL
+            closed: CloseReason::ALL
                 .map(|cause| (cause, workers.closed(cause) + admission.refused(cause)))
                 .to_vec(),
             tls_reloads: reloads.done.get(),
@@ -269,15 +269,15 @@ where
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
-    let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
-    Arc::new(move |stats| Router {
+    let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
+    Arc::new(move |metrics| Router {
         services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
         state: Rc::new(WorkerState {
             limits,
             instance: instance.clone(),
             phase: phase.clone(),
-            stats,
-            places: places.lease(),
+            metrics,
+            concurrency: concurrency.lease(),
             access_log: AccessLog::new(access),
             tracer: tracer.clone(),
             cors: cors.clone(),

@@ -14,19 +14,19 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::call_record::Record;
+use super::call_record::CallRecord;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::method::{Method, Requests};
 use super::reject;
 use super::request_body::RequestBody;
-use super::response_body::{ReplyBody, stream_end};
-use super::stall::Progress;
+use super::response_body::{ResponseBody, stream_end};
+use super::stall::StallDetector;
 use super::unary;
 use super::web::{DecodedBody, Encoding, Seen, WebCall};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
-use crate::grpc::connection_state::Traffic;
+use crate::grpc::connection_state::ConnectionState;
 
 /// Carries the name of `--instance` in every reply.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
@@ -59,14 +59,14 @@ pub(crate) struct Call {
     reply: Reply,
     arrived: Instant,
     admitted: Result<Admitted, Box<Response<Body>>>,
-    progress: Progress,
+    stall: StallDetector,
 }
 
 /// A call that may reach its method.
 pub(crate) struct AdmittedCall {
     reply: Reply,
     admitted: Admitted,
-    progress: Progress,
+    stall: StallDetector,
 }
 
 /// What a reply needs from its call, whatever it says.
@@ -77,23 +77,23 @@ struct Reply {
 }
 
 /// The reply to a call, in the making. Boxed: it is moved several times on its way to the runtime.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, Infallible>>>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
 
 /// What ends a call whose peer does not take its reply.
 #[derive(Debug)]
-pub(crate) enum Bound {
+pub(crate) enum DeliveryDeadline {
     /// A moment.
     At(Instant),
     /// That nothing moves.
-    Progress(Progress),
+    Stall(StallDetector),
 }
 
-impl Bound {
+impl DeliveryDeadline {
     /// Whether it has come to that.
     pub(crate) fn is_over(&self) -> bool {
         match self {
-            Bound::At(at) => Instant::now() >= *at,
-            Bound::Progress(progress) => progress.is_missing_now(),
+            DeliveryDeadline::At(at) => Instant::now() >= *at,
+            DeliveryDeadline::Stall(stall) => stall.is_stalled(),
         }
     }
 }
@@ -110,10 +110,14 @@ struct Admitted {
 }
 
 impl Call {
-    pub(crate) fn new(router: &Router, traffic: Rc<Traffic>, request: &Request<Incoming>) -> Call {
+    pub(crate) fn new(
+        router: &Router,
+        connection: Rc<ConnectionState>,
+        request: &Request<Incoming>,
+    ) -> Call {
         let Router { services, state } = router;
         let arrived = Instant::now();
-        let has_place = state.places.take();
+        let has_place = state.concurrency.take();
         let (web, refusal) = match state.cors.as_ref().map(|cors| Seen::of(request, cors)) {
             Some(Seen::Call(web)) => (Some(Box::new(web)), None),
             Some(Seen::Preflight(answer)) => (None, Some(answer)),
@@ -122,12 +126,12 @@ impl Call {
         };
         let (record, admitted) = match refusal {
             Some(refusal) => {
-                state.stats.not_grpc.add(1);
+                state.metrics.not_grpc.add(1);
                 (None, Err(refusal))
             }
             None => {
                 let method = services.method(request.uri().path());
-                let record = Record::begin(state, method, request, arrived);
+                let record = CallRecord::begin(state, method, request, arrived);
                 let admitted = if has_place {
                     admit(method, request, &state.limits, arrived)
                 } else {
@@ -136,39 +140,39 @@ impl Call {
                 (Some(record), admitted.map_err(Status::into_http))
             }
         };
-        let in_flight = InFlight::begin(state.clone(), traffic, has_place, record);
+        let in_flight = InFlight::begin(state.clone(), connection, has_place, record);
         Call {
             services: services.clone(),
             reply: Reply { state: state.clone(), in_flight, web },
             arrived,
             admitted: admitted.map_err(Box::new),
-            progress: Progress::default(),
+            stall: StallDetector::default(),
         }
     }
 
     /// Until when the last byte of it must have been taken by the peer.
-    pub(crate) fn bound(&self) -> Bound {
+    pub(crate) fn bound(&self) -> DeliveryDeadline {
         let deadline = match self.admitted {
             Ok(Admitted { stream: Some(deadline), .. }) => deadline,
             Ok(Admitted { head, stream: None, .. }) => head,
             Err(_) => Deadline::after(self.arrived, self.reply.state.limits.request_timeout),
         };
         match deadline.at() {
-            Some(at) => Bound::At(at + DELIVERY_GRACE),
-            None => Bound::Progress(self.progress.clone()),
+            Some(at) => DeliveryDeadline::At(at + DELIVERY_GRACE),
+            None => DeliveryDeadline::Stall(self.stall.clone()),
         }
     }
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
     pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
-        let Call { services, reply, admitted, progress, .. } = self;
+        let Call { services, reply, admitted, stall, .. } = self;
         let encoding = reply.web.as_ref().map_or(Encoding::Binary, |web| web.request());
         let version = request.version();
         let request = request.map(|body| DecodedBody::new(body, encoding, version));
         match admitted {
-            Ok(admitted) => services.dispatch(AdmittedCall { reply, admitted, progress }, request),
+            Ok(admitted) => services.dispatch(AdmittedCall { reply, admitted, stall }, request),
             Err(refusal) => {
-                Box::pin(async move { Ok(reply.finish(Ok(refusal.map(ReplyBody::new)))) })
+                Box::pin(async move { Ok(reply.finish(Ok(refusal.map(ResponseBody::new)))) })
             }
         }
     }
@@ -232,10 +236,10 @@ impl AdmittedCall {
         H: FnOnce(Request<RequestBody>) -> F + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
-        let AdmittedCall { reply, admitted: Admitted { method, head, stream }, progress } = self;
+        let AdmittedCall { reply, admitted: Admitted { method, head, stream }, stall } = self;
         Box::pin(async move {
             let limit = reply.state.limits.max_message_bytes;
-            let reads = reply.in_flight.record().map(Record::reads);
+            let reads = reply.in_flight.record().map(CallRecord::reads);
             let request =
                 request.map(|body| RequestBody::new(body, method.requests, limit).counting(reads));
             // A handler that panics costs its own call; the connection and its other calls go on.
@@ -246,9 +250,9 @@ impl AdmittedCall {
                 response.map(|body| match stream {
                     Some(deadline) => {
                         let end = stream_end(deadline, reply.state.phase.clone());
-                        ReplyBody::new(body).streaming(end, progress)
+                        ResponseBody::new(body).streaming(end, stall)
                     }
-                    None => ReplyBody::new(body),
+                    None => ResponseBody::new(body),
                 })
             });
             Ok(reply.finish(response))
@@ -258,7 +262,7 @@ impl AdmittedCall {
 
 impl Reply {
     /// Adds what every reply has, however it came about.
-    fn finish(self, response: Result<Response<ReplyBody>, Status>) -> Response<ReplyBody> {
+    fn finish(self, response: Result<Response<ResponseBody>, Status>) -> Response<ResponseBody> {
         let Reply { state, in_flight, web } = self;
         let mut response = response.unwrap_or_else(Status::into_http);
         if let Some(instance) = &state.instance {

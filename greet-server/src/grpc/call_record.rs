@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::access_log::Line;
+use super::access_log::AccessEntry;
 use super::method::Method;
 use super::worker_state::WorkerState;
 use crate::grpc::connection_state::Peer;
@@ -18,7 +18,7 @@ use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 /// One call's. What does not come from its headers is noted on its way.
-pub(crate) struct Record {
+pub(crate) struct CallRecord {
     method: Option<&'static Method>,
     /// Of a method that nobody serves, if somebody may want to read of it.
     path: Option<Box<str>>,
@@ -33,14 +33,14 @@ pub(crate) struct Record {
     sent_bytes: Cell<u64>,
 }
 
-impl Record {
+impl CallRecord {
     pub(super) fn begin<B>(
         state: &WorkerState,
         method: Option<&'static Method>,
         request: &Request<B>,
         arrived: Instant,
-    ) -> Record {
-        state.stats.calls.call_started(method.map(|method| method.index));
+    ) -> CallRecord {
+        state.metrics.calls.call_started(method.map(|method| method.index));
         let is_told = state.access_log.is_on();
         let headers = request.headers();
         let is_traced = is_told || state.tracer.is_some();
@@ -51,7 +51,7 @@ impl Record {
         });
         let callers = || caller.map(|caller| caller.trace_id());
         let path = || request.uri().path().into();
-        Record {
+        CallRecord {
             method,
             path: (is_told && method.is_none()).then(path),
             arrived,
@@ -117,11 +117,11 @@ impl Record {
         let read_bytes = self.read_bytes.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         let received_bytes = self.received_bytes.get() + read_bytes;
         let bytes = [received_bytes, self.sent_bytes.get()];
-        state.stats.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
+        state.metrics.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
         if let (Some(tracer), Some(span)) = (&state.tracer, self.span.take()) {
             tracer.end(*span, code, took, peer.address(), self.name_bytes.get());
         }
-        state.access_log.tell(&Line {
+        state.access_log.log(&AccessEntry {
             method: Method::label(self.method),
             path: self.path.as_deref(),
             code,

@@ -17,8 +17,8 @@ mod web;
 mod worker_state;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use call::{AdmittedCall, Answer, Bound, Call, Dispatch, Router};
-pub(crate) use concurrency_limit::Places;
+pub(crate) use call::{AdmittedCall, Answer, Call, DeliveryDeadline, Dispatch, Router};
+pub(crate) use concurrency_limit::ConcurrencyLimit;
 pub(crate) use method::Method;
 pub(crate) use request_body::RequestBody;
 pub(crate) use web::{Cors, DecodedBody};

@@ -6,11 +6,11 @@ use http::HeaderValue;
 use tokio::sync::watch;
 
 use super::access_log::AccessLog;
-use super::concurrency_limit::Lease;
+use super::concurrency_limit::WorkerShare;
 use super::web::Cors;
 use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
-use crate::telemetry::metrics::worker::Stats;
+use crate::telemetry::metrics::worker::WorkerMetrics;
 use crate::telemetry::otel::Tracer;
 
 pub(crate) struct WorkerState {
@@ -18,8 +18,8 @@ pub(crate) struct WorkerState {
     /// The value of the header `greet-instance`.
     pub(crate) instance: Option<HeaderValue>,
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) places: Lease,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) concurrency: WorkerShare,
     pub(crate) access_log: AccessLog,
     /// `None` without an endpoint for spans.
     pub(crate) tracer: Option<Tracer>,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 
-use super::handshake::Spoken;
+use super::handshake::Protocols;
 use super::streams::Streams;
 use crate::config::Limits;
 use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::Stats;
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::WorkerMetrics;
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
@@ -49,30 +49,30 @@ impl Transport {
         Transport { http2, streams, limits, router }
     }
 
-    pub(crate) fn stats(&self) -> &Arc<Stats> {
-        &self.router.state.stats
+    pub(crate) fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.router.state.metrics
     }
 
     /// What a connection may speak.
-    pub(crate) fn spoken(&self) -> Spoken {
-        if self.router.state.cors.is_some() { Spoken::Http1Too } else { Spoken::Http2 }
+    pub(crate) fn spoken(&self) -> Protocols {
+        if self.router.state.cors.is_some() { Protocols::Http1Too } else { Protocols::Http2 }
     }
 }
 
 /// The cause to count for the way in which HTTP/2 ended; `peaceful` if it ended well.
 pub(super) fn ended(
     served: hyper::Result<()>,
-    peaceful: Option<CloseCause>,
+    peaceful: Option<CloseReason>,
     peer: Peer,
-) -> Option<CloseCause> {
+) -> Option<CloseReason> {
     match served {
         Ok(()) => peaceful,
-        Err(error) if error.is_timeout() => Some(CloseCause::KeepaliveTimeout),
+        Err(error) if error.is_timeout() => Some(CloseReason::KeepaliveTimeout),
         Err(error) if is_peer_gone(&error) => None,
         Err(error) => {
             let error = anyhow::Error::new(error);
             tracing::debug!(%peer, error = format!("{error:#}"), "HTTP/2 error");
-            Some(CloseCause::ProtocolError)
+            Some(CloseReason::ProtocolError)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greet_server::Outcome;
+use greet_server::ShutdownReport;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -38,7 +38,7 @@ async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
     soon(async { while connect(server, ca).await.0 != expected {} }).await;
 }
 
-fn reloads(outcome: &Outcome) -> (u64, u64) {
+fn reloads(outcome: &ShutdownReport) -> (u64, u64) {
     (outcome.tls_reloads, outcome.tls_reloads_refused)
 }
 

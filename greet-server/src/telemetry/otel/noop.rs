@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::config::Config;
 use crate::server::StartError;
-use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(crate) fn endpoint_variable() -> Option<(&'static str, String)> {
 }
 
 impl Exporter {
-    pub(crate) fn start(_: &Config, _: &Arc<SpanCounts>) -> Result<Option<Exporter>, StartError> {
+    pub(crate) fn start(_: &Config, _: &Arc<SpanMetrics>) -> Result<Option<Exporter>, StartError> {
         Ok(None)
     }
 

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 const TRACESTATE: &str = "tracestate";
@@ -32,7 +32,7 @@ pub(crate) struct Tracer {
     pub(super) sampler: Sampler,
     pub(super) scope: InstrumentationScope,
     pub(super) queue: mpsc::Sender<SpanData>,
-    pub(super) counts: Arc<SpanCounts>,
+    pub(super) counts: Arc<SpanMetrics>,
 }
 
 /// A call that is sampled, until it has ended.
