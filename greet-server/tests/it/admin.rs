@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::http1::{ask, get};
-use crate::support::{TestServer, soon};
+use crate::support::{TestServer, eventually_async, soon};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Connections that it serves at a time.
@@ -22,15 +22,9 @@ async fn readiness_ends_with_the_first_moment_of_a_drain_and_liveness_does_not()
     assert_eq!((ready.status, ready.text()), (200, "ready\n"));
 
     server.drain();
-    let not_ready = async {
-        loop {
-            let page = get(&admin, "/readyz").await;
-            if page.status != 200 {
-                return page;
-            }
-        }
-    };
-    let page = soon(not_ready).await;
+    let is_lame = async || get(&admin, "/readyz").await.status != 200;
+    eventually_async("readiness ends", is_lame).await;
+    let page = get(&admin, "/readyz").await;
     assert_eq!((page.status, page.text()), (503, "not ready: lame_duck\n"));
     assert_eq!(get(&admin, "/livez").await.status, 200);
     let metrics = get(&admin, "/metrics").await;
@@ -38,7 +32,8 @@ async fn readiness_ends_with_the_first_moment_of_a_drain_and_liveness_does_not()
     assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada", "all else goes on");
     server.cut();
     server.outcome().await;
-    soon(async { while TcpStream::connect(&admin).await.is_ok() {} }).await; // it goes with the daemon
+    let is_refused = async || TcpStream::connect(&admin).await.is_err();
+    eventually_async("the admin port closes with the daemon", is_refused).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use greet_testkit::framing::{framed, hello};
 use tempfile::TempDir;
 
 use super::peers::{CLIENT_CORE, on_core};
@@ -55,8 +56,8 @@ pub(super) struct Generator {
 impl Generator {
     pub(super) fn new(name_bytes: usize) -> anyhow::Result<Generator> {
         let name = if name_bytes == 3 { "Ada".to_owned() } else { "x".repeat(name_bytes) };
-        let request = framed(&name);
-        let reply_bytes = framed(&format!("Hello {name}")).len() as u64;
+        let request = framed(&hello(&name));
+        let reply_bytes = framed(&hello(&format!("Hello {name}"))).len() as u64;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("request");
         fs::write(&file, request)?;
@@ -100,20 +101,6 @@ impl Generator {
     }
 }
 
-/// `HelloRequest` and `HelloReply` have the same shape: one string, field 1.
-fn framed(text: &str) -> Vec<u8> {
-    let mut message = vec![0x0a];
-    let mut length = text.len();
-    while length > 0x7f {
-        message.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    message.push(length as u8);
-    message.extend_from_slice(text.as_bytes());
-    let length = u32::try_from(message.len()).expect("a benchmark's message is small");
-    [&[0][..], &length.to_be_bytes(), &message].concat()
-}
-
 /// Minimum, maximum, mean and deviation of a request, in microseconds.
 fn times(said: &str) -> Option<[f64; 4]> {
     let line = said.lines().find_map(|line| line.strip_prefix("time for request:"))?;
@@ -154,12 +141,6 @@ fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_a_string_with_its_prefix() {
-        assert_eq!(framed("Ada"), b"\0\0\0\0\x05\x0a\x03Ada");
-        assert_eq!(framed(&"x".repeat(300))[..8], *b"\0\0\0\x01\x2f\x0a\xac\x02");
-    }
 
     #[test]
     fn times_have_units() {

@@ -16,7 +16,7 @@ use std::fs;
 
 use crate::command::{result, step};
 use crate::daemon::Daemon;
-use crate::e2e::raw_http2;
+
 use crate::e2e::used::make_room;
 use crate::project::{self, root};
 use crate::results::Missing;
@@ -168,8 +168,8 @@ fn many_connections(
     effort: Effort,
 ) -> anyhow::Result<f64> {
     let (few, many) = (starter.start(Peer::Greet)?, starter.start(Peer::Greet)?);
-    let idle = (0..MANY_CONNECTIONS).map(|_| raw_http2::Peer::mute(&many.target));
-    let idle = idle.collect::<anyhow::Result<Vec<_>>>()?;
+    let idle = (0..MANY_CONNECTIONS).map(|_| greet_testkit::Peer::connect(&many.target));
+    let idle = idle.collect::<Result<Vec<_>, _>>()?;
     let cpu = |server: &Daemon| {
         let calls = (CALLS_PER_S_OF_MANY * effort.seconds_per_sample) as u64;
         anyhow::Ok(generator.call(server, TEN_BY_TEN, calls)?.cpu_us_per_call)

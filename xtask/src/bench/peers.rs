@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use crate::command::{program, run};
 use crate::daemon::Daemon;
-use crate::e2e::certs::Certs;
 use crate::e2e::extras;
 use crate::project::{Programs, cargo, target_directory};
+use greet_testkit::certs::Ca;
 
 /// A server that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Peer {
 /// What starts them.
 pub(super) struct Starter {
     programs: Programs,
-    certs: Certs,
+    certs: Ca,
     htdocs: TempDir,
 }
 
@@ -81,7 +81,9 @@ impl Starter {
         let htdocs = tempfile::tempdir()?;
         fs::create_dir(htdocs.path().join("greet.Greeter"))?;
         fs::write(htdocs.path().join("greet.Greeter/SayHello"), b"\0\0\0\0\x0b\x0a\x09Hello Ada")?;
-        Ok(Starter { programs: programs.clone(), certs: Certs::new("bench")?, htdocs })
+        let certs = Ca::new("bench");
+        certs.sign_files("server");
+        Ok(Starter { programs: programs.clone(), certs, htdocs })
     }
 
     /// Starts it on its core; an error of `Missing` if it is not on this machine.
@@ -128,9 +130,9 @@ impl Starter {
                 command.args(["--listen", ANYWHERE, "--otlp-endpoint", "http://127.0.0.1:1"]);
             }
             Peer::GreetTls => {
-                let identity = self.certs.sign(1)?;
-                command.args(["--listen", ANYWHERE]).arg("--tls-cert").arg(identity.cert);
-                command.arg("--tls-key").arg(identity.key);
+                command
+                    .args(["--listen", ANYWHERE])
+                    .args(self.certs.files("server").server_flags());
             }
             Peer::Nghttpd => {}
             _ => drop(command.arg(ANYWHERE)),

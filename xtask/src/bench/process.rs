@@ -10,7 +10,7 @@ use super::peers::{CLIENT_CORE, Peer, Starter, on_core};
 use crate::command::{program, run};
 use crate::daemon::Daemon;
 use crate::e2e::extras;
-use crate::e2e::raw_http2;
+
 use crate::e2e::used::Used;
 use crate::project::Programs;
 
@@ -39,10 +39,10 @@ pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::R
     let starts = (0..rounds).map(|_| first_reply(starter, peer));
     let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
     let server = starter.start(peer)?;
-    drop(raw_http2::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     let before = Used::by(&server)?.kib;
-    let connections = (0..IDLE_CONNECTIONS).map(|_| raw_http2::Peer::mute(&server.target));
-    let connections = connections.collect::<anyhow::Result<Vec<_>>>()?;
+    let connections = (0..IDLE_CONNECTIONS).map(|_| greet_testkit::Peer::connect(&server.target));
+    let connections = connections.collect::<Result<Vec<_>, _>>()?;
     let after = Used::by(&server)?.kib;
     drop(connections);
     Ok(Process {
@@ -58,7 +58,7 @@ fn first_reply(starter: &Starter, peer: Peer) -> anyhow::Result<Duration> {
     starter.command(peer)?;
     let begun = Instant::now();
     let server = starter.start(peer)?;
-    drop(raw_http2::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     Ok(begun.elapsed())
 }
 

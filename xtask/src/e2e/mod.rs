@@ -2,12 +2,10 @@
 //! peers that mean no good.
 
 mod behind;
-pub(crate) mod certs;
 mod console;
 pub(crate) mod extras;
 mod ledger;
 mod ports;
-pub(crate) mod raw_http2;
 mod scenarios;
 pub(crate) mod used;
 

@@ -5,16 +5,15 @@ use std::process::Command;
 
 use crate::command::run as run_command;
 use crate::daemon::Daemon;
-use crate::e2e::certs::{Certs, Identity};
 use crate::e2e::extras;
 use crate::project::Programs;
+use greet_testkit::certs::{Ca, IdentityFiles};
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let (servers, clients) = (Certs::new("servers")?, Certs::new("clients")?);
-    let (server, client) = (servers.sign(1)?, clients.sign(2)?);
-    let cert = format!("--tls-cert={}", server.cert.display());
-    let key = format!("--tls-key={}", server.key.display());
-    let client_ca = format!("--tls-client-ca={}", clients.ca().display());
+    let (servers, clients) = (Ca::new("servers"), Ca::new("clients"));
+    let [cert, key] = servers.sign_files("server").server_flags();
+    let client = clients.sign_files("client");
+    let client_ca = format!("--tls-client-ca={}", clients.ca_file().display());
 
     // OpenSSL waits for the server's word; ours to a client that says nothing is to hang up.
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", &cert, &key];
@@ -45,11 +44,11 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 fn greets(
     mut script: Command,
     address: &str,
-    servers: &Certs,
-    client: Option<&Identity>,
+    servers: &Ca,
+    client: Option<&IdentityFiles>,
 ) -> anyhow::Result<()> {
-    script.arg(address).arg("Ada").env("CA", servers.ca());
-    if let Some(Identity { cert, key }) = client {
+    script.arg(address).arg("Ada").env("CA", servers.ca_file());
+    if let Some(IdentityFiles { cert, key }) = client {
         script.env("CERT", cert).env("KEY", key);
     }
     let printed = run_command(&mut script)?.succeeded()?;
@@ -58,7 +57,7 @@ fn greets(
 }
 
 /// What `openssl s_client` says of a session, errors included.
-fn openssl(address: &str, servers: &Certs, client: Option<&Identity>) -> anyhow::Result<String> {
+fn openssl(address: &str, servers: &Ca, client: Option<&IdentityFiles>) -> anyhow::Result<String> {
     let mut openssl = extras::openssl()?;
     openssl.args([
         "s_client",
@@ -69,9 +68,9 @@ fn openssl(address: &str, servers: &Certs, client: Option<&Identity>) -> anyhow:
         "-verify_return_error",
         "-CAfile",
     ]);
-    openssl.arg(servers.ca());
+    openssl.arg(servers.ca_file());
     match client {
-        Some(Identity { cert, key }) => openssl.arg("-cert").arg(cert).arg("-key").arg(key),
+        Some(IdentityFiles { cert, key }) => openssl.arg("-cert").arg(cert).arg("-key").arg(key),
         None => openssl.arg("-ign_eof"), // waits for the server's word, which in TLS 1.3 comes late
     };
     let ran = run_command(&mut openssl)?;
