@@ -174,35 +174,6 @@ fn hint_for_code(code: Code) -> &'static str {
     }
 }
 
-/// The published name of a status code.
-pub(crate) fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-/// The code of a published name, in whatever case, with `-` for `_` if one likes.
-pub(crate) fn code_of_name(name: &str) -> Option<Code> {
-    let name = name.trim().to_ascii_uppercase().replace('-', "_");
-    (0..=16).map(Code::from_i32).find(|code| code_name(*code) == name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -221,12 +192,5 @@ mod tests {
         let statuses = examples.iter().filter(|failed| failed.ending == Ending::Status);
         let codes: HashSet<i32> = statuses.map(|failed| failed.status.code().into()).collect();
         assert_eq!(codes, (1..=16).collect());
-    }
-
-    #[test]
-    fn a_code_is_known_by_its_name() {
-        assert_eq!(code_of_name("UNAVAILABLE"), Some(Code::Unavailable));
-        assert_eq!(code_of_name(" resource-exhausted"), Some(Code::ResourceExhausted));
-        assert_eq!(code_of_name("14"), None);
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use greet_proto::framing::frame;
 use greet_proto::{HelloReply, HelloRequest};
 use http::HeaderMap;
 use prost::Message;
@@ -19,7 +20,7 @@ use crate::endpoint::{Endpoint, Method, Ready};
 use crate::failure::Failure;
 use crate::not_connected::NotConnected;
 use crate::replies::Replies;
-use crate::rpc::{self, Ended, NotAccepted, Outgoing, framed};
+use crate::rpc::{self, Ended, NotAccepted, Outgoing};
 use crate::target::Target;
 use crate::terms::Terms;
 use crate::units::Brief;
@@ -48,7 +49,7 @@ impl Client {
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
-        self.say_framed_hello(framed(&HelloRequest { name: name.to_owned() })).await
+        self.say_framed_hello(frame(&HelloRequest { name: name.to_owned() }).into()).await
     }
 
     /// With a message that has its prefix, as whoever sends many of them has it.
@@ -57,7 +58,7 @@ impl Client {
     }
 
     pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
-        let body = framed(&HealthCheckRequest { service: service.to_owned() });
+        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
         self.call(Method::Check, body).await
     }
 
@@ -66,7 +67,7 @@ impl Client {
         &self,
         service: &str,
     ) -> Result<Replies<HealthCheckResponse>, Failure> {
-        let body = framed(&HealthCheckRequest { service: service.to_owned() });
+        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
         let deadline = self.terms.deadline();
         let mut stages = Stages::default();
         let connected = self.balance.connection(&self.terms, deadline, &mut stages);

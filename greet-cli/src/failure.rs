@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use greet_proto::status::code_name;
 use tonic::Status;
 
-use crate::call_failed::{CallFailed, code_name};
+use crate::call_failed::CallFailed;
 use crate::exit::Exit;
 use crate::not_connected::NotConnected;
 

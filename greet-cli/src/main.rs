@@ -1,90 +1,11 @@
-//! The command line, as a story: parse, run, exit code.
+//! The `greet-cli` binary.
 
-mod args;
-mod backoff;
-mod balance;
-mod batch;
-mod call;
-mod call_failed;
-mod certificate;
-mod client;
-mod commands;
-mod connection;
-mod diagnosis;
-mod endpoint;
-mod exit;
-mod failure;
-mod load;
-mod metadata;
-mod not_connected;
-mod output;
-mod replies;
-mod report;
-mod retry;
-mod rpc;
-mod status;
-mod target;
-mod terms;
-mod tls;
-mod trace;
-mod units;
-mod words;
-
-use std::io::Write as _;
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-#[cfg(unix)]
-use signal_hook::low_level::emulate_default_handler;
-
-use crate::args::Args;
-use crate::exit::Exit;
-use crate::output::Prose;
-
-/// A million names are many millions of small allocations.
+/// Serves the many small allocations of a run over a million names.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::from_command_line();
-    let prose = Prose::new(&args.output);
-    // A fault of ours is exit code 1 like any other; the default is a code that no table has.
-    let quiet = args.output.quiet;
-    std::panic::set_hook(Box::new(move |panic| {
-        if !quiet {
-            let _ =
-                writeln!(std::io::stderr(), "greet-cli: internal error, please report it: {panic}");
-        }
-    }));
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
-    let ended = ended.unwrap_or(Ok(Exit::Internal));
-    let exit = ended.unwrap_or_else(|error| {
-        prose.note(format_args!("{error:#}"));
-        Exit::Internal
-    });
-    die_of_the_signal(exit);
-    ExitCode::from(exit.code())
-}
-
-fn run(args: Args) -> anyhow::Result<Exit> {
-    // One thread: a call is a few messages in a row, and a second thread would only add to its start.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
-    let exit = runtime.block_on(commands::run(args));
-    // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
-    runtime.shutdown_background();
-    exit
-}
-
-/// A script's shell ends with its user's Ctrl-C only if the command was seen to. Returns if it was no signal.
-fn die_of_the_signal(exit: Exit) {
-    #[cfg(unix)]
-    match exit {
-        Exit::Interrupted => drop(emulate_default_handler(signal_hook::consts::SIGINT)),
-        Exit::Terminated => drop(emulate_default_handler(signal_hook::consts::SIGTERM)),
-        _ => {}
-    }
+    greet_cli::main()
 }

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use h2::RecvStream;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -10,7 +11,6 @@ use prost::Message;
 use tonic::Status;
 
 use crate::call_failed::{CallFailed, Ending};
-use crate::rpc::PREFIX_BYTES;
 use crate::status::{of_broken_stream, of_reply};
 
 /// The limit that other gRPC clients have for a reply.
@@ -99,14 +99,14 @@ impl<Reply: Message + Default> Replies<Reply> {
 
 /// The first message of what was received, once it is whole.
 fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
-    let Some((&[compressed, ref length @ ..], rest)) = received.split_first_chunk::<PREFIX_BYTES>()
-    else {
+    let Some((prefix, rest)) = received.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
     };
-    if compressed != 0 {
+    let Prefix { flags, length } = Prefix::decode(*prefix);
+    if flags != 0 {
         return Err(Status::internal("the reply is compressed, which was not asked for"));
     }
-    let length = u32::from_be_bytes(*length) as usize;
+    let length = length as usize;
     if length > MOST_REPLY_BYTES {
         let problem = format!("the reply is over {MOST_REPLY_BYTES} bytes");
         return Err(Status::resource_exhausted(problem));
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_reply_has_a_limit() {
         let announced =
-            |bytes: usize| [&[0][..], &u32::try_from(bytes).unwrap().to_be_bytes()].concat();
+            |bytes: usize| Prefix { flags: 0, length: u32::try_from(bytes).unwrap() }.encode();
         assert_eq!(taken(&announced(MOST_REPLY_BYTES)), Ok(None));
         assert_eq!(taken(&announced(MOST_REPLY_BYTES + 1)), Err(tonic::Code::ResourceExhausted));
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use greet_proto::status::code_name;
 use serde::Serialize;
 use tonic::Code;
 
 use crate::call::Call;
-use crate::call_failed::code_name;
 use crate::failure::Failure;
 use crate::metadata;
 

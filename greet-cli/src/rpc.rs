@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
@@ -27,8 +27,6 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// How often this call was sent before (gRFC A6).
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
-/// One byte of flags, four of length.
-pub(crate) const PREFIX_BYTES: usize = 5;
 /// Of an error page the title is of interest, not the pictures.
 const MOST_PAGE_BYTES: usize = 4 * 1024;
 /// A page that does not come with its headers is not worth more.
@@ -43,7 +41,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) trace: Option<Trace>,
     /// What the server is told of the deadline; the caller keeps its own.
     pub(crate) timeout: Option<Duration>,
-    /// The message, with its prefix: [`framed`].
+    /// The message with its prefix.
     pub(crate) body: Bytes,
     pub(crate) previous_attempts: u32,
 }
@@ -132,16 +130,6 @@ impl<Reply> Ended<Reply> {
     fn without_trailers(failed: CallFailed, headers: HeaderMap) -> Ended<Reply> {
         Ended { result: Err(failed), headers, trailers: HeaderMap::new(), has_begun: false }
     }
-}
-
-/// A message and what goes before it.
-pub(crate) fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut body = BytesMut::with_capacity(PREFIX_BYTES + length);
-    body.put_u8(0);
-    body.put_u32(u32::try_from(length).expect("an argument is shorter than 4 GiB"));
-    message.encode(&mut body).expect("the buffer was made for it");
-    body.freeze()
 }
 
 /// The headers of a call: the protocol's own, and the user's.

@@ -1,7 +1,13 @@
-//! The wire types of Greet, generated from `proto/greet.proto` when the crate is built.
+//! The wire types of Greet, generated from `proto/greet.proto` when the crate is built, and the parts of
+//! gRPC that server and client share: the names of the status codes, the framing of a message, and the
+//! escaping of text from a peer.
 //!
 //! This is the only crate that knows protobuf tooling: server and client use what stands here and
 //! never see a compiler, a descriptor or a generated file.
+
+pub mod escape;
+pub mod framing;
+pub mod status;
 
 pub use generated::greeter_client::GreeterClient;
 pub use generated::greeter_server::{Greeter, GreeterServer};

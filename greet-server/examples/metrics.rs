@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use greet_server::metrics::FAMILIES;
+use greet_server::telemetry::metrics::FAMILIES;
 
 fn main() -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();

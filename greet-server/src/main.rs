@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use greet_server::config::Config;
+use greet_server::lifecycle::signals::Signals;
 use greet_server::settings::{Answer, Settings};
-use greet_server::signals::Signals;
 use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
 
 /// Faster than the system's under one thread a core, and its free lists are per thread as ours are.
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<Outcome> {
-    let (log, _writes_the_rest_when_dropped) = telemetry::init(&config.log);
+    let (log, _writes_the_rest_when_dropped) = telemetry::logging::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

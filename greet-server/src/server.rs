@@ -6,26 +6,27 @@ use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::admin::collector::Observed;
 use crate::admin::{Admin, Pages};
-use crate::close_cause::CloseCause;
 use crate::config::Config;
-use crate::lifecycle::{Lifecycle, RunError};
-use crate::metrics::observed::Observed;
-use crate::otel::{Exporter, Tracer};
-use crate::outcome::Outcome;
-use crate::phase::Phase;
-use crate::rpc::{AccessLog, Cors, Places, Rpc, Services};
-use crate::stats::{Reloads, SpanCounts};
-use crate::supervisor;
-use crate::telemetry::LogControl;
-use crate::transport::acceptor::{self, Acceptor};
-use crate::transport::admission::Admission;
+use crate::drain::{Lifecycle, RunError};
+use crate::grpc::{AccessLog, Cors, Places, Rpc};
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::report::Outcome;
+use crate::lifecycle::systemd;
+use crate::net::acceptor::{self, Acceptor};
+use crate::net::connection_limit::Admission;
+use crate::net::listener::{BindError, Listener};
 #[cfg(unix)]
-use crate::transport::inherited;
-use crate::transport::listener::{BindError, Listener};
-use crate::transport::tls::{Tls, TlsError};
-use crate::transport::tls_reload::Reloader;
-use crate::transport::worker::{MakeRpc, Workers};
+use crate::net::socket_activation;
+use crate::net::tls::reload::Reloader;
+use crate::net::tls::{Tls, TlsError};
+use crate::net::worker::{MakeRpc, Workers};
+use crate::services::Services;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
+use crate::telemetry::otel::{Exporter, Tracer};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
 pub struct Server {
@@ -52,7 +53,7 @@ impl Sockets {
     /// One of them is not a socket that listens.
     #[cfg(unix)]
     pub fn inherited() -> Result<Option<Sockets>, StartError> {
-        let sockets = inherited::sockets().map_err(StartError::Inherited)?;
+        let sockets = socket_activation::sockets().map_err(StartError::Inherited)?;
         Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
     }
 
@@ -189,7 +190,7 @@ impl Server {
                 Some(tls)
             }
             None => {
-                tokio::spawn(supervisor::reload_nothing(self.reload));
+                tokio::spawn(systemd::reload_nothing(self.reload));
                 None
             }
         };

@@ -7,10 +7,9 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error};
+use greet_proto::status::code_from_name;
 use rustls::pki_types::ServerName;
 use tonic::Code;
-
-use crate::call_failed::code_of_name;
 
 /// Beyond a day a duration is a typing error, and arithmetic on it stays far from overflow.
 const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,9 +37,10 @@ pub(super) fn rate(given: &str) -> Result<f64, String> {
     }
 }
 
-/// A status that is a failure.
+/// Parses the name of a status that is a failure, in either case and with `-` for `_`.
 pub(super) fn status_code(given: &str) -> Result<Code, String> {
-    let code = code_of_name(given).filter(|code| *code != Code::Ok);
+    let name = given.trim().to_ascii_uppercase().replace('-', "_");
+    let code = code_from_name(&name).filter(|code| *code != Code::Ok);
     code.ok_or_else(|| "expected a status such as UNAVAILABLE or RESOURCE_EXHAUSTED".to_owned())
 }
 
@@ -102,6 +102,7 @@ mod tests {
     #[test]
     fn a_status_to_repeat_after_is_a_failure() {
         assert_eq!(status_code("unavailable"), Ok(Code::Unavailable));
+        assert_eq!(status_code(" resource-exhausted"), Ok(Code::ResourceExhausted));
         assert!(status_code("OK").is_err());
         assert!(status_code("14").is_err());
     }

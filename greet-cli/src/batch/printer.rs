@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use greet_proto::HelloReply;
+use greet_proto::escape::Escaped;
 
 use super::lines::Unusable;
 use super::names::{Names, Number};
 use super::tally::Tally;
 use crate::call::Call;
 use crate::exit::Exit;
-use crate::output::{Data, Prose, Written, one_line};
+use crate::output::{Data, Prose, Written};
 use crate::report::{CallReport, Hello};
 
 /// Hints at the end, at most: a server chooses some of their words.
@@ -126,7 +127,7 @@ impl<'a> Printer<'a> {
             }
         }
         if self.with_tally && self.data.is_json() {
-            self.data.line(None, || self.tally.report());
+            self.data.line(None::<&str>, || self.tally.report());
         }
         let written = self.data.flush().await;
         self.prose.end_progress();
@@ -164,9 +165,8 @@ impl<'a> Printer<'a> {
             self.prose.verbose(&call); // a tally says it in fewer lines
         }
         let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
-        // A newline in a name must not make two lines of its reply, and nothing in it move the cursor.
-        let shown = message.map(one_line);
-        self.data.line(shown.as_deref(), || Hello {
+        // A newline in a name must not make two lines of its reply.
+        self.data.line(message.map(Escaped), || Hello {
             schema: "greet.hello/v1",
             ok: call.result.is_ok(),
             name: &name,

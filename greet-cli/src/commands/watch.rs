@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use greet_proto::status::code_name;
 use humantime::format_rfc3339_millis;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
@@ -12,7 +13,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use crate::args::{ConnectionArgs, HealthArgs};
 use crate::backoff::Backoff;
 use crate::call::Call;
-use crate::call_failed::code_name;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;

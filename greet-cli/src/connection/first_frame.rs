@@ -1,5 +1,5 @@
-//! Listens in on what a server says first. hyper hands a connection out before the server has said
-//! anything; but only a server whose SETTINGS have arrived (RFC 9113, section 3.4) is connected.
+//! Reports the first frame of a server. The h2 handshake completes before the server has sent anything;
+//! but only a server whose SETTINGS have arrived (RFC 9113, section 3.4) is connected.
 
 use std::io;
 use std::pin::Pin;
@@ -94,7 +94,7 @@ impl<IO> Drop for FirstFrame<IO> {
     }
 }
 
-/// hyper gets the error, and so does who listens. TLS puts its own into it.
+/// Copies an error that h2 receives as well, with the TLS error inside it.
 fn copied(error: &io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
@@ -105,7 +105,7 @@ fn copied(error: &io::Error) -> io::Error {
 
 fn recognise(received: &[u8]) -> Option<Heard> {
     if received.starts_with(b"HTTP/") {
-        return None; // all of it: hyper ends what is no frame
+        return None; // the rest of the head follows; h2 closes the connection after it
     }
     if is_tls(received) {
         return Some(Heard::SomethingElse(received.to_vec()));

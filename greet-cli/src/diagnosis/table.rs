@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use greet_proto::escape::Escaped;
+
 use super::findings::{Diagnosis, Finding, Outcome};
-use crate::output::one_line;
 use crate::units::Brief;
 
 /// What stands in front of a further line of the same stage.
@@ -22,7 +23,7 @@ impl fmt::Display for Diagnosis {
             write!(f, "\n{}", row.trim_end())?;
         }
         match &self.error {
-            Some(error) => write!(f, "\n\nhint: {}", one_line(&error.hint)),
+            Some(error) => write!(f, "\n\nhint: {}", Escaped(&error.hint)),
             None => Ok(()),
         }
     }
@@ -38,7 +39,7 @@ impl Finding {
             None => {}
         }
         lines.dedup(); // the last of the addresses that were tried is what failed
-        lines.iter().map(|line| one_line(line).into_owned()).collect()
+        lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 
     fn nothing(&self) -> &'static str {

@@ -46,11 +46,13 @@ impl Pace {
     }
 }
 
-/// Sleeps to the moment: the runtime's own timers know only milliseconds.
+/// Sleeps until a moment with the precision of the kernel's timers; the runtime's own timers count
+/// milliseconds.
 #[derive(Debug)]
 pub(super) struct Clock {
+    /// A timerfd. `AsyncFd` has no safe constructor left; a pipe's reader waits and reads just as well.
     #[cfg(target_os = "linux")]
-    timer: Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>,
+    timer: Option<tokio::net::unix::pipe::Receiver>,
 }
 
 impl Clock {
@@ -61,62 +63,56 @@ impl Clock {
         }
     }
 
-    pub(super) async fn sleep_until(&self, until: Instant) {
+    pub(super) async fn sleep_until(&mut self, until: Instant) {
         #[cfg(target_os = "linux")]
-        if let Some(timer) = &self.timer
-            && ring(timer, until).await.is_ok()
+        if let Some(timer) = &mut self.timer
+            && sleep_precisely(timer, until).await.is_ok()
         {
             return;
         }
-        self.sleep_coarsely(until).await;
+        sleep_coarsely(until).await;
     }
+}
 
-    /// To the millisecond, and the rest in turns: elsewhere there is no such timer.
-    async fn sleep_coarsely(&self, until: Instant) {
-        const COARSE: Duration = Duration::from_millis(1);
-        if let Some(early) = until.checked_sub(COARSE) {
-            tokio::time::sleep_until(early).await;
-        }
-        while Instant::now() < until {
-            tokio::task::yield_now().await;
-        }
+/// Sleeps to the millisecond, and yields for the rest: other systems have no such timer.
+async fn sleep_coarsely(until: Instant) {
+    const COARSE: Duration = Duration::from_millis(1);
+    if let Some(early) = until.checked_sub(COARSE) {
+        tokio::time::sleep_until(early).await;
+    }
+    while Instant::now() < until {
+        tokio::task::yield_now().await;
     }
 }
 
 #[cfg(target_os = "linux")]
-#[expect(deprecated, reason = "what it warns of, a descriptor that changes, an OwnedFd cannot do")]
-fn timer() -> Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+fn timer() -> Option<tokio::net::unix::pipe::Receiver> {
     use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
     let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-    tokio::io::unix::AsyncFd::new(timer).ok()
+    tokio::net::unix::pipe::Receiver::from_owned_fd_unchecked(timer).ok()
 }
 
 #[cfg(target_os = "linux")]
-async fn ring(
-    timer: &tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
+async fn sleep_precisely(
+    timer: &mut tokio::net::unix::pipe::Receiver,
     until: Instant,
 ) -> std::io::Result<()> {
     use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+    use tokio::io::AsyncReadExt as _;
 
-    let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-    else {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
         return Ok(());
-    };
+    }
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
     let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     let left = Timespec { tv_sec, tv_nsec: left.subsec_nanos().into() };
     let once = Itimerspec { it_interval: zero, it_value: left };
-    timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
-    loop {
-        let mut ready = timer.readable().await?;
-        let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
-        match read {
-            Ok(read) => return read.map(drop),
-            Err(_would_block) => {}
-        }
-    }
+    timerfd_settime(&*timer, TimerfdTimerFlags::empty(), &once)?;
+    timer.read_exact(&mut [0; 8]).await?; // the number of expirations
+    Ok(())
 }
 
 #[cfg(test)]
@@ -141,13 +137,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_clock_never_rings_early() {
-        let clock = Clock::new();
+        let mut clock = Clock::new();
         for micros in [0, 1, 50, 1_500] {
             let until = Instant::now() + Duration::from_micros(micros);
             clock.sleep_until(until).await;
             assert!(Instant::now() >= until);
             let until = Instant::now() + Duration::from_micros(micros);
-            clock.sleep_coarsely(until).await;
+            sleep_coarsely(until).await;
             assert!(Instant::now() >= until);
         }
     }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use greet_proto::HelloRequest;
+use greet_proto::framing::frame;
 
 use crate::args::{ConnectionArgs, LoadArgs};
 use crate::batch::BYTE_ORDER_MARK;
 use crate::client::Client;
-use crate::rpc::framed;
 use crate::target::Target;
 use crate::terms::Terms;
 
@@ -117,7 +117,7 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
 }
 
 fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
-    let hello = |name: String| framed(&HelloRequest { name });
+    let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
     if let Some(seed) = args.seed {
         let mut random = fastrand::Rng::with_seed(seed);
         return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());

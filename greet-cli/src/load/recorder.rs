@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
+use greet_proto::status;
 use tonic::Code;
 
 use super::histogram::Histogram;
 use crate::call::Call;
 use crate::failure::{Failure, Stage};
-
-/// The statuses that there are: 0 to 16.
-const CODES: usize = 17;
 
 /// A piece of the figures, from one worker or of all of them.
 #[derive(Debug, Clone)]
@@ -17,7 +15,7 @@ pub(crate) struct Counts {
     /// Latencies of the calls that ended with OK.
     pub(super) latency: Histogram,
     /// By status; calls that were never sent have none.
-    by_status: [u64; CODES],
+    by_status: [u64; status::COUNT],
     by_stage: [u64; Stage::ALL.len()],
     /// How late calls began because this program was late, of calls at a rate.
     pub(super) lag: Histogram,
@@ -32,7 +30,7 @@ impl Counts {
     pub(super) fn new() -> Counts {
         Counts {
             latency: Histogram::new(),
-            by_status: [0; CODES],
+            by_status: [0; status::COUNT],
             by_stage: [0; Stage::ALL.len()],
             lag: Histogram::new(),
             sent_bytes: 0,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use greet_proto::status::code_name;
 use serde::Serialize;
 
 use super::figures::{Figures, Interval};
 use super::histogram::Histogram;
 use super::plan::Plan;
 use super::threshold::Threshold;
-use crate::call_failed::code_name;
 use crate::exit::Exit;
 use crate::report::{ErrorReport, micros};
 

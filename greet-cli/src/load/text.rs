@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use greet_proto::status::code_name;
+
 use super::figures::Figures;
 use super::plan::{Plan, Until};
-use crate::call_failed::code_name;
 use crate::units::{Brief, Bytes};
 
 /// Rows of the drawn histogram, about.

@@ -186,7 +186,7 @@ impl Callers {
 
     /// Lets each call be due at its time, and none after the end.
     async fn keep(self: Rc<Self>, pace: Pace) {
-        let clock = Clock::new();
+        let mut clock = Clock::new();
         while self.was_due.get() < self.calls {
             let due = self.was_due.get();
             clock.sleep_until(pace.at(due)).await;

@@ -1,6 +1,7 @@
 //! Standard output: lines of data, gathered and written together.
 
-use std::io::{ErrorKind, IsTerminal as _};
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -75,9 +76,15 @@ impl Data {
     }
 
     /// Gathers a line: `text` if there is any, or `object`.
-    pub(crate) fn line<O: Serialize>(&mut self, text: Option<&str>, object: impl FnOnce() -> O) {
+    pub(crate) fn line<O: Serialize>(
+        &mut self,
+        text: Option<impl fmt::Display>,
+        object: impl FnOnce() -> O,
+    ) {
         match (self.format, text) {
-            (Format::Text, Some(text)) => self.gathered.extend_from_slice(text.as_bytes()),
+            (Format::Text, Some(text)) => {
+                write!(self.gathered, "{text}").expect("memory takes all of it");
+            }
             (Format::Text, None) => return,
             (Format::Json, _) => match self.trace {
                 None => serde_json::to_writer(&mut self.gathered, &object()),

@@ -5,4 +5,4 @@ mod progress;
 mod prose;
 
 pub(crate) use data::{Data, Written};
-pub(crate) use prose::{Prose, one_line};
+pub(crate) use prose::Prose;

@@ -1,13 +1,14 @@
 //! Standard error: what is wrong, what to do about it, how it went.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use greet_proto::escape::Escaped;
+use greet_proto::status::code_name;
+
 use crate::args::{Format, OutputArgs};
 use crate::call::Call;
-use crate::call_failed::code_name;
 use crate::failure::Failure;
 use crate::metadata;
 use crate::output::progress::Progress;
@@ -31,22 +32,21 @@ impl Prose {
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.format == Format::Text {
             let (line, hint) = (failure.to_string(), failure.hint());
-            let (line, hint) = (one_line(&line), one_line(&hint));
-            self.say(format_args!("greet-cli: {line}\n\nhint: {hint}"));
+            self.say(format_args!("greet-cli: {}\n\nhint: {}", Escaped(&line), Escaped(&hint)));
         }
     }
 
     /// One of many failures: which, and what is wrong.
     pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &Failure) {
         if self.format == Format::Text {
-            self.note(format_args!("{which}: {}", one_line(&failure.to_string())));
+            self.note(format_args!("{which}: {failure}"));
         }
     }
 
     /// What to do about one of many failures.
     pub(crate) fn hint(&self, hint: &str) {
         if self.format == Format::Text {
-            self.say(format_args!("hint: {}", one_line(hint)));
+            self.say(format_args!("hint: {}", Escaped(hint)));
         }
     }
 
@@ -76,14 +76,14 @@ impl Prose {
         stage("rpc", call.rpc, &format!("{status}{attempt}"));
         for headers in [&call.headers, &call.trailers] {
             for (key, value) in metadata::custom(headers) {
-                self.say(format_args!("< {key}: {}", one_line(&value)));
+                self.say(format_args!("< {key}: {}", Escaped(&value)));
             }
         }
     }
 
-    /// Something worth knowing.
+    /// Prints one line; text from a server may be part of it.
     pub(crate) fn note(&self, note: fmt::Arguments<'_>) {
-        self.say(format_args!("greet-cli: {note}"));
+        self.say(format_args!("greet-cli: {}", Escaped(&note.to_string())));
     }
 
     /// How it went as a whole, for whoever watches or asks.
@@ -140,16 +140,4 @@ impl Prose {
             None => say(),
         }
     }
-}
-
-/// A server's words on a terminal: what would move the cursor, ring or colour is shown, not done.
-pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
-        return Cow::Borrowed(text);
-    }
-    let shown = |character: char| match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    Cow::Owned(text.chars().map(shown).collect())
 }

@@ -85,8 +85,7 @@ fn it_goes_on_past_a_failed_health() {
 #[test]
 fn a_server_that_is_leaving_is_not_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=2s"]);
-    daemon.drain();
-    while greet(&daemon.target, &["health"]).code == Some(0) {}
+    daemon.drain_until_not_serving();
     let (diagnosis, code) = diagnosed(&daemon.target, &[]);
     assert_eq!(results(&diagnosis)[4..], ["failed", "ok"]);
     assert_eq!(

@@ -29,15 +29,8 @@ fn an_unknown_service_is_not_found() {
 #[test]
 fn a_server_that_is_leaving_is_not_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=1s"]);
-    daemon.drain();
-    // The signal is seen in the server's own time.
-    let ran = loop {
-        let ran = greet(&daemon.target, &["health"]);
-        if ran.stdout != "SERVING\n" {
-            break ran;
-        }
-    };
-    ran.left("NOT_SERVING\n", "", 4);
+    daemon.drain_until_not_serving();
+    greet(&daemon.target, &["health"]).left("NOT_SERVING\n", "", 4);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A name with the addresses that a test gives it: the binary sees a hosts file of the test's own, in a
-//! mount namespace. Where a system has none (or forbids it), the name is localhost, with what the system
-//! says it stands for: what is promised is the same, only of fewer addresses.
+//! A host name with the addresses that a test chooses: the binary sees a hosts file of the test, in a
+//! mount namespace. Where the system has none or forbids it, a test either accepts localhost with the
+//! addresses that the system gives it, or is skipped.
 
 use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
@@ -13,6 +13,9 @@ use crate::support::{Ran, command, run};
 /// Of the ways to become root in a namespace the first that works here.
 const UNSHARE: [&[&str]; 2] = [&["--mount"], &["--map-root-user", "--mount"]];
 
+/// Set where a skipped test is a failure (`cargo xtask ci --require-all`).
+const REQUIRE_ALL: &str = "REQUIRE_ALL_TESTS";
+
 /// In a shell, `$0` being the file: from here on it is what the system looks names up in.
 const BIND: &str = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
 
@@ -24,32 +27,40 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// A name for two addresses, one of either family, if that can be had here.
+    /// A name with an address of each family, or localhost with what it has.
     pub(crate) fn of_both_families() -> Name {
-        Name::of(&["127.0.0.1", "::1"])
+        Name::try_of(&["127.0.0.1", "::1"]).unwrap_or_else(|| {
+            let mut found: Vec<_> =
+                ("localhost", 0).to_socket_addrs().unwrap().map(|it| it.ip()).collect();
+            found.dedup();
+            Name { name: "localhost", addresses: found, hosts: None }
+        })
     }
 
-    /// A name for these addresses if that can be had here, and all of them can be listened on.
-    pub(crate) fn of(addresses: &[&str]) -> Name {
-        let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().unwrap()).collect();
-        let are_ours = addresses.iter().all(|address| TcpListener::bind((*address, 0)).is_ok());
-        if let Some(unshare) = UNSHARE.into_iter().find(|flags| works(flags))
-            && are_ours
-        {
-            let hosts = Some((unshare, NamedTempFile::new().unwrap()));
-            let mut name = Name { name: "greeter.test", addresses: Vec::new(), hosts };
-            name.now(&addresses);
-            return name;
+    /// A name with exactly these addresses, which a test can replace. `None` skips the test: the reason
+    /// goes past the test harness to standard error, and is a failure where every test is required.
+    pub(crate) fn of<const N: usize>(addresses: [&str; N]) -> Option<(Name, [IpAddr; N])> {
+        let name = Name::try_of(&addresses);
+        if name.is_none() {
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            let reason = format!("SKIP: {test}: no mount namespace with {addresses:?} (unshare)\n");
+            assert!(std::env::var_os(REQUIRE_ALL).is_none(), "{REQUIRE_ALL} is set. {reason}");
+            std::io::stderr().write_all(reason.as_bytes()).unwrap();
         }
-        let mut found: Vec<_> =
-            ("localhost", 0).to_socket_addrs().unwrap().map(|it| it.ip()).collect();
-        found.dedup();
-        Name { name: "localhost", addresses: found, hosts: None }
+        name.map(|name| (name, addresses.map(|address| address.parse().unwrap())))
     }
 
-    /// Whether it stands for what it was asked to, and can be made to stand for something else.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.hosts.is_some()
+    fn try_of(addresses: &[&str]) -> Option<Name> {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().unwrap()).collect();
+        let can_listen = |address: &IpAddr| TcpListener::bind((*address, 0)).is_ok();
+        if !addresses.iter().all(can_listen) {
+            return None;
+        }
+        let unshare = UNSHARE.into_iter().find(|flags| works(flags))?;
+        let hosts = Some((unshare, NamedTempFile::new().unwrap()));
+        let mut name = Name { name: "greeter.test", addresses: Vec::new(), hosts };
+        name.now(&addresses);
+        Some(name)
     }
 
     /// From now on it stands for these; the first is there twice, as a file may have it.

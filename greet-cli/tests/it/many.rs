@@ -143,7 +143,7 @@ fn is_printed_before_the_end_by(signal: rustix::process::Signal) {
     let mut child = from_standard_input(&daemon.target, &["--concurrency=2"]).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"a\nhang\nb\nc\nhang\n").unwrap();
-    while called.iter().filter(|name| name == "hang").nth(1).is_none() {}
+    called.iter().filter(|name| name == "hang").nth(1).unwrap();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, signal).unwrap();
     let output = child.wait_with_output().unwrap();

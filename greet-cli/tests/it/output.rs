@@ -3,6 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
+use greet_proto::{Greeter, HelloReply, HelloRequest};
+use tonic::{Request, Response, Status};
+
 use crate::support::{Daemon, command, greet, nobody};
 
 const HELLO: [&str; 2] = ["hello", "--name=Ada"];
@@ -99,9 +102,34 @@ fn a_closed_standard_error_is_no_failure() {
 #[test]
 fn a_reply_is_one_line_and_moves_no_cursor() {
     let daemon = Daemon::start(&[]);
-    let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}"];
-    let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\n";
+    let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}", "--name=\u{202e}adA"];
+    let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\nHello \\u{202e}adA\n";
     greet(&daemon.target, &names).left(shown, "", 0);
     let json = greet(&daemon.target, &["--output=json", "hello", "--name=two\nlines"]);
     assert_eq!(json.object()["message"], "Hello two\nlines", "an object is exact");
+}
+
+/// Fails with a message that clears the screen and reverses the text after it.
+#[derive(Clone)]
+struct Hostile;
+
+#[tonic::async_trait]
+impl Greeter for Hostile {
+    async fn say_hello(
+        &self,
+        _request: Request<HelloRequest>,
+    ) -> Result<Response<HelloReply>, Status> {
+        Err(Status::not_found("\u{1b}[2J\u{2066}"))
+    }
+}
+
+#[test]
+fn failure_message_from_server_is_escaped() {
+    let daemon = Daemon::with_greeter(&[], Hostile);
+    let shown = "rpc: NOT_FOUND: \\u{1b}[2J\\u{2066}";
+    for flags in [&["--name=a"][..], &["--name=a", "--name=b"]] {
+        let ran = greet(&daemon.target, &[&["hello"], flags].concat());
+        assert_eq!(ran.stderr.matches(shown).count(), flags.len(), "{ran:?}");
+        assert!(!ran.stderr.contains(['\u{1b}', '\u{2066}']), "{ran:?}");
+    }
 }

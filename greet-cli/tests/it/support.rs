@@ -1,6 +1,6 @@
 //! The binary, and servers for it to meet: the real one in-process, and fakes of a few lines.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -124,6 +124,18 @@ impl Daemon {
     /// The first signal.
     pub(crate) fn drain(&mut self) {
         drop(self.drain.take());
+    }
+
+    /// Drains, and returns once the health service reports NOT_SERVING.
+    pub(crate) fn drain_until_not_serving(&mut self) {
+        let mut watch = command(&["--target", &self.target, "health", "--watch"]);
+        let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+        let mut states = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(states.next().unwrap().ends_with(" SERVING"));
+        self.drain();
+        assert!(states.next().unwrap().ends_with(" NOT_SERVING"));
+        watch.kill().unwrap();
+        watch.wait().unwrap();
     }
 
     pub(crate) fn address(&self) -> &str {

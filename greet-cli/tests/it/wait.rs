@@ -51,8 +51,7 @@ fn waiting_ends_in_time_with_what_is_wrong() {
 #[test]
 fn health_waits_for_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=2s"]);
-    daemon.drain();
-    while greet(&daemon.target, &["health"]).code == Some(0) {}
+    daemon.drain_until_not_serving();
     let ran = greet(&daemon.target, &["--wait=200ms", "health"]);
     ran.left(
         "NOT_SERVING\n",

@@ -80,7 +80,7 @@ async fn all_calls_are_told_with_status_time_peer_and_trace_and_without_the_name
         (&unknown["method"], &unknown["status"]),
         (&"other".into(), &"UNIMPLEMENTED".into())
     );
-    assert_eq!(unknown["path"], "/made.Up/%0a%22Path%E2%80%AE%C2%9B");
+    assert_eq!(unknown["path"], "/made.Up/%0a%22Path\\u{202e}\\u{9b}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greet_server::metrics::{FAMILIES, Kind};
+use greet_server::telemetry::metrics::{FAMILIES, Kind};
 use greet_testkit::certs::Ca;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -208,7 +208,7 @@ async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
             let labels: Vec<_> = labels.filter(|label| *label != "le").collect();
             let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
                 let base = name.strip_suffix(suffix)?;
-                let is_one = |family: &&greet_server::metrics::Family| {
+                let is_one = |family: &&greet_server::telemetry::metrics::Family| {
                     family.kind == Kind::Histogram && family.name() == base
                 };
                 FAMILIES.iter().find(is_one).map(|_| base)
