@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::command::{program, result, run as run_command, show, works};
 use crate::project::{self, cargo};
 use crate::results::{Missing, Results};
-use crate::{docs, e2e, tidy};
+use crate::{e2e, reference, tidy};
 
 /// How strict to be
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     results.check("tests", || shown(cargo().args(["test", "--workspace", "--locked"])));
     results.check("licences, bans, sources", deny);
-    results.check("documents", || docs::check().map(|()| "up to date".to_owned()));
+    results.check("documents", || reference::check().map(|()| "up to date".to_owned()));
     results.check("demo", demo);
     let programs = project::build(false)?;
     e2e::check_all(&mut results, &programs);

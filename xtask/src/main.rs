@@ -6,10 +6,9 @@ mod ci;
 mod command;
 mod daemon;
 mod demo;
-mod docs;
 mod e2e;
-mod example;
 mod project;
+mod reference;
 mod results;
 mod tidy;
 
@@ -36,7 +35,7 @@ enum Task {
     /// Everything that must hold: format, lints, docs, tests, end to end
     Ci(ci::Args),
     /// Write the tables of the documents that mirror the programs
-    Docs(docs::Args),
+    Docs(reference::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
         Task::E2e(args) => e2e::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
-        Task::Docs(args) => docs::run(&args),
+        Task::Docs(args) => reference::docs(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
