@@ -36,6 +36,8 @@ enum Task {
     Ci(ci::Args),
     /// Write the tables of the documents that mirror the programs
     Docs(reference::Args),
+    /// Write the manual pages and completion scripts of both programs into target/dist
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
+        Task::Dist => reference::dist(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,10 @@
-//! `cargo xtask docs`: what is generated from the definitions in both programs.
+//! `cargo xtask docs` and `cargo xtask dist`: what is generated from the definitions in both programs.
 //!
 //! The definitions need the crates of both programs (feature `docs`), but `cargo xtask demo` should
 //! compile few crates first. So a build without the feature runs one that has it.
 
+#[cfg(feature = "docs")]
+mod dist;
 #[cfg(feature = "docs")]
 mod documents;
 #[cfg(feature = "docs")]
@@ -26,8 +28,14 @@ pub(crate) fn check() -> anyhow::Result<()> {
     generated::check_documents()
 }
 
+/// Writes manual pages and completion scripts.
+pub(crate) fn dist() -> anyhow::Result<()> {
+    generated::write_artefacts()
+}
+
 #[cfg(feature = "docs")]
 mod generated {
+    pub(super) use super::dist::write as write_artefacts;
     pub(super) use super::documents::{check as check_documents, write as write_documents};
 }
 
@@ -43,6 +51,10 @@ mod generated {
 
     pub(super) fn check_documents() -> anyhow::Result<()> {
         with_definitions(&["docs", "--check"])
+    }
+
+    pub(super) fn write_artefacts() -> anyhow::Result<()> {
+        with_definitions(&["dist"])
     }
 
     fn with_definitions(arguments: &[&str]) -> anyhow::Result<()> {
