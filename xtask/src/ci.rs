@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::command::{program, result, run as run_command, show, works};
-use crate::project::{self, cargo};
-use crate::results::{Missing, Results};
+use crate::harness::command::{program, result, run as run_command, show, works};
+use crate::harness::programs::{self, cargo};
+use crate::harness::report::{Missing, Report};
 use crate::{e2e, reference, tidy};
 
 /// How strict to be
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut results = Results::default();
+    let mut results = Report::default();
     results.check("format", || shown(cargo().args(["fmt", "--all", "--check"])));
     results.check("house rules", tidy::check);
     results.check("lints", || {
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     results.check("licences, bans, sources", deny);
     results.check("documents", || reference::check().map(|()| "up to date".to_owned()));
     results.check("demo", demo);
-    let programs = project::build(false)?;
+    let programs = programs::build(false)?;
     e2e::check_all(&mut results, &programs);
     results.conclude("cargo xtask e2e --only NAME, or the command above", args.require_all)
 }

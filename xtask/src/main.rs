@@ -3,13 +3,10 @@
 
 mod bench;
 mod ci;
-mod command;
-mod daemon;
 mod demo;
 mod e2e;
-mod project;
+mod harness;
 mod reference;
-mod results;
 mod tidy;
 
 use std::process::ExitCode;
@@ -52,7 +49,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            command::step(format_args!("error: {error:#}"));
+            harness::command::step(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -10,9 +10,9 @@ use greet_testkit::framing::{framed, hello};
 use tempfile::TempDir;
 
 use super::peers::{CLIENT_CORE, on_core};
-use crate::command::run;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::tools;
 
 /// So many connections with so many calls each, at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Generator {
 
     /// Calls, checks that each reply had the bytes it must have, and returns what it took.
     pub(super) fn call(&self, server: &Daemon, shape: Shape, calls: u64) -> anyhow::Result<Sample> {
-        let mut h2load = extras::apt("h2load", "--version", "nghttp2-client")?;
+        let mut h2load = tools::apt("h2load", "--version", "nghttp2-client")?;
         h2load.arg(format!("--requests={calls}")).arg(format!("--clients={}", shape.connections));
         h2load.arg(format!("--max-concurrent-streams={}", shape.streams)).arg("--threads=1");
         h2load.arg("--data").arg(&self.request);

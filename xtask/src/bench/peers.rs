@@ -6,10 +6,10 @@ use std::process::Command;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::command::{program, run};
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::{Programs, cargo, target_directory};
+use crate::harness::command::{program, run};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::{Programs, cargo, target_directory};
+use crate::harness::tools;
 use greet_testkit::certs::Ca;
 
 /// A server that is measured.
@@ -114,11 +114,11 @@ impl Starter {
                 shell
             }
             Peer::StockTonic => program(target_directory()?.join("release/examples/stock_tonic")),
-            Peer::Nghttpd => extras::apt("nghttpd", "--version", "nghttp2-server")?,
-            Peer::Go => extras::go("peers", "server")?,
-            Peer::Cpp => extras::cpp("peers", "server")?,
-            Peer::Node => extras::node_at("peers/node/server.js")?,
-            Peer::Python => extras::python_at("peers/python/server.py")?,
+            Peer::Nghttpd => tools::apt("nghttpd", "--version", "nghttp2-server")?,
+            Peer::Go => tools::go("peers", "server")?,
+            Peer::Cpp => tools::cpp("peers", "server")?,
+            Peer::Node => tools::node_at("peers/node/server.js")?,
+            Peer::Python => tools::python_at("peers/python/server.py")?,
         };
         match peer {
             Peer::Greet => drop(command.args(["--listen", ANYWHERE])),
@@ -194,7 +194,7 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
 
 /// A version in `Cargo.lock`.
 fn locked(name: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string(crate::project::root().join("Cargo.lock"))?;
+    let lock = fs::read_to_string(crate::harness::programs::root().join("Cargo.lock"))?;
     let (_, rest) =
         lock.split_once(&format!("name = \"{name}\"\nversion = \"")).context("locked")?;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())

@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use greet_cli::documentation::{completions, man_page};
 
 use super::tables::{cli, server};
-use crate::command::step;
-use crate::project::target_directory;
+use crate::harness::command::step;
+use crate::harness::programs::target_directory;
 
 /// Variables that greet-server reads besides those of its flags.
 const SERVER_VARIABLES: [(&str, &str); 3] = [

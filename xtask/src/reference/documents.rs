@@ -8,8 +8,8 @@ use std::fs;
 use anyhow::{Context as _, bail};
 
 use super::tables;
-use crate::command::{run, step};
-use crate::project::{cargo, root};
+use crate::harness::command::{run, step};
+use crate::harness::programs::{cargo, root};
 
 const DOCUMENTS: [&str; 5] = [
     "docs/greet-server.md",

@@ -43,7 +43,7 @@ mod generated {
 mod generated {
     use anyhow::Context as _;
 
-    use crate::project::cargo;
+    use crate::harness::programs::cargo;
 
     pub(super) fn write_documents() -> anyhow::Result<()> {
         with_definitions(&["docs"])

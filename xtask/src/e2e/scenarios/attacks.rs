@@ -4,11 +4,11 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::command::{run as run_command, wait_for};
-use crate::daemon::Daemon;
-use crate::e2e::used::Used;
-use crate::project::Programs;
-use crate::results::Missing;
+use crate::harness::command::{run as run_command, wait_for};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::report::Missing;
+use crate::harness::resources::Resources;
 use greet_testkit::Peer;
 use greet_testkit::http2::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
@@ -30,7 +30,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let target = daemon.target.clone();
     let hello = || run_command(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
     hello()?.succeeded()?;
-    let idle = Used::by(&daemon)?.descriptors; // at most one too many, of the client that just left
+    let idle = Resources::of(&daemon)?.descriptors; // at most one too many, of the client that just left
     // The first round is for the allocator: what it takes then it keeps.
     all_at_once(&target)?;
     let before = settled(&daemon, idle)?;
@@ -85,9 +85,9 @@ fn all_at_once(target: &str) -> anyhow::Result<usize> {
 }
 
 /// What the daemon holds once it has closed the connections of all attackers.
-fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Used> {
+fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Resources> {
     wait_for("the attackers' connections are closed", CLOSED_WITHIN, || {
-        let used = Used::by(daemon)?;
+        let used = Resources::of(daemon)?;
         Ok((used.descriptors <= descriptors).then_some(used))
     })
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::daemon::Daemon;
-use crate::project::Programs;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 use greet_testkit::Peer;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 use greet_testkit::certs::{Ca, IdentityFiles};
 
 const SECONDS: u64 = 10;
@@ -29,7 +29,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen=127.0.0.1:0", &cert, &key])?;
     let address = daemon.target.trim_start_matches("https://").to_owned();
 
-    let mut client = extras::python("reconnect.py")?;
+    let mut client = tools::python("reconnect.py")?;
     client.args([&address, &SECONDS.to_string()]).env("CA", certs.ca_file());
     let (last, told) = thread::scope(|scope| {
         let (done, clients_done) = mpsc::channel();
@@ -78,17 +78,17 @@ fn point(live: &Path, generation: &str) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn point(_live: &Path, _generation: &str) -> anyhow::Result<()> {
     let install = "a Unix system".to_owned();
-    Err(crate::results::Missing { what: "a symlink that can be swapped", install }.into())
+    Err(crate::harness::report::Missing { what: "a symlink that can be swapped", install }.into())
 }
 
 /// `serial=…` of the certificate that a new connection is shown.
 fn served(address: &str, certs: &Ca) -> anyhow::Result<String> {
-    let mut session = extras::openssl()?;
+    let mut session = tools::openssl()?;
     session.args(["s_client", "-connect", address, "-alpn", "h2", "-CAfile"]).arg(certs.ca_file());
     let session = run_command(&mut session)?.succeeded()?;
     let shown = certs.directory().join("shown.pem");
     fs::write(&shown, session)?;
     let serial =
-        run_command(extras::openssl()?.args(["x509", "-noout", "-serial", "-in"]).arg(shown))?;
+        run_command(tools::openssl()?.args(["x509", "-noout", "-serial", "-in"]).arg(shown))?;
     Ok(serial.succeeded()?.trim_end().to_owned())
 }

@@ -3,10 +3,10 @@
 
 use std::process::Command;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 use greet_testkit::certs::{Ca, IdentityFiles};
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
@@ -19,7 +19,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", &cert, &key];
     let tls = Daemon::start(programs, &flags)?;
     let address = tls.target.trim_start_matches("https://").to_owned();
-    for script in [extras::node("client.js")?, extras::python("client.py")?] {
+    for script in [tools::node("client.js")?, tools::python("client.py")?] {
         greets(script, &address, &servers, None)?;
     }
     let session = openssl(&address, &servers, None)?;
@@ -28,7 +28,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let mtls = Daemon::start(programs, &[&flags[..], &[&client_ca]].concat())?;
     let address = mtls.target.trim_start_matches("https://").to_owned();
-    for script in [extras::node("client.js")?, extras::python("client.py")?] {
+    for script in [tools::node("client.js")?, tools::python("client.py")?] {
         greets(script, &address, &servers, Some(&client))?;
     }
     let session = openssl(&address, &servers, Some(&client))?;
@@ -58,7 +58,7 @@ fn greets(
 
 /// What `openssl s_client` says of a session, errors included.
 fn openssl(address: &str, servers: &Ca, client: Option<&IdentityFiles>) -> anyhow::Result<String> {
-    let mut openssl = extras::openssl()?;
+    let mut openssl = tools::openssl()?;
     openssl.args([
         "s_client",
         "-connect",

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::command::{program, run as run_command};
-use crate::daemon::Daemon;
-use crate::project::Programs;
-use crate::results::Missing;
+use crate::harness::command::{program, run as run_command};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::report::Missing;
 use greet_testkit::{Peer, repeat_for};
 
 const CROWD: usize = 200;

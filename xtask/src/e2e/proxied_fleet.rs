@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::extras;
-use super::ports::Ports;
-use crate::command::run;
-use crate::daemon::Daemon;
-use crate::project::{Programs, root};
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::ports::Ports;
+use crate::harness::programs::{Programs, root};
+use crate::harness::tools;
 use greet_testkit::certs::Ca;
 
 /// The daemons', their admin ports, the proxy's in plaintext and over TLS: as the configurations have them.
@@ -125,7 +125,7 @@ impl<'a> Fleet<'a> {
             let refused = run(&mut self.greet(has_tls, &refused))?.ended_with(67)?.stdout;
             anyhow::ensure!(refused.contains("the limit is 4096 bytes"), "{refused}");
         }
-        let mut details = extras::python("status.py")?;
+        let mut details = tools::python("status.py")?;
         let details = run(details.arg(self.address("127.0.0.1:8080")))?.succeeded()?;
         let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
         anyhow::ensure!(details == expected, "the details were {details:?}");

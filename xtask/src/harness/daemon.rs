@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{program, read_all, terminate, wait, wait_for, within};
-use crate::project::Programs;
+use crate::harness::command::{program, read_all, terminate, wait, wait_for, within};
+use crate::harness::programs::Programs;
 
 /// Longer than any drain that is checked here.
 const PATIENCE: Duration = Duration::from_secs(30);
