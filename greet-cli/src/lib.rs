@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod connection;
 mod diagnosis;
+pub mod documentation;
 mod endpoint;
 mod exit;
 mod failure;

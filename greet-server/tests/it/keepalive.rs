@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
 
-use crate::raw::{EVERY_STREAM, GOAWAY, PING, RawPeer};
 use crate::support::{Faulty, TestServer, closed, soon};
 
 /// Reads until the server has closed, and answers nothing.
@@ -21,7 +22,7 @@ async fn a_peer_that_does_not_answer_a_ping_is_closed_and_one_that_does_is_not()
     let good = server.connect().await;
     assert!(good.say_hello("Ada").await.is_ok());
     let begun = Instant::now();
-    let mut gone = RawPeer::connect(&server).await;
+    let mut gone = RawPeer::connect(server.tcp().await).await;
     gone.next_of(PING).await;
     is_closed(&mut gone).await;
     let took = Instant::now() - begun;
@@ -34,7 +35,7 @@ async fn a_peer_that_does_not_answer_a_ping_is_closed_and_one_that_does_is_not()
 async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
     let greeter = Faulty::new();
     let server = TestServer::with_greeter(&["--max-connection-age=200ms"], greeter.clone()).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
@@ -57,7 +58,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
 async fn an_old_connection_that_does_not_go_is_cut_after_its_grace() {
     let flags = ["--max-connection-age=100ms", "--max-connection-age-grace=200ms"];
     let server = TestServer::with_greeter(&flags, Faulty::new()).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, "/greet.Greeter/SayHello", None).await; // its message never comes
     peer.next_of(GOAWAY).await;
     is_closed(&mut peer).await;
@@ -77,7 +78,7 @@ async fn an_idle_connection_is_told_to_go_and_a_busy_one_is_not() {
     });
     greeter.has_begun(1).await;
     let begun = Instant::now();
-    let mut idle = RawPeer::connect(&server).await;
+    let mut idle = RawPeer::connect(server.tcp().await).await;
     idle.next_of(GOAWAY).await;
     assert!(Instant::now() - begun >= Duration::from_millis(200));
     idle.pong().await;

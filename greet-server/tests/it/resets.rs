@@ -2,9 +2,10 @@
 //! h2's own counter does not see. A good client beside it does not notice.
 
 use greet_server::{CloseReason, ShutdownReport};
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame};
 use tokio::io::AsyncReadExt as _;
 
-use crate::raw::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, RawPeer, call_headers, frame};
 use crate::support::{SAY_HELLO, TestServer, closed, soon};
 
 /// GOAWAY's error code ENHANCE_YOUR_CALM.
@@ -23,7 +24,7 @@ fn begun_and_given_up(call: u32) -> [Vec<u8>; 2] {
 async fn a_burst_of_resets_is_told_to_calm_down() {
     let server = TestServer::start(&[]).await;
     let good = server.connect().await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     let burst: Vec<u8> = (0..100).flat_map(|call| begun_and_given_up(call).concat()).collect();
     peer.send(&burst).await;
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
@@ -36,7 +37,7 @@ async fn a_burst_of_resets_is_told_to_calm_down() {
 async fn after_giving_up(calls: u32) -> (bool, ShutdownReport) {
     let server = TestServer::start(&["--workers=1"]).await;
     let good = server.connect().await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     for call in 0..calls {
         let [begin, give_up] = begun_and_given_up(call);
         peer.send(&begin).await;

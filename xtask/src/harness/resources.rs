@@ -4,21 +4,21 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use crate::daemon::Daemon;
+use crate::harness::daemon::Daemon;
 #[cfg(unix)]
-use crate::results::Missing;
+use crate::harness::report::Missing;
 
 /// What a process holds.
 #[derive(Debug)]
-pub(crate) struct Used {
+pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     pub(crate) kib: u64,
     /// The most that it ever held.
     pub(crate) peak_kib: u64,
 }
 
-impl Used {
-    pub(crate) fn by(daemon: &Daemon) -> anyhow::Result<Used> {
+impl Resources {
+    pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Resources> {
         let process = format!("/proc/{}", daemon.id());
         let descriptors = fs::read_dir(format!("{process}/fd"))?.count();
         let status = fs::read_to_string(format!("{process}/status"))?;
@@ -27,13 +27,13 @@ impl Used {
             let held = held.with_context(|| format!("{process}/status has no {name}"))?;
             Ok(held.trim().trim_end_matches(" kB").parse()?)
         };
-        Ok(Used { descriptors, kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
+        Ok(Resources { descriptors, kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
     }
 }
 
 /// Room for so many descriptors; whatever is started from here on inherits it.
 #[cfg(unix)]
-pub(crate) fn make_room(descriptors: u64) -> anyhow::Result<()> {
+pub(crate) fn raise_descriptor_limit(descriptors: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -47,6 +47,6 @@ pub(crate) fn make_room(descriptors: u64) -> anyhow::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn make_room(_descriptors: u64) -> anyhow::Result<()> {
+pub(crate) fn raise_descriptor_limit(_descriptors: u64) -> anyhow::Result<()> {
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use greet_testkit::poll_until;
 
 /// Far longer than any single step takes; it ends a hang, it does not judge speed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,6 +94,16 @@ pub(crate) fn read_all(mut pipe: impl Read + Send + 'static) -> thread::JoinHand
         let _ = pipe.read_to_end(&mut bytes); // what was said until it broke is all there is
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+/// Polls until `look` returns a value; `what` names it in the error.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    poll_until(limit, || look().transpose())
+        .with_context(|| format!("{what}: not within {limit:?}"))?
 }
 
 /// Waits for a child, and kills it when `limit` is over.

@@ -8,9 +8,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::command::{program, run as run_command};
-use crate::e2e::ports::Ports;
-use crate::project::{Programs, root};
+use crate::harness::command::{program, run as run_command};
+use crate::harness::ports::Ports;
+use crate::harness::programs::{Programs, root};
 
 /// Printed between the commands; nothing else prints it.
 const MARK: &str = "\u{1e}";

@@ -1,11 +1,11 @@
-//! Results as a table: what was checked, how it went, how long it took.
+//! Report as a table: what was checked, how it went, how long it took.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::command::{result, step};
+use crate::harness::command::{result, step};
 
 /// Something that is not on this machine, and how to get it. As an error it means SKIP, not FAIL.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl std::error::Error for Missing {}
 
 /// What has been checked so far.
 #[derive(Debug, Default)]
-pub(crate) struct Results {
+pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
@@ -44,7 +44,7 @@ enum Verdict {
     Skipped,
 }
 
-impl Results {
+impl Report {
     /// Runs a check; its note says what was seen.
     pub(crate) fn check(
         &mut self,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::certs::Certs;
-use super::extras;
-use super::ports::Ports;
-use crate::command::{run, terminate, wait};
-use crate::daemon::Daemon;
-use crate::project::{Programs, root};
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::ports::Ports;
+use crate::harness::programs::{Programs, root};
+use crate::harness::tools;
+use greet_testkit::certs::Ca;
 
 /// The daemons', their admin ports, the proxy's in plaintext and over TLS: as the configurations have them.
 const SHOWN: [u16; 8] = [50051, 50052, 50053, 9101, 9102, 9103, 8080, 8443];
@@ -28,14 +28,14 @@ const CALLS_PER_BATCH: &str = "300";
 /// Of a round robin, each of three daemons has at least this share while all are there.
 const LEAST_SHARE: f64 = 0.2;
 
-/// A proxy, ended when this is dropped.
+/// A proxy; it is terminated when this is dropped, because a killed nginx would leave its workers.
 #[derive(Debug)]
-pub(super) struct Proxy(Child);
+pub(super) struct Proxy(Daemon);
 
 /// Daemons and the proxy in front of them.
 pub(super) struct Fleet<'a> {
     programs: &'a Programs,
-    certs: Certs,
+    certs: Ca,
     ports: Ports,
     daemons: Vec<Daemon>,
 }
@@ -50,39 +50,23 @@ impl Proxy {
         directory: &Path,
         address: &str,
     ) -> anyhow::Result<Proxy> {
-        command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
-        let mut proxy = Proxy(child);
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            if let Some(status) = proxy.0.try_wait()? {
-                anyhow::bail!("{command:?} ended with {status}");
-            }
-            anyhow::ensure!(begun.elapsed() < PATIENCE, "{command:?} does not listen on {address}");
-            thread::yield_now();
-        }
-        Ok(proxy)
+        Ok(Proxy(Daemon::spawn_at(command.current_dir(directory), address)?))
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = terminate(&self.0);
-        if wait(&mut self.0, PATIENCE).is_err() {
-            let _ = self.0.kill();
-        }
+        let _ = self.0.terminate();
+        let _ = self.0.wait();
     }
 }
 
 impl<'a> Fleet<'a> {
     /// Three daemons, and `deploy/proxies/CONFIG` with free ports beside the certificates it names.
     pub(super) fn start(programs: &'a Programs, config: &str) -> anyhow::Result<Fleet<'a>> {
-        let certs = Certs::new("Example CA")?;
-        certs.sign_as("server", &["localhost", "127.0.0.1"])?;
+        let certs = Ca::new("Example CA");
         let directory = certs.directory();
-        let both = ["server.pem", "server.key"].map(|it| fs::read_to_string(directory.join(it)));
-        let [cert, key] = both;
-        fs::write(directory.join("server.both"), cert? + &key?)?;
+        certs.sign_files("server").combine(&certs.path("server.both"));
         let ports = Ports::new(SHOWN)?;
         let text = fs::read_to_string(root().join("deploy/proxies").join(config))?;
         fs::write(directory.join(config), ports.free(&text))?;
@@ -119,7 +103,7 @@ impl<'a> Fleet<'a> {
         };
         let mut command = self.programs.greet(&target, &[]);
         if has_tls {
-            command.arg("--ca-cert").arg(self.certs.ca());
+            command.arg("--ca-cert").arg(self.certs.ca_file());
         }
         command.args(arguments);
         command
@@ -141,7 +125,7 @@ impl<'a> Fleet<'a> {
             let refused = run(&mut self.greet(has_tls, &refused))?.ended_with(67)?.stdout;
             anyhow::ensure!(refused.contains("the limit is 4096 bytes"), "{refused}");
         }
-        let mut details = extras::python("status.py")?;
+        let mut details = tools::python("status.py")?;
         let details = run(details.arg(self.address("127.0.0.1:8080")))?.succeeded()?;
         let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
         anyhow::ensure!(details == expected, "the details were {details:?}");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::command::{program, step};
+use crate::harness::command::{program, step};
 
 /// Both programs, built.
 #[derive(Debug, Clone)]

@@ -3,9 +3,9 @@
 
 use std::process::Command;
 
-use crate::command::run;
-use crate::daemon::Daemon;
-use crate::project::Programs;
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 /// Nothing, ASCII, two bytes a letter, four bytes a letter.
 const NAMES: [&str; 4] = ["", "Ada", "Zoë", "\u{1f600}"];

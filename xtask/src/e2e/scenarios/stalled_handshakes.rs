@@ -6,13 +6,13 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::certs::Certs;
-use crate::e2e::extras;
-use crate::e2e::used::{Used, make_room};
-use crate::project::Programs;
-use crate::results::Missing;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::report::Missing;
+use crate::harness::resources::{Resources, raise_descriptor_limit};
+use crate::harness::tools;
+use greet_testkit::certs::Ca;
 
 const CROWD: usize = 2_000;
 /// The head of a ClientHello that announces 512 bytes, and nothing more.
@@ -26,29 +26,27 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     if !cfg!(target_os = "linux") {
         return Err(Missing { what: "/proc", install: "Linux".to_owned() }.into());
     }
-    make_room(2 * CROWD as u64)?;
-    let certs = Certs::new("servers")?;
-    let server = certs.sign(1)?;
-    let cert = format!("--tls-cert={}", server.cert.display());
-    let key = format!("--tls-key={}", server.key.display());
+    raise_descriptor_limit(2 * CROWD as u64)?;
+    let certs = Ca::new("servers");
+    let [cert, key] = certs.sign_files("server").server_flags();
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=3s", &cert, &key];
     let daemon = Daemon::start(programs, &flags)?;
     let address = daemon.target.trim_start_matches("https://").to_owned();
-    let mut good = extras::python("reconnect.py")?;
-    good.args([&address, SECONDS]).env("CA", certs.ca());
+    let mut good = tools::python("reconnect.py")?;
+    good.args([&address, SECONDS]).env("CA", certs.ca_file());
 
-    let before = Used::by(&daemon)?;
+    let before = Resources::of(&daemon)?;
     let told = thread::scope(|scope| {
         let good = scope.spawn(move || run_command(&mut good));
         crowd_comes_and_goes(&address)?;
         good.join().expect("it does not panic")?.succeeded()
     })?;
-    let first = Used::by(&daemon)?;
-    let ca = format!("--ca-cert={}", certs.ca().display());
+    let first = Resources::of(&daemon)?;
+    let ca = format!("--ca-cert={}", certs.ca_file().display());
     let mut hello = programs.greet(&daemon.target, &[&ca, "hello", "--name=Ada"]);
     run_command(&mut hello)?.succeeded()?;
     crowd_comes_and_goes(&address)?;
-    let after = Used::by(&daemon)?;
+    let after = Resources::of(&daemon)?;
     anyhow::ensure!(told.ends_with(", 0 failed\n"), "the good client says: {told}");
     anyhow::ensure!(after.descriptors <= before.descriptors + 1, "{before:?} {after:?}");
     let each = first.peak_kib.saturating_sub(before.kib) / CROWD as u64;

@@ -4,13 +4,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{program, read_all, terminate, wait, within};
-use crate::project::Programs;
+use crate::harness::command::{program, read_all, terminate, wait, wait_for, within};
+use crate::harness::programs::Programs;
 
 /// Longer than any drain that is checked here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,13 +80,12 @@ impl Daemon {
         let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
         let target = format!("http://{address}");
         let mut daemon = Daemon { child, target, admin: None, rest_of_stdout: None, stderr: None };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if daemon.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
-                bail!("{command:?} does not accept connections");
+        wait_for(&format!("{command:?} accepts connections"), PATIENCE, || {
+            if let Some(status) = daemon.child.try_wait()? {
+                bail!("{command:?} ended with {status}");
             }
-            thread::yield_now();
-        }
+            Ok(TcpStream::connect(address).ok())
+        })?;
         Ok(daemon)
     }
 

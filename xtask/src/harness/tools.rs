@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::command::{program, run, works};
-use crate::project::{root, target_directory};
-use crate::results::Missing;
+use crate::harness::command::{program, run, works};
+use crate::harness::programs::{root, target_directory};
+use crate::harness::report::Missing;
 
 const APT: &str = "sudo apt-get install --yes";
 
