@@ -1,4 +1,4 @@
-//! Why a call failed: in which stage, what was seen, and what to do about it.
+//! Why a call failed: its stage, its cause and a hint.
 
 use std::fmt;
 
@@ -8,36 +8,7 @@ use tonic::Status;
 use crate::call_failed::CallFailed;
 use crate::exit::Exit;
 use crate::not_connected::NotConnected;
-
-/// The steps of a call, in order. Until `Rpc` nothing of the call was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// The host's name to its addresses.
-    Dns,
-    /// A connection to one of them (or to a Unix socket).
-    Tcp,
-    /// Both sides agree on keys, on who they are, and on HTTP/2.
-    Tls,
-    /// The server's SETTINGS: what other gRPC libraries call READY.
-    Http2,
-    /// The call itself.
-    Rpc,
-}
-
-impl Stage {
-    pub(crate) const ALL: [Stage; 5] =
-        [Stage::Dns, Stage::Tcp, Stage::Tls, Stage::Http2, Stage::Rpc];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Stage::Dns => "dns",
-            Stage::Tcp => "tcp",
-            Stage::Tls => "tls",
-            Stage::Http2 => "http2",
-            Stage::Rpc => "rpc",
-        }
-    }
-}
+use crate::stage::Stage;
 
 /// A failure as it is reported: `greet-cli: STAGE: CAUSE`, then `hint: HINT`.
 #[derive(Debug, Clone)]

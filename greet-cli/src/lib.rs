@@ -24,6 +24,7 @@ mod replies;
 mod report;
 mod retry;
 mod rpc;
+mod stage;
 mod status;
 mod target;
 mod terms;

@@ -12,9 +12,10 @@ use super::details::Details;
 use crate::call::Call;
 use crate::connection::Stages;
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::Failure;
 use crate::not_connected::NotConnected;
 use crate::report::{ErrorReport, micros};
+use crate::stage::Stage;
 use crate::target::Target;
 
 /// `greet.diagnose/v1`

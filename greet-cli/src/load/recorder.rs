@@ -7,7 +7,8 @@ use tonic::Code;
 
 use super::histogram::Histogram;
 use crate::call::Call;
-use crate::failure::{Failure, Stage};
+use crate::failure::Failure;
+use crate::stage::Stage;
 
 /// A piece of the figures, from one worker or of all of them.
 #[derive(Debug, Clone)]
