@@ -10,7 +10,7 @@ use super::wait;
 use crate::args::{ConnectionArgs, LoadArgs};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::load::{Figures, LoadReport, Plan, Text, page, test};
+use crate::load::{self, Figures, LoadReport, Plan, Text, page, test};
 use crate::output::{Data, Prose};
 use crate::terms::Terms;
 
@@ -74,7 +74,7 @@ fn conclude(args: &LoadArgs, figures: &Figures, prose: &Prose) -> Exit {
     if let Some(failure) = &figures.counts.first_failure {
         prose.failure(failure);
     }
-    let exit = figures.exit(&args.fail_if);
+    let exit = load::exit(figures, &args.fail_if);
     if exit == Exit::Usage {
         prose.note(format_args!("no call was sent in the time that was given to measure"));
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use super::histogram::Histogram;
 use super::recorder::Counts;
-use super::threshold::Threshold;
 use super::worker::TELL_EVERY;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -83,18 +82,6 @@ impl Figures {
         let bad = self.counts.failed() + self.not_begun;
         let all = self.counts.ok() + bad;
         if all == 0 { 0.0 } else { bad as f64 / all as f64 }
-    }
-
-    /// How it ends for a script.
-    pub(crate) fn exit(&self, thresholds: &[Threshold]) -> Exit {
-        match (&self.interrupted, &self.counts.first_failure) {
-            (Some(by), _) => *by,
-            // Some calls may fail, that is for --fail-if to judge; but nothing was measured if all did.
-            _ if thresholds.iter().any(|rule| rule.is_crossed(self)) => Exit::Crossed,
-            (None, Some(failure)) if self.counts.ok() == 0 => failure.exit(),
-            (None, None) if self.counts.ok() == 0 => Exit::Usage,
-            (None, _) => Exit::Done,
-        }
     }
 
     /// Whether the figures are this program's, rather than the server's.

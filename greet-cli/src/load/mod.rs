@@ -21,4 +21,4 @@ pub(crate) use html::page;
 pub(crate) use plan::Plan;
 pub(crate) use report::LoadReport;
 pub(crate) use text::Text;
-pub(crate) use threshold::Threshold;
+pub(crate) use threshold::{Threshold, exit};

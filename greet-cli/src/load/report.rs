@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::figures::{Figures, Interval};
 use super::histogram::Histogram;
 use super::plan::Plan;
-use super::threshold::Threshold;
+use super::threshold::{Threshold, exit};
 use crate::exit::Exit;
 use crate::report::{ErrorReport, micros};
 
@@ -128,7 +128,7 @@ impl LoadReport {
         let started = humantime::format_rfc3339_seconds(figures.started).to_string();
         LoadReport {
             schema: "greet.load/v1",
-            ok: figures.exit(thresholds) == Exit::Done,
+            ok: exit(figures, thresholds) == Exit::Done,
             targets: plan.targets.iter().map(ToString::to_string).collect(),
             started,
             version: env!("CARGO_PKG_VERSION"),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::figures::Figures;
+use crate::exit::Exit;
 use crate::units::Brief;
 
 /// What may not hold at the end of a load test.
@@ -82,6 +83,19 @@ impl Threshold {
             Figure::Rps => format!("{value:.0}/s"),
             _ => Brief(Duration::from_micros(value as u64)).to_string(),
         }
+    }
+}
+
+/// Returns how a load test ends for a script.
+pub(crate) fn exit(figures: &Figures, thresholds: &[Threshold]) -> Exit {
+    let has_ok = figures.counts.ok() > 0;
+    match (figures.interrupted, &figures.counts.first_failure) {
+        (Some(by), _) => by,
+        // Single failures are for --fail-if to judge; but nothing was measured if every call failed.
+        _ if thresholds.iter().any(|threshold| threshold.is_crossed(figures)) => Exit::Crossed,
+        (None, Some(failure)) if !has_ok => failure.exit(),
+        (None, None) if !has_ok => Exit::Usage,
+        (None, _) => Exit::Done,
     }
 }
 
