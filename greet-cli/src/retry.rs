@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::Code;
 
-use crate::args::ConnectionArgs;
 use crate::backoff::Backoff;
 use crate::failure::Failure;
 
@@ -16,8 +15,8 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// What `--retries` and `--retry-on` say.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryPolicy {
-    most: u32,
-    on: Vec<Code>,
+    pub(crate) most: u32,
+    pub(crate) on: Vec<Code>,
 }
 
 /// The attempts of one call.
@@ -29,10 +28,6 @@ pub(crate) struct Retries<'a> {
 }
 
 impl RetryPolicy {
-    pub(crate) fn new(args: &ConnectionArgs) -> RetryPolicy {
-        RetryPolicy { most: args.retries, on: args.retry_on.clone() }
-    }
-
     pub(crate) fn begin(&self) -> Retries<'_> {
         Retries { policy: self, left: self.most, backoff: Backoff::new() }
     }

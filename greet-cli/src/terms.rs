@@ -6,12 +6,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::args::{ConnectionArgs, TlsArgs};
 use crate::retry::RetryPolicy;
-use crate::target::Target;
 use crate::tls::Tls;
-use crate::trace::{TRACEPARENT, Trace};
-use crate::{metadata, rpc};
+use crate::trace::Trace;
 
 /// What calls have in common, whatever they are sent to.
 #[derive(Debug, Clone)]
@@ -23,30 +20,10 @@ pub(crate) struct Terms {
     pub(crate) retries: RetryPolicy,
     pub(crate) trace: Option<Trace>,
     /// No call ends later; `None` if each has its time for itself.
-    latest: Option<Instant>,
+    pub(crate) latest: Option<Instant>,
 }
 
 impl Terms {
-    /// # Errors
-    /// A file cannot be read, or what it holds cannot be used; or two flags say the same.
-    pub(crate) fn new(args: &ConnectionArgs, tls: &TlsArgs) -> anyhow::Result<Terms> {
-        let metadata = metadata::resolve(&args.header)?;
-        anyhow::ensure!(
-            !(args.trace && metadata.contains_key(TRACEPARENT)),
-            "--trace makes a traceparent for each call: leave it out, or --header traceparent"
-        );
-        let needs_tls = args.target.iter().any(Target::is_tls);
-        Ok(Terms {
-            headers: rpc::headers(metadata),
-            tls: needs_tls.then(|| Tls::new(tls)).transpose()?.map(Arc::new),
-            timeout: args.timeout,
-            connect_timeout: args.connect_timeout,
-            retries: RetryPolicy::new(args),
-            trace: args.trace.then(Trace::new),
-            latest: Some(Instant::now() + args.wait + args.timeout),
-        })
-    }
-
     /// For calls that are of no use after that.
     pub(crate) fn until(self, latest: Instant) -> Terms {
         Terms { latest: Some(latest), ..self }

@@ -10,7 +10,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
-use crate::args::TlsArgs;
 use crate::connection::Witness;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2). It alone is offered: nothing else could be spoken.
@@ -29,19 +28,22 @@ pub(crate) struct Tls {
 impl Tls {
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
-    pub(crate) fn new(args: &TlsArgs) -> anyhow::Result<Tls> {
+    pub(crate) fn new(
+        ca_cert: Option<&Path>,
+        cert_and_key: Option<(&Path, &Path)>,
+        server_name: Option<ServerName<'static>>,
+        insecure: bool,
+    ) -> anyhow::Result<Tls> {
         let provider = Arc::new(ring::default_provider());
-        let roots = match &args.ca_cert {
+        let roots = match ca_cert {
             Some(file) => trusted_by(file)?,
-            None if args.insecure => RootCertStore::empty(),
+            None if insecure => RootCertStore::empty(),
             None => trusted_by_the_system(),
         };
-        let identity = match (&args.cert, &args.key) {
-            (Some(cert), Some(key)) => Some(Arc::new(identity(cert, key, &provider)?)),
-            _ => None,
+        let identity = match cert_and_key {
+            Some((cert, key)) => Some(Arc::new(identity(cert, key, &provider)?)),
+            None => None,
         };
-        let server_name = args.server_name.clone();
-        let insecure = args.insecure;
         Ok(Tls { provider, roots: Arc::new(roots), identity, server_name, insecure })
     }
 

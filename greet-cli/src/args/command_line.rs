@@ -30,18 +30,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Call greet.Greeter/SayHello; one reply a line on standard output
-    #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
-    Hello(HelloArgs),
-    /// Ask grpc.health.v1 whether the server is serving; fit for an exec probe
-    #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
-    Health(HealthArgs),
-    /// Walk the way of a call, stage by stage, and say what was found in each
-    #[command(help_template = help::TEMPLATE, before_help = help::DIAGNOSE_EXAMPLES)]
-    Diagnose(DiagnoseArgs),
-    /// Call SayHello as fast as it goes, or at a rate, and say how long the calls took
-    #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
-    Load(LoadArgs),
+    #[command(flatten)]
+    Call(CallCommand),
     /// Print a completion script
     #[command(help_template = help::TEMPLATE, before_help = help::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -54,6 +44,23 @@ pub(crate) enum Command {
     /// Print what is told apart when a call fails: what it says, what helps, the exit code
     #[command(help_template = help::TEMPLATE)]
     Errors,
+}
+
+/// The commands that call a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CallCommand {
+    /// Call greet.Greeter/SayHello; one reply a line on standard output
+    #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
+    Hello(HelloArgs),
+    /// Ask grpc.health.v1 whether the server is serving; fit for an exec probe
+    #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
+    Health(HealthArgs),
+    /// Walk the way of a call, stage by stage, and say what was found in each
+    #[command(help_template = help::TEMPLATE, before_help = help::DIAGNOSE_EXAMPLES)]
+    Diagnose(DiagnoseArgs),
+    /// Call SayHello as fast as it goes, or at a rate, and say how long the calls took
+    #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
+    Load(LoadArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,14 +1,21 @@
 //! The flags that go with every command: where to, how long, as whom, and in which form it is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use rustls::pki_types::ServerName;
+use tokio::time::Instant;
 use tonic::Code;
 
 use super::values::{Switch, duration, server_name, status_code, timeout};
+use crate::output::{Format, Verbosity};
+use crate::retry::RetryPolicy;
 use crate::target::Target;
+use crate::terms::Terms;
+use crate::tls::Tls;
+use crate::trace::{TRACEPARENT, Trace};
+use crate::{metadata, rpc};
 
 /// Where the daemon listens unless it was told otherwise.
 const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
@@ -106,9 +113,43 @@ pub(crate) struct OutputArgs {
     pub(crate) quiet: bool,
 }
 
-/// The form of standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Text,
-    Json,
+impl ConnectionArgs {
+    /// Returns what all calls have in common.
+    ///
+    /// # Errors
+    /// A file is not readable or its content is not usable, or two flags contradict each other.
+    pub(crate) fn terms(&self, tls: &TlsArgs) -> anyhow::Result<Terms> {
+        let metadata = metadata::resolve(&self.header)?;
+        anyhow::ensure!(
+            !(self.trace && metadata.contains_key(TRACEPARENT)),
+            "--trace makes a traceparent for each call: leave it out, or --header traceparent"
+        );
+        let needs_tls = self.target.iter().any(Target::is_tls);
+        Ok(Terms {
+            headers: rpc::headers(metadata),
+            tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
+            timeout: self.timeout,
+            connect_timeout: self.connect_timeout,
+            retries: RetryPolicy { most: self.retries, on: self.retry_on.clone() },
+            trace: self.trace.then(Trace::new),
+            latest: Some(Instant::now() + self.wait + self.timeout),
+        })
+    }
+}
+
+impl TlsArgs {
+    fn read(&self) -> anyhow::Result<Tls> {
+        let identity = self.cert.as_deref().zip(self.key.as_deref());
+        Tls::new(self.ca_cert.as_deref(), identity, self.server_name.clone(), self.insecure)
+    }
+}
+
+impl OutputArgs {
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
+    }
 }

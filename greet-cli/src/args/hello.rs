@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 
 use super::values::count;
+use crate::batch::{NameSource, Options};
 
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
 /// one connection.
@@ -22,16 +23,16 @@ const MOST_CONNECTIONS: i64 = 1_000;
 pub(crate) struct HelloArgs {
     /// Whom to greet; repeat for more, answered in this order
     #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
-    pub(crate) names: Vec<String>,
+    names: Vec<String>,
 
     /// Greet every line of a file, or of standard input if it is -; an empty line is an empty name
     #[arg(long, value_name = "FILE|-")]
-    pub(crate) names_from: Option<PathBuf>,
+    names_from: Option<PathBuf>,
 
     /// Greet each name so often
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "names_from")]
     #[arg(value_parser = count)]
-    pub(crate) count: NonZeroU64,
+    count: NonZeroU64,
 
     /// Calls under way at a time, at most [default: 100, with --names-from 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
@@ -44,18 +45,22 @@ pub(crate) struct HelloArgs {
 
     /// Begin no call after the first that failed
     #[arg(long)]
-    pub(crate) fail_fast: bool,
+    fail_fast: bool,
 }
 
 impl HelloArgs {
-    /// As many for each connection.
-    pub(crate) fn concurrency(&self) -> usize {
+    pub(crate) fn options(self) -> Options {
         let connections = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
-        self.concurrency.unwrap_or(connections * DEFAULT_CONCURRENCY) as usize
-    }
-
-    pub(crate) fn connections(&self) -> usize {
-        let default = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
-        self.connections.unwrap_or(default) as usize
+        let concurrency = self.concurrency.unwrap_or(connections * DEFAULT_CONCURRENCY);
+        Options {
+            concurrency: concurrency as usize,
+            connections: self.connections.unwrap_or(connections) as usize,
+            fail_fast: self.fail_fast,
+            with_tally: self.count.get() > 1,
+            source: match self.names_from {
+                Some(file) => NameSource::File(file),
+                None => NameSource::Typed { names: self.names, count: self.count },
+            },
+        }
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::ArgGroup;
 
 use super::values::{count, duration, rate, timeout};
-use crate::load::Threshold;
+use crate::load::{NameSource, Options, Shape, Threshold, Until};
 
+const DEFAULT_NAME: &str = "Ada";
 /// Ten calls on each of ten connections: enough to keep one core of a fast server at work.
 const DEFAULT_CONNECTIONS: &str = "10";
 const DEFAULT_CONCURRENCY: u32 = 100;
@@ -33,11 +34,11 @@ pub(crate) struct LoadArgs {
     /// Connections to each target that calls go over in turn
     #[arg(long, value_name = "N", default_value = DEFAULT_CONNECTIONS)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_CONNECTIONS))]
-    pub(crate) connections: u32,
+    connections: u32,
 
     /// Begin so many calls a second, however long each takes; latency counts from when it was due
     #[arg(long, value_name = "PER SECOND", value_parser = rate)]
-    pub(crate) rate: Option<f64>,
+    rate: Option<f64>,
 
     /// Measure for so long [default: 10s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = timeout)]
@@ -45,7 +46,7 @@ pub(crate) struct LoadArgs {
 
     /// Measure so many calls
     #[arg(long, value_name = "N", value_parser = count)]
-    pub(crate) count: Option<NonZeroU64>,
+    count: Option<NonZeroU64>,
 
     /// Load that comes first and is left out of every figure [default: 1s, with --count 0s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
@@ -57,45 +58,56 @@ pub(crate) struct LoadArgs {
 
     /// Whom to greet; repeat for more, in turn [default: Ada]
     #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
-    pub(crate) names: Vec<String>,
+    names: Vec<String>,
 
     /// Greet the lines of a file, or of standard input if it is -, in turn
     #[arg(long, value_name = "FILE|-")]
-    pub(crate) names_from: Option<PathBuf>,
+    names_from: Option<PathBuf>,
 
     /// Greet random names, the same for the same seed
     #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    seed: Option<u64>,
 
     /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more. What can be
     /// compared (>, >=, <, <=): min, mean, max, p50, p99.9, …, error-rate, errors, rps
     #[arg(long, value_name = "RULE")]
-    pub(crate) fail_if: Vec<Threshold>,
+    fail_if: Vec<Threshold>,
 
     /// Write a page with plots to this file, which opens without a network
     #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
+    html: Option<PathBuf>,
 }
 
 impl LoadArgs {
-    pub(crate) fn concurrency(&self) -> u32 {
+    pub(crate) fn options(self) -> Options {
+        let (until, warm_up) = match self.count {
+            Some(calls) => (Until::Calls(calls.get()), Duration::ZERO),
+            None => (Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), DEFAULT_WARM_UP),
+        };
         let default = self.rate.map_or(DEFAULT_CONCURRENCY, |_| CONCURRENCY_WITH_RATE);
-        self.concurrency.unwrap_or(default)
-    }
-
-    pub(crate) fn duration(&self) -> Duration {
-        self.duration.unwrap_or(DEFAULT_DURATION)
-    }
-
-    pub(crate) fn warm_up(&self) -> Duration {
-        let default = if self.count.is_some() { Duration::ZERO } else { DEFAULT_WARM_UP };
-        self.warm_up.unwrap_or(default)
-    }
-
-    /// A thread without a connection, or without a call, would have nothing to do.
-    pub(crate) fn threads(&self) -> u32 {
+        let concurrency = self.concurrency.unwrap_or(default);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(u32::try_from(cores).unwrap_or(u32::MAX));
-        threads.min(self.connections).min(self.concurrency())
+        Options {
+            names: match (self.names_from, self.seed) {
+                (Some(file), _) => NameSource::File(file),
+                (None, Some(seed)) => NameSource::Random { seed },
+                (None, None) if self.names.is_empty() => {
+                    NameSource::Typed(vec![DEFAULT_NAME.to_owned()])
+                }
+                (None, None) => NameSource::Typed(self.names),
+            },
+            shape: Shape {
+                concurrency,
+                connections: self.connections,
+                // A thread without a connection, or without a call, would have nothing to do.
+                threads: threads.min(self.connections).min(concurrency),
+                rate: self.rate,
+                until,
+                warm_up: self.warm_up.unwrap_or(warm_up),
+            },
+            thresholds: self.fail_if,
+            html: self.html,
+        }
     }
 }

@@ -9,7 +9,4 @@ mod help;
 mod load;
 mod values;
 
-pub(crate) use command_line::{Args, Command, DiagnoseArgs, HealthArgs};
-pub(crate) use connection::{ConnectionArgs, Format, OutputArgs, TlsArgs};
-pub(crate) use hello::HelloArgs;
-pub(crate) use load::LoadArgs;
+pub(crate) use command_line::{Args, CallCommand, Command};

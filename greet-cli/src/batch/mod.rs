@@ -9,4 +9,15 @@ mod tally;
 
 pub(crate) use calls::Batch;
 pub(crate) use lines::BYTE_ORDER_MARK;
-pub(crate) use names::Names;
+pub(crate) use names::{NameSource, Names};
+
+/// What `hello` is asked to do.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) source: NameSource,
+    pub(crate) concurrency: usize,
+    pub(crate) connections: usize,
+    pub(crate) fail_fast: bool,
+    /// Counts the replies of each server.
+    pub(crate) with_tally: bool,
+}

@@ -3,14 +3,26 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::lines::{Lines, Unusable};
-use crate::args::HelloArgs;
 
 /// Where names come from.
+#[derive(Debug)]
+pub(crate) enum NameSource {
+    Typed {
+        names: Vec<String>,
+        /// How often each is greeted.
+        count: NonZeroU64,
+    },
+    /// A line each; `-` is standard input.
+    File(PathBuf),
+}
+
+/// The names, one after the other.
 #[derive(Debug)]
 pub(crate) enum Names {
     /// From the command line, `--count` rounds of them.
@@ -32,10 +44,13 @@ pub(super) struct Number {
 impl Names {
     /// # Errors
     /// The file cannot be opened.
-    pub(crate) fn new(args: HelloArgs) -> anyhow::Result<Names> {
-        let Some(from) = args.names_from else {
-            let calls = args.count.get().saturating_mul(args.names.len() as u64);
-            return Ok(Names::Typed { names: args.names, next: 0, calls });
+    pub(crate) fn new(source: NameSource) -> anyhow::Result<Names> {
+        let from = match source {
+            NameSource::Typed { names, count } => {
+                let calls = count.get().saturating_mul(names.len() as u64);
+                return Ok(Names::Typed { names, next: 0, calls });
+            }
+            NameSource::File(from) => from,
         };
         let lines = match from.as_path() {
             dash if dash == Path::new("-") => Lines::new(io::stdin()),

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::not_connected::NotConnected;
 use crate::output::Data;
 
-pub(super) async fn run(data: &mut Data) -> anyhow::Result<Exit> {
+pub(crate) async fn run(data: &mut Data) -> anyhow::Result<Exit> {
     let connecting = NotConnected::examples().into_iter().map(Failure::from);
     let calling = CallFailed::examples().into_iter().map(Failure::from);
     data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");

@@ -1,63 +1,53 @@
 //! `health`: is it SERVING? The answer on standard output, and as exit code.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use tokio::time::Instant;
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::wait::Patience;
-use super::watch;
-use crate::args::{ConnectionArgs, HealthArgs};
+use super::{Context, watch};
 use crate::call::Call;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::report::{CallReport, Health};
-use crate::terms::Terms;
 
-pub(super) async fn run(
-    args: &HealthArgs,
-    connection: &ConnectionArgs,
-    terms: Terms,
+pub(crate) async fn run(
+    service: &str,
+    watch: bool,
+    context: Context,
     data: &mut Data,
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
-    if args.watch {
-        if connection.target.len() > 1 {
-            prose.note(format_args!(
-                "--watch watches one --target, not {}",
-                connection.target.len()
-            ));
+    let Context { targets, wait, terms } = context;
+    if watch {
+        let [target] = &targets[..] else {
+            prose.note(format_args!("--watch watches one --target, not {}", targets.len()));
             return Ok(Exit::Usage);
-        }
-        let terms = match connection.wait.is_zero() {
-            true => terms.without_end(),
-            false => terms.until(Instant::now() + connection.wait),
         };
-        let client = Client::new(terms, &connection.target, 1);
-        return watch::run(args, connection, &client, data, prose).await;
+        return watch::run(service, target, wait, terms, data, prose).await;
     }
-    let clients = connection
-        .target
-        .iter()
-        .map(|target| Client::new(terms.clone(), std::slice::from_ref(target), 1));
+    let clients =
+        targets.iter().map(|target| Client::new(terms.clone(), std::slice::from_ref(target), 1));
     let clients: Vec<_> = clients.collect();
-    let checks = clients.iter().map(|client| check(&args.service, connection, client, prose));
+    let checks = clients.iter().map(|client| check(service, wait, client, prose));
     let is_one = clients.len() == 1;
     let mut exit = Exit::Done;
     for call in join_all(checks).await {
-        exit = exit.or(report(&args.service, &call, is_one, data, prose).await?);
+        exit = exit.or(report(service, &call, is_one, data, prose).await?);
     }
     Ok(exit)
 }
 
 async fn check(
     service: &str,
-    connection: &ConnectionArgs,
+    wait: Duration,
     client: &Client,
     prose: &Prose,
 ) -> Call<HealthCheckResponse> {
-    let mut patience = Patience::new(connection.wait);
+    let mut patience = Patience::new(wait);
     loop {
         let call = client.check_health(service).await;
         if state(&call) == Some(ServingStatus::Serving) {

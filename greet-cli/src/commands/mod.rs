@@ -1,13 +1,24 @@
-//! One verb a file.
+//! The subcommands, a file each.
 
-mod diagnose;
-mod errors;
-mod health;
-mod hello;
-mod load;
-mod reference;
-mod run;
+pub(crate) mod diagnose;
+pub(crate) mod errors;
+pub(crate) mod health;
+pub(crate) mod hello;
+pub(crate) mod load;
+pub(crate) mod reference;
 mod wait;
 mod watch;
 
-pub(crate) use run::run;
+use std::time::Duration;
+
+use crate::target::Target;
+use crate::terms::Terms;
+
+/// What every command that calls a server has.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) targets: Vec<Target>,
+    /// The time to wait until a server is reachable; zero does not wait.
+    pub(crate) wait: Duration,
+    pub(crate) terms: Terms,
+}

@@ -2,16 +2,18 @@
 
 use std::io::Write as _;
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::args::Args;
 use crate::exit::Exit;
 use crate::output::Data;
 
-pub(super) async fn completions(shell: Shell, data: &mut Data) -> anyhow::Result<Exit> {
+pub(crate) async fn completions(
+    mut command: clap::Command,
+    shell: Shell,
+    data: &mut Data,
+) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "greet-cli", &mut script);
+    clap_complete::generate(shell, &mut command, "greet-cli", &mut script);
     let script = String::from_utf8(script)?;
     // For bash it writes the hyphen in two ways, and then finds no flag of a command (clap-rs/clap#6421).
     data.text(script.replace("greet__subcmd__cli", "greet__cli").as_bytes());
@@ -20,8 +22,7 @@ pub(super) async fn completions(shell: Shell, data: &mut Data) -> anyhow::Result
 }
 
 /// One page: the commands with their own flags, then the flags that go with all of them.
-pub(super) async fn man(data: &mut Data) -> anyhow::Result<Exit> {
-    let command = Args::command();
+pub(crate) async fn man(command: clap::Command, data: &mut Data) -> anyhow::Result<Exit> {
     let page = clap_mangen::Man::new(command.clone());
     let mut text = Vec::new();
     page.render_title(&mut text)?;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::args::ConnectionArgs;
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::output::Prose;
@@ -38,11 +37,11 @@ impl Patience {
 }
 
 /// Until a connection stands, or the time is over. The call then says what is wrong.
-pub(super) async fn until_reachable(client: &Client, args: &ConnectionArgs, prose: &Prose) {
-    if args.wait.is_zero() {
+pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Prose) {
+    if wait.is_zero() {
         return;
     }
-    let mut patience = Patience::new(args.wait);
+    let mut patience = Patience::new(wait);
     while let Err(failure) = client.reach(patience.until).await {
         let seen = || format!("{}: {failure}", client.targets());
         if !patience.lasts(seen, prose).await {

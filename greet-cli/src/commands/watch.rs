@@ -10,7 +10,6 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::args::{ConnectionArgs, HealthArgs};
 use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::client::Client;
@@ -20,6 +19,7 @@ use crate::output::{Data, Prose, Written};
 use crate::replies::Replies;
 use crate::report::{CallReport, Health};
 use crate::target::Target;
+use crate::terms::Terms;
 
 /// What a line says while there is nobody to ask.
 const UNREACHABLE: &str = "UNREACHABLE";
@@ -37,19 +37,22 @@ struct Watch<'a> {
 }
 
 pub(super) async fn run(
-    args: &HealthArgs,
-    connection: &ConnectionArgs,
-    client: &Client,
+    service: &str,
+    target: &Target,
+    wait: Duration,
+    terms: Terms,
     data: &mut Data,
     prose: &Prose,
 ) -> anyhow::Result<Exit> {
-    let target = Arc::new(connection.target[0].clone());
-    let mut watch = Watch { service: &args.service, target, state: None, data, prose };
-    if connection.wait.is_zero() {
-        return watch.follow(client, None).await;
+    let shown = Arc::new(target.clone());
+    let mut watch = Watch { service, target: shown, state: None, data, prose };
+    let client = |terms| Client::new(terms, std::slice::from_ref(target), 1);
+    if wait.is_zero() {
+        return watch.follow(&client(terms.without_end()), None).await;
     }
-    let until = Instant::now() + connection.wait;
-    match timeout_at(until + LAST_WORDS, watch.follow(client, Some(until))).await {
+    let until = Instant::now() + wait;
+    let client = client(terms.until(until));
+    match timeout_at(until + LAST_WORDS, watch.follow(&client, Some(until))).await {
         Ok(ended) => ended,
         Err(_elapsed) => Ok(watch.given_up()),
     }

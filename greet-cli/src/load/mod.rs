@@ -18,7 +18,7 @@ mod worker;
 
 pub(crate) use figures::Figures;
 pub(crate) use html::page;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{NameSource, Options, Plan, Shape, Until};
 pub(crate) use report::LoadReport;
 pub(crate) use text::Text;
 pub(crate) use threshold::{Threshold, exit};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,12 @@ use bytes::Bytes;
 use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
-use crate::args::{ConnectionArgs, LoadArgs};
+use super::threshold::Threshold;
 use crate::batch::BYTE_ORDER_MARK;
 use crate::client::Client;
 use crate::target::Target;
 use crate::terms::Terms;
 
-const DEFAULT_NAME: &str = "Ada";
 /// Random names that are made ahead, and then greeted in turn.
 const RANDOM_NAMES: usize = 4_096;
 const LONGEST_RANDOM_NAME: usize = 16;
@@ -32,18 +31,45 @@ pub(crate) struct Plan {
     pub(super) terms: Terms,
     /// Messages to send in turn, with their prefixes.
     pub(super) hellos: Arc<[Bytes]>,
-    pub(super) concurrency: u32,
-    pub(super) connections: u32,
-    pub(super) threads: u32,
+    pub(super) shape: Shape,
+}
+
+/// What `load` is asked to do.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) names: NameSource,
+    pub(crate) shape: Shape,
+    pub(crate) thresholds: Vec<Threshold>,
+    /// The file for the page with plots.
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Where the names to greet come from.
+#[derive(Debug)]
+pub(crate) enum NameSource {
+    Typed(Vec<String>),
+    /// A line each; `-` is standard input.
+    File(PathBuf),
+    Random {
+        seed: u64,
+    },
+}
+
+/// How much load, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) concurrency: u32,
+    pub(crate) connections: u32,
+    pub(crate) threads: u32,
     /// Calls a second that are due; without it the next call begins when one has ended.
-    pub(super) rate: Option<f64>,
-    pub(super) until: Until,
-    pub(super) warm_up: Duration,
+    pub(crate) rate: Option<f64>,
+    pub(crate) until: Until,
+    pub(crate) warm_up: Duration,
 }
 
 /// When it is enough.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Until {
+pub(crate) enum Until {
     Elapsed(Duration),
     Calls(u64),
 }
@@ -63,23 +89,12 @@ impl Plan {
     /// # Errors
     /// The names cannot be read, or there are none.
     pub(crate) fn new(
-        args: &LoadArgs,
-        connection: &ConnectionArgs,
+        options: &Options,
+        targets: Vec<Target>,
         terms: Terms,
     ) -> anyhow::Result<Plan> {
-        let until =
-            args.count.map_or(Until::Elapsed(args.duration()), |calls| Until::Calls(calls.get()));
-        Ok(Plan {
-            targets: connection.target.clone(),
-            terms: terms.without_end(),
-            hellos: hellos(args)?,
-            concurrency: args.concurrency(),
-            connections: args.connections,
-            threads: args.threads(),
-            rate: args.rate,
-            until,
-            warm_up: args.warm_up(),
-        })
+        let (terms, hellos) = (terms.without_end(), hellos(&options.names)?);
+        Ok(Plan { targets, terms, hellos, shape: options.shape })
     }
 
     /// A client for one worker; for its thread alone.
@@ -89,20 +104,21 @@ impl Plan {
 
     /// One for each thread; together they are the whole.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
-        let threads = u64::from(self.threads);
-        (0..self.threads).map(move |worker| {
+        let shape = self.shape;
+        let threads = u64::from(shape.threads);
+        (0..shape.threads).map(move |worker| {
             let part = |whole: u32| {
                 u32::try_from(part(whole.into(), threads, worker.into())).unwrap_or(whole)
             };
             Share {
                 worker,
-                concurrency: part(self.concurrency),
-                connections: part(self.connections),
-                rate: self.rate.map(|rate| {
+                concurrency: part(shape.concurrency),
+                connections: part(shape.connections),
+                rate: shape.rate.map(|rate| {
                     let behind = Duration::from_secs_f64(f64::from(worker) / rate);
-                    (rate / f64::from(self.threads), behind)
+                    (rate / f64::from(shape.threads), behind)
                 }),
-                until: match self.until {
+                until: match shape.until {
                     Until::Calls(calls) => Until::Calls(self::part(calls, threads, worker.into())),
                     elapsed @ Until::Elapsed(_) => elapsed,
                 },
@@ -116,17 +132,15 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
+fn hellos(names: &NameSource) -> anyhow::Result<Arc<[Bytes]>> {
     let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
-    if let Some(seed) = args.seed {
-        let mut random = fastrand::Rng::with_seed(seed);
-        return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
-    }
-    let Some(from) = &args.names_from else {
-        return Ok(match &args.names[..] {
-            [] => [hello(DEFAULT_NAME.to_owned())].into(),
-            names => names.iter().cloned().map(hello).collect(),
-        });
+    let from = match names {
+        NameSource::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
+        NameSource::Random { seed } => {
+            let mut random = fastrand::Rng::with_seed(*seed);
+            return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
+        }
+        NameSource::File(from) => from,
     };
     let names = match from.as_path() {
         dash if dash == Path::new("-") => read_names(std::io::stdin()),

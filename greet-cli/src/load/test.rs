@@ -30,7 +30,7 @@ pub(crate) async fn run(
         worker::start(plan.clone(), share, orders.clone(), tell.clone())?;
     }
     drop(tell);
-    for _ in 0..plan.threads {
+    for _ in 0..plan.shape.threads {
         match told.recv().await {
             Some(Told::Connected(Ok(()))) => {}
             Some(Told::Connected(Err(failure))) => return Ok(Err(failure)),
@@ -39,8 +39,8 @@ pub(crate) async fn run(
         }
     }
     let begin = Instant::now() + HEAD_START;
-    let measure = begin + plan.warm_up;
-    let end = match plan.until {
+    let measure = begin + plan.shape.warm_up;
+    let end = match plan.shape.until {
         Until::Elapsed(duration) => Some(measure + duration),
         Until::Calls(_) => None,
     };
@@ -48,8 +48,8 @@ pub(crate) async fn run(
     prose.begin_load();
     let figures = Figures::new();
     let mut course =
-        Course { plan, begin, measure, end, figures, running: plan.threads, ended: None };
-    course.figures.started = SystemTime::now() + HEAD_START + plan.warm_up;
+        Course { plan, begin, measure, end, figures, running: plan.shape.threads, ended: None };
+    course.figures.started = SystemTime::now() + HEAD_START + plan.shape.warm_up;
     course.watch(&order, &mut told, prose).await;
     prose.end_progress();
     anyhow::ensure!(course.running == 0, "a thread of the load test broke");
@@ -112,9 +112,10 @@ impl Course<'_> {
     }
 
     fn share_done(&self) -> f64 {
-        match self.plan.until {
+        match self.plan.shape.until {
             Until::Elapsed(duration) => {
-                self.begin.elapsed().as_secs_f64() / (self.plan.warm_up + duration).as_secs_f64()
+                self.begin.elapsed().as_secs_f64()
+                    / (self.plan.shape.warm_up + duration).as_secs_f64()
             }
             Until::Calls(calls) => {
                 (self.figures.counts.ok() + self.figures.counts.failed()) as f64 / calls as f64

@@ -35,7 +35,7 @@ impl fmt::Display for Text<'_> {
             figures.rps()
         )?;
         if figures.not_begun > 0 {
-            let (not_begun, room) = (figures.not_begun, plan.concurrency);
+            let (not_begun, room) = (figures.not_begun, plan.shape.concurrency);
             writeln!(
                 f,
                 "         {not_begun} more were due and never begun: {room} were under way"
@@ -69,7 +69,7 @@ impl Text<'_> {
     }
 
     fn load(&self) -> String {
-        let plan = self.plan;
+        let plan = self.plan.shape;
         let mut parts = vec![match plan.rate {
             Some(rate) => format!("{rate}/s were due, at most {} under way", plan.concurrency),
             None => format!("{} under way", plan.concurrency),

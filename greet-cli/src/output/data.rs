@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::io::{AsyncWriteExt as _, Stdout};
 use tokio::time::{Instant, sleep_until};
 
-use crate::args::{Format, OutputArgs};
+use super::Format;
 use crate::trace::Trace;
 
 /// What is written when so much has been gathered, even if more is at hand.
@@ -49,10 +49,10 @@ pub(crate) enum Written {
 }
 
 impl Data {
-    pub(crate) fn new(args: &OutputArgs) -> Data {
+    pub(crate) fn new(format: Format) -> Data {
         let is_terminal = std::io::stdout().is_terminal();
         Data {
-            format: args.output,
+            format,
             gathered: Vec::new(),
             since: None,
             stdout: tokio::io::stdout(),

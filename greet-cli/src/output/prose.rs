@@ -7,25 +7,23 @@ use std::time::Duration;
 use greet_proto::escape::Escaped;
 use greet_proto::status::code_name;
 
-use crate::args::{Format, OutputArgs};
+use super::progress::Progress;
+use super::{Format, Verbosity};
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::metadata;
-use crate::output::progress::Progress;
 
 /// What may be said.
 #[derive(Debug)]
 pub(crate) struct Prose {
     format: Format,
-    verbose: bool,
-    quiet: bool,
+    verbosity: Verbosity,
     progress: Option<Progress>,
 }
 
 impl Prose {
-    pub(crate) fn new(args: &OutputArgs) -> Prose {
-        let (format, verbose, quiet) = (args.output, args.verbose, args.quiet);
-        Prose { format, verbose, quiet, progress: None }
+    pub(crate) fn new(format: Format, verbosity: Verbosity) -> Prose {
+        Prose { format, verbosity, progress: None }
     }
 
     /// One line for what is wrong, one for what to do. In JSON both are in the object already.
@@ -52,7 +50,7 @@ impl Prose {
 
     /// How a call went, stage by stage.
     pub(crate) fn verbose<Reply>(&self, call: &Call<Reply>) {
-        if !self.verbose {
+        if !self.is_verbose() {
             return;
         }
         let stage = |name: &str, took: Option<Duration>, what: &str| {
@@ -88,19 +86,23 @@ impl Prose {
 
     /// How it went as a whole, for whoever watches or asks.
     pub(crate) fn summary(&self, summary: &impl fmt::Display) {
-        if self.verbose || io::stderr().is_terminal() {
+        if self.is_verbose() || io::stderr().is_terminal() {
             self.say(format_args!("{summary}"));
         }
     }
 
     pub(crate) fn is_verbose(&self) -> bool {
-        self.verbose
+        self.verbosity == Verbosity::Verbose
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
     }
 
     /// Shows how far it is, if somebody watches who does not see the replies themselves.
     pub(crate) fn begin_progress(&mut self, calls: Option<u64>) {
         let is_seen = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        if is_seen && !self.quiet {
+        if is_seen && !self.is_quiet() {
             self.progress = Some(Progress::new(calls));
         }
     }
@@ -113,7 +115,7 @@ impl Prose {
 
     /// Shows how far a load test is, if somebody watches.
     pub(crate) fn begin_load(&mut self) {
-        if io::stderr().is_terminal() && !self.quiet {
+        if io::stderr().is_terminal() && !self.is_quiet() {
             self.progress = Some(Progress::of_load());
         }
     }
@@ -130,7 +132,7 @@ impl Prose {
     }
 
     fn say(&self, line: fmt::Arguments<'_>) {
-        if self.quiet {
+        if self.is_quiet() {
             return;
         }
         // With nowhere to complain, no complaint.
