@@ -21,8 +21,8 @@ pub(crate) async fn run(
     // The page's file before the load: who cannot have the one does not want the other.
     let Context { targets, wait, terms } = context;
     let client = Client::new(terms.clone(), &targets, 1);
-    let prepared =
-        page_file(options).and_then(|html| Ok((html, Plan::new(options, targets, terms)?)));
+    let prepared = page_file(options)
+        .and_then(|html| Ok((html, Plan::new(&options.names, options.shape, targets, terms)?)));
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
         Err(unusable) => {

@@ -3,8 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::histogram::Histogram;
-use super::recorder::Counts;
-use super::worker::TELL_EVERY;
+use super::recorder::{Counts, REPORT_INTERVAL};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::units::Brief;
@@ -54,7 +53,7 @@ impl Figures {
             counts: Counts::new(),
             not_begun: 0,
             cpu_share: None,
-            intervals: Intervals { length: TELL_EVERY, all: Vec::new() },
+            intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
             interrupted: None,
         }
     }
@@ -105,7 +104,7 @@ impl Figures {
 impl Intervals {
     fn add(&mut self, elapsed: Duration, seen: &Counts) {
         // What is told at the end of an interval was seen in it.
-        let at = elapsed.saturating_sub(TELL_EVERY / 2);
+        let at = elapsed.saturating_sub(REPORT_INTERVAL / 2);
         let mut index = self.index(at);
         while index >= MOST_INTERVALS {
             self.fold();
@@ -160,10 +159,10 @@ mod tests {
         call.result = Err(failed.into());
         seen.ended(Duration::from_micros(70), &call);
         for tick in 1..=5_000 {
-            figures.add(TELL_EVERY * tick, seen.clone());
+            figures.add(REPORT_INTERVAL * tick, seen.clone());
         }
         let Intervals { length, all } = &figures.intervals;
-        assert_eq!((*length, all.len()), (16 * TELL_EVERY, 5_000_usize.div_ceil(16)));
+        assert_eq!((*length, all.len()), (16 * REPORT_INTERVAL, 5_000_usize.div_ceil(16)));
         assert_eq!(all.iter().map(|interval| interval.ok).sum::<u64>(), 5_000);
         assert_eq!(all[0].ok, 16);
         assert_eq!(all[0].latency.max(), 70);

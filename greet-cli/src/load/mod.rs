@@ -16,9 +16,21 @@ mod text;
 mod threshold;
 mod worker;
 
+use std::path::PathBuf;
+
 pub(crate) use figures::Figures;
 pub(crate) use html::page;
-pub(crate) use plan::{NameSource, Options, Plan, Shape, Until};
+pub(crate) use plan::{NameSource, Plan, Shape, Until};
 pub(crate) use report::LoadReport;
 pub(crate) use text::Text;
 pub(crate) use threshold::{Threshold, exit};
+
+/// What `load` is asked to do.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) names: NameSource,
+    pub(crate) shape: Shape,
+    pub(crate) thresholds: Vec<Threshold>,
+    /// The file for the page with plots.
+    pub(crate) html: Option<PathBuf>,
+}

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
-use super::threshold::Threshold;
 use crate::batch::BYTE_ORDER_MARK;
 use crate::client::Client;
 use crate::target::Target;
@@ -32,16 +31,6 @@ pub(crate) struct Plan {
     /// Messages to send in turn, with their prefixes.
     pub(super) hellos: Arc<[Bytes]>,
     pub(super) shape: Shape,
-}
-
-/// What `load` is asked to do.
-#[derive(Debug)]
-pub(crate) struct Options {
-    pub(crate) names: NameSource,
-    pub(crate) shape: Shape,
-    pub(crate) thresholds: Vec<Threshold>,
-    /// The file for the page with plots.
-    pub(crate) html: Option<PathBuf>,
 }
 
 /// Where the names to greet come from.
@@ -89,12 +78,13 @@ impl Plan {
     /// # Errors
     /// The names cannot be read, or there are none.
     pub(crate) fn new(
-        options: &Options,
+        names: &NameSource,
+        shape: Shape,
         targets: Vec<Target>,
         terms: Terms,
     ) -> anyhow::Result<Plan> {
-        let (terms, hellos) = (terms.without_end(), hellos(&options.names)?);
-        Ok(Plan { targets, terms, hellos, shape: options.shape })
+        let (terms, hellos) = (terms.without_end(), hellos(names)?);
+        Ok(Plan { targets, terms, hellos, shape })
     }
 
     /// A client for one worker; for its thread alone.

@@ -10,6 +10,9 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::stage::Stage;
 
+/// The interval at which a worker reports its counts.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A piece of the figures, from one worker or of all of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {

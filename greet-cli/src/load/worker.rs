@@ -16,12 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 use super::cpu;
 use super::pace::{Clock, Pace};
 use super::plan::{Plan, Share, Until};
-use super::recorder::Counts;
+use super::recorder::{Counts, REPORT_INTERVAL};
 use crate::client::Client;
 use crate::failure::Failure;
 
-/// How often a worker tells what it has seen.
-pub(super) const TELL_EVERY: Duration = Duration::from_millis(100);
 /// A caller that cannot connect tries again after this: it must not flood a server that comes back.
 const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);
 
@@ -218,7 +216,7 @@ impl Callers {
         let stopped = timeout_at(self.measure, orders.wait_for(|order| *order == Order::Stop));
         drop(stopped.await);
         let (cpu, mut bytes) = (cpu::of_this_thread(), traffic.bytes());
-        let mut ticks = interval_at(self.measure + TELL_EVERY, TELL_EVERY);
+        let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tell_seen = || {
             let mut counts = self.counts.replace(Counts::new());
