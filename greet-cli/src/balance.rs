@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::connection::Stages;
 use crate::endpoint::{Endpoint, Ready};
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 use crate::target::Target;
 use crate::terms::Terms;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use crate::connection::Stages;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::target::Target;
 use crate::units::Brief;
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Stages, Traffic, connect, look_up};
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 use crate::target::Target;
 use crate::tls::Tls;
 

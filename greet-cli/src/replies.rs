@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tonic::Status;
 
-use crate::call_failed::{CallFailed, Ending};
+use crate::error::{CallFailed, Ending};
 use crate::status::{of_broken_stream, of_reply};
 
 /// The limit that other gRPC clients have for a reply.

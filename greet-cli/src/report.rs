@@ -8,7 +8,7 @@ use serde::Serialize;
 use tonic::Code;
 
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::metadata;
 
 /// `greet.hello/v1`

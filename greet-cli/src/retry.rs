@@ -7,7 +7,7 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::backoff::Backoff;
-use crate::failure::Failure;
+use crate::error::Failure;
 
 /// The server's wish: how long to wait, or, if that is no number, not to try again.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -59,8 +59,7 @@ mod tests {
     use tonic::Status;
 
     use super::*;
-    use crate::call_failed::{CallFailed, Ending};
-    use crate::not_connected::NotConnected;
+    use crate::error::{CallFailed, Ending, NotConnected};
 
     fn policy(most: u32) -> RetryPolicy {
         RetryPolicy { most, on: vec![Code::Unavailable] }

@@ -14,7 +14,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::call_failed::{CallFailed, Ending};
+use crate::error::{CallFailed, Ending};
 use crate::replies::Replies;
 use crate::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
 use crate::trace::{TRACEPARENT, Trace};

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status};
 
-use crate::call_failed::{CallFailed, Ending};
+use crate::error::{CallFailed, Ending};
 use crate::metadata::BASE64;
 use crate::words;
 

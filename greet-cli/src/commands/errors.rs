@@ -1,9 +1,7 @@
 //! The table of `docs/errors.md`: what is told apart, the line and the hint for it, the exit code.
 
-use crate::call_failed::CallFailed;
+use crate::error::{CallFailed, Failure, NotConnected};
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::not_connected::NotConnected;
 use crate::output::Data;
 
 pub(crate) async fn run(data: &mut Data) -> anyhow::Result<Exit> {

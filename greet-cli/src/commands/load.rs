@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use super::{Context, wait};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::load::{self, Figures, LoadReport, Options, Plan, Text, page, test};
+use crate::load;
+use crate::load::{Figures, LoadReport, Options, Plan, Text, page, test};
 use crate::output::{Data, Prose};
 
 pub(crate) async fn run(

@@ -10,10 +10,10 @@ use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::http2::{self, Silence};
+use super::http2::Silence;
 use super::traffic::Counted;
-use super::{Settings, TlsFacts, Traffic, dns, tcp, tls};
-use crate::not_connected::NotConnected;
+use super::{Settings, TlsFacts, Traffic, dns, http2, tcp, tls};
+use crate::error::NotConnected;
 use crate::target::Target;
 use crate::tls::Tls;
 

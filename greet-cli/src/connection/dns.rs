@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 
 const PREFIX: &str = "failed to lookup address information: ";
 

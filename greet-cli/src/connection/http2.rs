@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
 use super::first_frame::{FirstFrame, Heard, is_tls};
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 use crate::words;
 
 /// What a server may send ahead of what we read, for a call and in all: replies are small.

@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 
 /// When a silent connection is asked whether the peer is still there, as a `health --watch` that hears
 /// nothing for hours has to know. By TCP, because servers count HTTP/2 PINGs and hang up on many.

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::tap::Tap;
 use super::witness::Witness;
 use crate::certificate::{Certificate, date};
-use crate::not_connected::NotConnected;
+use crate::error::NotConnected;
 use crate::tls::{ALPN_H2, Tls};
 use crate::words;
 

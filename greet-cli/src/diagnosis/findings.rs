@@ -11,11 +11,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use super::details::Details;
 use crate::call::Call;
 use crate::connection::Stages;
+use crate::error::{Failure, NotConnected, Stage};
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::not_connected::NotConnected;
 use crate::report::{ErrorReport, micros};
-use crate::stage::Stage;
 use crate::target::Target;
 
 /// `greet.diagnose/v1`

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::histogram::Histogram;
 use super::recorder::{Counts, REPORT_INTERVAL};
+use crate::error::Failure;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::units::Brief;
 
 /// As many as a plot can show; of a longer test an interval is longer.
@@ -153,7 +153,7 @@ mod tests {
     fn a_long_test_has_no_more_intervals_than_a_plot_can_show() {
         let mut figures = Figures::new();
         let mut seen = Counts::new();
-        let failed = crate::not_connected::NotConnected::Refused { peer: String::new() };
+        let failed = crate::error::NotConnected::Refused { peer: String::new() };
         let mut call = crate::call::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
         seen.ended(Duration::from_micros(70), &call);
         call.result = Err(failed.into());

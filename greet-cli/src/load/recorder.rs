@@ -7,8 +7,7 @@ use tonic::Code;
 
 use super::histogram::Histogram;
 use crate::call::Call;
-use crate::failure::Failure;
-use crate::stage::Stage;
+use crate::error::{Failure, Stage};
 
 /// The interval at which a worker reports its counts.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(100);

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::figures::Figures;
 use super::plan::{Plan, Until};
-use super::worker::{self, Ended, Order, Told};
+use super::worker;
+use super::worker::{Ended, Order, Told};
 use crate::batch::interrupt;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::output::Prose;
 use crate::units::Brief;
 

@@ -18,7 +18,7 @@ use super::pace::{Clock, Pace};
 use super::plan::{Plan, Share, Until};
 use super::recorder::{Counts, REPORT_INTERVAL};
 use crate::client::Client;
-use crate::failure::Failure;
+use crate::error::Failure;
 
 /// A caller that cannot connect tries again after this: it must not flood a server that comes back.
 const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use greet_proto::status::code_name;
 use super::progress::Progress;
 use super::{Format, Verbosity};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::metadata;
 
 /// What may be said.

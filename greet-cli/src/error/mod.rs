@@ -1,14 +1,19 @@
 //! Why a call failed: its stage, its cause and a hint.
 
+mod connect;
+mod rpc;
+mod stage;
+
 use std::fmt;
 
 use greet_proto::status::code_name;
 use tonic::Status;
 
-use crate::call_failed::CallFailed;
 use crate::exit::Exit;
-use crate::not_connected::NotConnected;
-use crate::stage::Stage;
+
+pub(crate) use self::connect::NotConnected;
+pub(crate) use self::rpc::{CallFailed, Ending};
+pub(crate) use self::stage::Stage;
 
 /// A failure as it is reported: `greet-cli: STAGE: CAUSE`, then `hint: HINT`.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::stage::Stage;
+use super::Stage;
 use crate::units::Brief;
 
 /// Why there is no connection. Nothing of the call was sent.
