@@ -8,10 +8,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::connection::Stages;
+use crate::connect::{Stages, Target};
 use crate::endpoint::{Endpoint, Ready};
 use crate::error::NotConnected;
-use crate::target::Target;
 use crate::terms::Terms;
 
 /// Endpoints, and the one that is next.

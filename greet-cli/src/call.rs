@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::connection::Stages;
+use crate::connect::{Stages, Target};
 use crate::error::Failure;
-use crate::target::Target;
 use crate::units::Brief;
 
 /// Who says that it answered.

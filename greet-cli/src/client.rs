@@ -14,13 +14,12 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::balance::{Balance, Left, Unreachable};
 use crate::call::Call;
-use crate::connection::{Stages, Traffic};
+use crate::connect::{Stages, Target, Traffic};
 use crate::endpoint::{Endpoint, Method, Ready};
 use crate::error::{CallFailed, Ending, Failure, NotConnected};
 use crate::replies::Replies;
 use crate::rpc;
 use crate::rpc::{Ended, NotAccepted, Outgoing};
-use crate::target::Target;
 use crate::terms::Terms;
 use crate::units::Brief;
 

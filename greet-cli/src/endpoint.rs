@@ -13,10 +13,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Stages, Traffic, connect, look_up};
+use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::NotConnected;
-use crate::target::Target;
-use crate::tls::Tls;
 
 /// What can be called.
 #[derive(Debug, Clone, Copy)]

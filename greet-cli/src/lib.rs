@@ -7,10 +7,9 @@ mod backoff;
 mod balance;
 mod batch;
 mod call;
-mod certificate;
 mod client;
 mod commands;
-mod connection;
+mod connect;
 mod diagnosis;
 mod endpoint;
 mod error;
@@ -23,12 +22,9 @@ mod report;
 mod retry;
 mod rpc;
 mod status;
-mod target;
 mod terms;
-mod tls;
 mod trace;
 mod units;
-mod words;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
@@ -41,9 +37,9 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::args::{Args, CallCommand, Command};
 use crate::commands::Context;
+use crate::connect::Target;
 use crate::exit::Exit;
 use crate::output::{Data, Prose, Verbosity};
-use crate::target::Target;
 
 /// Returns the definition of every subcommand and flag.
 #[must_use]

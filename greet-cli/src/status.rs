@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status};
 
+use crate::connect::excerpt;
 use crate::error::{CallFailed, Ending};
 use crate::metadata::BASE64;
-use crate::words;
 
 /// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -63,11 +63,13 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Ca
     let of_type = headers.get(CONTENT_TYPE).filter(|_| http.is_success());
     let of_type = of_type.map(|value| format!(" of {}", String::from_utf8_lossy(value.as_bytes())));
     let status = format!("{http}{}", of_type.unwrap_or_default());
-    let answer = words::response(&status, headers, body);
+    let answer = excerpt::response(&status, headers, body);
     let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
     let ending = match http {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Ending::HeadersTooLarge,
-        StatusCode::BAD_REQUEST if words::ask_for_a_certificate(body) => Ending::ClientCertificate,
+        StatusCode::BAD_REQUEST if excerpt::ask_for_a_certificate(body) => {
+            Ending::ClientCertificate
+        }
         _ => Ending::NotGrpc,
     };
     CallFailed::new(ending, status)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use crate::connect::Tls;
 use crate::retry::RetryPolicy;
-use crate::tls::Tls;
 use crate::trace::Trace;
 
 /// What calls have in common, whatever they are sent to.

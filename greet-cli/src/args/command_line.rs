@@ -11,7 +11,7 @@ use super::connection::{ConnectionArgs, OutputArgs, TlsArgs};
 use super::hello::HelloArgs;
 use super::help;
 use super::load::LoadArgs;
-use crate::target::Target;
+use crate::connect::Target;
 
 /// Says hello to a Greeter, and says what is wrong when it cannot
 #[derive(Debug, Parser)]

@@ -9,11 +9,10 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::values::{Switch, duration, server_name, status_code, timeout};
+use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
 use crate::retry::RetryPolicy;
-use crate::target::Target;
 use crate::terms::Terms;
-use crate::tls::Tls;
 use crate::trace::{TRACEPARENT, Trace};
 use crate::{metadata, rpc};
 

@@ -4,11 +4,10 @@ use futures_util::future::{join, join_all};
 
 use super::{Context, wait};
 use crate::client::Client;
-use crate::connection::Stages;
+use crate::connect::{Stages, Target};
 use crate::diagnosis::Diagnosis;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
-use crate::target::Target;
 
 /// Whom the call at the end greets: ourselves, so that a server's log says who that was.
 const NAME: &str = "greet-cli";

@@ -11,7 +11,7 @@ mod watch;
 
 use std::time::Duration;
 
-use crate::target::Target;
+use crate::connect::Target;
 use crate::terms::Terms;
 
 /// What every command that calls a server has.

@@ -13,12 +13,12 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use crate::backoff::Backoff;
 use crate::call::Call;
 use crate::client::Client;
+use crate::connect::Target;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{Data, Prose, Written};
 use crate::replies::Replies;
 use crate::report::{CallReport, Health};
-use crate::target::Target;
 use crate::terms::Terms;
 
 /// What a line says while there is nobody to ask.

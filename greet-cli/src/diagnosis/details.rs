@@ -8,8 +8,8 @@ use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::call::Call;
-use crate::certificate::{Certificate, date};
-use crate::connection::Stages;
+use crate::connect::Stages;
+use crate::connect::certificate::{Certificate, date};
 use crate::metadata;
 
 /// Of one stage each.

@@ -10,11 +10,10 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::details::Details;
 use crate::call::Call;
-use crate::connection::Stages;
+use crate::connect::{Stages, Target};
 use crate::error::{Failure, NotConnected, Stage};
 use crate::exit::Exit;
 use crate::report::{ErrorReport, micros};
-use crate::target::Target;
 
 /// `greet.diagnose/v1`
 #[derive(Debug, Serialize)]

@@ -14,7 +14,7 @@ use greet_proto::framing::frame;
 
 use crate::batch::BYTE_ORDER_MARK;
 use crate::client::Client;
-use crate::target::Target;
+use crate::connect::Target;
 use crate::terms::Terms;
 
 /// Random names that are made ahead, and then greeted in turn.

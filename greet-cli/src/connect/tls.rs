@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::certificate::{Certificate, date};
 use super::tap::Tap;
-use super::witness::Witness;
-use crate::certificate::{Certificate, date};
+use super::tls_config::ALPN_H2;
+use super::verifier::Witness;
+use super::{Tls, excerpt};
 use crate::error::NotConnected;
-use crate::tls::{ALPN_H2, Tls};
-use crate::words;
 
 /// What was agreed on, as far as it came.
 #[derive(Debug, Clone)]
@@ -117,8 +117,8 @@ pub(super) fn problem(
     if !heard.is_empty() && !is_tls_record(heard) {
         let heard = match heard {
             [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),
-            _ => words::http1(heard)
-                .map_or_else(|| words::first_line(heard), |http| format!("HTTP/1.1 {http}")),
+            _ => excerpt::http1(heard)
+                .map_or_else(|| excerpt::first_line(heard), |http| format!("HTTP/1.1 {http}")),
         };
         return NotConnected::Plaintext { peer, heard };
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
-use crate::connection::Witness;
+use super::verifier::Witness;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2). It alone is offered: nothing else could be spoken.
 pub(crate) const ALPN_H2: &[u8] = b"h2";

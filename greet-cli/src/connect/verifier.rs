@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::certificate::Certificate;
+use super::certificate::Certificate;
 
 /// Verifies one server and answers for us.
 #[derive(Debug)]

@@ -10,10 +10,9 @@ use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::Settings;
 use super::first_frame::{FirstFrame, Heard, is_tls};
+use super::{Settings, excerpt};
 use crate::error::NotConnected;
-use crate::words;
 
 /// What a server may send ahead of what we read, for a call and in all: replies are small.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -79,12 +78,12 @@ impl Silence {
             Silence::GoAway(payload) => {
                 NotConnected::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
             }
-            Silence::SomethingElse(bytes) if is_tls(&bytes) || words::ask_for_https(&bytes) => {
+            Silence::SomethingElse(bytes) if is_tls(&bytes) || excerpt::ask_for_https(&bytes) => {
                 NotConnected::SpeaksTls { peer }
             }
-            Silence::SomethingElse(bytes) => match words::http1(&bytes) {
+            Silence::SomethingElse(bytes) => match excerpt::http1(&bytes) {
                 Some(heard) => NotConnected::SpeaksHttp1 { peer, heard },
-                None => NotConnected::NotHttp2 { peer, heard: words::first_line(&bytes) },
+                None => NotConnected::NotHttp2 { peer, heard: excerpt::first_line(&bytes) },
             },
             Silence::Closed | Silence::Broken(_) => NotConnected::ClosedBeforeSettings { peer },
             Silence::Elapsed(after) => NotConnected::NoSettings { peer, after },
@@ -100,7 +99,7 @@ fn goaway(payload: &[u8]) -> String {
     let reason = h2::Reason::from(u32::from_be_bytes(reason));
     match words {
         [] => format!("{reason:?}"),
-        words => format!("{reason:?} {}", words::first_line(words)),
+        words => format!("{reason:?} {}", excerpt::first_line(words)),
     }
 }
 

@@ -12,10 +12,8 @@ use tokio::time::Instant;
 
 use super::http2::Silence;
 use super::traffic::Counted;
-use super::{Settings, TlsFacts, Traffic, dns, http2, tcp, tls};
+use super::{Settings, Target, Tls, TlsFacts, Traffic, dns, http2, tcp, tls};
 use crate::error::NotConnected;
-use crate::target::Target;
-use crate::tls::Tls;
 
 /// A connection whose server has said that it speaks HTTP/2.
 #[derive(Debug)]
