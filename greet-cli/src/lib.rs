@@ -3,27 +3,16 @@
 //! reference tables.
 
 mod args;
-mod backoff;
-mod balance;
 mod batch;
-mod call;
 mod client;
 mod commands;
 mod connect;
 mod diagnosis;
-mod endpoint;
 mod error;
 mod exit;
 mod load;
-mod metadata;
 mod output;
-mod replies;
 mod report;
-mod retry;
-mod rpc;
-mod status;
-mod terms;
-mod trace;
 mod units;
 
 use std::io::Write as _;

@@ -7,9 +7,8 @@ use greet_proto::status::code_name;
 use serde::Serialize;
 use tonic::Code;
 
-use crate::call::Call;
+use crate::client::{Call, metadata};
 use crate::error::Failure;
-use crate::metadata;
 
 /// `greet.hello/v1`
 #[derive(Debug, Serialize)]

@@ -9,12 +9,9 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::values::{Switch, duration, server_name, status_code, timeout};
+use crate::client::{RetryPolicy, TRACEPARENT, Terms, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
-use crate::retry::RetryPolicy;
-use crate::terms::Terms;
-use crate::trace::{TRACEPARENT, Trace};
-use crate::{metadata, rpc};
 
 /// Where the daemon listens unless it was told otherwise.
 const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
@@ -125,7 +122,7 @@ impl ConnectionArgs {
         );
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(Terms {
-            headers: rpc::headers(metadata),
+            headers: headers(metadata),
             tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,

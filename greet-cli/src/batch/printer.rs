@@ -8,7 +8,7 @@ use greet_proto::escape::Escaped;
 use super::lines::Unusable;
 use super::names::{Names, Number};
 use super::tally::Tally;
-use crate::call::Call;
+use crate::client::Call;
 use crate::exit::Exit;
 use crate::output::{Data, Prose, Written};
 use crate::report::{CallReport, Hello};

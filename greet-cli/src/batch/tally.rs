@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::call::Call;
+use crate::client::Call;
 use crate::units::Brief;
 
 /// Who answers is what servers say of themselves; one that says something else each time must not

@@ -8,8 +8,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::wait::Patience;
 use super::{Context, watch};
-use crate::call::Call;
-use crate::client::Client;
+use crate::client::{Call, Client};
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 use crate::report::{CallReport, Health};

@@ -11,8 +11,8 @@ mod watch;
 
 use std::time::Duration;
 
+use crate::client::Terms;
 use crate::connect::Target;
-use crate::terms::Terms;
 
 /// What every command that calls a server has.
 #[derive(Debug)]

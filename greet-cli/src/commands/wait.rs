@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::backoff::Backoff;
-use crate::client::Client;
+use crate::client::{Backoff, Client};
 use crate::output::Prose;
 
 /// The time that `--wait` gives.

@@ -10,16 +10,12 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::backoff::Backoff;
-use crate::call::Call;
-use crate::client::Client;
+use crate::client::{Backoff, Call, Client, Replies, Terms};
 use crate::connect::Target;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{Data, Prose, Written};
-use crate::replies::Replies;
 use crate::report::{CallReport, Health};
-use crate::terms::Terms;
 
 /// What a line says while there is nobody to ask.
 const UNREACHABLE: &str = "UNREACHABLE";

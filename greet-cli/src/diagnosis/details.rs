@@ -7,10 +7,9 @@ use greet_proto::HelloReply;
 use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::call::Call;
+use crate::client::{Call, metadata};
 use crate::connect::Stages;
 use crate::connect::certificate::{Certificate, date};
-use crate::metadata;
 
 /// Of one stage each.
 #[derive(Debug, Serialize)]

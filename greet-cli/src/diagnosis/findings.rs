@@ -9,7 +9,7 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::details::Details;
-use crate::call::Call;
+use crate::client::Call;
 use crate::connect::{Stages, Target};
 use crate::error::{Failure, NotConnected, Stage};
 use crate::exit::Exit;

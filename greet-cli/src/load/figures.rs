@@ -154,7 +154,7 @@ mod tests {
         let mut figures = Figures::new();
         let mut seen = Counts::new();
         let failed = crate::error::NotConnected::Refused { peer: String::new() };
-        let mut call = crate::call::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
+        let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
         seen.ended(Duration::from_micros(70), &call);
         call.result = Err(failed.into());
         seen.ended(Duration::from_micros(70), &call);

@@ -13,9 +13,8 @@ use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
 use crate::batch::BYTE_ORDER_MARK;
-use crate::client::Client;
+use crate::client::{Client, Terms};
 use crate::connect::Target;
-use crate::terms::Terms;
 
 /// Random names that are made ahead, and then greeted in turn.
 const RANDOM_NAMES: usize = 4_096;

@@ -6,7 +6,7 @@ use greet_proto::status;
 use tonic::Code;
 
 use super::histogram::Histogram;
-use crate::call::Call;
+use crate::client::Call;
 use crate::error::{Failure, Stage};
 
 /// The interval at which a worker reports its counts.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt as _, Stdout};
 use tokio::time::{Instant, sleep_until};
 
 use super::Format;
-use crate::trace::Trace;
+use crate::client::Trace;
 
 /// What is written when so much has been gathered, even if more is at hand.
 const ENOUGH_BYTES: usize = 64 * 1024;

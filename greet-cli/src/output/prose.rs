@@ -9,9 +9,8 @@ use greet_proto::status::code_name;
 
 use super::progress::Progress;
 use super::{Format, Verbosity};
-use crate::call::Call;
+use crate::client::{Call, metadata};
 use crate::error::Failure;
-use crate::metadata;
 
 /// What may be said.
 #[derive(Debug)]

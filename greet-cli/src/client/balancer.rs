@@ -8,10 +8,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::options::Terms;
+use super::pool::{Endpoint, Ready};
 use crate::connect::{Stages, Target};
-use crate::endpoint::{Endpoint, Ready};
 use crate::error::NotConnected;
-use crate::terms::Terms;
 
 /// Endpoints, and the one that is next.
 #[derive(Debug)]

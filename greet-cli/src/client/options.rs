@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::retry::RetryPolicy;
+use super::trace::Trace;
 use crate::connect::Tls;
-use crate::retry::RetryPolicy;
-use crate::trace::Trace;
 
 /// What calls have in common, whatever they are sent to.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status};
 
+use super::metadata::BASE64;
 use crate::connect::excerpt;
 use crate::error::{CallFailed, Ending};
-use crate::metadata::BASE64;
 
 /// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {

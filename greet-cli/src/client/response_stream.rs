@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tonic::Status;
 
+use super::status::{of_broken_stream, of_reply};
 use crate::error::{CallFailed, Ending};
-use crate::status::{of_broken_stream, of_reply};
 
 /// The limit that other gRPC clients have for a reply.
 const MOST_REPLY_BYTES: usize = 4 * 1024 * 1024;

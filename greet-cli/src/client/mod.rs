@@ -1,6 +1,18 @@
 //! A caller with a budget: calls go to the targets in turn, connect when they have to, are tried again
 //! when they may be, and tell what happened to them.
 
+mod backoff;
+mod balancer;
+mod call;
+pub(crate) mod metadata;
+mod options;
+mod pool;
+mod response_stream;
+mod retry;
+mod status;
+mod trace;
+mod wire;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,16 +24,20 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::balance::{Balance, Left, Unreachable};
-use crate::call::Call;
+use self::balancer::{Balance, Left, Unreachable};
+use self::pool::{Endpoint, Method, Ready};
+use self::wire::{Ended, NotAccepted, Outgoing};
 use crate::connect::{Stages, Target, Traffic};
-use crate::endpoint::{Endpoint, Method, Ready};
 use crate::error::{CallFailed, Ending, Failure, NotConnected};
-use crate::replies::Replies;
-use crate::rpc;
-use crate::rpc::{Ended, NotAccepted, Outgoing};
-use crate::terms::Terms;
 use crate::units::Brief;
+
+pub(crate) use self::backoff::Backoff;
+pub(crate) use self::call::Call;
+pub(crate) use self::options::Terms;
+pub(crate) use self::response_stream::Replies;
+pub(crate) use self::retry::RetryPolicy;
+pub(crate) use self::trace::{TRACEPARENT, Trace};
+pub(crate) use self::wire::headers;
 
 /// How often an attempt may meet a connection that takes no more: a server that drains, and another
 /// that does so just then. It was never sent, so it is safe; without an end it would not be.
@@ -78,7 +94,7 @@ impl Client {
             body,
             previous_attempts: 0,
         };
-        match timeout_at(deadline, rpc::open(&mut ready.sender, &outgoing)).await {
+        match timeout_at(deadline, wire::open(&mut ready.sender, &outgoing)).await {
             Ok(Ok(Ok(replies))) => Ok(replies),
             Ok(Ok(Err(Ended::<HealthCheckResponse> { result, .. }))) => {
                 Err(result.expect_err("a reply that did not begin has failed").into())
@@ -248,7 +264,7 @@ impl Client {
     ) -> Result<(), NotAccepted> {
         let sent = Instant::now();
         outgoing.timeout = Some(deadline.saturating_duration_since(sent));
-        let ended = timeout_at(deadline, rpc::unary(&mut ready.sender, outgoing)).await;
+        let ended = timeout_at(deadline, wire::unary(&mut ready.sender, outgoing)).await;
         match ended {
             Ok(ended) => {
                 let ended = ended?;

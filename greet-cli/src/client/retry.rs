@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::Code;
 
-use crate::backoff::Backoff;
+use super::backoff::Backoff;
 use crate::error::Failure;
 
 /// The server's wish: how long to wait, or, if that is no number, not to try again.

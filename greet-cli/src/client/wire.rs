@@ -14,10 +14,10 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Status;
 
+use super::response_stream::Replies;
+use super::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
+use super::trace::{TRACEPARENT, Trace};
 use crate::error::{CallFailed, Ending};
-use crate::replies::Replies;
-use crate::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
-use crate::trace::{TRACEPARENT, Trace};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
