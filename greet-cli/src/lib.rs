@@ -12,7 +12,6 @@ mod error;
 mod exit;
 mod load;
 mod output;
-mod report;
 mod units;
 
 use std::io::Write as _;

@@ -10,8 +10,8 @@ use super::names::{Names, Number};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
+use crate::output::report::{CallReport, Hello};
 use crate::output::{Data, Prose, Written};
-use crate::report::{CallReport, Hello};
 
 /// Hints at the end, at most: a server chooses some of their words.
 const MOST_HINTS: usize = 10;

@@ -10,8 +10,8 @@ use super::wait::Patience;
 use super::{Context, watch};
 use crate::client::{Call, Client};
 use crate::exit::Exit;
+use crate::output::report::{CallReport, Health};
 use crate::output::{Data, Prose};
-use crate::report::{CallReport, Health};
 
 pub(crate) async fn run(
     service: &str,

@@ -14,8 +14,8 @@ use crate::client::{Backoff, Call, Client, Replies, Terms};
 use crate::connect::Target;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::report::{CallReport, Health};
 use crate::output::{Data, Prose, Written};
-use crate::report::{CallReport, Health};
 
 /// What a line says while there is nobody to ask.
 const UNREACHABLE: &str = "UNREACHABLE";

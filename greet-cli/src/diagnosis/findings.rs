@@ -13,7 +13,7 @@ use crate::client::Call;
 use crate::connect::{Stages, Target};
 use crate::error::{Failure, NotConnected, Stage};
 use crate::exit::Exit;
-use crate::report::{ErrorReport, micros};
+use crate::output::report::{ErrorReport, micros};
 
 /// `greet.diagnose/v1`
 #[derive(Debug, Serialize)]

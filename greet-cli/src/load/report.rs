@@ -10,7 +10,7 @@ use super::histogram::Histogram;
 use super::plan::Plan;
 use super::threshold::{Threshold, exit};
 use crate::exit::Exit;
-use crate::report::{ErrorReport, micros};
+use crate::output::report::{ErrorReport, micros};
 
 /// From one bucket of the histogram to the next.
 const BUCKET_GROWTH: f64 = 1.1;

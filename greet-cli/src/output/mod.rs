@@ -1,13 +1,14 @@
 //! The only room that prints. Standard output is data, standard error is prose.
 
-mod data;
 mod progress;
-mod prose;
+pub(crate) mod report;
+mod stderr;
+mod stdout;
 
 use clap::ValueEnum;
 
-pub(crate) use data::{Data, Written};
-pub(crate) use prose::Prose;
+pub(crate) use self::stderr::Prose;
+pub(crate) use self::stdout::{Data, Written};
 
 /// The form of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
