@@ -3,7 +3,7 @@
 //! reference tables.
 
 mod args;
-mod batch;
+mod bulk;
 mod client;
 mod commands;
 mod connect;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 
 use super::values::count;
-use crate::batch::{NameSource, Options};
+use crate::bulk::{NameSource, Options};
 
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
 /// one connection.

@@ -1,7 +1,7 @@
 //! `hello`: SayHello for each name, one reply a line, in the order of the names.
 
 use super::{Context, wait};
-use crate::batch::{Batch, NameSource, Names, Options};
+use crate::bulk::{Batch, NameSource, Names, Options};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
-use crate::batch::BYTE_ORDER_MARK;
+use crate::bulk::BYTE_ORDER_MARK;
 use crate::client::{Client, Terms};
 use crate::connect::Target;
 

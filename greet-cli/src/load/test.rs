@@ -9,7 +9,7 @@ use super::figures::Figures;
 use super::plan::{Plan, Until};
 use super::worker;
 use super::worker::{Ended, Order, Told};
-use crate::batch::interrupt;
+use crate::bulk::interrupt;
 use crate::error::Failure;
 use crate::output::Prose;
 use crate::units::Brief;

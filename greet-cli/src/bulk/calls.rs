@@ -6,8 +6,8 @@ use futures_util::future::{Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::interrupt;
-use super::names::{Name, Names};
-use super::printer::{Outcome, Printer};
+use super::ordered_output::{Outcome, Printer};
+use super::source::{Name, Names};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Data, Prose, Written};

@@ -3,13 +3,13 @@
 mod calls;
 pub(crate) mod interrupt;
 mod lines;
-mod names;
-mod printer;
+mod ordered_output;
+mod source;
 mod tally;
 
-pub(crate) use calls::Batch;
-pub(crate) use lines::BYTE_ORDER_MARK;
-pub(crate) use names::{NameSource, Names};
+pub(crate) use self::calls::Batch;
+pub(crate) use self::lines::BYTE_ORDER_MARK;
+pub(crate) use self::source::{NameSource, Names};
 
 /// What `hello` is asked to do.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 
 use super::lines::Unusable;
-use super::names::{Names, Number};
+use super::source::{Names, Number};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
