@@ -10,7 +10,7 @@ use super::{Context, wait};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
-use crate::load::{Figures, LoadReport, Options, Plan, Text, page, test};
+use crate::load::{Figures, LoadReport, Options, Plan, Text, page};
 use crate::output::{Data, Prose};
 
 pub(crate) async fn run(
@@ -32,7 +32,7 @@ pub(crate) async fn run(
         }
     };
     wait::until_reachable(&client, wait, prose).await;
-    let (figures, unreachable) = match test::run(&plan, prose).await? {
+    let (figures, unreachable) = match load::run::run(&plan, prose).await? {
         Ok(figures) => (figures, None),
         Err(failure) => (Figures::of_nothing(failure.clone()), Some(failure)),
     };

@@ -4,26 +4,26 @@
 //! sends what it counted ten times a second to the one place where all is added up.
 
 mod cpu;
-mod figures;
 mod histogram;
 mod html;
-mod pace;
 mod plan;
 mod recorder;
+mod render;
 mod report;
-pub(crate) mod test;
-mod text;
-mod threshold;
+pub(crate) mod run;
+mod schedule;
+mod summary;
+mod thresholds;
 mod worker;
 
 use std::path::PathBuf;
 
-pub(crate) use figures::Figures;
-pub(crate) use html::page;
-pub(crate) use plan::{NameSource, Plan, Shape, Until};
-pub(crate) use report::LoadReport;
-pub(crate) use text::Text;
-pub(crate) use threshold::{Threshold, exit};
+pub(crate) use self::html::page;
+pub(crate) use self::plan::{NameSource, Plan, Shape, Until};
+pub(crate) use self::render::Text;
+pub(crate) use self::report::LoadReport;
+pub(crate) use self::summary::Figures;
+pub(crate) use self::thresholds::{Threshold, exit};
 
 /// What `load` is asked to do.
 #[derive(Debug)]

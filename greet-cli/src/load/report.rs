@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use greet_proto::status::code_name;
 use serde::Serialize;
 
-use super::figures::{Figures, Interval};
 use super::histogram::Histogram;
 use super::plan::Plan;
-use super::threshold::{Threshold, exit};
+use super::summary::{Figures, Interval};
+use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
 use crate::output::report::{ErrorReport, micros};
 

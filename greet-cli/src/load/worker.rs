@@ -14,9 +14,9 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
 
 use super::cpu;
-use super::pace::{Clock, Pace};
 use super::plan::{Plan, Share, Until};
 use super::recorder::{Counts, REPORT_INTERVAL};
+use super::schedule::{Clock, Pace};
 use crate::client::Client;
 use crate::error::Failure;
 

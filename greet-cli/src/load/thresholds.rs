@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::figures::Figures;
+use super::summary::Figures;
 use crate::exit::Exit;
 use crate::units::Brief;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use greet_proto::status::code_name;
 
-use super::figures::Figures;
 use super::plan::{Plan, Until};
+use super::summary::Figures;
 use crate::units::{Brief, Bytes};
 
 /// Rows of the drawn histogram, about.

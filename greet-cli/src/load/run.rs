@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::figures::Figures;
 use super::plan::{Plan, Until};
+use super::summary::Figures;
 use super::worker;
 use super::worker::{Ended, Order, Told};
 use crate::bulk::interrupt;
