@@ -7,7 +7,7 @@ mod bulk;
 mod client;
 mod commands;
 mod connect;
-mod diagnosis;
+mod diagnose;
 mod error;
 mod exit;
 mod load;

@@ -5,7 +5,7 @@ use futures_util::future::{join, join_all};
 use super::{Context, wait};
 use crate::client::Client;
 use crate::connect::{Stages, Target};
-use crate::diagnosis::Diagnosis;
+use crate::diagnose::Diagnosis;
 use crate::exit::Exit;
 use crate::output::{Data, Prose};
 
