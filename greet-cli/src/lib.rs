@@ -2,8 +2,8 @@
 //! its exit code. [`command`] exposes the definition of the flags, from which xtask generates the
 //! reference tables.
 
-mod args;
 mod bulk;
+mod cli;
 mod client;
 mod commands;
 mod connect;
@@ -23,7 +23,7 @@ use clap::CommandFactory as _;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::args::{Args, CallCommand, Command};
+use crate::cli::{Args, CallCommand, Command};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;

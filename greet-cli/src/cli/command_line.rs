@@ -7,10 +7,10 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::connection::{ConnectionArgs, OutputArgs, TlsArgs};
-use super::hello::HelloArgs;
+use super::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
+use super::hello_flags::HelloArgs;
 use super::help;
-use super::load::LoadArgs;
+use super::load_flags::LoadArgs;
 use crate::connect::Target;
 
 /// Says hello to a Greeter, and says what is wrong when it cannot

@@ -3,10 +3,10 @@
 //! are parsed here, so that what goes on from here is valid.
 
 mod command_line;
-mod connection;
-mod hello;
+mod connection_flags;
+mod hello_flags;
 mod help;
-mod load;
+mod load_flags;
 mod values;
 
-pub(crate) use command_line::{Args, CallCommand, Command};
+pub(crate) use self::command_line::{Args, CallCommand, Command};
