@@ -10,9 +10,9 @@ mod connect;
 mod diagnose;
 mod error;
 mod exit;
+mod format;
 mod load;
 mod output;
-mod units;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::client::Call;
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// Who answers is what servers say of themselves; one that says something else each time must not
 /// fill memory.

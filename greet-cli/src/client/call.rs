@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::connect::{Stages, Target};
 use crate::error::Failure;
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// Who says that it answered.
 const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");

@@ -29,7 +29,7 @@ use self::pool::{Endpoint, Method, Ready};
 use self::wire::{Ended, NotAccepted, Outgoing};
 use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallFailed, Ending, Failure, NotConnected};
-use crate::units::Brief;
+use crate::format::Brief;
 
 pub(crate) use self::backoff::Backoff;
 pub(crate) use self::call::Call;

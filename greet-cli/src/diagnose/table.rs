@@ -5,7 +5,7 @@ use std::fmt;
 use greet_proto::escape::Escaped;
 
 use super::findings::{Diagnosis, Finding, Outcome};
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// What stands in front of a further line of the same stage.
 const INDENT: &str = "                              ";

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Stage;
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// Why there is no connection. Nothing of the call was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

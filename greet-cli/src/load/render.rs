@@ -7,7 +7,7 @@ use greet_proto::status::code_name;
 
 use super::plan::{Plan, Until};
 use super::summary::Figures;
-use crate::units::{Brief, Bytes};
+use crate::format::{Brief, Bytes};
 
 /// Rows of the drawn histogram, about.
 const ROWS: f64 = 12.0;

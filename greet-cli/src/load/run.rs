@@ -11,8 +11,8 @@ use super::worker;
 use super::worker::{Ended, Order, Told};
 use crate::bulk::interrupt;
 use crate::error::Failure;
+use crate::format::Brief;
 use crate::output::Prose;
-use crate::units::Brief;
 
 /// Until all threads are told when to begin.
 const HEAD_START: Duration = Duration::from_millis(5);

@@ -6,7 +6,7 @@ use super::histogram::Histogram;
 use super::recorder::{Counts, REPORT_INTERVAL};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// As many as a plot can show; of a longer test an interval is longer.
 const MOST_INTERVALS: usize = 600;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::summary::Figures;
 use crate::exit::Exit;
-use crate::units::Brief;
+use crate::format::Brief;
 
 /// What may not hold at the end of a load test.
 #[derive(Debug, Clone, PartialEq)]
