@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::http2::Silence;
-use super::traffic::Counted;
 use super::{Settings, Target, Tls, TlsFacts, Traffic, dns, http2, tcp, tls};
 use crate::error::NotConnected;
 
@@ -102,7 +101,7 @@ pub(crate) async fn connect(
     match ready(stream, deadline, stages, traffic).await {
         // Under TLS 1.3 a server refuses a client only after the handshake is done on this side.
         Err(Silence::Broken(error)) if tls::is_about_tls(&error, &witness) => {
-            Err(tls::problem(&error, &[], &witness, &peer, host))
+            Err(tls::problem(&error, &witness, &peer, host))
         }
         // It hung up without a word, on one who had no certificate to show.
         Err(Silence::Closed) if witness.is_owed() => {
@@ -135,7 +134,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, settings) =
-        timed(&mut stages.http2, http2::begin(Counted::new(stream, traffic), deadline)).await?;
+        timed(&mut stages.http2, http2::begin(traffic.count(stream), deadline)).await?;
     stages.settings = Some(settings);
     Ok(Connection { sender, peer: stages.peer.clone().unwrap_or_default() })
 }

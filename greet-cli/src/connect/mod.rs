@@ -8,7 +8,6 @@ pub(crate) mod excerpt;
 mod first_frame;
 mod http2;
 mod settings;
-mod tap;
 mod target;
 mod tcp;
 mod tls;

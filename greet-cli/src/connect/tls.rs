@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerMisbehaved};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio_util::io::InspectReader;
 
 use super::certificate::{Certificate, date};
-use super::tap::Tap;
 use super::tls_config::ALPN_H2;
 use super::verifier::Witness;
 use super::{Tls, excerpt};
@@ -38,7 +38,7 @@ pub(super) async fn shake_hands(
     tls: &Tls,
     deadline: Instant,
     facts: &mut Option<TlsFacts>,
-) -> Result<(TlsStream<Tap<TcpStream>>, Arc<Witness>), NotConnected> {
+) -> Result<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<Witness>), NotConnected> {
     let begun = Instant::now();
     let name = match tls.server_name() {
         Some(name) => name.clone(),
@@ -50,14 +50,15 @@ pub(super) async fn shake_hands(
     let wanted = name.to_str().into_owned();
     let (config, witness) = tls.configure();
     let connector = TlsConnector::from(Arc::new(config));
-    let connecting = connector.connect(name, Tap::new(stream)).into_fallible();
-    let connected = timeout_at(deadline, connecting).await;
+    let recorder = Arc::clone(&witness);
+    let stream = InspectReader::new(stream, move |bytes| recorder.record(bytes));
+    let connected = timeout_at(deadline, connector.connect(name, stream)).await;
     let stream = match connected {
         Ok(Ok(stream)) => stream,
         failed => {
             *facts = Some(TlsFacts::new(None, &witness));
             return Err(match failed {
-                Ok(Err((error, tap))) => problem(&error, tap.heard(), &witness, peer, &wanted),
+                Ok(Err(error)) => problem(&error, &witness, peer, &wanted),
                 _ => NotConnected::TlsTimeout {
                     peer: peer.to_owned(),
                     after: Instant::now() - begun,
@@ -105,15 +106,15 @@ pub(super) fn is_about_tls(error: &io::Error, witness: &Witness) -> bool {
     is_rustls || witness.is_owed()
 }
 
-/// What an error in the handshake, or right after it, is about. `heard` is what the peer said.
+/// What an error in the handshake, or right after it, is about.
 pub(super) fn problem(
     error: &io::Error,
-    heard: &[u8],
     witness: &Witness,
     peer: &str,
     wanted: &str,
 ) -> NotConnected {
     let peer = peer.to_owned();
+    let heard = &witness.heard()[..];
     if !heard.is_empty() && !is_tls_record(heard) {
         let heard = match heard {
             [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),

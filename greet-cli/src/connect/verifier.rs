@@ -3,7 +3,7 @@
 //! whether the server asked for a certificate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
@@ -13,6 +13,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate::Certificate;
+
+/// Enough for an HTTP head and the title of an error page.
+const MAX_RECORDED_BYTES: usize = 1_024;
 
 /// Verifies one server and answers for us.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Witness {
     /// Its own certificate first.
     chain: OnceLock<Vec<CertificateDer<'static>>>,
     was_asked: AtomicBool,
+    /// The first bytes of the server.
+    heard: Mutex<Vec<u8>>,
 }
 
 impl Witness {
@@ -33,7 +38,19 @@ impl Witness {
         identity: Option<Arc<CertifiedKey>>,
     ) -> Witness {
         let (chain, was_asked) = (OnceLock::new(), AtomicBool::new(false));
-        Witness { provider, roots, identity, chain, was_asked }
+        Witness { provider, roots, identity, chain, was_asked, heard: Mutex::default() }
+    }
+
+    /// Keeps the first bytes that the server sent.
+    pub(super) fn record(&self, bytes: &[u8]) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_RECORDED_BYTES - heard.len();
+        heard.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Returns the first bytes that the server sent: rustls only reports that they are not TLS.
+    pub(super) fn heard(&self) -> Vec<u8> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The server's certificate, if one came.
