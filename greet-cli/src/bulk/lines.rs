@@ -1,126 +1,102 @@
 //! The lines of a file or of standard input, read as they are needed: ten million take no more memory
 //! than ten.
 
-use std::io::{self, Read};
-use std::thread;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::{thread, vec};
 
 use tokio::sync::mpsc;
 
-/// Read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
-/// Chunks that are read ahead.
-const CHUNKS_AHEAD: usize = 4;
-/// No name is longer; a file without line ends must not fill memory.
-const MOST_LINE_BYTES: usize = 1024 * 1024;
+/// The size of one read.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Batches of lines that are read ahead.
+const MAX_BATCHES_AHEAD: usize = 4;
+/// A file without line ends must not fill memory.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// What some editors write before the first line, and belongs to no name.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// Some editors write it before the first line.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Why a line is no name.
+/// Why a line is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("not UTF-8")]
     NotUtf8,
-    #[error("longer than {MOST_LINE_BYTES} bytes")]
+    #[error("longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
 }
+
+type Line = Result<String, Unusable>;
 
 /// Lines, in order.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
-    chunk: Vec<u8>,
-    /// What of `chunk` was handed out.
-    taken: usize,
-    /// The beginning of a line that goes on in the next chunk.
-    begun: Vec<u8>,
-    /// Whether that one is too long already, and is only skipped.
-    skipping: bool,
-    /// Whether the first line is still to come.
-    is_first: bool,
+    batches: mpsc::Receiver<io::Result<Vec<Line>>>,
+    batch: vec::IntoIter<Line>,
 }
 
 impl Lines {
-    /// Reads `from` in a thread of its own: to read a file or a terminal is to wait.
-    pub(crate) fn new(mut from: impl Read + Send + 'static) -> Lines {
-        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+    /// Starts to read in a thread, because reading a file or a terminal blocks.
+    pub(crate) fn new(from: impl Read + Send + 'static) -> Lines {
+        let (sender, batches) = mpsc::channel(MAX_BATCHES_AHEAD);
         thread::spawn(move || {
-            loop {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = match from.read(&mut chunk) {
-                    Ok(0) => return,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    read => read,
-                };
-                let failed = read.is_err();
-                let chunk = read.map(|length| {
-                    chunk.truncate(length);
-                    chunk
-                });
-                // An error: nobody wants the rest.
-                if sender.blocking_send(chunk).is_err() || failed {
-                    return;
+            let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
+            let mut batch = read_batch(&mut from);
+            if let Ok([Ok(first), ..]) = batch.as_deref_mut()
+                && first.starts_with(BYTE_ORDER_MARK)
+            {
+                first.drain(..BYTE_ORDER_MARK.len());
+            }
+            // An error of the channel: the receiver needs no more lines.
+            while !batch.as_ref().is_ok_and(Vec::is_empty) {
+                let has_failed = batch.is_err();
+                if sender.blocking_send(batch).is_err() || has_failed {
+                    break;
                 }
+                batch = read_batch(&mut from);
             }
         });
-        Lines {
-            chunks,
-            chunk: Vec::new(),
-            taken: 0,
-            begun: Vec::new(),
-            skipping: false,
-            is_first: true,
-        }
+        Lines { batches, batch: Vec::new().into_iter() }
     }
 
-    /// The next line, without its end; `None` after the last. Nothing is lost if it is given up.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Result<String, Unusable>>> {
+    /// Returns the next line without its end, `None` after the last. Cancel safe.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let rest = &self.chunk[self.taken..];
-            if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = &rest[..length];
-                self.taken += length + 1;
-                if self.begun.is_empty() && !self.skipping && !self.is_first {
-                    return Ok(Some(name(line)));
-                }
-                self.begun.extend_from_slice(line);
-                return Ok(Some(self.whole()));
+            if let Some(line) = self.batch.next() {
+                return Ok(Some(line));
             }
-            self.begun.extend_from_slice(rest);
-            if self.begun.len() > MOST_LINE_BYTES {
-                self.skipping = true;
-                self.begun = Vec::new();
+            match self.batches.recv().await {
+                Some(batch) => self.batch = batch?.into_iter(),
+                None => return Ok(None),
             }
-            // Before the wait: whoever gives it up and comes back must not find the same again.
-            (self.chunk, self.taken) = (Vec::new(), 0);
-            match self.chunks.recv().await {
-                Some(chunk) => self.chunk = chunk?,
-                None => {
-                    let nothing = self.begun.is_empty() && !self.skipping;
-                    return Ok((!nothing).then(|| self.whole()));
-                }
-            }
-        }
-    }
-
-    fn whole(&mut self) -> Result<String, Unusable> {
-        let mut line = std::mem::take(&mut self.begun);
-        if std::mem::take(&mut self.is_first) && line.starts_with(BYTE_ORDER_MARK) {
-            line.drain(..BYTE_ORDER_MARK.len());
-        }
-        match std::mem::take(&mut self.skipping) {
-            true => Err(Unusable::TooLong),
-            false => name(&line),
         }
     }
 }
 
-fn name(line: &[u8]) -> Result<String, Unusable> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.len() > MOST_LINE_BYTES {
-        return Err(Unusable::TooLong);
+/// Reads a line, and those after it that are in the buffer: a line from a terminal does not wait for
+/// another. No lines: the end.
+fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
+    let mut batch = Vec::new();
+    while let Some(line) = read_line(from)? {
+        batch.push(line);
+        if !from.buffer().contains(&b'\n') {
+            break;
+        }
     }
-    std::str::from_utf8(line).map(str::to_owned).map_err(|_| Unusable::NotUtf8)
+    Ok(batch)
+}
+
+fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
+    let mut line = Vec::new();
+    from.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.pop_if(|last| *last == b'\n').is_none() && line.len() > MAX_LINE_BYTES {
+        from.skip_until(b'\n')?;
+        return Ok(Some(Err(Unusable::TooLong)));
+    }
+    line.pop_if(|last| *last == b'\r');
+    Ok(Some(String::from_utf8(line).map_err(|_| Unusable::NotUtf8)))
 }
 
 #[cfg(test)]
@@ -178,11 +154,11 @@ mod tests {
     #[test]
     fn a_line_has_a_limit() {
         let text = |length| [&b"a\n"[..], &b"x".repeat(length), b"\nb\n"].concat();
-        let fits = lines(&text(MOST_LINE_BYTES), CHUNK_BYTES);
-        assert_eq!(fits[1].as_ref().map(String::len), Ok(MOST_LINE_BYTES));
-        let too_long = lines(&text(MOST_LINE_BYTES + 1), CHUNK_BYTES);
+        let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
+        assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));
+        let too_long = lines(&text(MAX_LINE_BYTES + 1), BUFFER_BYTES);
         assert_eq!(too_long[1..], [Err(Unusable::TooLong), Ok("b".to_owned())]);
-        let endless = lines(&b"x".repeat(5 * MOST_LINE_BYTES), CHUNK_BYTES);
+        let endless = lines(&b"x".repeat(5 * MAX_LINE_BYTES), BUFFER_BYTES);
         assert_eq!(endless, [Err(Unusable::TooLong)]);
     }
 }

@@ -141,7 +141,7 @@ fn hellos(names: &NameSource) -> anyhow::Result<Arc<[Bytes]>> {
 
 fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
     let mut from = BufReader::new(from.take(MOST_NAMES_BYTES + 1));
-    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
         from.consume(BYTE_ORDER_MARK.len());
     }
     let (mut names, mut bytes) = (Vec::new(), 0);
