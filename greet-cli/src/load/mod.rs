@@ -3,9 +3,6 @@
 //! A worker shares nothing with another: it has a runtime, connections and counters of its own, and
 //! sends what it counted ten times a second to the one place where all is added up.
 
-mod cpu;
-mod histogram;
-mod html;
 mod plan;
 mod recorder;
 mod render;
@@ -18,10 +15,9 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub(crate) use self::html::page;
 pub(crate) use self::plan::{NameSource, Plan, Shape, Until};
 pub(crate) use self::render::Text;
-pub(crate) use self::report::LoadReport;
+pub(crate) use self::report::{LoadReport, page};
 pub(crate) use self::summary::Figures;
 pub(crate) use self::thresholds::{Threshold, exit};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use greet_proto::status::code_name;
 use serde::Serialize;
 
-use super::histogram::Histogram;
 use super::plan::Plan;
+use super::recorder::Histogram;
 use super::summary::{Figures, Interval};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
@@ -235,6 +235,16 @@ fn intervals(figures: &Figures) -> Vec<IntervalReport> {
     begins.zip(&figures.intervals.all).map(report).collect()
 }
 
+const PAGE: &str = include_str!("report.html");
+const PLACE: &str = "__REPORT_JSON__";
+
+/// The page for this report.
+pub(crate) fn page(report: &LoadReport) -> String {
+    let json = serde_json::to_string(report).expect("a report has only strings as keys");
+    // In a script element, `<` might begin its end.
+    PAGE.replace(PLACE, &json.replace('<', "\\u003c"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -253,5 +263,18 @@ mod tests {
         );
         assert_eq!((points[0].percentile, points.last().unwrap().us), (0.0, latency.max()));
         assert!(curve(&Histogram::new()).is_empty());
+    }
+
+    #[test]
+    fn the_page_has_one_place_for_the_report() {
+        assert_eq!(PAGE.matches(PLACE).count(), 1);
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        assert!(PAGE.contains("default-src 'none'"), "and browsers hold it to that");
+        for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch("] {
+            assert!(!PAGE.contains(elsewhere), "{elsewhere}");
+        }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::histogram::Histogram;
-use super::recorder::{Counts, REPORT_INTERVAL};
+use super::recorder::{Counts, Histogram, REPORT_INTERVAL};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::format::Brief;

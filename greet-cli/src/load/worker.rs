@@ -13,7 +13,6 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
 
-use super::cpu;
 use super::plan::{Plan, Share, Until};
 use super::recorder::{Counts, REPORT_INTERVAL};
 use super::schedule::{Clock, Pace};
@@ -215,7 +214,7 @@ impl Callers {
         let traffic = self.client.traffic();
         let stopped = timeout_at(self.measure, orders.wait_for(|order| *order == Order::Stop));
         drop(stopped.await);
-        let (cpu, mut bytes) = (cpu::of_this_thread(), traffic.bytes());
+        let (cpu, mut bytes) = (thread_cpu_time(), traffic.bytes());
         let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tell_seen = || {
@@ -241,11 +240,23 @@ impl Callers {
         }
         tell_seen();
         let at = Instant::now();
-        let used = cpu.and_then(|cpu| Some((cpu::of_this_thread()? - cpu).as_secs_f64()));
+        let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
         // Without a measurement, because it was interrupted before, there is no share of it.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_begun = self.was_due.get().saturating_sub(self.begun.get());
         tell(told, Told::Ended(Ended { at, not_begun, cpu_share }));
     }
+}
+
+/// The time that this thread has had on a core; `None` where the system does not tell.
+fn thread_cpu_time() -> Option<Duration> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Some(Duration::new(seconds.ok()?, nanos.ok()?))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    None
 }
