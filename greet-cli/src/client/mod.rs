@@ -1,7 +1,6 @@
 //! A caller with a budget: calls go to the targets in turn, connect when they have to, are tried again
 //! when they may be, and tell what happened to them.
 
-mod backoff;
 mod balancer;
 mod call;
 pub(crate) mod metadata;
@@ -31,11 +30,10 @@ use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallFailed, Ending, Failure, NotConnected};
 use crate::format::Brief;
 
-pub(crate) use self::backoff::Backoff;
 pub(crate) use self::call::Call;
 pub(crate) use self::options::Terms;
 pub(crate) use self::response_stream::Replies;
-pub(crate) use self::retry::RetryPolicy;
+pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;
 

@@ -12,7 +12,7 @@ use http::Uri;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::backoff::Backoff;
+use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::NotConnected;
 

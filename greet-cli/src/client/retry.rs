@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::Code;
 
-use super::backoff::Backoff;
 use crate::error::Failure;
 
 /// The server's wish: how long to wait, or, if that is no number, not to try again.
@@ -54,12 +53,38 @@ impl Retries<'_> {
     }
 }
 
+/// A person does not notice it, and a server that restarts is asked a handful of times.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Still often enough for a script that waits.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Share of a pause that chance adds or takes.
+const JITTER: f64 = 0.2;
+
+/// The next pause, doubled up to [`LONGEST_PAUSE`].
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { next: FIRST_PAUSE }
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(LONGEST_PAUSE);
+        pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tonic::Status;
 
-    use super::*;
     use crate::error::{CallFailed, Ending, NotConnected};
+
+    use super::*;
 
     fn policy(most: u32) -> RetryPolicy {
         RetryPolicy { most, on: vec![Code::Unavailable] }
@@ -100,5 +125,17 @@ mod tests {
         let pauses: Vec<_> =
             (0..4).map(|_| retries.pause(&unavailable, [&none, &none]).is_some()).collect();
         assert_eq!(pauses, [true, true, false, false]);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_second_and_differ_by_a_fifth() {
+        let mut backoff = Backoff::new();
+        for expected in [50, 100, 200, 400, 800, 1_000, 1_000] {
+            let pause = backoff.next().as_millis();
+            assert!(
+                (expected * 4 / 5..=expected * 6 / 5).contains(&pause),
+                "{pause} for {expected}"
+            );
+        }
     }
 }
