@@ -7,7 +7,6 @@ mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
 mod http2;
-mod settings;
 mod target;
 mod tcp;
 mod tls;
@@ -16,7 +15,7 @@ mod traffic;
 mod verifier;
 
 pub(crate) use self::connection::{Connection, Stages, connect, look_up};
-pub(crate) use self::settings::Settings;
+pub(crate) use self::http2::Settings;
 pub(crate) use self::target::Target;
 pub(crate) use self::tls::TlsFacts;
 pub(crate) use self::tls_config::Tls;
