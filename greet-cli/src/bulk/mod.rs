@@ -2,14 +2,12 @@
 
 mod calls;
 pub(crate) mod interrupt;
-mod lines;
 mod ordered_output;
 mod source;
 mod tally;
 
 pub(crate) use self::calls::Batch;
-pub(crate) use self::lines::BYTE_ORDER_MARK;
-pub(crate) use self::source::{NameSource, Names};
+pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
 
 /// What `hello` is asked to do.
 #[derive(Debug)]

@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 
-use super::lines::Unusable;
-use super::source::{Names, Number};
+use super::source::{Names, Number, Unusable};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
