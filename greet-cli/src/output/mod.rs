@@ -1,6 +1,5 @@
 //! The only room that prints. Standard output is data, standard error is prose.
 
-mod progress;
 pub(crate) mod report;
 mod stderr;
 mod stdout;
