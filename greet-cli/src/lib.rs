@@ -84,7 +84,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
             return commands::reference::completions(command(), shell, data).await;
         }
         Command::Man => return commands::reference::man(command(), data).await,
-        Command::Errors => return commands::errors::run(data).await,
+        Command::Errors => return commands::reference::errors(data).await,
     };
     if tls.insecure && connection.target.iter().any(Target::is_tls) {
         prose.note(format_args!("--insecure: whoever answers is not verified"));

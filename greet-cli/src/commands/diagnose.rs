@@ -2,7 +2,7 @@
 
 use futures_util::future::{join, join_all};
 
-use super::{Context, wait};
+use super::{Context, until_reachable};
 use crate::client::Client;
 use crate::connect::{Stages, Target};
 use crate::diagnose::Diagnosis;
@@ -20,7 +20,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     let walks = context.targets.iter().map(async |target| {
         let client = || Client::new(context.terms.clone(), std::slice::from_ref(target), 1);
-        wait::until_reachable(&client(), context.wait, prose).await;
+        until_reachable(&client(), context.wait, prose).await;
         walk_all(client(), target, service).await
     });
     let mut exit = Exit::Done;

@@ -1,6 +1,6 @@
 //! `hello`: SayHello for each name, one reply a line, in the order of the names.
 
-use super::{Context, wait};
+use super::{Context, until_reachable};
 use crate::bulk::{Batch, NameSource, Names, Options};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -24,6 +24,6 @@ pub(crate) async fn run(
         }
     };
     let client = Client::new(terms, &context.targets, connections);
-    wait::until_reachable(&client, context.wait, prose).await;
+    until_reachable(&client, context.wait, prose).await;
     Batch { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
 }

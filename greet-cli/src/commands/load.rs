@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Context, wait};
+use super::{Context, until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
@@ -31,7 +31,7 @@ pub(crate) async fn run(
             return Ok(Exit::Usage);
         }
     };
-    wait::until_reachable(&client, wait, prose).await;
+    until_reachable(&client, wait, prose).await;
     let (figures, unreachable) = match load::run::run(&plan, prose).await? {
         Ok(figures) => (figures, None),
         Err(failure) => (Figures::of_nothing(failure.clone()), Some(failure)),

@@ -1,18 +1,18 @@
 //! The subcommands, a file each.
 
 pub(crate) mod diagnose;
-pub(crate) mod errors;
 pub(crate) mod health;
 pub(crate) mod hello;
 pub(crate) mod load;
 pub(crate) mod reference;
-mod wait;
-mod watch;
 
 use std::time::Duration;
 
-use crate::client::Terms;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Backoff, Client, Terms};
 use crate::connect::Target;
+use crate::output::Prose;
 
 /// What every command that calls a server has.
 #[derive(Debug)]
@@ -21,4 +21,46 @@ pub(crate) struct Context {
     /// The time to wait until a server is reachable; zero does not wait.
     pub(crate) wait: Duration,
     pub(crate) terms: Terms,
+}
+
+/// The time that `--wait` gives.
+#[derive(Debug)]
+pub(super) struct Patience {
+    until: Instant,
+    backoff: Backoff,
+    told: bool,
+}
+
+impl Patience {
+    pub(super) fn new(wait: Duration) -> Patience {
+        Patience { until: Instant::now() + wait, backoff: Backoff::new(), told: false }
+    }
+
+    /// Pauses and returns whether to try again. `seen` is what there is instead of what is waited for.
+    pub(super) async fn lasts(&mut self, seen: impl FnOnce() -> String, prose: &Prose) -> bool {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        if !self.told {
+            prose.note(format_args!("waiting for {}", seen()));
+            self.told = true;
+        }
+        sleep(self.backoff.next().min(left)).await;
+        true
+    }
+}
+
+/// Until a connection stands, or the time is over. The call then says what is wrong.
+pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Prose) {
+    if wait.is_zero() {
+        return;
+    }
+    let mut patience = Patience::new(wait);
+    while let Err(failure) = client.reach(patience.until).await {
+        let seen = || format!("{}: {failure}", client.targets());
+        if !patience.lasts(seen, prose).await {
+            return;
+        }
+    }
 }

@@ -1,9 +1,11 @@
-//! `completions` and `man`: made from the definition of the command line, so that they cannot lie.
+//! `completions` and `man`, made from the definition of the flags, and `errors`, made from the types of the
+//! errors.
 
 use std::io::Write as _;
 
 use clap_complete::Shell;
 
+use crate::error::{CallFailed, Failure, NotConnected};
 use crate::exit::Exit;
 use crate::output::Data;
 
@@ -55,4 +57,17 @@ fn render_verb(verb: &clap::Command, text: &mut Vec<u8>) -> anyhow::Result<()> {
         writeln!(text, ".SS {}\n.nf\n{lines}\n.fi", heading.trim_end_matches(':'))?;
     }
     Ok(())
+}
+
+pub(crate) async fn errors(data: &mut Data) -> anyhow::Result<Exit> {
+    let connecting = NotConnected::examples().into_iter().map(Failure::from);
+    let calling = CallFailed::examples().into_iter().map(Failure::from);
+    data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
+    for failure in connecting.chain(calling) {
+        let stage = failure.stage().name();
+        let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
+        data.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
+    }
+    data.flush().await?;
+    Ok(Exit::Done)
 }
