@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// A duration in the one unit that fits it: `85us`, `1.2ms`, `5s`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Brief(pub(crate) Duration);
+pub(crate) struct HumanDuration(pub(crate) Duration);
 
-impl fmt::Display for Brief {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
         let tenths = |unit: u128| micros.saturating_add(unit / 20) / (unit / 10);
@@ -25,9 +25,9 @@ impl fmt::Display for Brief {
 
 /// A number of bytes in the one unit that fits it: `85 B`, `1.2 MB`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bytes(pub(crate) u64);
+pub(crate) struct HumanBytes(pub(crate) u64);
 
-impl fmt::Display for Bytes {
+impl fmt::Display for HumanBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as f64;
         match self.0 {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_duration_has_one_unit_and_at_most_one_decimal() {
-        let brief = |micros| Brief(Duration::from_micros(micros)).to_string();
+        let brief = |micros| HumanDuration(Duration::from_micros(micros)).to_string();
         assert_eq!(brief(0), "0us");
         assert_eq!(brief(999), "999us");
         assert_eq!(brief(1_249), "1.2ms");
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn bytes_have_one_unit() {
-        let bytes = |bytes| Bytes(bytes).to_string();
+        let bytes = |bytes| HumanBytes(bytes).to_string();
         assert_eq!([bytes(999), bytes(1_234), bytes(1_250_000)], ["999 B", "1.2 kB", "1.2 MB"]);
     }
 }

@@ -27,7 +27,7 @@ use crate::cli::{Args, CallCommand, Command};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;
-use crate::output::{Data, Prose, Verbosity};
+use crate::output::{Stderr, Stdout, Verbosity};
 
 /// Returns the definition of every subcommand and flag.
 #[must_use]
@@ -40,7 +40,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let args = Args::from_command_line();
     let verbosity = args.output.verbosity();
-    let prose = Prose::new(args.output.output, verbosity);
+    let prose = Stderr::new(args.output.output, verbosity);
     // A fault of ours is exit code 1 like any other; the default is a code that no table has.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
@@ -76,8 +76,8 @@ fn run(args: Args) -> anyhow::Result<Exit> {
 /// Standard output is not writable, or input is not readable.
 async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let Args { command: subcommand, connection, tls, output } = args;
-    let data = &mut Data::new(output.output);
-    let prose = &mut Prose::new(output.output, output.verbosity());
+    let data = &mut Stdout::new(output.output);
+    let prose = &mut Stderr::new(output.output, output.verbosity());
     let call = match subcommand {
         Command::Call(call) => call,
         Command::Completions { shell } => {

@@ -6,11 +6,11 @@ use futures_util::future::{Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::interrupt;
-use super::ordered_output::{Outcome, Printer};
+use super::ordered_output::{OrderedOutput, Outcome};
 use super::source::{Name, Names};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::output::{Data, Prose, Written};
+use crate::output::{Stderr, Stdout, Written};
 
 /// How many replies may wait for an earlier one, for each call that may be under way: one slow call
 /// must not hold up the others, and a stuck one must not let them fill memory.
@@ -18,7 +18,7 @@ const WAITING_PER_CALL: u64 = 16;
 
 /// What is to be done, and how.
 #[derive(Debug)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct Bulk<'a> {
     pub(crate) client: &'a Client,
     pub(crate) names: Names,
     /// Calls under way at a time.
@@ -37,17 +37,21 @@ enum Event {
     Interrupted(Exit),
 }
 
-impl Batch<'_> {
+impl Bulk<'_> {
     /// # Errors
     /// Names cannot be read, or standard output cannot be written.
-    pub(crate) async fn run(mut self, data: &mut Data, prose: &mut Prose) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(
+        mut self,
+        data: &mut Stdout,
+        prose: &mut Stderr,
+    ) -> anyhow::Result<Exit> {
         let calls = self.names.calls();
         let is_one = calls == Some(1);
         let mut interrupted = std::pin::pin!(match is_one {
             true => Either::Left(std::future::pending()), // one call needs no more than the default
             false => Either::Right(interrupt::once()),
         });
-        let mut printer = Printer::new(data, prose, &self.names, self.with_tally);
+        let mut printer = OrderedOutput::new(data, prose, &self.names, self.with_tally);
         let mut under_way = FuturesUnordered::new();
         let (mut begun, mut more, mut unreadable) = (0, true, None);
         let window = self.concurrency as u64 * WAITING_PER_CALL;
@@ -71,7 +75,7 @@ impl Batch<'_> {
                     begun += 1;
                 }
                 Event::Named(Ok(Some(Err(unusable)))) => {
-                    printer.arrived(begun, Outcome::Unusable(unusable));
+                    printer.arrived(begun, Outcome::InvalidName(unusable));
                     begun += 1;
                 }
                 Event::Named(Ok(None)) => more = false,
@@ -79,14 +83,14 @@ impl Batch<'_> {
                 Event::Ended(index, outcome) => printer.arrived(index, outcome),
                 // Whoever reads may be slow, and is not to be waited for against our user's will.
                 Event::Due => tokio::select! {
-                    written = printer.flush() => if written? == Written::NobodyReads {
+                    written = printer.flush() => if written? == Written::BrokenPipe {
                         return Ok(printer.exit());
                     },
                     by = &mut interrupted => break Some(by),
                 },
                 Event::Interrupted(by) => break Some(by),
             }
-            if printer.print_in_order().await? == Written::NobodyReads {
+            if printer.print_in_order().await? == Written::BrokenPipe {
                 return Ok(printer.exit());
             }
         };
@@ -104,7 +108,7 @@ async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
     (index, Outcome::Called { name, call })
 }
 
-/// Replies come first: they make room.
+/// ResponseStream come first: they make room.
 async fn next_event(
     names: &mut Names,
     may_begin: bool,

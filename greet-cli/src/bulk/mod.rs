@@ -6,12 +6,12 @@ mod ordered_output;
 mod source;
 mod tally;
 
-pub(crate) use self::calls::Batch;
+pub(crate) use self::calls::Bulk;
 pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
 
 /// What `hello` is asked to do.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub(crate) struct BulkOptions {
     pub(crate) source: NameSource,
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,

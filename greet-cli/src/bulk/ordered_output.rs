@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, VecDeque};
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 
-use super::source::{Names, Number, Unusable};
+use super::source::{InvalidName, Names, Position};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
 use crate::output::report::{CallReport, Hello};
-use crate::output::{Data, Prose, Written};
+use crate::output::{Stderr, Stdout, Written};
 
 /// Hints at the end, at most: a server chooses some of their words.
 const MOST_HINTS: usize = 10;
@@ -19,14 +19,14 @@ const MOST_HINTS: usize = 10;
 #[derive(Debug)]
 pub(super) enum Outcome {
     Called { name: String, call: Box<Call<HelloReply>> },
-    Unusable(Unusable),
+    InvalidName(InvalidName),
 }
 
 /// What there is to print, and what was printed.
-pub(super) struct Printer<'a> {
-    data: &'a mut Data,
-    prose: &'a mut Prose,
-    numbers: Number,
+pub(super) struct OrderedOutput<'a> {
+    data: &'a mut Stdout,
+    prose: &'a mut Stderr,
+    numbers: Position,
     is_one: bool,
     with_tally: bool,
     /// From the first on that was not printed yet.
@@ -39,19 +39,19 @@ pub(super) struct Printer<'a> {
     hints: BTreeSet<String>,
 }
 
-impl<'a> Printer<'a> {
+impl<'a> OrderedOutput<'a> {
     pub(super) fn new(
-        data: &'a mut Data,
-        prose: &'a mut Prose,
+        data: &'a mut Stdout,
+        prose: &'a mut Stderr,
         names: &Names,
         with_tally: bool,
-    ) -> Printer<'a> {
+    ) -> OrderedOutput<'a> {
         let calls = names.calls();
         let is_one = calls == Some(1);
         if !is_one {
             prose.begin_progress(calls);
         }
-        Printer {
+        OrderedOutput {
             data,
             prose,
             numbers: names.numbers(),
@@ -83,7 +83,7 @@ impl<'a> Printer<'a> {
     pub(super) fn arrived(&mut self, index: u64, outcome: Outcome) {
         self.has_failed |= match &outcome {
             Outcome::Called { call, .. } => call.result.is_err(),
-            Outcome::Unusable(_) => true,
+            Outcome::InvalidName(_) => true,
         };
         let place = usize::try_from(index - self.printed).expect("the window fits into memory");
         if place >= self.outcomes.len() {
@@ -96,8 +96,8 @@ impl<'a> Printer<'a> {
     pub(super) async fn print_in_order(&mut self) -> anyhow::Result<Written> {
         while let Some(Some(_)) = self.outcomes.front() {
             let outcome = self.outcomes.pop_front().flatten().expect("it was looked at");
-            if self.print(outcome).await? == Written::NobodyReads {
-                return Ok(Written::NobodyReads);
+            if self.print(outcome).await? == Written::BrokenPipe {
+                return Ok(Written::BrokenPipe);
             }
         }
         Ok(Written::Whole)
@@ -151,7 +151,7 @@ impl<'a> Printer<'a> {
         self.prose.progress(self.printed);
         let (name, call) = match outcome {
             Outcome::Called { name, call } => (name, call),
-            Outcome::Unusable(problem) => {
+            Outcome::InvalidName(problem) => {
                 self.exit = self.exit.or(Exit::Usage);
                 self.tally.failed += 1;
                 let written = self.keep_order().await?;

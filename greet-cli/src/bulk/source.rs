@@ -31,11 +31,11 @@ pub(crate) enum Names {
 }
 
 /// The next one, or why it cannot be used.
-pub(super) type Name = Result<String, Unusable>;
+pub(super) type Name = Result<String, InvalidName>;
 
 /// Which of many, in words.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Number {
+pub(super) struct Position {
     what: &'static str,
     number: u64,
 }
@@ -69,12 +69,12 @@ impl Names {
     }
 
     /// What they are called in a message.
-    pub(super) fn numbers(&self) -> Number {
+    pub(super) fn numbers(&self) -> Position {
         let what = match self {
             Names::Typed { .. } => "call",
             Names::Read { .. } => "line",
         };
-        Number { what, number: 0 }
+        Position { what, number: 0 }
     }
 
     /// # Errors
@@ -105,14 +105,14 @@ fn opened(file: &Path) -> io::Result<File> {
     }
 }
 
-impl Number {
+impl Position {
     /// The one at `index`; people count from one.
-    pub(super) fn at(self, index: u64) -> Number {
-        Number { number: index + 1, ..self }
+    pub(super) fn at(self, index: u64) -> Position {
+        Position { number: index + 1, ..self }
     }
 }
 
-impl fmt::Display for Number {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.what, self.number)
     }
@@ -130,14 +130,14 @@ pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Why a line is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum InvalidName {
     #[error("not UTF-8")]
     NotUtf8,
     #[error("longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
 }
 
-type Line = Result<String, Unusable>;
+type Line = Result<String, InvalidName>;
 
 /// Lines, in order.
 #[derive(Debug)]
@@ -205,10 +205,10 @@ fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
     }
     if line.pop_if(|last| *last == b'\n').is_none() && line.len() > MAX_LINE_BYTES {
         from.skip_until(b'\n')?;
-        return Ok(Some(Err(Unusable::TooLong)));
+        return Ok(Some(Err(InvalidName::TooLong)));
     }
     line.pop_if(|last| *last == b'\r');
-    Ok(Some(String::from_utf8(line).map_err(|_| Unusable::NotUtf8)))
+    Ok(Some(String::from_utf8(line).map_err(|_| InvalidName::NotUtf8)))
 }
 
 #[cfg(test)]
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    fn lines(bytes: &[u8], at_a_time: usize) -> Vec<Result<String, Unusable>> {
+    fn lines(bytes: &[u8], at_a_time: usize) -> Vec<Result<String, InvalidName>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut lines = Lines::new(Dribble(bytes.to_vec(), at_a_time));
         let mut all = Vec::new();
@@ -259,7 +259,7 @@ mod tests {
         let text = b"a\n\xff\nb\n";
         assert_eq!(
             lines(text, 2),
-            [Ok("a".to_owned()), Err(Unusable::NotUtf8), Ok("b".to_owned())]
+            [Ok("a".to_owned()), Err(InvalidName::NotUtf8), Ok("b".to_owned())]
         );
     }
 
@@ -269,8 +269,8 @@ mod tests {
         let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
         assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));
         let too_long = lines(&text(MAX_LINE_BYTES + 1), BUFFER_BYTES);
-        assert_eq!(too_long[1..], [Err(Unusable::TooLong), Ok("b".to_owned())]);
+        assert_eq!(too_long[1..], [Err(InvalidName::TooLong), Ok("b".to_owned())]);
         let endless = lines(&b"x".repeat(5 * MAX_LINE_BYTES), BUFFER_BYTES);
-        assert_eq!(endless, [Err(Unusable::TooLong)]);
+        assert_eq!(endless, [Err(InvalidName::TooLong)]);
     }
 }

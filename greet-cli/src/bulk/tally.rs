@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::client::Call;
-use crate::format::Brief;
+use crate::format::HumanDuration;
 
 /// Who answers is what servers say of themselves; one that says something else each time must not
 /// fill memory.
@@ -80,7 +80,7 @@ impl fmt::Display for Tally {
         let took = self.begun.elapsed().max(Duration::from_micros(1));
         let rate = calls as f64 / took.as_secs_f64();
         let Tally { answered, failed, .. } = self;
-        let took = Brief(took);
+        let took = HumanDuration(took);
         write!(f, "{calls} calls in {took} ({rate:.0}/s): {answered} answered, {failed} failed")
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::values::{Switch, duration, server_name, status_code, timeout};
-use crate::client::{RetryPolicy, TRACEPARENT, Terms, Trace, headers, metadata};
+use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
 
@@ -114,14 +114,14 @@ impl ConnectionArgs {
     ///
     /// # Errors
     /// A file is not readable or its content is not usable, or two flags contradict each other.
-    pub(crate) fn terms(&self, tls: &TlsArgs) -> anyhow::Result<Terms> {
+    pub(crate) fn terms(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
             !(self.trace && metadata.contains_key(TRACEPARENT)),
             "--trace makes a traceparent for each call: leave it out, or --header traceparent"
         );
         let needs_tls = self.target.iter().any(Target::is_tls);
-        Ok(Terms {
+        Ok(CallOptions {
             headers: headers(metadata),
             tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
             timeout: self.timeout,

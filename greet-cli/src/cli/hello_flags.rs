@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 
 use super::values::count;
-use crate::bulk::{NameSource, Options};
+use crate::bulk::{BulkOptions, NameSource};
 
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
 /// one connection.
@@ -49,10 +49,10 @@ pub(crate) struct HelloArgs {
 }
 
 impl HelloArgs {
-    pub(crate) fn options(self) -> Options {
+    pub(crate) fn options(self) -> BulkOptions {
         let connections = if self.names_from.is_some() { CONNECTIONS_FOR_MANY } else { 1 };
         let concurrency = self.concurrency.unwrap_or(connections * DEFAULT_CONCURRENCY);
-        Options {
+        BulkOptions {
             concurrency: concurrency as usize,
             connections: self.connections.unwrap_or(connections) as usize,
             fail_fast: self.fail_fast,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 
 use super::values::{count, duration, rate, timeout};
-use crate::load::{NameSource, Options, Shape, Threshold, Until};
+use crate::load::{LoadNames, LoadOptions, Shape, Threshold, Until};
 
 const DEFAULT_NAME: &str = "Ada";
 /// Ten calls on each of ten connections: enough to keep one core of a fast server at work.
@@ -79,7 +79,7 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
-    pub(crate) fn options(self) -> Options {
+    pub(crate) fn options(self) -> LoadOptions {
         let (until, warm_up) = match self.count {
             Some(calls) => (Until::Calls(calls.get()), Duration::ZERO),
             None => (Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), DEFAULT_WARM_UP),
@@ -88,14 +88,14 @@ impl LoadArgs {
         let concurrency = self.concurrency.unwrap_or(default);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(u32::try_from(cores).unwrap_or(u32::MAX));
-        Options {
+        LoadOptions {
             names: match (self.names_from, self.seed) {
-                (Some(file), _) => NameSource::File(file),
-                (None, Some(seed)) => NameSource::Random { seed },
+                (Some(file), _) => LoadNames::File(file),
+                (None, Some(seed)) => LoadNames::Random { seed },
                 (None, None) if self.names.is_empty() => {
-                    NameSource::Typed(vec![DEFAULT_NAME.to_owned()])
+                    LoadNames::Typed(vec![DEFAULT_NAME.to_owned()])
                 }
-                (None, None) => NameSource::Typed(self.names),
+                (None, None) => LoadNames::Typed(self.names),
             },
             shape: Shape {
                 concurrency,

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::options::Terms;
-use super::pool::{Endpoint, Ready};
+use super::options::CallOptions;
+use super::pool::{Endpoint, PooledConnection};
 use crate::connect::{Stages, Target};
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 /// Endpoints, and the one that is next.
 #[derive(Debug)]
-pub(crate) struct Balance {
+pub(crate) struct Balancer {
     /// In the order of the targets. A name is one until it is looked up; then each address is.
     endpoints: RefCell<Vec<Arc<Endpoint>>>,
     turn: Cell<usize>,
@@ -25,23 +25,23 @@ pub(crate) struct Balance {
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) target: Arc<Target>,
-    pub(crate) problem: NotConnected,
-    pub(crate) left: Left,
+    pub(crate) problem: ConnectError,
+    pub(crate) remaining: Remaining,
 }
 
-/// Who is left to turn to.
+/// Who is remaining to turn to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
-    Others,
+pub(crate) enum Remaining {
+    Endpoints,
     /// Nobody but a name, which may stand for other addresses by now.
     Name,
-    Nobody,
+    Nothing,
 }
 
-impl Balance {
-    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Balance {
+impl Balancer {
+    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Balancer {
         let endpoints = endpoints.into_iter().map(Arc::new).collect();
-        Balance { endpoints: RefCell::new(endpoints), turn: Cell::new(0) }
+        Balancer { endpoints: RefCell::new(endpoints), turn: Cell::new(0) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,10 +52,10 @@ impl Balance {
     /// the try before; a look-up among them is not made again.
     pub(crate) async fn connection(
         &self,
-        terms: &Terms,
+        terms: &CallOptions,
         deadline: Instant,
         stages: &mut Stages,
-    ) -> Result<(Arc<Endpoint>, Ready), Unreachable> {
+    ) -> Result<(Arc<Endpoint>, PooledConnection), Unreachable> {
         let before = std::mem::take(stages);
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
@@ -80,8 +80,8 @@ impl Balance {
             return match connected {
                 Ok(ready) => Ok((endpoint, ready)),
                 Err(problem) => {
-                    let left = self.leave_out(&endpoint, terms);
-                    Err(Unreachable { target: Arc::clone(&endpoint.target), problem, left })
+                    let remaining = self.leave_out(&endpoint, terms);
+                    Err(Unreachable { target: Arc::clone(&endpoint.target), problem, remaining })
                 }
             };
         }
@@ -91,7 +91,7 @@ impl Balance {
     ///
     /// # Errors
     /// None of them can.
-    pub(crate) async fn connect_all(&self, connect_by: Instant) -> Result<(), NotConnected> {
+    pub(crate) async fn connect_all(&self, connect_by: Instant) -> Result<(), ConnectError> {
         let unknown = self.look_up_all(connect_by, &mut Stages::default()).await;
         let endpoints: Vec<_> = self.endpoints.borrow().clone();
         let known = endpoints.iter().filter(|endpoint| !endpoint.is_name());
@@ -111,9 +111,9 @@ impl Balance {
         &self,
         connect_by: Instant,
         stages: &mut Stages,
-    ) -> Result<Vec<Balance>, NotConnected> {
+    ) -> Result<Vec<Balancer>, ConnectError> {
         self.look_up_all(connect_by, stages).await?;
-        let alone = |endpoint: &Arc<Endpoint>| Balance {
+        let alone = |endpoint: &Arc<Endpoint>| Balancer {
             endpoints: RefCell::new(vec![Arc::clone(endpoint)]),
             turn: Cell::new(0),
         };
@@ -121,7 +121,7 @@ impl Balance {
     }
 
     /// The first problem, if there is any; the others are looked up all the same.
-    async fn look_up_all(&self, by: Instant, stages: &mut Stages) -> Result<(), NotConnected> {
+    async fn look_up_all(&self, by: Instant, stages: &mut Stages) -> Result<(), ConnectError> {
         let endpoints = self.endpoints.borrow().clone();
         let mut problem = None;
         for name in endpoints.iter().filter(|endpoint| endpoint.is_name()) {
@@ -151,19 +151,19 @@ impl Balance {
         Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
     }
 
-    /// Of the time until then, what one of the endpoints that are left may take: one that is silent is
+    /// Of the time until then, what one of the endpoints that are remaining may take: one that is silent is
     /// not to take it from the others.
     fn share_of(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
-        let left = endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
+        let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
         let now = Instant::now();
         let time = deadline.saturating_duration_since(now);
-        now + time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+        now + time / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX)
     }
 
     /// Gives the turns of one that could not be reached to the others. If it was the last address of
     /// its name, the name takes their place, to be looked up again.
-    fn leave_out(&self, endpoint: &Arc<Endpoint>, terms: &Terms) -> Left {
+    fn leave_out(&self, endpoint: &Arc<Endpoint>, terms: &CallOptions) -> Remaining {
         let timeout = terms.connect_timeout.unwrap_or(terms.timeout).min(terms.timeout);
         let mut endpoints = self.endpoints.borrow_mut();
         // Another call may have given its name another look before.
@@ -187,9 +187,9 @@ impl Balance {
         }
         let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_left_out());
         match (reachable.clone().next(), reachable.any(|endpoint| !endpoint.is_name())) {
-            (None, _) => Left::Nobody,
-            (Some(_), true) => Left::Others,
-            (Some(_), false) => Left::Name,
+            (None, _) => Remaining::Nothing,
+            (Some(_), true) => Remaining::Endpoints,
+            (Some(_), false) => Remaining::Name,
         }
     }
 }

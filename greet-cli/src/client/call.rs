@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use crate::connect::{Stages, Target};
-use crate::error::Failure;
-use crate::format::Brief;
+use crate::error::CallError;
+use crate::format::HumanDuration;
 
 /// Who says that it answered.
 const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
@@ -15,7 +15,7 @@ const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
 /// One call, with everything that is told of it.
 #[derive(Debug)]
 pub(crate) struct Call<Reply> {
-    pub(crate) result: Result<Reply, Failure>,
+    pub(crate) result: Result<Reply, CallError>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     /// The last one that it was tried on.
@@ -63,8 +63,9 @@ impl<Reply> Call<Reply> {
             ("http2", stages.http2),
             ("rpc", self.rpc),
         ];
-        let times =
-            times.iter().filter_map(|(name, took)| Some(format!("{name} {}", Brief((*took)?))));
+        let times = times
+            .iter()
+            .filter_map(|(name, took)| Some(format!("{name} {}", HumanDuration((*took)?))));
         times.collect::<Vec<_>>().join(", ")
     }
 }

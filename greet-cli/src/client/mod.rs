@@ -23,16 +23,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use self::balancer::{Balance, Left, Unreachable};
-use self::pool::{Endpoint, Method, Ready};
-use self::wire::{Ended, NotAccepted, Outgoing};
+use self::balancer::{Balancer, Remaining, Unreachable};
+use self::pool::{Endpoint, Method, PooledConnection};
+use self::wire::{NotAccepted, OutgoingCall, UnaryResponse};
 use crate::connect::{Stages, Target, Traffic};
-use crate::error::{CallFailed, Ending, Failure, NotConnected};
-use crate::format::Brief;
+use crate::error::{CallError, ConnectError, RpcError, StatusSource};
+use crate::format::HumanDuration;
 
 pub(crate) use self::call::Call;
-pub(crate) use self::options::Terms;
-pub(crate) use self::response_stream::Replies;
+pub(crate) use self::options::CallOptions;
+pub(crate) use self::response_stream::ResponseStream;
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;
@@ -44,19 +44,19 @@ const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 /// Calls one target, or several in turn.
 #[derive(Debug)]
 pub(crate) struct Client {
-    terms: Terms,
+    terms: CallOptions,
     targets: Vec<Arc<Target>>,
-    balance: Balance,
+    balance: Balancer,
     traffic: Arc<Traffic>,
 }
 
 impl Client {
-    pub(crate) fn new(terms: Terms, targets: &[Target], connections: usize) -> Client {
+    pub(crate) fn new(terms: CallOptions, targets: &[Target], connections: usize) -> Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
         let endpoint =
             |target| Endpoint::new(target, terms.tls.as_ref(), connections, Arc::clone(&traffic));
-        let balance = Balance::new(targets.iter().map(endpoint));
+        let balance = Balancer::new(targets.iter().map(endpoint));
         Client { terms, targets, balance, traffic }
     }
 
@@ -78,13 +78,13 @@ impl Client {
     pub(crate) async fn watch_health(
         &self,
         service: &str,
-    ) -> Result<Replies<HealthCheckResponse>, Failure> {
+    ) -> Result<ResponseStream<HealthCheckResponse>, CallError> {
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
         let deadline = self.terms.deadline();
         let mut stages = Stages::default();
         let connected = self.balance.connection(&self.terms, deadline, &mut stages);
         let (endpoint, mut ready) = connected.await.map_err(|unreachable| unreachable.problem)?;
-        let outgoing = Outgoing {
+        let outgoing = OutgoingCall {
             uri: endpoint.uri(Method::Watch),
             headers: &self.terms.headers,
             trace: self.terms.trace,
@@ -94,23 +94,24 @@ impl Client {
         };
         match timeout_at(deadline, wire::open(&mut ready.sender, &outgoing)).await {
             Ok(Ok(Ok(replies))) => Ok(replies),
-            Ok(Ok(Err(Ended::<HealthCheckResponse> { result, .. }))) => {
+            Ok(Ok(Err(UnaryResponse::<HealthCheckResponse> { result, .. }))) => {
                 Err(result.expect_err("a reply that did not begin has failed").into())
             }
             Ok(Err(NotAccepted { reason })) => {
                 endpoint.discard(&ready);
-                Err(NotConnected::NoCallTaken { target: endpoint.target.to_string(), reason }
+                Err(ConnectError::NoCallTaken { target: endpoint.target.to_string(), reason }
                     .into())
             }
             Err(_elapsed) => {
-                let problem = format!("no reply within {}", Brief(self.terms.timeout));
-                Err(CallFailed::new(Ending::Deadline, Status::deadline_exceeded(problem)).into())
+                let problem = format!("no reply within {}", HumanDuration(self.terms.timeout));
+                Err(RpcError::new(StatusSource::Deadline, Status::deadline_exceeded(problem))
+                    .into())
             }
         }
     }
 
     /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
-    pub(crate) async fn reach(&self, until: Instant) -> Result<(), Failure> {
+    pub(crate) async fn reach(&self, until: Instant) -> Result<(), CallError> {
         let deadline = self.terms.deadline().min(until);
         let mut stages = Stages::default();
         let connected = self.balance.connection(&self.terms, deadline, &mut stages);
@@ -123,7 +124,7 @@ impl Client {
     ///
     /// # Errors
     /// None of them can.
-    pub(crate) async fn connect_all(&self) -> Result<(), Failure> {
+    pub(crate) async fn connect_all(&self) -> Result<(), CallError> {
         Ok(self.balance.connect_all(self.terms.connect_by(self.terms.deadline())).await?)
     }
 
@@ -131,7 +132,7 @@ impl Client {
     ///
     /// # Errors
     /// The name cannot be looked up; `stages` has how that went.
-    pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, NotConnected> {
+    pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, ConnectError> {
         let connect_by = self.terms.connect_by(self.terms.deadline());
         let parts = self.balance.split(connect_by, stages).await?.into_iter();
         let part = |balance| Client {
@@ -149,7 +150,7 @@ impl Client {
     }
 
     /// Connects, and adds to `stages` how that went.
-    pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), NotConnected> {
+    pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), ConnectError> {
         let deadline = self.terms.deadline();
         match self.balance.connection(&self.terms, deadline, stages).await {
             Ok((_, ready)) => *stages = ready.made.unwrap_or_default(),
@@ -169,7 +170,7 @@ impl Client {
         let mut retries = self.terms.retries.begin();
         let mut previous_attempts = 0;
         loop {
-            let mut outgoing = Outgoing {
+            let mut outgoing = OutgoingCall {
                 uri: http::Uri::default(),
                 headers: &self.terms.headers,
                 trace: self.terms.trace,
@@ -201,7 +202,7 @@ impl Client {
     async fn attempt<Reply: Message + Default>(
         &self,
         method: Method,
-        outgoing: &mut Outgoing<'_>,
+        outgoing: &mut OutgoingCall<'_>,
         (begun, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) {
@@ -215,13 +216,14 @@ impl Client {
             let connected = self.balance.connection(&self.terms, deadline, &mut call.stages).await;
             let (endpoint, mut ready) = match connected {
                 Ok(connected) => connected,
-                Err(Unreachable { target, problem, left }) => {
+                Err(Unreachable { target, problem, remaining }) => {
                     call.target = target;
                     call.result = Err(problem.into());
                     unreachable += 1;
                     // Addresses that an earlier call has looked up may be those of servers that are gone.
-                    let look_again = left == Left::Name && call.stages.dns.is_none();
-                    let has_others = left != Left::Nobody && unreachable < self.balance.len();
+                    let look_again = remaining == Remaining::Name && call.stages.dns.is_none();
+                    let has_others =
+                        remaining != Remaining::Nothing && unreachable < self.balance.len();
                     if !has_others && look_again && !looked_again {
                         (looked_again, unreachable) = (true, 0); // of what it stands for nobody was tried
                     } else if !has_others {
@@ -245,7 +247,7 @@ impl Client {
                     refused += 1;
                     if refused == MOST_CONNECTIONS_PER_ATTEMPT {
                         let target = endpoint.target.to_string();
-                        call.result = Err(NotConnected::NoCallTaken { target, reason }.into());
+                        call.result = Err(ConnectError::NoCallTaken { target, reason }.into());
                         return;
                     }
                 }
@@ -255,8 +257,8 @@ impl Client {
 
     async fn send<Reply: Message + Default>(
         &self,
-        ready: &mut Ready,
-        outgoing: &mut Outgoing<'_>,
+        ready: &mut PooledConnection,
+        outgoing: &mut OutgoingCall<'_>,
         (begun, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) -> Result<(), NotAccepted> {
@@ -267,16 +269,16 @@ impl Client {
             Ok(ended) => {
                 let ended = ended?;
                 call.rpc = Some(sent.elapsed());
-                call.result = ended.result.map_err(Failure::from);
+                call.result = ended.result.map_err(CallError::from);
                 (call.headers, call.trailers) = (ended.headers, ended.trailers);
                 call.has_begun = ended.has_begun;
             }
             Err(_elapsed) => {
                 call.rpc = Some(sent.elapsed());
-                let took = Brief(begun.elapsed());
+                let took = HumanDuration(begun.elapsed());
                 let problem = format!("no reply within {took}: {}", call.times());
                 let status = Status::deadline_exceeded(problem);
-                call.result = Err(CallFailed::new(Ending::Deadline, status).into());
+                call.result = Err(RpcError::new(StatusSource::Deadline, status).into());
             }
         }
         Ok(())

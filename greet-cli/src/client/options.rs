@@ -12,7 +12,7 @@ use crate::connect::Tls;
 
 /// What calls have in common, whatever they are sent to.
 #[derive(Debug, Clone)]
-pub(crate) struct Terms {
+pub(crate) struct CallOptions {
     pub(crate) headers: HeaderMap,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) timeout: Duration,
@@ -23,15 +23,15 @@ pub(crate) struct Terms {
     pub(crate) latest: Option<Instant>,
 }
 
-impl Terms {
+impl CallOptions {
     /// For calls that are of no use after that.
-    pub(crate) fn until(self, latest: Instant) -> Terms {
-        Terms { latest: Some(latest), ..self }
+    pub(crate) fn until(self, latest: Instant) -> CallOptions {
+        CallOptions { latest: Some(latest), ..self }
     }
 
     /// For calls without end: each has `--timeout` for itself.
-    pub(crate) fn without_end(self) -> Terms {
-        Terms { latest: None, ..self }
+    pub(crate) fn without_end(self) -> CallOptions {
+        CallOptions { latest: None, ..self }
     }
 
     /// When a call that begins now ends at the latest.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 /// What can be called.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub(crate) struct Endpoint {
     looked_up: Mutex<Option<LookedUp>>,
     uris: [Uri; Method::ALL.len()],
     tls: Option<Arc<Tls>>,
-    lines: Vec<Mutex<Line>>,
+    lines: Vec<Mutex<Slot>>,
     traffic: Arc<Traffic>,
     turn: AtomicUsize,
     /// It could not be reached, and calls go elsewhere until it can.
@@ -40,23 +40,23 @@ pub(crate) struct Endpoint {
 }
 
 /// How the last look-up of a name ended, and when: whoever waited for it has the same.
-type LookedUp = (Instant, Result<Vec<IpAddr>, NotConnected>);
+type LookedUp = (Instant, Result<Vec<IpAddr>, ConnectError>);
 
 /// Room for one connection.
 #[derive(Debug, Default)]
-struct Line {
+struct Slot {
     connection: Option<Connection>,
     /// Which one it is: they are counted.
     serial: u64,
     /// How it was made, if that was ahead of any call.
     ahead: Option<Stages>,
     /// When connecting last failed, and how: whoever waited for it meanwhile has failed with it.
-    failed: Option<(Instant, NotConnected)>,
+    failed: Option<(Instant, ConnectError)>,
 }
 
 /// A connection that a call may be sent on.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct PooledConnection {
     pub(crate) sender: SendRequest<Bytes>,
     pub(crate) peer: Arc<str>,
     /// How it was made, if this call is the first on it.
@@ -129,11 +129,11 @@ impl Endpoint {
         &self,
         deadline: Instant,
         stages: &mut Stages,
-    ) -> Result<Vec<IpAddr>, NotConnected> {
+    ) -> Result<Vec<IpAddr>, ConnectError> {
         let begun = Instant::now();
         let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
             let (host, after) = (self.target.host().to_owned(), begun.elapsed());
-            return Err(NotConnected::LookupTimeout { host, after });
+            return Err(ConnectError::LookupTimeout { host, after });
         };
         if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > begun) {
             return result.clone();
@@ -154,13 +154,13 @@ impl Endpoint {
         &self,
         deadline: Instant,
         stages: &mut Stages,
-    ) -> Result<Ready, NotConnected> {
+    ) -> Result<PooledConnection, ConnectError> {
         let begun = Instant::now();
         let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
         let Ok(mut line) = timeout_at(deadline, self.lines[index].lock()).await else {
             // Another call is at it, and its time is not over yet.
             let (peer, after) = (self.target.to_string(), begun.elapsed());
-            return Err(NotConnected::ConnectTimeout { peer, after });
+            return Err(ConnectError::ConnectTimeout { peer, after });
         };
         let mut made = None;
         if !line.connection.as_ref().is_some_and(Connection::takes_calls) {
@@ -187,7 +187,7 @@ impl Endpoint {
         }
         let ahead = line.ahead.take();
         let connection = line.connection.as_ref().expect("it stood, or was made just now");
-        Ok(Ready {
+        Ok(PooledConnection {
             sender: connection.sender.clone(),
             peer: connection.peer.clone(),
             ahead: ahead.as_ref().map(Stages::total).unwrap_or_default(),
@@ -198,7 +198,7 @@ impl Endpoint {
     }
 
     /// Makes all connections ahead of the first call.
-    pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), NotConnected> {
+    pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {
         for _ in &self.lines {
             self.connection(deadline, &mut Stages::default()).await?;
         }
@@ -206,13 +206,13 @@ impl Endpoint {
     }
 
     /// Keeps a connection that was made ahead for the first call.
-    pub(crate) async fn keep_ahead(&self, ready: Ready) {
+    pub(crate) async fn keep_ahead(&self, ready: PooledConnection) {
         self.turn.store(ready.line, Ordering::Relaxed); // the first call is to go over this one
         self.lines[ready.line].lock().await.ahead = ready.made;
     }
 
     /// Forgets a connection that takes no more calls.
-    pub(crate) fn discard(&self, ready: &Ready) {
+    pub(crate) fn discard(&self, ready: &PooledConnection) {
         // If it is held, somebody makes another one already.
         if let Ok(mut line) = self.lines[ready.line].try_lock()
             && line.serial == ready.serial

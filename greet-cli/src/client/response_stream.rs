@@ -11,27 +11,27 @@ use prost::Message;
 use tonic::Status;
 
 use super::status::{of_broken_stream, of_reply};
-use crate::error::{CallFailed, Ending};
+use crate::error::{RpcError, StatusSource};
 
 /// The limit that other gRPC clients have for a reply.
 const MOST_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The messages of a reply, as they come.
 #[derive(Debug)]
-pub(crate) struct Replies<Reply> {
+pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,
     has_begun: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     body: RecvStream,
     received: BytesMut,
-    broken: Option<CallFailed>,
+    broken: Option<RpcError>,
     message: PhantomData<Reply>,
 }
 
-impl<Reply: Message + Default> Replies<Reply> {
-    pub(crate) fn new(head: Parts, body: RecvStream) -> Replies<Reply> {
-        Replies {
+impl<Reply: Message + Default> ResponseStream<Reply> {
+    pub(crate) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
+        ResponseStream {
             http: head.status,
             has_begun: !body.is_end_stream(),
             headers: head.headers,
@@ -43,14 +43,14 @@ impl<Reply: Message + Default> Replies<Reply> {
         }
     }
 
-    /// `None`: there are no more, and [`Replies::status`] says why.
-    pub(crate) async fn next(&mut self) -> Option<Result<Reply, CallFailed>> {
+    /// `None`: there are no more, and [`ResponseStream::status`] says why.
+    pub(crate) async fn next(&mut self) -> Option<Result<Reply, RpcError>> {
         while self.broken.is_none() {
             match take_message(&mut self.received) {
                 Ok(Some(message)) => return Some(decode(message)),
                 Ok(None) => {}
                 Err(problem) => {
-                    self.broken = Some(CallFailed::new(Ending::BadReply, problem));
+                    self.broken = Some(RpcError::new(StatusSource::BadReply, problem));
                     break;
                 }
             }
@@ -78,7 +78,7 @@ impl<Reply: Message + Default> Replies<Reply> {
     }
 
     /// How the reply ended.
-    pub(crate) fn status(&mut self) -> Result<(), CallFailed> {
+    pub(crate) fn status(&mut self) -> Result<(), RpcError> {
         if let Some(broken) = self.broken.take() {
             return Err(broken);
         }
@@ -87,13 +87,13 @@ impl<Reply: Message + Default> Replies<Reply> {
             return Ok(());
         }
         let cut = Status::internal("the reply ends within its message");
-        Err(CallFailed::new(Ending::BadReply, cut))
+        Err(RpcError::new(StatusSource::BadReply, cut))
     }
 
     /// Why there are no more messages of a reply that has no end.
-    pub(crate) fn ended(&mut self) -> CallFailed {
+    pub(crate) fn ended(&mut self) -> RpcError {
         let ended = Status::unavailable("the server ended the stream");
-        self.status().err().unwrap_or(CallFailed::new(Ending::Lost, ended))
+        self.status().err().unwrap_or(RpcError::new(StatusSource::Lost, ended))
     }
 }
 
@@ -118,10 +118,10 @@ fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
     Ok(Some(received.split_to(length).freeze()))
 }
 
-fn decode<Reply: Message + Default>(message: Bytes) -> Result<Reply, CallFailed> {
+fn decode<Reply: Message + Default>(message: Bytes) -> Result<Reply, RpcError> {
     Reply::decode(message).map_err(|error| {
         let problem = format!("the reply cannot be decoded: {error}");
-        CallFailed::new(Ending::BadReply, Status::internal(problem))
+        RpcError::new(StatusSource::BadReply, Status::internal(problem))
     })
 }
 

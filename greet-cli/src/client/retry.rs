@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tonic::Code;
 
-use crate::error::Failure;
+use crate::error::CallError;
 
 /// The server's wish: how long to wait, or, if that is no number, not to try again.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -36,7 +36,7 @@ impl Retries<'_> {
     /// The pause before the next attempt; `None` if there is to be none.
     pub(crate) fn pause(
         &mut self,
-        failure: &Failure,
+        failure: &CallError,
         metadata: [&HeaderMap; 2],
     ) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
@@ -82,7 +82,7 @@ impl Backoff {
 mod tests {
     use tonic::Status;
 
-    use crate::error::{CallFailed, Ending, NotConnected};
+    use crate::error::{ConnectError, RpcError, StatusSource};
 
     use super::*;
 
@@ -90,11 +90,11 @@ mod tests {
         RetryPolicy { most, on: vec![Code::Unavailable] }
     }
 
-    fn failed(status: Status) -> Failure {
-        CallFailed::new(Ending::Status, status).into()
+    fn failed(status: Status) -> CallError {
+        RpcError::new(StatusSource::Status, status).into()
     }
 
-    fn paused(failure: &Failure, pushback: Option<&'static str>) -> Option<Duration> {
+    fn paused(failure: &CallError, pushback: Option<&'static str>) -> Option<Duration> {
         let mut trailers = HeaderMap::new();
         if let Some(pushback) = pushback {
             trailers.insert(PUSHBACK, pushback.parse().unwrap());
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_is_tried_again_and_a_status_if_it_is_named() {
-        assert!(paused(&NotConnected::Refused { peer: String::new() }.into(), None).is_some());
+        assert!(paused(&ConnectError::Refused { peer: String::new() }.into(), None).is_some());
         assert!(paused(&failed(Status::unavailable("")), None).is_some());
         assert!(paused(&failed(Status::internal("")), None).is_none());
     }

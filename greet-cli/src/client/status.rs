@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::metadata::BASE64;
 use crate::connect::excerpt;
-use crate::error::{CallFailed, Ending};
+use crate::error::{RpcError, StatusSource};
 
 /// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -23,13 +23,13 @@ pub(crate) fn of_reply(
     http: StatusCode,
     headers: &HeaderMap,
     trailers: &HeaderMap,
-) -> Result<(), CallFailed> {
+) -> Result<(), RpcError> {
     match of_headers(trailers).or_else(|| of_headers(headers)) {
         Some(status) if status.code() == Code::Ok => Ok(()),
-        Some(status) => Err(CallFailed::new(Ending::Status, status)),
+        Some(status) => Err(RpcError::new(StatusSource::Status, status)),
         None if http == StatusCode::OK => {
             let status = Status::unknown("the reply ended without grpc-status");
-            Err(CallFailed::new(Ending::NoStatus, status))
+            Err(RpcError::new(StatusSource::NoStatus, status))
         }
         None => Err(of_other(http, headers, &[])),
     }
@@ -48,7 +48,7 @@ fn of_headers(headers: &HeaderMap) -> Option<Status> {
 }
 
 /// What the HTTP status stands for (`http-grpc-status-mapping.md`) in a reply that is not gRPC.
-pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallFailed {
+pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> RpcError {
     let code = match http {
         StatusCode::BAD_REQUEST => Code::Internal,
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
@@ -66,25 +66,25 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Ca
     let answer = excerpt::response(&status, headers, body);
     let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
     let ending = match http {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Ending::HeadersTooLarge,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => StatusSource::HeadersTooLarge,
         StatusCode::BAD_REQUEST if excerpt::ask_for_a_certificate(body) => {
-            Ending::ClientCertificate
+            StatusSource::ClientCertificate
         }
-        _ => Ending::NotGrpc,
+        _ => StatusSource::NotGrpc,
     };
-    CallFailed::new(ending, status)
+    RpcError::new(ending, status)
 }
 
 /// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
-pub(crate) fn of_broken_stream(error: &h2::Error) -> CallFailed {
+pub(crate) fn of_broken_stream(error: &h2::Error) -> RpcError {
     let is_told = error.is_reset() || (error.is_go_away() && error.is_library());
     let Some(reason) = error.reason().filter(|_| is_told) else {
         let status = Status::unavailable("the connection was lost before the reply");
-        return CallFailed::new(Ending::Lost, status);
+        return RpcError::new(StatusSource::Lost, status);
     };
     if !error.is_remote() {
         let problem = format!("the reply breaks HTTP/2: {}", reason.description());
-        return CallFailed::new(Ending::Reset, Status::internal(problem));
+        return RpcError::new(StatusSource::Reset, Status::internal(problem));
     }
     let code = match reason {
         h2::Reason::REFUSED_STREAM => Code::Unavailable,
@@ -94,7 +94,7 @@ pub(crate) fn of_broken_stream(error: &h2::Error) -> CallFailed {
         _ => Code::Internal,
     };
     let problem = format!("the server reset the call: {}", reason.description());
-    CallFailed::new(Ending::Reset, Status::new(code, problem))
+    RpcError::new(StatusSource::Reset, Status::new(code, problem))
 }
 
 /// Whether the server has promised that it did nothing with the call (gRFC A6, "transparent

@@ -14,10 +14,10 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::response_stream::Replies;
+use super::response_stream::ResponseStream;
 use super::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
 use super::trace::{TRACEPARENT, Trace};
-use crate::error::{CallFailed, Ending};
+use crate::error::{RpcError, StatusSource};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -34,7 +34,7 @@ const PATIENCE_FOR_A_PAGE: Duration = Duration::from_millis(200);
 
 /// A call before it is sent.
 #[derive(Debug)]
-pub(crate) struct Outgoing<'a> {
+pub(crate) struct OutgoingCall<'a> {
     pub(crate) uri: Uri,
     /// Those that all calls have: [`headers`].
     pub(crate) headers: &'a HeaderMap,
@@ -48,8 +48,8 @@ pub(crate) struct Outgoing<'a> {
 
 /// How a call ended.
 #[derive(Debug)]
-pub(crate) struct Ended<Reply> {
-    pub(crate) result: Result<Reply, CallFailed>,
+pub(crate) struct UnaryResponse<Reply> {
+    pub(crate) result: Result<Reply, RpcError>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     /// Whether the reply was more than a status alone.
@@ -75,8 +75,8 @@ impl NotAccepted {
 /// Calls a method that has one reply.
 pub(crate) async fn unary<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
-    outgoing: &Outgoing<'_>,
-) -> Result<Ended<Reply>, NotAccepted> {
+    outgoing: &OutgoingCall<'_>,
+) -> Result<UnaryResponse<Reply>, NotAccepted> {
     let mut replies = match open::<Reply>(sender, outgoing).await? {
         Ok(replies) => replies,
         Err(ended) => return Ok(ended),
@@ -93,18 +93,18 @@ pub(crate) async fn unary<Reply: Message + Default>(
         (Ok(()), reply) => {
             let number = if reply.is_some() { "more than one" } else { "no" };
             let problem = Status::unimplemented(format!("the reply has {number} message"));
-            Err(CallFailed::new(Ending::BadReply, problem))
+            Err(RpcError::new(StatusSource::BadReply, problem))
         }
     };
     let has_begun = replies.has_begun();
-    Ok(Ended { result, headers: replies.headers, trailers: replies.trailers, has_begun })
+    Ok(UnaryResponse { result, headers: replies.headers, trailers: replies.trailers, has_begun })
 }
 
 /// Calls a method, and returns once its reply begins.
 pub(crate) async fn open<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
-    outgoing: &Outgoing<'_>,
-) -> Result<Result<Replies<Reply>, Ended<Reply>>, NotAccepted> {
+    outgoing: &OutgoingCall<'_>,
+) -> Result<Result<ResponseStream<Reply>, UnaryResponse<Reply>>, NotAccepted> {
     // An error: the connection takes no more. Without its message it is no call.
     let sent = sender.send_request(request(outgoing), false);
     let (response, mut stream) = sent.map_err(|error| NotAccepted::new(&error))?;
@@ -115,20 +115,20 @@ pub(crate) async fn open<Reply: Message + Default>(
         Err(error) if was_not_accepted(&error) => return Err(NotAccepted::new(&error)),
         Err(error) => {
             let failed = of_broken_stream(&error);
-            return Ok(Err(Ended::without_trailers(failed, HeaderMap::new())));
+            return Ok(Err(UnaryResponse::without_trailers(failed, HeaderMap::new())));
         }
     };
     let (head, body) = response.into_parts();
     if !is_grpc(&head.headers) {
         let failed = of_other(head.status, &head.headers, &page(body).await);
-        return Ok(Err(Ended::without_trailers(failed, head.headers)));
+        return Ok(Err(UnaryResponse::without_trailers(failed, head.headers)));
     }
-    Ok(Ok(Replies::new(head, body)))
+    Ok(Ok(ResponseStream::new(head, body)))
 }
 
-impl<Reply> Ended<Reply> {
-    fn without_trailers(failed: CallFailed, headers: HeaderMap) -> Ended<Reply> {
-        Ended { result: Err(failed), headers, trailers: HeaderMap::new(), has_begun: false }
+impl<Reply> UnaryResponse<Reply> {
+    fn without_trailers(failed: RpcError, headers: HeaderMap) -> UnaryResponse<Reply> {
+        UnaryResponse { result: Err(failed), headers, trailers: HeaderMap::new(), has_begun: false }
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn headers(metadata: HeaderMap) -> HeaderMap {
     headers
 }
 
-fn request(outgoing: &Outgoing<'_>) -> Request<()> {
+fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::connect::{Stages, Target};
 use crate::diagnose::Diagnosis;
 use crate::exit::Exit;
-use crate::output::{Data, Prose};
+use crate::output::{Stderr, Stdout};
 
 /// Whom the call at the end greets: ourselves, so that a server's log says who that was.
 const NAME: &str = "greet-cli";
@@ -15,8 +15,8 @@ const NAME: &str = "greet-cli";
 pub(crate) async fn run(
     service: &str,
     context: Context,
-    data: &mut Data,
-    prose: &Prose,
+    data: &mut Stdout,
+    prose: &Stderr,
 ) -> anyhow::Result<Exit> {
     let walks = context.targets.iter().map(async |target| {
         let client = || Client::new(context.terms.clone(), std::slice::from_ref(target), 1);

@@ -12,20 +12,20 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::{Context, Patience};
-use crate::client::{Backoff, Call, Client, Replies, Terms};
+use super::{Context, WaitBudget};
+use crate::client::{Backoff, Call, CallOptions, Client, ResponseStream};
 use crate::connect::Target;
-use crate::error::Failure;
+use crate::error::CallError;
 use crate::exit::Exit;
 use crate::output::report::{CallReport, Health};
-use crate::output::{Data, Prose, Written};
+use crate::output::{Stderr, Stdout, Written};
 
 pub(crate) async fn run(
     service: &str,
     watch: bool,
     context: Context,
-    data: &mut Data,
-    prose: &Prose,
+    data: &mut Stdout,
+    prose: &Stderr,
 ) -> anyhow::Result<Exit> {
     let Context { targets, wait, terms } = context;
     if watch {
@@ -51,9 +51,9 @@ async fn check(
     service: &str,
     wait: Duration,
     client: &Client,
-    prose: &Prose,
+    prose: &Stderr,
 ) -> Call<HealthCheckResponse> {
-    let mut patience = Patience::new(wait);
+    let mut patience = WaitBudget::new(wait);
     loop {
         let call = client.check_health(service).await;
         if state(&call) == Some(ServingStatus::Serving) {
@@ -73,8 +73,8 @@ async fn report(
     service: &str,
     call: &Call<HealthCheckResponse>,
     is_one: bool,
-    data: &mut Data,
-    prose: &Prose,
+    data: &mut Stdout,
+    prose: &Stderr,
 ) -> anyhow::Result<Exit> {
     let state = state(call);
     let is_serving = state == Some(ServingStatus::Serving);
@@ -120,18 +120,18 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 struct Watch<'a> {
     service: &'a str,
     target: Arc<Target>,
-    state: Option<Result<ServingStatus, Failure>>,
-    data: &'a mut Data,
-    prose: &'a Prose,
+    state: Option<Result<ServingStatus, CallError>>,
+    data: &'a mut Stdout,
+    prose: &'a Stderr,
 }
 
 async fn watch_changes(
     service: &str,
     target: &Target,
     wait: Duration,
-    terms: Terms,
-    data: &mut Data,
-    prose: &Prose,
+    terms: CallOptions,
+    data: &mut Stdout,
+    prose: &Stderr,
 ) -> anyhow::Result<Exit> {
     let shown = Arc::new(target.clone());
     let mut watch = Watch { service, target: shown, state: None, data, prose };
@@ -157,7 +157,7 @@ impl Watch<'_> {
                     match next(&mut replies).await {
                         Ok(state) => {
                             backoff = Backoff::new();
-                            if self.changed(Ok(state)).await? == Written::NobodyReads {
+                            if self.changed(Ok(state)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
                             }
                             if until.is_some() && state == ServingStatus::Serving {
@@ -174,7 +174,7 @@ impl Watch<'_> {
                 self.prose.failure(&failure);
                 return Ok(failure.exit());
             }
-            if self.changed(Err(failure)).await? == Written::NobodyReads {
+            if self.changed(Err(failure)).await? == Written::BrokenPipe {
                 return Ok(Exit::Done);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -185,7 +185,10 @@ impl Watch<'_> {
     }
 
     /// Prints a state, if it is another than before.
-    async fn changed(&mut self, state: Result<ServingStatus, Failure>) -> anyhow::Result<Written> {
+    async fn changed(
+        &mut self,
+        state: Result<ServingStatus, CallError>,
+    ) -> anyhow::Result<Written> {
         let shown = shown(&state);
         let is_same = self.state.as_ref().is_some_and(|before| self::shown(before) == shown);
         if is_same {
@@ -221,7 +224,7 @@ impl Watch<'_> {
 }
 
 /// A server that is gone, or going, is one thing; one that answers something else is told by its name.
-fn shown(state: &Result<ServingStatus, Failure>) -> &'static str {
+fn shown(state: &Result<ServingStatus, CallError>) -> &'static str {
     match state {
         Ok(state) => state.as_str_name(),
         Err(failure) => match failure.status().map(Status::code) {
@@ -232,7 +235,9 @@ fn shown(state: &Result<ServingStatus, Failure>) -> &'static str {
 }
 
 /// The next state, or how the stream ended.
-async fn next(replies: &mut Replies<HealthCheckResponse>) -> Result<ServingStatus, Failure> {
+async fn next(
+    replies: &mut ResponseStream<HealthCheckResponse>,
+) -> Result<ServingStatus, CallError> {
     match replies.next().await {
         Some(reply) => Ok(reply?.status()),
         None => Err(replies.ended().into()),

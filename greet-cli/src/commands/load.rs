@@ -10,14 +10,14 @@ use super::{Context, until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
-use crate::load::{Figures, LoadReport, Options, Plan, Text, page};
-use crate::output::{Data, Prose};
+use crate::load::{LoadOptions, LoadReport, Plan, Summary, TextReport, page};
+use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
-    options: &Options,
+    options: &LoadOptions,
     context: Context,
-    data: &mut Data,
-    prose: &mut Prose,
+    data: &mut Stdout,
+    prose: &mut Stderr,
 ) -> anyhow::Result<Exit> {
     // The page's file before the load: who cannot have the one does not want the other.
     let Context { targets, wait, terms } = context;
@@ -34,10 +34,10 @@ pub(crate) async fn run(
     until_reachable(&client, wait, prose).await;
     let (figures, unreachable) = match load::run::run(&plan, prose).await? {
         Ok(figures) => (figures, None),
-        Err(failure) => (Figures::of_nothing(failure.clone()), Some(failure)),
+        Err(failure) => (Summary::of_nothing(failure.clone()), Some(failure)),
     };
     let report = LoadReport::new(&plan, &figures, &options.thresholds);
-    let text = Text { plan: &plan, figures: &figures }.to_string();
+    let text = TextReport { plan: &plan, figures: &figures }.to_string();
     data.line(unreachable.is_none().then_some(&text), || &report);
     data.flush().await?;
     if let Some(failure) = unreachable {
@@ -53,7 +53,7 @@ pub(crate) async fn run(
 }
 
 /// The file for the page, if there is to be one.
-fn page_file(options: &Options) -> anyhow::Result<Option<(&Path, File)>> {
+fn page_file(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
     let Some(name) = options.html.as_deref() else {
         return Ok(None);
     };
@@ -63,7 +63,7 @@ fn page_file(options: &Options) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// What is to be known beyond the figures, and how it ends.
-fn conclude(options: &Options, figures: &Figures, prose: &Prose) -> Exit {
+fn conclude(options: &LoadOptions, figures: &Summary, prose: &Stderr) -> Exit {
     if let Some(bottleneck) = figures.bottleneck() {
         prose.note(format_args!("{bottleneck}"));
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Backoff, Client, Terms};
+use crate::client::{Backoff, CallOptions, Client};
 use crate::connect::Target;
-use crate::output::Prose;
+use crate::output::Stderr;
 
 /// What every command that calls a server has.
 #[derive(Debug)]
@@ -20,24 +20,24 @@ pub(crate) struct Context {
     pub(crate) targets: Vec<Target>,
     /// The time to wait until a server is reachable; zero does not wait.
     pub(crate) wait: Duration,
-    pub(crate) terms: Terms,
+    pub(crate) terms: CallOptions,
 }
 
 /// The time that `--wait` gives.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct WaitBudget {
     until: Instant,
     backoff: Backoff,
     told: bool,
 }
 
-impl Patience {
-    pub(super) fn new(wait: Duration) -> Patience {
-        Patience { until: Instant::now() + wait, backoff: Backoff::new(), told: false }
+impl WaitBudget {
+    pub(super) fn new(wait: Duration) -> WaitBudget {
+        WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), told: false }
     }
 
     /// Pauses and returns whether to try again. `seen` is what there is instead of what is waited for.
-    pub(super) async fn lasts(&mut self, seen: impl FnOnce() -> String, prose: &Prose) -> bool {
+    pub(super) async fn lasts(&mut self, seen: impl FnOnce() -> String, prose: &Stderr) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
@@ -52,11 +52,11 @@ impl Patience {
 }
 
 /// Until a connection stands, or the time is over. The call then says what is wrong.
-pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Prose) {
+pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Stderr) {
     if wait.is_zero() {
         return;
     }
-    let mut patience = Patience::new(wait);
+    let mut patience = WaitBudget::new(wait);
     while let Err(failure) = client.reach(patience.until).await {
         let seen = || format!("{}: {failure}", client.targets());
         if !patience.lasts(seen, prose).await {

@@ -5,14 +5,14 @@ use std::io::Write as _;
 
 use clap_complete::Shell;
 
-use crate::error::{CallFailed, Failure, NotConnected};
+use crate::error::{CallError, ConnectError, RpcError};
 use crate::exit::Exit;
-use crate::output::Data;
+use crate::output::Stdout;
 
 pub(crate) async fn completions(
     mut command: clap::Command,
     shell: Shell,
-    data: &mut Data,
+    data: &mut Stdout,
 ) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "greet-cli", &mut script);
@@ -24,7 +24,7 @@ pub(crate) async fn completions(
 }
 
 /// One page: the commands with their own flags, then the flags that go with all of them.
-pub(crate) async fn man(command: clap::Command, data: &mut Data) -> anyhow::Result<Exit> {
+pub(crate) async fn man(command: clap::Command, data: &mut Stdout) -> anyhow::Result<Exit> {
     let page = clap_mangen::Man::new(command.clone());
     let mut text = Vec::new();
     page.render_title(&mut text)?;
@@ -59,9 +59,9 @@ fn render_verb(verb: &clap::Command, text: &mut Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn errors(data: &mut Data) -> anyhow::Result<Exit> {
-    let connecting = NotConnected::examples().into_iter().map(Failure::from);
-    let calling = CallFailed::examples().into_iter().map(Failure::from);
+pub(crate) async fn errors(data: &mut Stdout) -> anyhow::Result<Exit> {
+    let connecting = ConnectError::examples().into_iter().map(CallError::from);
+    let calling = RpcError::examples().into_iter().map(CallError::from);
     data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
     for failure in connecting.chain(calling) {
         let stage = failure.stage().name();

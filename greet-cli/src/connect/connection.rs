@@ -10,9 +10,9 @@ use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::http2::Silence;
+use super::http2::Http2HandshakeError;
 use super::{Settings, Target, Tls, TlsFacts, Traffic, dns, http2, tcp, tls};
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 /// A connection whose server has said that it speaks HTTP/2.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Stages {
     /// What the name stands for.
     pub(crate) addresses: Vec<IpAddr>,
     /// Each address that was tried, and what was wrong with it.
-    pub(crate) tried: Vec<(SocketAddr, Option<NotConnected>)>,
+    pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
     pub(crate) tls_facts: Option<TlsFacts>,
     pub(crate) settings: Option<Settings>,
 }
@@ -58,7 +58,7 @@ pub(crate) async fn look_up(
     target: &Target,
     deadline: Instant,
     stages: &mut Stages,
-) -> Result<(), NotConnected> {
+) -> Result<(), ConnectError> {
     if let Target::Tcp { host, port, .. } = target {
         stages.addresses = timed(&mut stages.dns, dns::look_up(host, *port, deadline)).await?;
     }
@@ -74,7 +74,7 @@ pub(crate) async fn connect(
     deadline: Instant,
     stages: &mut Stages,
     traffic: &Arc<Traffic>,
-) -> Result<Connection, NotConnected> {
+) -> Result<Connection, ConnectError> {
     let (host, port) = match target {
         Target::Tcp { host, port, .. } => (host, *port),
         Target::Unix(path) => {
@@ -100,12 +100,12 @@ pub(crate) async fn connect(
     let (stream, witness) = timed(&mut stages.tls, shaking).await?;
     match ready(stream, deadline, stages, traffic).await {
         // Under TLS 1.3 a server refuses a client only after the handshake is done on this side.
-        Err(Silence::Broken(error)) if tls::is_about_tls(&error, &witness) => {
+        Err(Http2HandshakeError::Broken(error)) if tls::is_about_tls(&error, &witness) => {
             Err(tls::problem(&error, &witness, &peer, host))
         }
         // It hung up without a word, on one who had no certificate to show.
-        Err(Silence::Closed) if witness.is_owed() => {
-            Err(NotConnected::ClientCertificateRequired { peer })
+        Err(Http2HandshakeError::Closed) if witness.is_owed() => {
+            Err(ConnectError::ClientCertificateRequired { peer })
         }
         ready => ready.map_err(|silence| silence.problem(&peer)),
     }
@@ -116,7 +116,7 @@ async fn in_plaintext<IO>(
     deadline: Instant,
     stages: &mut Stages,
     traffic: &Arc<Traffic>,
-) -> Result<Connection, NotConnected>
+) -> Result<Connection, ConnectError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -129,7 +129,7 @@ async fn ready<IO>(
     deadline: Instant,
     stages: &mut Stages,
     traffic: &Arc<Traffic>,
-) -> Result<Connection, Silence>
+) -> Result<Connection, Http2HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

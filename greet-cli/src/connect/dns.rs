@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 const PREFIX: &str = "failed to lookup address information: ";
 
@@ -15,13 +15,13 @@ pub(super) async fn look_up(
     host: &str,
     port: u16,
     deadline: Instant,
-) -> Result<Vec<IpAddr>, NotConnected> {
+) -> Result<Vec<IpAddr>, ConnectError> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
     let begun = Instant::now();
     let unknown = |problem: &str| {
-        Err(NotConnected::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
+        Err(ConnectError::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
     };
     match timeout_at(deadline, lookup_host((host, port))).await {
         Ok(Ok(found)) => {
@@ -36,14 +36,14 @@ pub(super) async fn look_up(
             let problem = error.to_string();
             if problem.contains("Temporary failure") || problem.contains("Try again") {
                 let problem = problem.trim_start_matches(PREFIX).to_owned();
-                return Err(NotConnected::NoNameServer { host: host.to_owned(), problem });
+                return Err(ConnectError::NoNameServer { host: host.to_owned(), problem });
             }
             // What the standard library puts before the resolver's own words says nothing new.
             unknown(problem.trim_start_matches(PREFIX))
         }
         Err(_elapsed) => {
             let after = Instant::now() - begun;
-            Err(NotConnected::LookupTimeout { host: host.to_owned(), after })
+            Err(ConnectError::LookupTimeout { host: host.to_owned(), after })
         }
     }
 }

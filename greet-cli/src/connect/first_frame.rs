@@ -16,13 +16,13 @@ const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
 
 /// What arrived first.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum FirstInput {
     /// The payload of a whole SETTINGS frame.
     Settings(Vec<u8>),
     /// The payload of a whole GOAWAY frame.
     GoAway(Vec<u8>),
     /// Bytes that are something else, or all there was.
-    SomethingElse(Vec<u8>),
+    Other(Vec<u8>),
     /// The stream below broke before any of that.
     Broken(io::Error),
 }
@@ -31,12 +31,12 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct FirstFrame<IO> {
     io: IO,
-    listening: Option<(oneshot::Sender<Heard>, Vec<u8>)>,
+    listening: Option<(oneshot::Sender<FirstInput>, Vec<u8>)>,
 }
 
 impl<IO> FirstFrame<IO> {
     /// The receiver fails if the stream ends without a word.
-    pub(crate) fn new(io: IO) -> (FirstFrame<IO>, oneshot::Receiver<Heard>) {
+    pub(crate) fn new(io: IO) -> (FirstFrame<IO>, oneshot::Receiver<FirstInput>) {
         let (sender, receiver) = oneshot::channel();
         (FirstFrame { io, listening: Some((sender, Vec::new())) }, receiver)
     }
@@ -55,8 +55,8 @@ impl<IO> FirstFrame<IO> {
     fn broken(&mut self, error: &io::Error) {
         if let Some((sender, received)) = self.listening.take() {
             drop(sender.send(match received.is_empty() {
-                true => Heard::Broken(copied(error)),
-                false => Heard::SomethingElse(received),
+                true => FirstInput::Broken(copied(error)),
+                false => FirstInput::Other(received),
             }));
         }
     }
@@ -89,7 +89,7 @@ impl<IO> Drop for FirstFrame<IO> {
         if let Some((sender, received)) = self.listening.take()
             && !received.is_empty()
         {
-            drop(sender.send(Heard::SomethingElse(received)));
+            drop(sender.send(FirstInput::Other(received)));
         }
     }
 }
@@ -103,22 +103,22 @@ fn copied(error: &io::Error) -> io::Error {
     }
 }
 
-fn recognise(received: &[u8]) -> Option<Heard> {
+fn recognise(received: &[u8]) -> Option<FirstInput> {
     if received.starts_with(b"HTTP/") {
         return None; // the rest of the head follows; h2 closes the connection after it
     }
     if is_tls(received) {
-        return Some(Heard::SomethingElse(received.to_vec()));
+        return Some(FirstInput::Other(received.to_vec()));
     }
     let Some([high, middle, low, kind, ..]) = received.get(..FRAME_HEADER_BYTES) else {
         return None;
     };
     let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
     if !matches!(*kind, SETTINGS | GOAWAY) || length > LARGEST_FIRST_FRAME_BYTES {
-        return Some(Heard::SomethingElse(received.to_vec()));
+        return Some(FirstInput::Other(received.to_vec()));
     }
     let payload = received.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length)?.to_vec();
-    Some(if *kind == GOAWAY { Heard::GoAway(payload) } else { Heard::Settings(payload) })
+    Some(if *kind == GOAWAY { FirstInput::GoAway(payload) } else { FirstInput::Settings(payload) })
 }
 
 /// The head of a TLS record (RFC 8446, section 5.1) with an alert, which is shorter than a frame's.
@@ -185,7 +185,7 @@ mod tests {
         for length in 0..whole.len() {
             assert!(recognise(&whole[..length]).is_none(), "{length} bytes");
         }
-        let Some(Heard::Settings(settings)) = recognise(&whole) else {
+        let Some(FirstInput::Settings(settings)) = recognise(&whole) else {
             panic!("those are SETTINGS");
         };
         assert_eq!(settings, [0, 3, 0, 0, 0, 100]);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_kept_to_be_shown() {
-        let Some(Heard::SomethingElse(bytes)) = recognise(b"SSH-2.0-OpenSSH_10.0\r\n") else {
+        let Some(FirstInput::Other(bytes)) = recognise(b"SSH-2.0-OpenSSH_10.0\r\n") else {
             panic!("that is not HTTP/2");
         };
         assert_eq!(bytes, b"SSH-2.0-OpenSSH_10.0\r\n");

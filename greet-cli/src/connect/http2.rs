@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::excerpt;
-use super::first_frame::{FirstFrame, Heard, is_tls};
-use crate::error::NotConnected;
+use super::first_frame::{FirstFrame, FirstInput, is_tls};
+use crate::error::ConnectError;
 
 /// What a server may send ahead of what we read, for a call and in all: replies are small.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -22,11 +22,11 @@ const MOST_HEADER_BYTES: u32 = 16 * 1024;
 
 /// No SETTINGS came. What did?
 #[derive(Debug)]
-pub(super) enum Silence {
+pub(super) enum Http2HandshakeError {
     /// The payload of a GOAWAY.
     GoAway(Vec<u8>),
     /// These bytes, and they are no HTTP/2.
-    SomethingElse(Vec<u8>),
+    Other(Vec<u8>),
     /// An error of what is below.
     Broken(io::Error),
     /// The end.
@@ -39,7 +39,7 @@ pub(super) enum Silence {
 pub(super) async fn begin<IO>(
     io: IO,
     deadline: Instant,
-) -> Result<(SendRequest<Bytes>, Settings), Silence>
+) -> Result<(SendRequest<Bytes>, Settings), Http2HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -59,34 +59,38 @@ where
         Err(_) => None, // what was heard until then says why
     };
     match timeout_at(deadline, first_frame).await {
-        Ok(Ok(Heard::Settings(payload))) => {
-            Ok((sender.ok_or(Silence::Closed)?, Settings::read(&payload)))
+        Ok(Ok(FirstInput::Settings(payload))) => {
+            Ok((sender.ok_or(Http2HandshakeError::Closed)?, Settings::read(&payload)))
         }
-        Ok(Ok(Heard::GoAway(payload))) => Err(Silence::GoAway(payload)),
-        Ok(Ok(Heard::SomethingElse(bytes))) => Err(Silence::SomethingElse(bytes)),
-        Ok(Ok(Heard::Broken(error))) => Err(Silence::Broken(error)),
-        Ok(Err(_dropped)) => Err(Silence::Closed),
-        Err(_elapsed) => Err(Silence::Elapsed(Instant::now() - begun)),
+        Ok(Ok(FirstInput::GoAway(payload))) => Err(Http2HandshakeError::GoAway(payload)),
+        Ok(Ok(FirstInput::Other(bytes))) => Err(Http2HandshakeError::Other(bytes)),
+        Ok(Ok(FirstInput::Broken(error))) => Err(Http2HandshakeError::Broken(error)),
+        Ok(Err(_dropped)) => Err(Http2HandshakeError::Closed),
+        Err(_elapsed) => Err(Http2HandshakeError::Elapsed(Instant::now() - begun)),
     }
 }
 
-impl Silence {
+impl Http2HandshakeError {
     /// What is wrong with `peer`.
-    pub(super) fn problem(self, peer: &str) -> NotConnected {
+    pub(super) fn problem(self, peer: &str) -> ConnectError {
         let peer = peer.to_owned();
         match self {
-            Silence::GoAway(payload) => {
-                NotConnected::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
+            Http2HandshakeError::GoAway(payload) => {
+                ConnectError::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
             }
-            Silence::SomethingElse(bytes) if is_tls(&bytes) || excerpt::ask_for_https(&bytes) => {
-                NotConnected::SpeaksTls { peer }
+            Http2HandshakeError::Other(bytes)
+                if is_tls(&bytes) || excerpt::ask_for_https(&bytes) =>
+            {
+                ConnectError::SpeaksTls { peer }
             }
-            Silence::SomethingElse(bytes) => match excerpt::http1(&bytes) {
-                Some(heard) => NotConnected::SpeaksHttp1 { peer, heard },
-                None => NotConnected::NotHttp2 { peer, heard: excerpt::first_line(&bytes) },
+            Http2HandshakeError::Other(bytes) => match excerpt::http1(&bytes) {
+                Some(heard) => ConnectError::SpeaksHttp1 { peer, heard },
+                None => ConnectError::NotHttp2 { peer, heard: excerpt::first_line(&bytes) },
             },
-            Silence::Closed | Silence::Broken(_) => NotConnected::ClosedBeforeSettings { peer },
-            Silence::Elapsed(after) => NotConnected::NoSettings { peer, after },
+            Http2HandshakeError::Closed | Http2HandshakeError::Broken(_) => {
+                ConnectError::ClosedBeforeSettings { peer }
+            }
+            Http2HandshakeError::Elapsed(after) => ConnectError::NoSettings { peer, after },
         }
     }
 }

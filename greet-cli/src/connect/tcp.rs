@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 /// When a silent connection is asked whether the peer is still there, as a `health --watch` that hears
 /// nothing for hours has to know. By TCP, because servers count HTTP/2 PINGs and hang up on many.
@@ -24,8 +24,8 @@ const KEEPALIVE_PROBES: u32 = 3;
 pub(super) async fn open(
     addresses: Vec<SocketAddr>,
     deadline: Instant,
-    tried: &mut Vec<(SocketAddr, Option<NotConnected>)>,
-) -> Result<(TcpStream, SocketAddr), NotConnected> {
+    tried: &mut Vec<(SocketAddr, Option<ConnectError>)>,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     let mut failed = None;
     for address in addresses {
@@ -58,7 +58,7 @@ pub(super) async fn open(
 pub(super) async fn open_unix(
     path: &Path,
     deadline: Instant,
-) -> Result<tokio::net::UnixStream, NotConnected> {
+) -> Result<tokio::net::UnixStream, ConnectError> {
     let begun = Instant::now();
     let opened = timeout_at(deadline, tokio::net::UnixStream::connect(path)).await;
     let opened = opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
@@ -68,20 +68,20 @@ pub(super) async fn open_unix(
 }
 
 #[cfg(not(unix))]
-pub(super) async fn open_unix(path: &Path, _deadline: Instant) -> Result<TcpStream, NotConnected> {
+pub(super) async fn open_unix(path: &Path, _deadline: Instant) -> Result<TcpStream, ConnectError> {
     let unsupported = ErrorKind::Unsupported.into();
     let peer = format!("unix:{}", path.display());
     std::future::ready(Err(not_open(peer, &unsupported, Duration::ZERO))).await
 }
 
-fn not_open(peer: String, error: &io::Error, after: Duration) -> NotConnected {
+fn not_open(peer: String, error: &io::Error, after: Duration) -> ConnectError {
     match error.kind() {
-        ErrorKind::ConnectionRefused => NotConnected::Refused { peer },
-        ErrorKind::NotFound => NotConnected::NoSuchSocket { peer },
+        ErrorKind::ConnectionRefused => ConnectError::Refused { peer },
+        ErrorKind::NotFound => ConnectError::NoSuchSocket { peer },
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-            NotConnected::Unreachable { peer }
+            ConnectError::Unreachable { peer }
         }
-        ErrorKind::TimedOut => NotConnected::ConnectTimeout { peer, after },
-        _ => NotConnected::NotOpened { peer, problem: error.to_string() },
+        ErrorKind::TimedOut => ConnectError::ConnectTimeout { peer, after },
+        _ => ConnectError::NotOpened { peer, problem: error.to_string() },
     }
 }

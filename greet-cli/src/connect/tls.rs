@@ -14,9 +14,9 @@ use tokio_util::io::InspectReader;
 
 use super::certificate::{Certificate, date};
 use super::tls_config::ALPN_H2;
-use super::verifier::Witness;
+use super::verifier::RecordingVerifier;
 use super::{Tls, excerpt};
-use crate::error::NotConnected;
+use crate::error::ConnectError;
 
 /// What was agreed on, as far as it came.
 #[derive(Debug, Clone)]
@@ -38,11 +38,14 @@ pub(super) async fn shake_hands(
     tls: &Tls,
     deadline: Instant,
     facts: &mut Option<TlsFacts>,
-) -> Result<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<Witness>), NotConnected> {
+) -> Result<
+    (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<RecordingVerifier>),
+    ConnectError,
+> {
     let begun = Instant::now();
     let name = match tls.server_name() {
         Some(name) => name.clone(),
-        None => ServerName::try_from(host.to_owned()).map_err(|_| NotConnected::TlsBroken {
+        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsBroken {
             peer: peer.to_owned(),
             problem: format!("{host} is not a name that a certificate can have"),
         })?,
@@ -59,7 +62,7 @@ pub(super) async fn shake_hands(
             *facts = Some(TlsFacts::new(None, &witness));
             return Err(match failed {
                 Ok(Err(error)) => problem(&error, &witness, peer, &wanted),
-                _ => NotConnected::TlsTimeout {
+                _ => ConnectError::TlsTimeout {
                     peer: peer.to_owned(),
                     after: Instant::now() - begun,
                 },
@@ -70,7 +73,7 @@ pub(super) async fn shake_hands(
     *facts = Some(TlsFacts::new(Some(session), &witness));
     match session.alpn_protocol() {
         Some(ALPN_H2) => Ok((stream, witness)),
-        _ => Err(NotConnected::NoHttp2 {
+        _ => Err(ConnectError::NoHttp2 {
             peer: peer.to_owned(),
             answer: "it chose no protocol".to_owned(),
         }),
@@ -78,7 +81,7 @@ pub(super) async fn shake_hands(
 }
 
 impl TlsFacts {
-    fn new(session: Option<&ClientConnection>, witness: &Witness) -> TlsFacts {
+    fn new(session: Option<&ClientConnection>, witness: &RecordingVerifier) -> TlsFacts {
         let version = session.and_then(|session| session.protocol_version());
         let cipher = session.and_then(|session| session.negotiated_cipher_suite());
         let protocol = session.and_then(|session| session.alpn_protocol());
@@ -101,7 +104,7 @@ impl TlsFacts {
 }
 
 /// Whether an error after the handshake is TLS's: an alert, or the end where a certificate was due.
-pub(super) fn is_about_tls(error: &io::Error, witness: &Witness) -> bool {
+pub(super) fn is_about_tls(error: &io::Error, witness: &RecordingVerifier) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     is_rustls || witness.is_owed()
 }
@@ -109,10 +112,10 @@ pub(super) fn is_about_tls(error: &io::Error, witness: &Witness) -> bool {
 /// What an error in the handshake, or right after it, is about.
 pub(super) fn problem(
     error: &io::Error,
-    witness: &Witness,
+    witness: &RecordingVerifier,
     peer: &str,
     wanted: &str,
-) -> NotConnected {
+) -> ConnectError {
     let peer = peer.to_owned();
     let heard = &witness.heard()[..];
     if !heard.is_empty() && !is_tls_record(heard) {
@@ -121,9 +124,9 @@ pub(super) fn problem(
             _ => excerpt::http1(heard)
                 .map_or_else(|| excerpt::first_line(heard), |http| format!("HTTP/1.1 {http}")),
         };
-        return NotConnected::Plaintext { peer, heard };
+        return ConnectError::Plaintext { peer, heard };
     }
-    let broken = || NotConnected::TlsBroken { peer: peer.clone(), problem: error.to_string() };
+    let broken = || ConnectError::TlsBroken { peer: peer.clone(), problem: error.to_string() };
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => match witness.certificate() {
             Some(certificate) => refused(reason, &certificate, witness, peer, wanted),
@@ -131,16 +134,16 @@ pub(super) fn problem(
         },
         Some(Error::AlertReceived(alert)) => alerted(*alert, witness, peer, wanted),
         Some(Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)) => {
-            NotConnected::NoHttp2 {
+            ConnectError::NoHttp2 {
                 peer,
                 answer: "it chose another that was not offered".to_owned(),
             }
         }
         Some(_) => broken(),
         None if is_end(error) && witness.is_owed() => {
-            NotConnected::ClientCertificateRequired { peer }
+            ConnectError::ClientCertificateRequired { peer }
         }
-        None if is_end(error) => NotConnected::TlsClosed { peer },
+        None if is_end(error) => ConnectError::TlsClosed { peer },
         None => broken(),
     }
 }
@@ -161,10 +164,10 @@ fn is_end(error: &io::Error) -> bool {
 fn refused(
     reason: &CertificateError,
     certificate: &Certificate,
-    witness: &Witness,
+    witness: &RecordingVerifier,
     peer: String,
     wanted: &str,
-) -> NotConnected {
+) -> ConnectError {
     let subject = certificate.subject.clone();
     let now = SystemTime::now();
     let apart = |one: SystemTime, other: SystemTime| {
@@ -177,26 +180,26 @@ fn refused(
     };
     match reason {
         CertificateError::UnknownIssuer => {
-            NotConnected::UnknownIssuer { peer, subject, issuer: certificate.issuer.clone() }
+            ConnectError::UnknownIssuer { peer, subject, issuer: certificate.issuer.clone() }
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let names = certificate.names_in_a_row();
-            NotConnected::WrongName { peer, names, wanted: wanted.to_owned() }
+            ConnectError::WrongName { peer, names, wanted: wanted.to_owned() }
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             // It may be another one of the chain.
             let expired = witness.chain().find(|certificate| certificate.not_after < now);
             let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
             let (on, ago) = (date(not_after), apart(now, not_after));
-            NotConnected::Expired { peer, subject, on, ago }
+            ConnectError::Expired { peer, subject, on, ago }
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             let not_yet = witness.chain().find(|certificate| certificate.not_before > now);
             let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
             let (from, time) = (date(not_before), apart(not_before, now));
-            NotConnected::NotYetValid { peer, subject, from, time }
+            ConnectError::NotYetValid { peer, subject, from, time }
         }
-        other => NotConnected::BadCertificate { peer, subject, problem: in_words(other) },
+        other => ConnectError::BadCertificate { peer, subject, problem: in_words(other) },
     }
 }
 
@@ -212,17 +215,22 @@ fn in_words(reason: &CertificateError) -> String {
 }
 
 /// The server ended it, and said why in one word.
-fn alerted(alert: AlertDescription, witness: &Witness, peer: String, wanted: &str) -> NotConnected {
+fn alerted(
+    alert: AlertDescription,
+    witness: &RecordingVerifier,
+    peer: String,
+    wanted: &str,
+) -> ConnectError {
     use AlertDescription as Alert;
     match alert {
-        Alert::NoApplicationProtocol => NotConnected::NoHttp2 {
+        Alert::NoApplicationProtocol => ConnectError::NoHttp2 {
             peer,
             answer: "it refused h2, which alone was offered".to_owned(),
         },
         Alert::UnrecognisedName => {
-            NotConnected::UnknownServerName { peer, name: wanted.to_owned() }
+            ConnectError::UnknownServerName { peer, name: wanted.to_owned() }
         }
-        Alert::CertificateRequired => NotConnected::ClientCertificateRequired { peer },
+        Alert::CertificateRequired => ConnectError::ClientCertificateRequired { peer },
         // What servers of TLS 1.2 say to a client without a certificate.
         Alert::HandshakeFailure
         | Alert::BadCertificate
@@ -231,7 +239,7 @@ fn alerted(alert: AlertDescription, witness: &Witness, peer: String, wanted: &st
         | Alert::UnknownCA
             if witness.is_owed() =>
         {
-            NotConnected::ClientCertificateRequired { peer }
+            ConnectError::ClientCertificateRequired { peer }
         }
         Alert::BadCertificate
         | Alert::UnsupportedCertificate
@@ -243,8 +251,8 @@ fn alerted(alert: AlertDescription, witness: &Witness, peer: String, wanted: &st
         | Alert::DecryptError
             if witness.was_asked() =>
         {
-            NotConnected::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
+            ConnectError::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
         }
-        _ => NotConnected::TlsRefused { peer, alert: format!("{alert:?}") },
+        _ => ConnectError::TlsRefused { peer, alert: format!("{alert:?}") },
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
-use super::verifier::Witness;
+use super::verifier::RecordingVerifier;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2). It alone is offered: nothing else could be spoken.
 pub(crate) const ALPN_H2: &[u8] = b"h2";
@@ -54,16 +54,16 @@ impl Tls {
 
     /// What one handshake needs, and who sees what comes in it. `SSLKEYLOGFILE` names the file that its
     /// keys are added to, for those who look at packets.
-    pub(crate) fn configure(&self) -> (ClientConfig, Arc<Witness>) {
+    pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
-        let witness = Arc::new(Witness::new(Arc::clone(&provider), roots, identity));
+        let witness = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has a cipher for each version")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::<Witness>::clone(&witness))
-            .with_client_cert_resolver(Arc::<Witness>::clone(&witness));
+            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&witness))
+            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&witness));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.key_log = Arc::new(KeyLogFile::new());
         (config, witness)

@@ -19,7 +19,7 @@ const MAX_RECORDED_BYTES: usize = 1_024;
 
 /// Verifies one server and answers for us.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
     /// `None`: whoever it is will do (`--insecure`).
     roots: Option<Arc<RootCertStore>>,
@@ -31,14 +31,14 @@ pub(crate) struct Witness {
     heard: Mutex<Vec<u8>>,
 }
 
-impl Witness {
+impl RecordingVerifier {
     pub(crate) fn new(
         provider: Arc<CryptoProvider>,
         roots: Option<Arc<RootCertStore>>,
         identity: Option<Arc<CertifiedKey>>,
-    ) -> Witness {
+    ) -> RecordingVerifier {
         let (chain, was_asked) = (OnceLock::new(), AtomicBool::new(false));
-        Witness { provider, roots, identity, chain, was_asked, heard: Mutex::default() }
+        RecordingVerifier { provider, roots, identity, chain, was_asked, heard: Mutex::default() }
     }
 
     /// Keeps the first bytes that the server sent.
@@ -79,7 +79,7 @@ impl Witness {
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -129,7 +129,7 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-impl ResolvesClientCert for Witness {
+impl ResolvesClientCert for RecordingVerifier {
     fn resolve(
         &self,
         _root_hint_subjects: &[&[u8]],

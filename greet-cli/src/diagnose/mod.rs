@@ -15,9 +15,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use self::details::Details;
 use crate::client::Call;
 use crate::connect::{Stages, Target};
-use crate::error::{Failure, NotConnected, Stage};
+use crate::error::{CallError, ConnectError, Stage};
 use crate::exit::Exit;
-use crate::format::Brief;
+use crate::format::HumanDuration;
 use crate::output::report::{ErrorReport, micros};
 
 /// `greet.diagnose/v1`
@@ -38,7 +38,7 @@ pub(crate) struct Diagnosis {
 #[derive(Debug, Serialize)]
 struct Finding {
     stage: &'static str,
-    result: Outcome,
+    result: StageResult,
     #[serde(rename = "time_us", serialize_with = "in_micros")]
     time: Option<Duration>,
     details: Option<Details>,
@@ -48,7 +48,7 @@ struct Finding {
 /// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum StageResult {
     Ok,
     Failed,
     /// There is nothing to do in it, or nobody to do it.
@@ -65,12 +65,13 @@ impl Diagnosis {
     pub(crate) fn of_failed_connection(
         target: &Target,
         stages: &Stages,
-        problem: NotConnected,
+        problem: ConnectError,
     ) -> Diagnosis {
-        let failure = Failure::from(problem);
+        let failure = CallError::from(problem);
         let mut findings = of_connection(stages, Some(&failure));
-        findings
-            .extend(["health", "rpc"].map(|stage| Finding::without(stage, Outcome::NotReached)));
+        findings.extend(
+            ["health", "rpc"].map(|stage| Finding::without(stage, StageResult::NotReached)),
+        );
         Diagnosis::new(target, findings, failure.exit())
     }
 
@@ -86,12 +87,12 @@ impl Diagnosis {
         findings.push(health);
         findings.push(Finding {
             stage: "rpc",
-            result: if hello.result.is_ok() { Outcome::Ok } else { Outcome::Failed },
+            result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
             time: hello.rpc,
             details: Some(Details::of_hello(hello)),
             error: hello.result.as_ref().err().map(ErrorReport::new),
         });
-        let hello_exit = hello.result.as_ref().err().map_or(Exit::Done, Failure::exit);
+        let hello_exit = hello.result.as_ref().err().map_or(Exit::Done, CallError::exit);
         Diagnosis::new(target, findings, health_exit.or(hello_exit))
     }
 
@@ -103,22 +104,22 @@ impl Diagnosis {
 }
 
 impl Finding {
-    fn without(stage: &'static str, result: Outcome) -> Finding {
+    fn without(stage: &'static str, result: StageResult) -> Finding {
         Finding { stage, result, time: None, details: None, error: None }
     }
 }
 
-fn of_connection(stages: &Stages, failure: Option<&Failure>) -> Vec<Finding> {
-    let failed = failure.map(Failure::stage);
+fn of_connection(stages: &Stages, failure: Option<&CallError>) -> Vec<Finding> {
+    let failed = failure.map(CallError::stage);
     let finding = |stage: Stage, time: Option<Duration>, details: Option<Details>| {
         let failure = failure.filter(|failure| failure.stage() == stage);
         let result = match failed {
-            Some(failed) if failed == stage => Outcome::Failed,
-            Some(failed) if failed < stage => Outcome::NotReached,
-            _ if time.is_none() => Outcome::None,
-            _ => Outcome::Ok,
+            Some(failed) if failed == stage => StageResult::Failed,
+            Some(failed) if failed < stage => StageResult::NotReached,
+            _ if time.is_none() => StageResult::None,
+            _ => StageResult::Ok,
         };
-        let time = time.filter(|_| result != Outcome::NotReached);
+        let time = time.filter(|_| result != StageResult::NotReached);
         let error = failure.map(ErrorReport::new);
         Finding { stage: stage.name(), result, time, details, error }
     };
@@ -131,7 +132,7 @@ fn of_connection(stages: &Stages, failure: Option<&Failure>) -> Vec<Finding> {
 }
 
 fn of_health(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
-    let mut finding = Finding::without("health", Outcome::Ok);
+    let mut finding = Finding::without("health", StageResult::Ok);
     finding.time = call.rpc;
     let exit = match &call.result {
         Ok(response) => {
@@ -147,7 +148,7 @@ fn of_health(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
         }
         // Health is not part of the contract; a Greeter without it is a Greeter.
         Err(failure) if failure.status().is_some_and(|s| s.code() == Code::Unimplemented) => {
-            finding.result = Outcome::None;
+            finding.result = StageResult::None;
             return (finding, Exit::Done);
         }
         Err(failure) => {
@@ -155,7 +156,7 @@ fn of_health(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
             failure.exit()
         }
     };
-    finding.result = Outcome::Failed;
+    finding.result = StageResult::Failed;
     (finding, exit)
 }
 
@@ -175,7 +176,7 @@ impl fmt::Display for Diagnosis {
         writeln!(f, "{}\n", self.target)?;
         write!(f, "{:<8}{:<12}{:>8}  found", "stage", "result", "time")?;
         for finding in &self.stages {
-            let time = finding.time.map(|time| Brief(time).to_string()).unwrap_or_default();
+            let time = finding.time.map(|time| HumanDuration(time).to_string()).unwrap_or_default();
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
             let row =
@@ -195,7 +196,7 @@ impl Finding {
         let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
         match &self.details {
             Some(details) => lines.extend(details.lines()),
-            None if self.result == Outcome::None => lines.push(self.nothing().to_owned()),
+            None if self.result == StageResult::None => lines.push(self.nothing().to_owned()),
             None => {}
         }
         lines.dedup(); // the last of the addresses that were tried is what failed
@@ -211,13 +212,13 @@ impl Finding {
     }
 }
 
-impl Outcome {
+impl StageResult {
     fn words(self) -> &'static str {
         match self {
-            Outcome::Ok => "ok",
-            Outcome::Failed => "failed",
-            Outcome::None => "-",
-            Outcome::NotReached => "not reached",
+            StageResult::Ok => "ok",
+            StageResult::Failed => "failed",
+            StageResult::None => "-",
+            StageResult::NotReached => "not reached",
         }
     }
 }

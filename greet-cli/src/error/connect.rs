@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use super::Stage;
-use crate::format::Brief;
+use crate::format::HumanDuration;
 
 /// Why there is no connection. Nothing of the call was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(test, derive(strum::EnumCount))]
-pub(crate) enum NotConnected {
+pub(crate) enum ConnectError {
     #[error("could not look up {host}: {problem}")]
     UnknownHost { host: String, problem: String },
     #[error("could not look up {host}: {problem}")]
     NoNameServer { host: String, problem: String },
-    #[error("could not look up {host}: the name server did not answer within {}", Brief(*.after))]
+    #[error("could not look up {host}: the name server did not answer within {}", HumanDuration(*.after))]
     LookupTimeout { host: String, after: Duration },
 
     #[error("could not connect to {peer}: connection refused")]
@@ -23,7 +23,7 @@ pub(crate) enum NotConnected {
     NoSuchSocket { peer: String },
     #[error("could not connect to {peer}: the network or the host cannot be reached")]
     Unreachable { peer: String },
-    #[error("could not connect to {peer}: no answer within {}", Brief(*.after))]
+    #[error("could not connect to {peer}: no answer within {}", HumanDuration(*.after))]
     ConnectTimeout { peer: String, after: Duration },
     #[error("could not connect to {peer}: {problem}")]
     NotOpened { peer: String, problem: String },
@@ -32,7 +32,7 @@ pub(crate) enum NotConnected {
     Plaintext { peer: String, heard: String },
     #[error("{peer} closed the connection during the TLS handshake")]
     TlsClosed { peer: String },
-    #[error("{peer} said nothing in the TLS handshake within {}", Brief(*.after))]
+    #[error("{peer} said nothing in the TLS handshake within {}", HumanDuration(*.after))]
     TlsTimeout { peer: String, after: Duration },
     #[error(
         "the certificate of {peer} ({subject}) is signed by {issuer}, which is not trusted here"
@@ -69,13 +69,13 @@ pub(crate) enum NotConnected {
     ClosedBeforeSettings { peer: String },
     #[error("{peer} sent a GOAWAY before its SETTINGS: {reason}")]
     GoAwayBeforeSettings { peer: String, reason: String },
-    #[error("{peer} accepted the connection and sent no SETTINGS within {}", Brief(*.after))]
+    #[error("{peer} accepted the connection and sent no SETTINGS within {}", HumanDuration(*.after))]
     NoSettings { peer: String, after: Duration },
     #[error("{target} took no call on any connection: {reason}")]
     NoCallTaken { target: String, reason: String },
 }
 
-impl NotConnected {
+impl ConnectError {
     pub(crate) fn stage(&self) -> Stage {
         match self {
             Self::UnknownHost { .. } | Self::NoNameServer { .. } | Self::LookupTimeout { .. } => {
@@ -194,7 +194,7 @@ impl NotConnected {
     }
 
     /// One of each, as a document shows it.
-    pub(crate) fn examples() -> Vec<NotConnected> {
+    pub(crate) fn examples() -> Vec<ConnectError> {
         let peer = || "PEER".to_owned();
         let host = || "HOST".to_owned();
         let subject = || "CN=NAME".to_owned();
@@ -262,14 +262,14 @@ mod tests {
 
     #[test]
     fn there_is_an_example_of_each() {
-        let examples = NotConnected::examples();
+        let examples = ConnectError::examples();
         let kinds: HashSet<_> = examples.iter().map(discriminant).collect();
-        assert_eq!((kinds.len(), examples.len()), (NotConnected::COUNT, NotConnected::COUNT));
+        assert_eq!((kinds.len(), examples.len()), (ConnectError::COUNT, ConnectError::COUNT));
     }
 
     #[test]
     fn they_are_in_the_order_of_the_stages() {
-        let stages: Vec<_> = NotConnected::examples().iter().map(NotConnected::stage).collect();
+        let stages: Vec<_> = ConnectError::examples().iter().map(ConnectError::stage).collect();
         assert!(stages.is_sorted(), "{stages:?}");
     }
 }

@@ -11,31 +11,31 @@ use tonic::Status;
 
 use crate::exit::Exit;
 
-pub(crate) use self::connect::NotConnected;
-pub(crate) use self::rpc::{CallFailed, Ending};
+pub(crate) use self::connect::ConnectError;
+pub(crate) use self::rpc::{RpcError, StatusSource};
 pub(crate) use self::stage::Stage;
 
 /// A failure as it is reported: `greet-cli: STAGE: CAUSE`, then `hint: HINT`.
 #[derive(Debug, Clone)]
-pub(crate) enum Failure {
+pub(crate) enum CallError {
     /// The call was never sent.
-    NotConnected(NotConnected),
+    ConnectError(ConnectError),
     /// It was sent, and has not come back with a reply.
-    Call(CallFailed),
+    Call(RpcError),
 }
 
-impl Failure {
+impl CallError {
     pub(crate) fn stage(&self) -> Stage {
         match self {
-            Failure::NotConnected(problem) => problem.stage(),
-            Failure::Call(_) => Stage::Rpc,
+            CallError::ConnectError(problem) => problem.stage(),
+            CallError::Call(_) => Stage::Rpc,
         }
     }
 
     pub(crate) fn cause(&self) -> String {
         match self {
-            Failure::NotConnected(problem) => problem.to_string(),
-            Failure::Call(failed) => {
+            CallError::ConnectError(problem) => problem.to_string(),
+            CallError::Call(failed) => {
                 let name = code_name(failed.status.code());
                 match failed.status.message() {
                     "" => name.to_owned(),
@@ -47,37 +47,37 @@ impl Failure {
 
     pub(crate) fn hint(&self) -> String {
         match self {
-            Failure::NotConnected(problem) => problem.hint().to_owned(),
-            Failure::Call(failed) => failed.hint(),
+            CallError::ConnectError(problem) => problem.hint().to_owned(),
+            CallError::Call(failed) => failed.hint(),
         }
     }
 
     /// The status of a call that was sent.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {
-            Failure::NotConnected(_) => None,
-            Failure::Call(failed) => Some(&failed.status),
+            CallError::ConnectError(_) => None,
+            CallError::Call(failed) => Some(&failed.status),
         }
     }
 
     pub(crate) fn exit(&self) -> Exit {
-        self.status().map_or(Exit::NotConnected, |status| Exit::Status(status.code()))
+        self.status().map_or(Exit::ConnectError, |status| Exit::Status(status.code()))
     }
 }
 
-impl From<NotConnected> for Failure {
-    fn from(problem: NotConnected) -> Failure {
-        Failure::NotConnected(problem)
+impl From<ConnectError> for CallError {
+    fn from(problem: ConnectError) -> CallError {
+        CallError::ConnectError(problem)
     }
 }
 
-impl From<CallFailed> for Failure {
-    fn from(failed: CallFailed) -> Failure {
-        Failure::Call(failed)
+impl From<RpcError> for CallError {
+    fn from(failed: RpcError) -> CallError {
+        CallError::Call(failed)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.stage().name(), self.cause())
     }

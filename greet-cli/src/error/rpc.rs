@@ -6,8 +6,8 @@ use tonic_types::StatusExt as _;
 
 /// A call that was sent and brought no reply.
 #[derive(Debug, Clone)]
-pub(crate) struct CallFailed {
-    pub(crate) ending: Ending,
+pub(crate) struct RpcError {
+    pub(crate) ending: StatusSource,
     /// Never OK.
     pub(crate) status: Status,
 }
@@ -15,7 +15,7 @@ pub(crate) struct CallFailed {
 /// What the status was told from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(strum::EnumCount))]
-pub(crate) enum Ending {
+pub(crate) enum StatusSource {
     /// The server's own words.
     Status,
     /// Our patience.
@@ -36,33 +36,33 @@ pub(crate) enum Ending {
     Lost,
 }
 
-impl CallFailed {
-    pub(crate) fn new(ending: Ending, status: Status) -> CallFailed {
-        CallFailed { ending, status }
+impl RpcError {
+    pub(crate) fn new(ending: StatusSource, status: Status) -> RpcError {
+        RpcError { ending, status }
     }
 
     /// What most likely helps.
     pub(crate) fn hint(&self) -> String {
         let hint = match (self.ending, self.status.code()) {
-            (Ending::Status, code) => return self.hint_for_status(code),
-            (Ending::Deadline, _) => WAITED,
-            (Ending::NotGrpc, code) => hint_for_http(code),
-            (Ending::ClientCertificate, _) => {
+            (StatusSource::Status, code) => return self.hint_for_status(code),
+            (StatusSource::Deadline, _) => WAITED,
+            (StatusSource::NotGrpc, code) => hint_for_http(code),
+            (StatusSource::ClientCertificate, _) => {
                 "what ends TLS there wants a client certificate that it trusts: --cert and --key"
             }
-            (Ending::HeadersTooLarge, _) => {
+            (StatusSource::HeadersTooLarge, _) => {
                 "send less with -H; `diagnose` shows the server's max_header_list_size"
             }
-            (Ending::NoStatus, _) => {
+            (StatusSource::NoStatus, _) => {
                 "something on the way drops HTTP/2 trailers: a proxy has to be told that this is gRPC"
             }
-            (Ending::BadReply, _) => {
+            (StatusSource::BadReply, _) => {
                 "is it a Greeter of this contract? or something on the way that changes replies"
             }
-            (Ending::Reset, _) => {
+            (StatusSource::Reset, _) => {
                 "the server, or something before it, gave this call up; its log says more"
             }
-            (Ending::Lost, _) => {
+            (StatusSource::Lost, _) => {
                 "the server is gone, or something before it; it may have executed the call"
             }
         };
@@ -82,52 +82,55 @@ impl CallFailed {
     }
 
     /// One of each, as a document shows it: first those of our own finding, then each status.
-    pub(crate) fn examples() -> Vec<CallFailed> {
+    pub(crate) fn examples() -> Vec<RpcError> {
         let found = [
             (
-                Ending::Deadline,
+                StatusSource::Deadline,
                 Status::deadline_exceeded(
                     "no reply within 5s: dns 9us, tcp 85us, http2 1.2ms, rpc 5s",
                 ),
             ),
             (
-                Ending::NotGrpc,
+                StatusSource::NotGrpc,
                 Status::unavailable(
                     "the reply is not gRPC: HTTP 502 Bad Gateway (server: nginx), \"502 Bad Gateway\"",
                 ),
             ),
             (
-                Ending::NotGrpc,
+                StatusSource::NotGrpc,
                 Status::unauthenticated(
                     "the reply is not gRPC: HTTP 401 Unauthorized (www-authenticate: Bearer)",
                 ),
             ),
-            (Ending::NotGrpc, Status::unimplemented("the reply is not gRPC: HTTP 404 Not Found")),
             (
-                Ending::NotGrpc,
+                StatusSource::NotGrpc,
+                Status::unimplemented("the reply is not gRPC: HTTP 404 Not Found"),
+            ),
+            (
+                StatusSource::NotGrpc,
                 Status::unknown(
                     "the reply is not gRPC: HTTP 302 Found (location: https://login.example/)",
                 ),
             ),
             (
-                Ending::ClientCertificate,
+                StatusSource::ClientCertificate,
                 Status::internal(
                     "the reply is not gRPC: HTTP 400 Bad Request (server: nginx), \
                      \"400 No required SSL certificate was sent\"",
                 ),
             ),
             (
-                Ending::HeadersTooLarge,
+                StatusSource::HeadersTooLarge,
                 Status::unknown("the reply is not gRPC: HTTP 431 Request Header Fields Too Large"),
             ),
-            (Ending::NoStatus, Status::unknown("the reply ended without grpc-status")),
-            (Ending::BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
-            (Ending::Reset, Status::internal("the server reset the call: REASON")),
-            (Ending::Lost, Status::unavailable("the connection was lost before the reply")),
+            (StatusSource::NoStatus, Status::unknown("the reply ended without grpc-status")),
+            (StatusSource::BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
+            (StatusSource::Reset, Status::internal("the server reset the call: REASON")),
+            (StatusSource::Lost, Status::unavailable("the connection was lost before the reply")),
         ];
-        let found = found.map(|(ending, status)| CallFailed::new(ending, status));
+        let found = found.map(|(ending, status)| RpcError::new(ending, status));
         let statuses = (1..=16).map(|code| Status::new(code.into(), "MESSAGE"));
-        let statuses = statuses.map(|status| CallFailed::new(Ending::Status, status));
+        let statuses = statuses.map(|status| RpcError::new(StatusSource::Status, status));
         found.into_iter().chain(statuses).collect()
     }
 }
@@ -185,11 +188,11 @@ mod tests {
 
     #[test]
     fn there_is_an_example_of_each_ending_and_of_each_status() {
-        let examples = CallFailed::examples();
+        let examples = RpcError::examples();
         let endings: HashSet<_> =
             examples.iter().map(|failed| discriminant(&failed.ending)).collect();
-        assert_eq!(endings.len(), Ending::COUNT);
-        let statuses = examples.iter().filter(|failed| failed.ending == Ending::Status);
+        assert_eq!(endings.len(), StatusSource::COUNT);
+        let statuses = examples.iter().filter(|failed| failed.ending == StatusSource::Status);
         let codes: HashSet<i32> = statuses.map(|failed| failed.status.code().into()).collect();
         assert_eq!(codes, (1..=16).collect());
     }

@@ -15,16 +15,16 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub(crate) use self::plan::{NameSource, Plan, Shape, Until};
-pub(crate) use self::render::Text;
+pub(crate) use self::plan::{LoadNames, Plan, Shape, Until};
+pub(crate) use self::render::TextReport;
 pub(crate) use self::report::{LoadReport, page};
-pub(crate) use self::summary::Figures;
+pub(crate) use self::summary::Summary;
 pub(crate) use self::thresholds::{Threshold, exit};
 
 /// What `load` is asked to do.
 #[derive(Debug)]
-pub(crate) struct Options {
-    pub(crate) names: NameSource,
+pub(crate) struct LoadOptions {
+    pub(crate) names: LoadNames,
     pub(crate) shape: Shape,
     pub(crate) thresholds: Vec<Threshold>,
     /// The file for the page with plots.

@@ -13,7 +13,7 @@ use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
 use crate::bulk::BYTE_ORDER_MARK;
-use crate::client::{Client, Terms};
+use crate::client::{CallOptions, Client};
 use crate::connect::Target;
 
 /// Random names that are made ahead, and then greeted in turn.
@@ -26,7 +26,7 @@ const MOST_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
-    pub(super) terms: Terms,
+    pub(super) terms: CallOptions,
     /// Messages to send in turn, with their prefixes.
     pub(super) hellos: Arc<[Bytes]>,
     pub(super) shape: Shape,
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 
 /// Where the names to greet come from.
 #[derive(Debug)]
-pub(crate) enum NameSource {
+pub(crate) enum LoadNames {
     Typed(Vec<String>),
     /// A line each; `-` is standard input.
     File(PathBuf),
@@ -77,10 +77,10 @@ impl Plan {
     /// # Errors
     /// The names cannot be read, or there are none.
     pub(crate) fn new(
-        names: &NameSource,
+        names: &LoadNames,
         shape: Shape,
         targets: Vec<Target>,
-        terms: Terms,
+        terms: CallOptions,
     ) -> anyhow::Result<Plan> {
         let (terms, hellos) = (terms.without_end(), hellos(names)?);
         Ok(Plan { targets, terms, hellos, shape })
@@ -121,15 +121,15 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn hellos(names: &NameSource) -> anyhow::Result<Arc<[Bytes]>> {
+fn hellos(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
     let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
     let from = match names {
-        NameSource::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
-        NameSource::Random { seed } => {
+        LoadNames::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
+        LoadNames::Random { seed } => {
             let mut random = fastrand::Rng::with_seed(*seed);
             return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
         }
-        NameSource::File(from) => from,
+        LoadNames::File(from) => from,
     };
     let names = match from.as_path() {
         dash if dash == Path::new("-") => read_names(std::io::stdin()),

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram as Hdr;
 use tonic::Code;
 
 use crate::client::Call;
-use crate::error::{Failure, Stage};
+use crate::error::{CallError, Stage};
 
 /// The interval at which a worker reports its counts.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(crate) struct Counts {
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
     /// What went wrong first.
-    pub(crate) first_failure: Option<Failure>,
+    pub(crate) first_failure: Option<CallError>,
 }
 
 impl Counts {

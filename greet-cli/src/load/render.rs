@@ -6,8 +6,8 @@ use std::time::Duration;
 use greet_proto::status::code_name;
 
 use super::plan::{Plan, Until};
-use super::summary::Figures;
-use crate::format::{Brief, Bytes};
+use super::summary::Summary;
+use crate::format::{HumanBytes, HumanDuration};
 
 /// Rows of the drawn histogram, about.
 const ROWS: f64 = 12.0;
@@ -18,17 +18,17 @@ const BAR_COLUMNS: u64 = 40;
 
 /// The figures on a screen.
 #[derive(Debug)]
-pub(crate) struct Text<'a> {
+pub(crate) struct TextReport<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) figures: &'a Figures,
+    pub(crate) figures: &'a Summary,
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Text { plan, figures } = self;
+        let TextReport { plan, figures } = self;
         let counts = &figures.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        let took = Brief(figures.measured);
+        let took = HumanDuration(figures.measured);
         writeln!(
             f,
             "calls    {ok} ok, {failed} failed in {took}: {:.0} ok a second",
@@ -45,20 +45,20 @@ impl fmt::Display for Text<'_> {
         let statuses = counts.by_status().map(|(code, count)| (code_name(code), count));
         list(f, "status", statuses)?;
         list(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
-        let (sent, received) = (Bytes(counts.sent_bytes), Bytes(counts.received_bytes));
+        let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
         write!(f, "load     {}", self.load())?;
         self.histogram(f)
     }
 }
 
-impl Text<'_> {
+impl TextReport<'_> {
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latency = &self.figures.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
-        let brief = |micros: u64| Brief(Duration::from_micros(micros));
+        let brief = |micros: u64| HumanDuration(Duration::from_micros(micros));
         let (min, max) = (brief(latency.min()), brief(latency.max()));
         let mean = brief(latency.mean() as u64);
         let stddev = brief(latency.stddev() as u64);
@@ -79,7 +79,7 @@ impl Text<'_> {
         match plan.until {
             Until::Elapsed(_) if plan.warm_up.is_zero() => {}
             Until::Elapsed(_) => {
-                parts.push(format!("after {} of warm-up", Brief(plan.warm_up)));
+                parts.push(format!("after {} of warm-up", HumanDuration(plan.warm_up)));
             }
             Until::Calls(calls) => parts.push(format!("{calls} calls")),
         }
@@ -102,7 +102,7 @@ impl Text<'_> {
         for (from, _, calls) in buckets {
             let columns = (calls * BAR_COLUMNS).div_ceil(most.max(1));
             let bar = "#".repeat(usize::try_from(columns).unwrap_or(0));
-            let from = Brief(Duration::from_micros(from)).to_string();
+            let from = HumanDuration(Duration::from_micros(from)).to_string();
             write!(f, "\n{from:>8} {bar:<40} {calls}")?;
         }
         Ok(())

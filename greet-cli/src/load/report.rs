@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::plan::Plan;
 use super::recorder::Histogram;
-use super::summary::{Figures, Interval};
+use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
 use crate::output::report::{ErrorReport, micros};
@@ -34,16 +34,16 @@ pub(crate) struct LoadReport {
     warm_up_us: u64,
     measured_us: u64,
     interrupted: bool,
-    calls: Calls,
-    /// Calls that ended with OK, a second.
+    calls: CallCounts,
+    /// CallCounts that ended with OK, a second.
     rps: f64,
     error_rate: f64,
     /// Of HTTP/2.
-    bytes: Bytes,
+    bytes: ByteCounts,
     /// Of the calls that ended with OK; null if there was none.
     latency_us: Option<Latency>,
     histogram: Vec<Bucket>,
-    percentiles: Vec<Point>,
+    percentiles: Vec<PercentilePoint>,
     intervals: Vec<IntervalReport>,
     generator: Generator,
     thresholds: Vec<ThresholdReport>,
@@ -52,7 +52,7 @@ pub(crate) struct LoadReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Calls {
+struct CallCounts {
     sent: u64,
     ok: u64,
     failed: u64,
@@ -62,7 +62,7 @@ struct Calls {
 }
 
 #[derive(Debug, Serialize)]
-struct Bytes {
+struct ByteCounts {
     sent: u64,
     received: u64,
 }
@@ -88,7 +88,7 @@ struct Bucket {
 }
 
 #[derive(Debug, Serialize)]
-struct Point {
+struct PercentilePoint {
     percentile: f64,
     us: u64,
 }
@@ -121,7 +121,7 @@ struct ThresholdReport {
 }
 
 impl LoadReport {
-    pub(crate) fn new(plan: &Plan, figures: &Figures, thresholds: &[Threshold]) -> LoadReport {
+    pub(crate) fn new(plan: &Plan, figures: &Summary, thresholds: &[Threshold]) -> LoadReport {
         let counts = &figures.counts;
         let latency = &counts.latency;
         let lag = |percentile| (!counts.lag.is_empty()).then(|| counts.lag.percentile(percentile));
@@ -140,10 +140,10 @@ impl LoadReport {
             warm_up_us: micros(plan.shape.warm_up),
             measured_us: micros(figures.measured),
             interrupted: figures.interrupted.is_some(),
-            calls: Calls::new(figures),
+            calls: CallCounts::new(figures),
             rps: figures.rps(),
             error_rate: figures.error_rate(),
-            bytes: Bytes { sent: counts.sent_bytes, received: counts.received_bytes },
+            bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
             histogram: latency
                 .buckets(BUCKET_GROWTH)
@@ -171,11 +171,11 @@ impl LoadReport {
     }
 }
 
-impl Calls {
-    fn new(figures: &Figures) -> Calls {
+impl CallCounts {
+    fn new(figures: &Summary) -> CallCounts {
         let counts = &figures.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        Calls {
+        CallCounts {
             sent: ok + failed,
             ok,
             failed,
@@ -203,11 +203,11 @@ impl Latency {
 }
 
 /// Ever closer to 100 %, as far as there are calls to tell: half of what is left, in five steps.
-fn curve(latency: &Histogram) -> Vec<Point> {
+fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
     if latency.is_empty() {
         return Vec::new();
     }
-    let point = |percentile| Point { percentile, us: latency.percentile(percentile) };
+    let point = |percentile| PercentilePoint { percentile, us: latency.percentile(percentile) };
     let (mut points, mut left) = (Vec::new(), 100.0);
     while left * latency.calls() as f64 >= 100.0 {
         points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
@@ -217,7 +217,7 @@ fn curve(latency: &Histogram) -> Vec<Point> {
     points
 }
 
-fn intervals(figures: &Figures) -> Vec<IntervalReport> {
+fn intervals(figures: &Summary) -> Vec<IntervalReport> {
     let length_us = micros(figures.intervals.length);
     let report = |(at_us, interval): (u64, &Interval)| {
         let some = |us: u64| (!interval.latency.is_empty()).then_some(us);

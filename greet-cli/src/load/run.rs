@@ -6,13 +6,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::plan::{Plan, Until};
-use super::summary::Figures;
+use super::summary::Summary;
 use super::worker;
-use super::worker::{Ended, Order, Told};
+use super::worker::{WorkerCommand, WorkerEvent, WorkerResult};
 use crate::bulk::interrupt;
-use crate::error::Failure;
-use crate::format::Brief;
-use crate::output::Prose;
+use crate::error::CallError;
+use crate::format::HumanDuration;
+use crate::output::Stderr;
 
 /// Until all threads are told when to begin.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -23,9 +23,9 @@ const HEAD_START: Duration = Duration::from_millis(5);
 /// The system has no threads for it.
 pub(crate) async fn run(
     plan: &Plan,
-    prose: &mut Prose,
-) -> anyhow::Result<Result<Figures, Failure>> {
-    let (order, orders) = watch::channel(Order::Wait);
+    prose: &mut Stderr,
+) -> anyhow::Result<Result<Summary, CallError>> {
+    let (order, orders) = watch::channel(WorkerCommand::Wait);
     let (tell, mut told) = mpsc::unbounded_channel();
     for share in plan.shares() {
         worker::start(plan.clone(), share, orders.clone(), tell.clone())?;
@@ -33,9 +33,9 @@ pub(crate) async fn run(
     drop(tell);
     for _ in 0..plan.shape.threads {
         match told.recv().await {
-            Some(Told::Connected(Ok(()))) => {}
-            Some(Told::Connected(Err(failure))) => return Ok(Err(failure)),
-            Some(Told::Broken(error)) => return Err(error.into()),
+            Some(WorkerEvent::Connected(Ok(()))) => {}
+            Some(WorkerEvent::Connected(Err(failure))) => return Ok(Err(failure)),
+            Some(WorkerEvent::Broken(error)) => return Err(error.into()),
             other => anyhow::bail!("a worker ended before it began: {other:?}"),
         }
     }
@@ -45,9 +45,9 @@ pub(crate) async fn run(
         Until::Elapsed(duration) => Some(measure + duration),
         Until::Calls(_) => None,
     };
-    order.send_replace(Order::Run { begin, measure, end });
+    order.send_replace(WorkerCommand::Run { begin, measure, end });
     prose.begin_load();
-    let figures = Figures::new();
+    let figures = Summary::new();
     let mut course =
         Course { plan, begin, measure, end, figures, running: plan.shape.threads, ended: None };
     course.figures.started = SystemTime::now() + HEAD_START + plan.shape.warm_up;
@@ -63,7 +63,7 @@ struct Course<'a> {
     begin: Instant,
     measure: Instant,
     end: Option<Instant>,
-    figures: Figures,
+    figures: Summary,
     /// Workers that have not ended.
     running: u32,
     /// When the last call ended.
@@ -73,9 +73,9 @@ struct Course<'a> {
 impl Course<'_> {
     async fn watch(
         &mut self,
-        order: &watch::Sender<Order>,
-        told: &mut mpsc::UnboundedReceiver<Told>,
-        prose: &Prose,
+        order: &watch::Sender<WorkerCommand>,
+        told: &mut mpsc::UnboundedReceiver<WorkerEvent>,
+        prose: &Stderr,
     ) {
         let mut interrupted = std::pin::pin!(interrupt::once());
         loop {
@@ -84,17 +84,17 @@ impl Course<'_> {
                 by = &mut interrupted, if self.figures.interrupted.is_none() => {
                     self.figures.interrupted = Some(by);
                     self.end = Some(Instant::now().max(self.measure));
-                    order.send_replace(Order::Stop);
+                    order.send_replace(WorkerCommand::Stop);
                     continue;
                 }
             };
             match told {
-                Some(Told::Seen(seen)) => {
+                Some(WorkerEvent::Seen(seen)) => {
                     self.figures.add(self.measure.elapsed(), *seen);
                     prose.load_progress(self.share_done(), || self.so_far());
                 }
-                Some(Told::Ended(ended)) => self.one_ended(ended),
-                Some(Told::Connected(_) | Told::Broken(_)) => {}
+                Some(WorkerEvent::Ended(ended)) => self.one_ended(ended),
+                Some(WorkerEvent::Connected(_) | WorkerEvent::Broken(_)) => {}
                 None => break,
             }
         }
@@ -104,7 +104,7 @@ impl Course<'_> {
         self.figures.started = self.figures.started.min(SystemTime::now());
     }
 
-    fn one_ended(&mut self, ended: Ended) {
+    fn one_ended(&mut self, ended: WorkerResult) {
         self.running -= 1;
         self.ended = self.ended.max(Some(ended.at));
         self.figures.not_begun += ended.not_begun;
@@ -128,7 +128,7 @@ impl Course<'_> {
     fn so_far(&self) -> String {
         let counts = &self.figures.counts;
         let measured = self.measure.elapsed().as_secs_f64().max(1e-3);
-        let percentile = |p| Brief(Duration::from_micros(counts.latency.percentile(p)));
+        let percentile = |p| HumanDuration(Duration::from_micros(counts.latency.percentile(p)));
         let rate = counts.ok() as f64 / measured;
         let (p50, p99, failed) = (percentile(50.0), percentile(99.0), counts.failed());
         format!("{rate:.0}/s, p50 {p50}, p99 {p99}, {failed} failed")

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 /// Moments at even distances.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct Schedule {
     begins: Instant,
     per_second: f64,
 }
 
-impl Pace {
-    pub(super) fn new(begins: Instant, per_second: f64) -> Pace {
-        Pace { begins, per_second }
+impl Schedule {
+    pub(super) fn new(begins: Instant, per_second: f64) -> Schedule {
+        Schedule { begins, per_second }
     }
 
     /// When the call with this number is due; the first has number 0.
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn so_many_are_due_and_none_before_its_time() {
         let begins = Instant::now();
-        let pace = Pace::new(begins, 3.0);
+        let pace = Schedule::new(begins, 3.0);
         assert_eq!(pace.due_by(begins), 1);
         for number in 0..10_000 {
             let at = pace.at(number);

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::recorder::{Counts, Histogram, REPORT_INTERVAL};
-use crate::error::Failure;
+use crate::error::CallError;
 use crate::exit::Exit;
-use crate::format::Brief;
+use crate::format::HumanDuration;
 
 /// As many as a plot can show; of a longer test an interval is longer.
 const MOST_INTERVALS: usize = 600;
@@ -16,7 +16,7 @@ const MOST_CPU_SHARE: f64 = 0.95;
 
 /// A load test in figures.
 #[derive(Debug)]
-pub(crate) struct Figures {
+pub(crate) struct Summary {
     pub(super) started: SystemTime,
     pub(super) measured: Duration,
     pub(crate) counts: Counts,
@@ -44,9 +44,9 @@ pub(super) struct Interval {
     pub(super) failed: u64,
 }
 
-impl Figures {
-    pub(super) fn new() -> Figures {
-        Figures {
+impl Summary {
+    pub(super) fn new() -> Summary {
+        Summary {
             started: SystemTime::now(),
             measured: Duration::ZERO,
             counts: Counts::new(),
@@ -58,8 +58,8 @@ impl Figures {
     }
 
     /// Of a test that could not begin.
-    pub(crate) fn of_nothing(failure: Failure) -> Figures {
-        let mut figures = Figures::new();
+    pub(crate) fn of_nothing(failure: CallError) -> Summary {
+        let mut figures = Summary::new();
         figures.counts.first_failure = Some(failure);
         figures
     }
@@ -87,7 +87,7 @@ impl Figures {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
         // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
         if lag > MOST_LAG && self.counts.lag.calls() >= 100 {
-            let lag = Brief(lag);
+            let lag = HumanDuration(lag);
             return Some(format!(
                 "one call in a hundred began {lag} late or later, because greet-cli was late"
             ));
@@ -150,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_long_test_has_no_more_intervals_than_a_plot_can_show() {
-        let mut figures = Figures::new();
+        let mut figures = Summary::new();
         let mut seen = Counts::new();
-        let failed = crate::error::NotConnected::Refused { peer: String::new() };
+        let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
         seen.ended(Duration::from_micros(70), &call);
         call.result = Err(failed.into());

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::summary::Figures;
+use super::summary::Summary;
 use crate::exit::Exit;
-use crate::format::Brief;
+use crate::format::HumanDuration;
 
 /// What may not hold at the end of a load test.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,7 @@ impl Threshold {
 
     /// Whether it holds, which it may not. A latency that nobody has, because no call ended well, is as
     /// bad as can be.
-    pub(crate) fn is_crossed(&self, figures: &Figures) -> bool {
+    pub(crate) fn is_crossed(&self, figures: &Summary) -> bool {
         let Some(value) = self.figure.of(figures) else {
             return true;
         };
@@ -73,7 +73,7 @@ impl Threshold {
     }
 
     /// What the figure was, in its own unit.
-    pub(crate) fn measured(&self, figures: &Figures) -> String {
+    pub(crate) fn measured(&self, figures: &Summary) -> String {
         let Some(value) = self.figure.of(figures) else {
             return "unknown, no call ended well".to_owned();
         };
@@ -81,18 +81,20 @@ impl Threshold {
             Figure::ErrorRate => format!("{}%", round(value * 100.0)),
             Figure::Errors => format!("{value:.0}"),
             Figure::Rps => format!("{value:.0}/s"),
-            _ => Brief(Duration::from_micros(value as u64)).to_string(),
+            _ => HumanDuration(Duration::from_micros(value as u64)).to_string(),
         }
     }
 }
 
 /// Returns how a load test ends for a script.
-pub(crate) fn exit(figures: &Figures, thresholds: &[Threshold]) -> Exit {
+pub(crate) fn exit(figures: &Summary, thresholds: &[Threshold]) -> Exit {
     let has_ok = figures.counts.ok() > 0;
     match (figures.interrupted, &figures.counts.first_failure) {
         (Some(by), _) => by,
         // Single failures are for --fail-if to judge; but nothing was measured if every call failed.
-        _ if thresholds.iter().any(|threshold| threshold.is_crossed(figures)) => Exit::Crossed,
+        _ if thresholds.iter().any(|threshold| threshold.is_crossed(figures)) => {
+            Exit::ThresholdViolated
+        }
         (None, Some(failure)) if !has_ok => failure.exit(),
         (None, None) if !has_ok => Exit::Usage,
         (None, _) => Exit::Done,
@@ -140,7 +142,7 @@ impl Figure {
         }
     }
 
-    fn of(self, figures: &Figures) -> Option<f64> {
+    fn of(self, figures: &Summary) -> Option<f64> {
         let latency = &figures.counts.latency;
         let micros = |micros: u64| (!latency.is_empty()).then_some(micros as f64);
         match self {

@@ -15,28 +15,28 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 
 use super::plan::{Plan, Share, Until};
 use super::recorder::{Counts, REPORT_INTERVAL};
-use super::schedule::{Clock, Pace};
+use super::schedule::{Clock, Schedule};
 use crate::client::Client;
-use crate::error::Failure;
+use crate::error::CallError;
 
 /// A caller that cannot connect tries again after this: it must not flood a server that comes back.
 const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);
 
 /// What a worker says.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum WorkerEvent {
     /// It cannot begin.
     Broken(io::Error),
     /// Its connections stand, or why they do not.
-    Connected(Result<(), Failure>),
+    Connected(Result<(), CallError>),
     /// What it has seen since it last said.
     Seen(Box<Counts>),
     /// All its calls have ended.
-    Ended(Ended),
+    Ended(WorkerResult),
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct WorkerResult {
     /// When its last call ended.
     pub(super) at: Instant,
     /// Calls that were due in time, and for which there was no room until the end.
@@ -47,7 +47,7 @@ pub(super) struct Ended {
 
 /// What a worker is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum WorkerCommand {
     /// Wait for the others.
     Wait,
     /// Begin then; measure from a later moment on, and begin no call after the last.
@@ -60,8 +60,8 @@ pub(super) enum Order {
 pub(super) fn start(
     plan: Plan,
     share: Share,
-    orders: watch::Receiver<Order>,
-    told: mpsc::UnboundedSender<Told>,
+    orders: watch::Receiver<WorkerCommand>,
+    told: mpsc::UnboundedSender<WorkerEvent>,
 ) -> anyhow::Result<()> {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,7 +69,7 @@ pub(super) fn start(
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(run(&plan, share, orders, &told)),
-            Err(error) => tell(&told, Told::Broken(error)),
+            Err(error) => tell(&told, WorkerEvent::Broken(error)),
         }
     };
     let name = format!("load-{}", share.worker);
@@ -78,25 +78,27 @@ pub(super) fn start(
 }
 
 /// Whoever does not listen any more has ended the test.
-fn tell(told: &mpsc::UnboundedSender<Told>, what: Told) {
+fn tell(told: &mpsc::UnboundedSender<WorkerEvent>, what: WorkerEvent) {
     let _ = told.send(what);
 }
 
 async fn run(
     plan: &Plan,
     share: Share,
-    mut orders: watch::Receiver<Order>,
-    told: &mpsc::UnboundedSender<Told>,
+    mut orders: watch::Receiver<WorkerCommand>,
+    told: &mpsc::UnboundedSender<WorkerEvent>,
 ) {
     let client = plan.client(share);
-    tell(told, Told::Connected(client.connect_all().await));
-    let Ok(order) = orders.wait_for(|order| *order != Order::Wait).await.map(|order| *order) else {
+    tell(told, WorkerEvent::Connected(client.connect_all().await));
+    let Ok(order) =
+        orders.wait_for(|order| *order != WorkerCommand::Wait).await.map(|order| *order)
+    else {
         return;
     };
-    let Order::Run { begin, measure, end } = order else {
+    let WorkerCommand::Run { begin, measure, end } = order else {
         return;
     };
-    let pace = share.rate.map(|(rate, behind)| Pace::new(begin + behind, rate));
+    let pace = share.rate.map(|(rate, behind)| Schedule::new(begin + behind, rate));
     let due_in_time = pace.zip(end).map(|(pace, end)| pace.due_before(end));
     let calls = match share.until {
         Until::Calls(calls) => calls,
@@ -134,7 +136,7 @@ struct Callers {
     hellos: Box<[Bytes]>,
     measure: Instant,
     end: Option<Instant>,
-    pace: Option<Pace>,
+    pace: Option<Schedule>,
     /// Calls at a rate that are due and not begun.
     due: Semaphore,
     was_due: Cell<u64>,
@@ -182,7 +184,7 @@ impl Callers {
     }
 
     /// Lets each call be due at its time, and none after the end.
-    async fn keep(self: Rc<Self>, pace: Pace) {
+    async fn keep(self: Rc<Self>, pace: Schedule) {
         let mut clock = Clock::new();
         while self.was_due.get() < self.calls {
             let due = self.was_due.get();
@@ -208,11 +210,12 @@ impl Callers {
     async fn watch(
         &self,
         tasks: &mut JoinSet<()>,
-        orders: &mut watch::Receiver<Order>,
-        told: &mpsc::UnboundedSender<Told>,
+        orders: &mut watch::Receiver<WorkerCommand>,
+        told: &mpsc::UnboundedSender<WorkerEvent>,
     ) {
         let traffic = self.client.traffic();
-        let stopped = timeout_at(self.measure, orders.wait_for(|order| *order == Order::Stop));
+        let stopped =
+            timeout_at(self.measure, orders.wait_for(|order| *order == WorkerCommand::Stop));
         drop(stopped.await);
         let (cpu, mut bytes) = (thread_cpu_time(), traffic.bytes());
         let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
@@ -222,7 +225,7 @@ impl Callers {
             let now = traffic.bytes();
             (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
             bytes = now;
-            tell(told, Told::Seen(Box::new(counts)));
+            tell(told, WorkerEvent::Seen(Box::new(counts)));
         };
         loop {
             tokio::select! {
@@ -231,7 +234,7 @@ impl Callers {
                     None => break,
                 },
                 _ = ticks.tick() => tell_seen(),
-                stopped = orders.wait_for(|order| *order == Order::Stop), if !self.is_over.get() => {
+                stopped = orders.wait_for(|order| *order == WorkerCommand::Stop), if !self.is_over.get() => {
                     drop(stopped);
                     self.is_over.set(true);
                     self.due.close();
@@ -245,7 +248,7 @@ impl Callers {
         // Without a measurement, because it was interrupted before, there is no share of it.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_begun = self.was_due.get().saturating_sub(self.begun.get());
-        tell(told, Told::Ended(Ended { at, not_begun, cpu_share }));
+        tell(told, WorkerEvent::Ended(WorkerResult { at, not_begun, cpu_share }));
     }
 }
 

@@ -6,8 +6,8 @@ mod stdout;
 
 use clap::ValueEnum;
 
-pub(crate) use self::stderr::Prose;
-pub(crate) use self::stdout::{Data, Written};
+pub(crate) use self::stderr::Stderr;
+pub(crate) use self::stdout::{Stdout, Written};
 
 /// The form of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tonic::Code;
 
 use crate::client::{Call, metadata};
-use crate::error::Failure;
+use crate::error::CallError;
 
 /// `greet.hello/v1`
 #[derive(Debug, Serialize)]
@@ -118,7 +118,7 @@ impl StatusReport {
 }
 
 impl ErrorReport {
-    pub(crate) fn new(failure: &Failure) -> ErrorReport {
+    pub(crate) fn new(failure: &CallError) -> ErrorReport {
         ErrorReport { stage: failure.stage().name(), cause: failure.cause(), hint: failure.hint() }
     }
 }

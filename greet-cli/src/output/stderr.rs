@@ -10,23 +10,23 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{Format, Verbosity};
 use crate::client::{Call, metadata};
-use crate::error::Failure;
+use crate::error::CallError;
 
 /// What may be said.
 #[derive(Debug)]
-pub(crate) struct Prose {
+pub(crate) struct Stderr {
     format: Format,
     verbosity: Verbosity,
     progress: Option<Progress>,
 }
 
-impl Prose {
-    pub(crate) fn new(format: Format, verbosity: Verbosity) -> Prose {
-        Prose { format, verbosity, progress: None }
+impl Stderr {
+    pub(crate) fn new(format: Format, verbosity: Verbosity) -> Stderr {
+        Stderr { format, verbosity, progress: None }
     }
 
     /// One line for what is wrong, one for what to do. In JSON both are in the object already.
-    pub(crate) fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(&self, failure: &CallError) {
         if self.format == Format::Text {
             let (line, hint) = (failure.to_string(), failure.hint());
             self.say(format_args!("greet-cli: {}\n\nhint: {}", Escaped(&line), Escaped(&hint)));
@@ -34,7 +34,7 @@ impl Prose {
     }
 
     /// One of many failures: which, and what is wrong.
-    pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &Failure) {
+    pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &CallError) {
         if self.format == Format::Text {
             self.note(format_args!("{which}: {failure}"));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use tokio::io::{AsyncWriteExt as _, Stdout};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::Format;
@@ -17,15 +17,15 @@ const ENOUGH_BYTES: usize = 64 * 1024;
 /// And when the first of it has waited so long: nobody notices, and thousands of replies share a write.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
-/// Lines on their way. They leave with [`Data::flush`], and the rest of the process goes on while
+/// Lines on their way. They leave with [`Stdout::flush`], and the rest of the process goes on while
 /// whoever reads them is slow.
 #[derive(Debug)]
-pub(crate) struct Data {
+pub(crate) struct Stdout {
     format: Format,
     gathered: Vec<u8>,
     /// When the first of it came.
     since: Option<Instant>,
-    stdout: Stdout,
+    stdout: tokio::io::Stdout,
     is_terminal: bool,
     /// The trace that everything told here belongs to.
     trace: Option<Trace>,
@@ -45,13 +45,13 @@ pub(crate) enum Written {
     /// They were taken.
     Whole,
     /// The reader has what it wanted and left, as `head` does. It ends the command, and is no failure.
-    NobodyReads,
+    BrokenPipe,
 }
 
-impl Data {
-    pub(crate) fn new(format: Format) -> Data {
+impl Stdout {
+    pub(crate) fn new(format: Format) -> Stdout {
         let is_terminal = std::io::stdout().is_terminal();
-        Data {
+        Stdout {
             format,
             gathered: Vec::new(),
             since: None,
@@ -133,7 +133,7 @@ impl Data {
         };
         match written {
             Ok(()) => Ok(Written::Whole),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::NobodyReads),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::BrokenPipe),
             Err(error) => Err(error).context("could not write to standard output"),
         }
     }
