@@ -14,7 +14,7 @@ use crate::output::{Stderr, Stdout, Written};
 
 /// How many replies may wait for an earlier one, for each call that may be under way: one slow call
 /// must not hold up the others, and a stuck one must not let them fill memory.
-const WAITING_PER_CALL: u64 = 16;
+const MAX_WAITING_PER_CALL: u64 = 16;
 
 /// What is to be done, and how.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Bulk<'_> {
         let mut printer = OrderedOutput::new(data, prose, &self.names, self.with_tally);
         let mut under_way = FuturesUnordered::new();
         let (mut begun, mut more, mut unreadable) = (0, true, None);
-        let window = self.concurrency as u64 * WAITING_PER_CALL;
+        let window = self.concurrency as u64 * MAX_WAITING_PER_CALL;
         let interrupted_by = loop {
             more &= !(self.fail_fast && printer.has_failed());
             let has_room = under_way.len() < self.concurrency && begun - printer.printed() < window;

@@ -13,7 +13,7 @@ use crate::output::report::{CallReport, Hello};
 use crate::output::{Stderr, Stdout, Written};
 
 /// Hints at the end, at most: a server chooses some of their words.
-const MOST_HINTS: usize = 10;
+const MAX_HINTS: usize = 10;
 
 /// What became of a name.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl<'a> OrderedOutput<'a> {
             self.prose.failure(failure);
         } else {
             self.prose.failure_of(&number, failure);
-            if self.hints.len() < MOST_HINTS {
+            if self.hints.len() < MAX_HINTS {
                 self.hints.insert(failure.hint());
             }
         }

@@ -11,7 +11,7 @@ use crate::format::HumanDuration;
 
 /// Who answers is what servers say of themselves; one that says something else each time must not
 /// fill memory.
-const MOST_ANSWERERS: usize = 1_000;
+const MAX_ANSWERERS: usize = 1_000;
 const OTHERS: &str = "others";
 
 /// Counts, from the first call on.
@@ -51,7 +51,7 @@ impl Tally {
             *count += 1;
             return;
         }
-        let is_full = self.answered_by.len() >= MOST_ANSWERERS;
+        let is_full = self.answered_by.len() >= MAX_ANSWERERS;
         let answerer = if is_full { OTHERS } else { answerer };
         *self.answered_by.entry(answerer.to_owned()).or_default() += 1;
     }

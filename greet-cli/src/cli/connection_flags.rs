@@ -18,7 +18,7 @@ const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
 /// Thousands of times what a greeting takes, and still within the patience of a person.
 const DEFAULT_TIMEOUT: &str = "5s";
 /// Who repeats more often than this wants `--wait`.
-const MOST_RETRIES: i64 = 1_000;
+const MAX_RETRIES: i64 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
@@ -45,7 +45,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Try a call again that the server cannot have executed, or that ended as --retry-on says
     #[arg(long, global = true, value_name = "N", env = "GREET_RETRIES")]
-    #[arg(default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MOST_RETRIES))]
+    #[arg(default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MAX_RETRIES))]
     pub(crate) retries: u32,
 
     /// Statuses to repeat a call after, such as UNAVAILABLE,RESOURCE_EXHAUSTED: it may be executed twice

@@ -12,11 +12,11 @@ use rustls::pki_types::ServerName;
 use tonic::Code;
 
 /// Beyond a day a duration is a typing error, and arithmetic on it stays far from overflow.
-const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn duration(given: &str) -> Result<Duration, String> {
     match humantime::parse_duration(given) {
-        Ok(duration) if duration <= LONGEST_DURATION => Ok(duration),
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
         _ => Err("expected a duration such as 250ms, 5s or 1m, at most 1day".to_owned()),
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn durations_have_units_and_an_end() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1day"), Ok(LONGEST_DURATION));
+        assert_eq!(duration("1day"), Ok(MAX_DURATION));
         for bad in ["", "5", "-1s", "soon", "2days"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

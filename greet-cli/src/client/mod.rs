@@ -39,7 +39,7 @@ pub(crate) use self::wire::headers;
 
 /// How often an attempt may meet a connection that takes no more: a server that drains, and another
 /// that does so just then. It was never sent, so it is safe; without an end it would not be.
-const MOST_CONNECTIONS_PER_ATTEMPT: u32 = 3;
+const MAX_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
 /// Calls one target, or several in turn.
 #[derive(Debug)]
@@ -245,7 +245,7 @@ impl Client {
                 Err(NotAccepted { reason }) => {
                     endpoint.discard(&ready);
                     refused += 1;
-                    if refused == MOST_CONNECTIONS_PER_ATTEMPT {
+                    if refused == MAX_CONNECTIONS_PER_ATTEMPT {
                         let target = endpoint.target.to_string();
                         call.result = Err(ConnectError::NoCallTaken { target, reason }.into());
                         return;

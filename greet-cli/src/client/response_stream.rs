@@ -14,7 +14,7 @@ use super::status::{of_broken_stream, of_reply};
 use crate::error::{RpcError, StatusSource};
 
 /// The limit that other gRPC clients have for a reply.
-const MOST_REPLY_BYTES: usize = 4 * 1024 * 1024;
+const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The messages of a reply, as they come.
 #[derive(Debug)]
@@ -107,8 +107,8 @@ fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
         return Err(Status::internal("the reply is compressed, which was not asked for"));
     }
     let length = length as usize;
-    if length > MOST_REPLY_BYTES {
-        let problem = format!("the reply is over {MOST_REPLY_BYTES} bytes");
+    if length > MAX_REPLY_BYTES {
+        let problem = format!("the reply is over {MAX_REPLY_BYTES} bytes");
         return Err(Status::resource_exhausted(problem));
     }
     if rest.len() < length {
@@ -148,7 +148,7 @@ mod tests {
     fn a_reply_has_a_limit() {
         let announced =
             |bytes: usize| Prefix { flags: 0, length: u32::try_from(bytes).unwrap() }.encode();
-        assert_eq!(taken(&announced(MOST_REPLY_BYTES)), Ok(None));
-        assert_eq!(taken(&announced(MOST_REPLY_BYTES + 1)), Err(tonic::Code::ResourceExhausted));
+        assert_eq!(taken(&announced(MAX_REPLY_BYTES)), Ok(None));
+        assert_eq!(taken(&announced(MAX_REPLY_BYTES + 1)), Err(tonic::Code::ResourceExhausted));
     }
 }

@@ -54,13 +54,13 @@ impl Retries<'_> {
 }
 
 /// A person does not notice it, and a server that restarts is asked a handful of times.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 /// Still often enough for a script that waits.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// Share of a pause that chance adds or takes.
 const JITTER: f64 = 0.2;
 
-/// The next pause, doubled up to [`LONGEST_PAUSE`].
+/// The next pause, doubled up to [`MAX_BACKOFF`].
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -68,12 +68,12 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new() -> Backoff {
-        Backoff { next: FIRST_PAUSE }
+        Backoff { next: INITIAL_BACKOFF }
     }
 
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
-        self.next = (pause * 2).min(LONGEST_PAUSE);
+        self.next = (pause * 2).min(MAX_BACKOFF);
         pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
     }
 }

@@ -21,16 +21,16 @@ use crate::error::{RpcError, StatusSource};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
-const OURSELVES: HeaderValue =
+const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("greet-cli/", env!("CARGO_PKG_VERSION")));
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// How often this call was sent before (gRFC A6).
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 /// Of an error page the title is of interest, not the pictures.
-const MOST_PAGE_BYTES: usize = 4 * 1024;
+const MAX_ERROR_PAGE_BYTES: usize = 4 * 1024;
 /// A page that does not come with its headers is not worth more.
-const PATIENCE_FOR_A_PAGE: Duration = Duration::from_millis(200);
+const ERROR_PAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A call before it is sent.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ pub(crate) fn headers(metadata: HeaderMap) -> HeaderMap {
     let mut headers = metadata;
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert(TE, TRAILERS);
-    headers.insert(USER_AGENT, OURSELVES);
+    headers.insert(USER_AGENT, PRODUCT);
     headers
 }
 
@@ -163,11 +163,11 @@ fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
 /// At most 8 digits and a unit, rounded up: the server must not give up before we do. Of a second or
 /// more, to ten milliseconds: calls that follow each other then say the same, and HPACK sends a byte.
 fn grpc_timeout(timeout: Duration) -> HeaderValue {
-    const MOST_NUMBER: u128 = 99_999_999;
+    const MAX_TIMEOUT_VALUE: u128 = 99_999_999;
     let micros = timeout.as_micros() + 1;
     let text = match micros {
         ..=999_999 => format!("{micros}u"),
-        _ => format!("{}m", (micros.div_ceil(10_000) * 10).min(MOST_NUMBER)),
+        _ => format!("{}m", (micros.div_ceil(10_000) * 10).min(MAX_TIMEOUT_VALUE)),
     };
     HeaderValue::try_from(text).expect("digits and a letter")
 }
@@ -178,12 +178,12 @@ async fn page(mut body: RecvStream) -> Vec<u8> {
     let reading = async {
         while let Some(Ok(data)) = body.data().await {
             page.extend_from_slice(&data);
-            if page.len() >= MOST_PAGE_BYTES {
+            if page.len() >= MAX_ERROR_PAGE_BYTES {
                 break;
             }
         }
     };
-    let _whole_or_not = timeout(PATIENCE_FOR_A_PAGE, reading).await;
+    let _whole_or_not = timeout(ERROR_PAGE_TIMEOUT, reading).await;
     page
 }
 

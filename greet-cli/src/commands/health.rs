@@ -114,7 +114,7 @@ fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
 const UNREACHABLE: &str = "UNREACHABLE";
 
 /// For an attempt that ends with the time of `--wait` to say why.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const FINAL_ATTEMPT_GRACE: Duration = Duration::from_millis(100);
 
 /// What was seen last, and what to do with the next.
 struct Watch<'a> {
@@ -141,7 +141,7 @@ async fn watch_changes(
     }
     let until = Instant::now() + wait;
     let client = client(terms.until(until));
-    match timeout_at(until + LAST_WORDS, watch.follow(&client, Some(until))).await {
+    match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
         Ok(ended) => ended,
         Err(_elapsed) => Ok(watch.given_up()),
     }

@@ -3,10 +3,10 @@
 use http::HeaderMap;
 
 /// As much of an unexpected answer as fits into a message.
-const MOST_CHARACTERS: usize = 80;
+const MAX_EXCERPT_CHARS: usize = 80;
 
 /// Headers that tell who answered, or what it wants instead.
-const TELLING: [&str; 4] = ["server", "via", "location", "www-authenticate"];
+const HEADERS: [&str; 4] = ["server", "via", "location", "www-authenticate"];
 
 /// The first line, in quotes, what is not printable escaped.
 pub(crate) fn first_line(bytes: &[u8]) -> String {
@@ -36,7 +36,7 @@ pub(crate) fn http1(bytes: &[u8]) -> Option<String> {
 /// `502 Bad Gateway (server: nginx), "upstream is gone"`: status, telling headers, first words.
 pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String {
     let mut text = shortened(status);
-    let telling = TELLING.iter().filter_map(|name| {
+    let telling = HEADERS.iter().filter_map(|name| {
         let value = headers.get(*name)?;
         Some(format!("{name}: {}", shortened(&String::from_utf8_lossy(value.as_bytes()))))
     });
@@ -89,7 +89,7 @@ fn first_words(body: &[u8]) -> Option<String> {
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MOST_CHARACTERS) {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -12,7 +12,7 @@ const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: no first frame is longer.
-const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
+const MAX_FIRST_FRAME_BYTES: usize = 16_384;
 
 /// What arrived first.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ fn recognise(received: &[u8]) -> Option<FirstInput> {
         return None;
     };
     let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-    if !matches!(*kind, SETTINGS | GOAWAY) || length > LARGEST_FIRST_FRAME_BYTES {
+    if !matches!(*kind, SETTINGS | GOAWAY) || length > MAX_FIRST_FRAME_BYTES {
         return Some(FirstInput::Other(received.to_vec()));
     }
     let payload = received.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length)?.to_vec();

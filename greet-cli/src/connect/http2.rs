@@ -18,7 +18,7 @@ use crate::error::ConnectError;
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Of headers or trailers together; other clients take as much or less.
-const MOST_HEADER_BYTES: u32 = 16 * 1024;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// No SETTINGS came. What did?
 #[derive(Debug)]
@@ -50,7 +50,7 @@ where
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(MOST_HEADER_BYTES);
+        .max_header_list_size(MAX_HEADER_BYTES);
     let sender = match builder.handshake(io).await {
         Ok((sender, connection)) => {
             tokio::spawn(connection.map(drop)); // how it ends is told by the calls on it

@@ -9,12 +9,12 @@ use http::uri::Authority;
 
 const EXPECTED: &str = "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH, dns:///NAME:PORT or \
      dns+https:///NAME:PORT";
-const NAME_SERVER: &str =
+const NAME_SERVER_HINT: &str =
     "what follows dns:// is a name server, and only this machine's are asked; say dns:///NAME:PORT";
 /// Where `https://HOST` is served if nothing else is said.
 const HTTPS_PORT: u16 = 443;
 /// Where the daemon listens unless it was told otherwise.
-const GREETER_PORT: u16 = 50051;
+const DEFAULT_PORT: u16 = 50051;
 
 /// A server's address, as it was given and as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl FromStr for Target {
             Some(("http", address)) => (address, false, false),
             Some(("https", address)) => (address, true, false),
             Some((scheme @ ("dns" | "dns+https"), name)) => {
-                (name.strip_prefix('/').ok_or(NAME_SERVER)?, scheme != "dns", true)
+                (name.strip_prefix('/').ok_or(NAME_SERVER_HINT)?, scheme != "dns", true)
             }
             Some(_) => return Err(EXPECTED),
         };
@@ -106,7 +106,7 @@ impl FromStr for Target {
             // A colon without a port is a typing error, not a wish for the default.
             None if authority.as_str() != authority.host() => None,
             None if tls => Some(HTTPS_PORT),
-            None => each.then_some(GREETER_PORT),
+            None => each.then_some(DEFAULT_PORT),
         };
         match port {
             Some(port) if !host.is_empty() && !address.contains('@') => {
@@ -144,7 +144,7 @@ mod tests {
         let target: Target = "dns+https:///greeter:1".parse().unwrap();
         assert_eq!((target.scheme(), target.authority().as_str()), ("https", "greeter:1"));
         for authority in ["dns://8.8.8.8/greeter:1", "dns://greeter:1", "dns+https://ns/greeter"] {
-            assert_eq!(authority.parse::<Target>(), Err(NAME_SERVER), "{authority}");
+            assert_eq!(authority.parse::<Target>(), Err(NAME_SERVER_HINT), "{authority}");
         }
         for bad in [
             "dns:///",

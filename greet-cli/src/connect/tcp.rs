@@ -13,7 +13,7 @@ use crate::error::ConnectError;
 
 /// When a silent connection is asked whether the peer is still there, as a `health --watch` that hears
 /// nothing for hours has to know. By TCP, because servers count HTTP/2 PINGs and hang up on many.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How many of them may go unanswered: two minutes in all.
 #[cfg(unix)]
@@ -38,7 +38,9 @@ pub(super) async fn open(
                 tried.push((address, None));
                 // They only make it better; a socket that refuses them is still a connection.
                 let _ = stream.set_nodelay(true);
-                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+                let keepalive = TcpKeepalive::new()
+                    .with_time(KEEPALIVE_INTERVAL)
+                    .with_interval(KEEPALIVE_INTERVAL);
                 #[cfg(unix)]
                 let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);

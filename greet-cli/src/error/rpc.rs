@@ -45,7 +45,7 @@ impl RpcError {
     pub(crate) fn hint(&self) -> String {
         let hint = match (self.ending, self.status.code()) {
             (StatusSource::Status, code) => return self.hint_for_status(code),
-            (StatusSource::Deadline, _) => WAITED,
+            (StatusSource::Deadline, _) => DEADLINE_HINT,
             (StatusSource::NotGrpc, code) => hint_for_http(code),
             (StatusSource::ClientCertificate, _) => {
                 "what ends TLS there wants a client certificate that it trusts: --cert and --key"
@@ -135,7 +135,7 @@ impl RpcError {
     }
 }
 
-const WAITED: &str = "allow more with --timeout, or find out what the server waits for";
+const DEADLINE_HINT: &str = "allow more with --timeout, or find out what the server waits for";
 
 fn hint_for_http(code: Code) -> &'static str {
     match code {
@@ -155,7 +155,7 @@ fn hint_for_http(code: Code) -> &'static str {
 fn hint_for_code(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument => "the server refuses what was sent; its message says why",
-        Code::DeadlineExceeded => WAITED,
+        Code::DeadlineExceeded => DEADLINE_HINT,
         Code::Unimplemented => "the server has no such method: is it the right one?",
         Code::Unavailable => "the server is leaving, or something before it is; try again",
         Code::ResourceExhausted => {

@@ -18,9 +18,9 @@ use crate::connect::Target;
 
 /// Random names that are made ahead, and then greeted in turn.
 const RANDOM_NAMES: usize = 4_096;
-const LONGEST_RANDOM_NAME: usize = 16;
+const MAX_RANDOM_NAME: usize = 16;
 /// Names that are read are kept; so much of them is more than a load test can tell apart.
-const MOST_NAMES_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A load test.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ fn hellos(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
 }
 
 fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
-    let mut from = BufReader::new(from.take(MOST_NAMES_BYTES + 1));
+    let mut from = BufReader::new(from.take(MAX_NAMES_BYTES + 1));
     if from.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
         from.consume(BYTE_ORDER_MARK.len());
     }
@@ -148,8 +148,8 @@ fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
     loop {
         let mut line = Vec::new();
         bytes += from.read_until(b'\n', &mut line)? as u64;
-        if bytes > MOST_NAMES_BYTES {
-            bail!("it is longer than {MOST_NAMES_BYTES} bytes");
+        if bytes > MAX_NAMES_BYTES {
+            bail!("it is longer than {MAX_NAMES_BYTES} bytes");
         }
         if line.is_empty() {
             break;
@@ -167,7 +167,7 @@ fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
 }
 
 fn random_name(random: &mut fastrand::Rng) -> String {
-    let rest = random.usize(1..LONGEST_RANDOM_NAME);
+    let rest = random.usize(1..MAX_RANDOM_NAME);
     let first = std::iter::once(random.uppercase());
     first.chain(std::iter::repeat_with(|| random.lowercase()).take(rest)).collect()
 }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
         assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2");
-        let long = vec![b'x'; usize::try_from(MOST_NAMES_BYTES).unwrap()];
+        let long = vec![b'x'; usize::try_from(MAX_NAMES_BYTES).unwrap()];
         assert!(read_names(&long[..]).is_ok());
         assert!(read_names(&[&long[..], b"x"].concat()[..]).is_err());
     }
@@ -203,6 +203,6 @@ mod tests {
         };
         assert_eq!(names(7), names(7));
         assert_ne!(names(7), names(8));
-        assert!(names(7).iter().all(|name| (2..=LONGEST_RANDOM_NAME).contains(&name.len())));
+        assert!(names(7).iter().all(|name| (2..=MAX_RANDOM_NAME).contains(&name.len())));
     }
 }

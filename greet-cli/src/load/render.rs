@@ -12,7 +12,7 @@ use crate::format::{HumanBytes, HumanDuration};
 /// Rows of the drawn histogram, about.
 const ROWS: f64 = 12.0;
 /// From one row to the next, so that two digits tell them apart.
-const LEAST_GROWTH: f64 = 1.1;
+const MIN_GROWTH: f64 = 1.1;
 /// Of the longest bar.
 const BAR_COLUMNS: u64 = 40;
 
@@ -96,7 +96,7 @@ impl TextReport<'_> {
             return Ok(());
         }
         let span = (latency.max() + 1) as f64 / latency.min().max(1) as f64;
-        let buckets = latency.buckets(span.powf(1.0 / ROWS).max(LEAST_GROWTH));
+        let buckets = latency.buckets(span.powf(1.0 / ROWS).max(MIN_GROWTH));
         let most = buckets.iter().map(|(_, _, calls)| *calls).max().unwrap_or(1);
         writeln!(f)?;
         for (from, _, calls) in buckets {

@@ -236,13 +236,13 @@ fn intervals(figures: &Summary) -> Vec<IntervalReport> {
 }
 
 const PAGE: &str = include_str!("report.html");
-const PLACE: &str = "__REPORT_JSON__";
+const PLACEHOLDER: &str = "__REPORT_JSON__";
 
 /// The page for this report.
 pub(crate) fn page(report: &LoadReport) -> String {
     let json = serde_json::to_string(report).expect("a report has only strings as keys");
     // In a script element, `<` might begin its end.
-    PAGE.replace(PLACE, &json.replace('<', "\\u003c"))
+    PAGE.replace(PLACEHOLDER, &json.replace('<', "\\u003c"))
 }
 
 #[cfg(test)]
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_page_has_one_place_for_the_report() {
-        assert_eq!(PAGE.matches(PLACE).count(), 1);
+        assert_eq!(PAGE.matches(PLACEHOLDER).count(), 1);
     }
 
     #[test]

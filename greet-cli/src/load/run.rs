@@ -15,7 +15,7 @@ use crate::format::HumanDuration;
 use crate::output::Stderr;
 
 /// Until all threads are told when to begin.
-const HEAD_START: Duration = Duration::from_millis(5);
+const START_DELAY: Duration = Duration::from_millis(5);
 
 /// Runs it. `Ok(Err(_))`: the server cannot be reached, and nothing was measured.
 ///
@@ -39,7 +39,7 @@ pub(crate) async fn run(
             other => anyhow::bail!("a worker ended before it began: {other:?}"),
         }
     }
-    let begin = Instant::now() + HEAD_START;
+    let begin = Instant::now() + START_DELAY;
     let measure = begin + plan.shape.warm_up;
     let end = match plan.shape.until {
         Until::Elapsed(duration) => Some(measure + duration),
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     let figures = Summary::new();
     let mut course =
         Course { plan, begin, measure, end, figures, running: plan.shape.threads, ended: None };
-    course.figures.started = SystemTime::now() + HEAD_START + plan.shape.warm_up;
+    course.figures.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
     course.watch(&order, &mut told, prose).await;
     prose.end_progress();
     anyhow::ensure!(course.running == 0, "a thread of the load test broke");

@@ -8,11 +8,11 @@ use crate::exit::Exit;
 use crate::format::HumanDuration;
 
 /// As many as a plot can show; of a longer test an interval is longer.
-const MOST_INTERVALS: usize = 600;
+const MAX_INTERVALS: usize = 600;
 /// Calls that begin so much late, because this program was late, are no longer what was asked for.
-const MOST_LAG: Duration = Duration::from_millis(1);
+const MAX_LAG: Duration = Duration::from_millis(1);
 /// A thread that has no more of its core left than this had no room for more calls.
-const MOST_CPU_SHARE: f64 = 0.95;
+const MAX_CPU_SHARE: f64 = 0.95;
 
 /// A load test in figures.
 #[derive(Debug)]
@@ -86,13 +86,13 @@ impl Summary {
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
         // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
-        if lag > MOST_LAG && self.counts.lag.calls() >= 100 {
+        if lag > MAX_LAG && self.counts.lag.calls() >= 100 {
             let lag = HumanDuration(lag);
             return Some(format!(
                 "one call in a hundred began {lag} late or later, because greet-cli was late"
             ));
         }
-        let share = self.cpu_share.filter(|share| *share > MOST_CPU_SHARE)?;
+        let share = self.cpu_share.filter(|share| *share > MAX_CPU_SHARE)?;
         Some(format!(
             "greet-cli used {:.0} % of a core in one of its threads, and may have been the limit",
             share * 100.0
@@ -105,7 +105,7 @@ impl Intervals {
         // What is told at the end of an interval was seen in it.
         let at = elapsed.saturating_sub(REPORT_INTERVAL / 2);
         let mut index = self.index(at);
-        while index >= MOST_INTERVALS {
+        while index >= MAX_INTERVALS {
             self.fold();
             index = self.index(at);
         }

@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::error::CallError;
 
 /// A caller that cannot connect tries again after this: it must not flood a server that comes back.
-const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a worker says.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Callers {
                 self.counts.borrow_mut().ended(due.elapsed(), &call);
             }
             if call.rpc.is_none() && self.pace.is_none() {
-                sleep(PAUSE_UNCONNECTED).await;
+                sleep(RECONNECT_INTERVAL).await;
             }
         }
     }

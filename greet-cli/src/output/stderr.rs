@@ -144,10 +144,10 @@ impl Stderr {
 }
 
 /// How often it moves while nothing else does.
-const TICK: Duration = Duration::from_millis(200);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Steps of a bar that has no calls to count.
-const WHOLE: u64 = 1_000;
+const LOAD_STEPS: u64 = 1_000;
 
 /// The line.
 #[derive(Debug)]
@@ -168,23 +168,23 @@ impl Progress {
             let _ = write!(text, "{:.0}/s", state.per_sec());
         };
         bar.set_style(style.with_key("rate", rate));
-        bar.enable_steady_tick(TICK);
+        bar.enable_steady_tick(PROGRESS_INTERVAL);
         Progress(bar)
     }
 
     /// Of a load test.
     pub(super) fn of_load() -> Progress {
-        let bar = ProgressBar::new(WHOLE);
+        let bar = ProgressBar::new(LOAD_STEPS);
         let style = ProgressStyle::with_template("{bar:20} {percent}% {msg}");
         bar.set_style(style.expect("the template is fixed"));
         bar.set_message("warming up");
-        bar.enable_steady_tick(TICK);
+        bar.enable_steady_tick(PROGRESS_INTERVAL);
         Progress(bar)
     }
 
     /// How far it is, and what is to be said of it.
     pub(super) fn at_share(&self, share: f64, so_far: String) {
-        self.0.set_position((share.clamp(0.0, 1.0) * WHOLE as f64) as u64);
+        self.0.set_position((share.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
         self.0.set_message(so_far);
     }
 

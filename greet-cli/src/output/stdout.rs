@@ -13,9 +13,9 @@ use super::Format;
 use crate::client::Trace;
 
 /// What is written when so much has been gathered, even if more is at hand.
-const ENOUGH_BYTES: usize = 64 * 1024;
+const FLUSH_BYTES: usize = 64 * 1024;
 /// And when the first of it has waited so long: nobody notices, and thousands of replies share a write.
-const LONGEST_WAIT: Duration = Duration::from_millis(10);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Lines on their way. They leave with [`Stdout::flush`], and the rest of the process goes on while
 /// whoever reads them is slow.
@@ -105,13 +105,13 @@ impl Stdout {
     }
 
     pub(crate) fn is_enough(&self) -> bool {
-        self.gathered.len() >= ENOUGH_BYTES
+        self.gathered.len() >= FLUSH_BYTES
     }
 
     /// Returns when what is gathered has waited long enough; never if there is nothing.
     pub(crate) async fn is_due(&self) {
         match self.since {
-            Some(since) => sleep_until(since + LONGEST_WAIT).await,
+            Some(since) => sleep_until(since + FLUSH_INTERVAL).await,
             None => std::future::pending().await,
         }
     }
