@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::http1::{ask, get};
-use crate::support::{TestServer, eventually_async, soon};
+use crate::support::{TestServer, eventually_async, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Connections that it serves at a time.
@@ -77,7 +77,7 @@ async fn so_many_are_served_at_a_time_and_the_next_takes_the_place_of_the_first(
     assert!(silent.iter().all(is_open));
     silent.push(TcpStream::connect(server.admin()).await.unwrap());
     assert_eq!(get(server.admin(), "/livez").await.status, 200, "there is none, and yet");
-    assert_eq!(soon(silent[0].read(&mut [0])).await.unwrap_or_default(), 0, "it had to go");
+    assert_eq!(with_timeout(silent[0].read(&mut [0])).await.unwrap_or_default(), 0, "it had to go");
     assert!(silent[1..].iter().all(is_open));
 }
 
@@ -85,7 +85,7 @@ async fn so_many_are_served_at_a_time_and_the_next_takes_the_place_of_the_first(
 async fn a_burst_of_those_who_ask_is_answered_whole() {
     let server = TestServer::start(&[ADMIN]).await;
     let burst = (0..10 * MOST).map(|_| get(server.admin(), "/livez"));
-    let pages = soon(futures_util::future::join_all(burst)).await;
+    let pages = with_timeout(futures_util::future::join_all(burst)).await;
     assert!(pages.iter().all(|page| page.status == 200));
 }
 
@@ -95,7 +95,7 @@ async fn silent_connection_stays_open_until_its_timeout() {
     let mut silent = TcpStream::connect(server.admin()).await.unwrap();
     let connected = Instant::now();
     let mut received = Vec::new();
-    let _ = soon(silent.read_to_end(&mut received)).await; // closed or reset
+    let _ = with_timeout(silent.read_to_end(&mut received)).await; // closed or reset
     let open = connected.elapsed();
     assert!((Duration::from_secs(4)..Duration::from_secs(7)).contains(&open), "{open:?}");
     assert!(received.is_empty(), "{received:?}");
@@ -112,7 +112,7 @@ async fn it_answers_while_every_worker_is_stuck() {
     let metrics = get(server.admin(), "/metrics").await;
     assert!(metrics.text().contains("\ngreet_calls_in_flight 1\n"));
     greeter.release.add_permits(1);
-    soon(stuck).await.unwrap().unwrap();
+    with_timeout(stuck).await.unwrap().unwrap();
 }
 
 #[cfg(unix)]

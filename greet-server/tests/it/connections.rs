@@ -6,11 +6,11 @@ use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Client, TestServer, closed, eventually_async, soon};
+use crate::support::{Client, TestServer, closed, eventually_async, with_timeout};
 
 /// Whether the server closes a connection that says nothing, and long before its handshake is due.
 async fn is_refused(mut tcp: TcpStream) -> bool {
-    matches!(soon(tcp.read(&mut [0])).await, Ok(0) | Err(_))
+    matches!(with_timeout(tcp.read(&mut [0])).await, Ok(0) | Err(_))
 }
 
 /// Connects and calls; false if the server refuses the connection.

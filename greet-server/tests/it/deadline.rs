@@ -8,12 +8,12 @@ use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
     let mut request = Request::new(HelloRequest { name: "wait".into() });
     request.set_timeout(timeout);
-    soon(client.greeter().say_hello(request)).await.unwrap_err()
+    with_timeout(client.greeter().say_hello(request)).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn the_servers_own_limit_holds_when_the_client_gives_more_or_none() {
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
     assert_eq!(status.message(), "the deadline of 50ms passed");
-    let status = soon(client.say_hello("wait")).await.unwrap_err();
+    let status = with_timeout(client.say_hello("wait")).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
@@ -44,7 +44,8 @@ async fn a_body_that_never_comes_is_not_waited_for_beyond_the_deadline() {
     let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
     let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
     let request = grpc_request(SAY_HELLO, "").map(|_| body);
-    let response = soon(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
+    let response =
+        with_timeout(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "4");
 }
 
@@ -55,7 +56,8 @@ async fn a_watch_whose_request_never_comes_is_bounded_like_any_call() {
     let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
     let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
     let request = grpc_request("/grpc.health.v1.Health/Watch", "").map(|_| body);
-    let response = soon(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
+    let response =
+        with_timeout(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "4");
 }
 
@@ -110,8 +112,8 @@ async fn a_watch_ends_at_its_clients_deadline_and_not_at_the_servers() {
     let mut request = Request::new(HealthCheckRequest::default());
     request.set_timeout(Duration::from_millis(200));
     let mut statuses = client.health().watch(request).await.unwrap().into_inner();
-    assert!(soon(statuses.message()).await.unwrap().is_some());
-    let status = soon(statuses.message()).await.unwrap_err();
+    assert!(with_timeout(statuses.message()).await.unwrap().is_some());
+    let status = with_timeout(statuses.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.message(), "the deadline of 200ms passed");
 }

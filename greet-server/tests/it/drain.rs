@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, eventually_async, soon};
+use crate::support::{
+    Client, Faulty, SAY_HELLO, TestServer, closed, eventually_async, with_timeout,
+};
 
 fn call(
     client: &Client,
@@ -91,7 +93,7 @@ async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye(
     server.drain();
     peer.pong().await;
     let mut goodbye = Vec::new();
-    soon(peer.tcp.read_to_end(&mut goodbye)).await.unwrap();
+    with_timeout(peer.tcp.read_to_end(&mut goodbye)).await.unwrap();
     peer.send(&frame(PING, 0, 0, &[0; 8])).await;
 
     let outcome = server.outcome().await;
@@ -159,7 +161,7 @@ async fn a_peer_that_reads_slowly_is_not_taken_for_one_that_is_gone() {
     assert!(Instant::now() - begun > Duration::from_secs(5));
     assert_eq!(peer.next_of(HEADERS).await.flags & END_STREAM, END_STREAM);
     drop(peer);
-    let outcome = soon(stopping).await.unwrap();
+    let outcome = with_timeout(stopping).await.unwrap();
     assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 0, 0));
 }
 
@@ -212,7 +214,7 @@ async fn a_second_signal_cuts_at_once() {
     let outcome = server.outcome().await;
     assert!(Instant::now() - begun < Duration::from_secs(1));
     assert_eq!((outcome.cut, outcome.exit_code()), (1, 3));
-    assert!(soon(hanging).await.unwrap().is_err());
+    assert!(with_timeout(hanging).await.unwrap().is_err());
 }
 
 #[tokio::test]
@@ -248,13 +250,13 @@ async fn under_load_every_accepted_call_is_answered() {
         })
         .collect();
     for _ in 0..200 {
-        soon(answers.recv()).await.unwrap();
+        with_timeout(answers.recv()).await.unwrap();
     }
     server.drain();
     let outcome = server.outcome().await;
     let mut received = 0;
     for client in clients {
-        received += soon(client).await.unwrap();
+        received += with_timeout(client).await.unwrap();
     }
     assert_eq!((outcome.answered, outcome.cut), (received, 0));
     assert_eq!(closed(&outcome, CloseReason::Panic), 0);

@@ -6,7 +6,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::http1::{Page, ask};
-use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -165,7 +165,7 @@ async fn a_request_that_is_cut_short_is_cancelled_and_one_that_is_malformed_is_t
         tcp.write_all(&[head.as_bytes(), rest].concat()).await.unwrap();
         tcp.shutdown().await.unwrap();
         let mut answer = String::new();
-        soon(tcp.read_to_string(&mut answer)).await.unwrap();
+        with_timeout(tcp.read_to_string(&mut answer)).await.unwrap();
         answer
     };
     let cut_short = answer(b"content-length: 500\r\n\r\n\0\0\0").await;

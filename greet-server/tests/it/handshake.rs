@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use greet_server::{CloseReason, ShutdownReport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{TestServer, closed, soon};
+use crate::support::{TestServer, closed, with_timeout};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -23,7 +23,7 @@ async fn heard_after(bytes: &[u8]) -> (Vec<u8>, ShutdownReport) {
     let mut tcp = server.tcp().await;
     tcp.write_all(bytes).await.unwrap();
     let mut rest = Vec::new();
-    let _ = soon(tcp.read_to_end(&mut rest)).await; // a reset is an end too
+    let _ = with_timeout(tcp.read_to_end(&mut rest)).await; // a reset is an end too
     drop(tcp);
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada", "the good client goes on");
     (rest, server.stop().await)
@@ -83,7 +83,7 @@ async fn a_person_with_http_1_is_told_what_this_port_is() {
     let mut tcp = server.tcp().await;
     tcp.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     let mut reply = String::new();
-    soon(tcp.read_to_string(&mut reply)).await.unwrap();
+    with_timeout(tcp.read_to_string(&mut reply)).await.unwrap();
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 505 "), "{reply}");
     assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{reply}");
@@ -100,7 +100,7 @@ async fn a_frame_that_the_protocol_forbids_is_a_protocol_error() {
     let settings = b"\0\0\0\x04\0\0\0\0\0";
     tcp.write_all(&[PREFACE, settings, data_on_stream_zero].concat()).await.unwrap();
     let mut said = Vec::new();
-    let _ = soon(tcp.read_to_end(&mut said)).await;
+    let _ = with_timeout(tcp.read_to_end(&mut said)).await;
     let goaway = said.windows(9).any(|frame| frame[..4] == [0, 0, 8, 7]);
     assert!(goaway, "{said:?}");
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);

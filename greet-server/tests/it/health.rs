@@ -4,7 +4,7 @@ use tonic::{Code, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::support::{Client, TestServer, soon};
+use crate::support::{Client, TestServer, with_timeout};
 
 async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.into() };
@@ -20,7 +20,7 @@ async fn watch(client: &Client, service: &str) -> Streaming<HealthCheckResponse>
 }
 
 async fn next(statuses: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus, Code> {
-    match soon(statuses.message()).await {
+    match with_timeout(statuses.message()).await {
         Ok(message) => Ok(message.expect("a Watch has no end of its own").status()),
         Err(status) => Err(status.code()),
     }

@@ -12,7 +12,7 @@ use greet_testkit::http2::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, soon};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, with_timeout};
 
 const PROTOCOL_ERROR: u8 = 1;
 const FRAME_SIZE_ERROR: u8 = 6;
@@ -162,7 +162,7 @@ async fn half_a_header_block_is_waited_for_no_longer_than_a_ping() {
     let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=100ms"];
     let (server, good, mut peer) = scene(&flags).await;
     peer.send(&frame(HEADERS, 0, 1, &call_headers(SAY_HELLO))).await;
-    let _ = soon(peer.tcp.read_to_end(&mut Vec::new())).await;
+    let _ = with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
@@ -224,7 +224,7 @@ async fn a_crowd_that_never_speaks_is_gone_in_time_and_nobody_notices_it() {
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     for silent in &mut crowd {
-        assert!(matches!(soon(silent.read(&mut [0])).await, Ok(0) | Err(_)));
+        assert!(matches!(with_timeout(silent.read(&mut [0])).await, Ok(0) | Err(_)));
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CROWD);

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::soon;
+use crate::support::with_timeout;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) async fn ask(address: &str, head: &str, body: &[u8]) -> Page {
         format!("{head}\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     tcp.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     let mut answer = Vec::new();
-    soon(tcp.read_to_end(&mut answer)).await.unwrap();
+    with_timeout(tcp.read_to_end(&mut answer)).await.unwrap();
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head has an end");
     let head = String::from_utf8(answer[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, closed, eventually_async, framed, soon};
+use crate::support::{
+    Faulty, SAY_HELLO, TestServer, closed, eventually_async, framed, with_timeout,
+};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -28,12 +30,12 @@ impl Kept {
         self.0.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"0\r\n\r\n") {
-            assert!(soon(self.0.read_buf(&mut answer)).await.unwrap() > 0, "{answer:?}");
+            assert!(with_timeout(self.0.read_buf(&mut answer)).await.unwrap() > 0, "{answer:?}");
         }
     }
 
     async fn is_closed(&mut self) {
-        let _ = soon(self.0.read_to_end(&mut Vec::new())).await;
+        let _ = with_timeout(self.0.read_to_end(&mut Vec::new())).await;
     }
 }
 
@@ -114,10 +116,10 @@ async fn a_health_watch_streams_to_a_browser_and_ends_with_the_drain() {
     let mut answer = Vec::new();
     let serving = b"\0\0\0\0\x02\x08\x01";
     while !answer.windows(serving.len()).any(|bytes| bytes == serving) {
-        assert!(soon(tcp.read_buf(&mut answer)).await.unwrap() > 0);
+        assert!(with_timeout(tcp.read_buf(&mut answer)).await.unwrap() > 0);
     }
     server.drain();
-    soon(tcp.read_to_end(&mut answer)).await.unwrap();
+    with_timeout(tcp.read_to_end(&mut answer)).await.unwrap();
     let unavailable = format!("grpc-status: {}\r\n", Code::Unavailable as i32);
     assert!(String::from_utf8_lossy(&answer).contains(&unavailable), "{answer:?}");
     server.outcome().await;

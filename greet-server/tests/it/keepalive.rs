@@ -8,11 +8,11 @@ use greet_testkit::RawPeer;
 use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{Faulty, TestServer, closed, soon};
+use crate::support::{Faulty, TestServer, closed, with_timeout};
 
 /// Reads until the server has closed, and answers nothing.
 async fn is_closed(peer: &mut RawPeer) {
-    let _ = soon(peer.tcp.read_to_end(&mut Vec::new())).await; // a reset is an end too
+    let _ = with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await; // a reset is an end too
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use greet_server::Greeting;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
-use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn a_message_may_have_the_limit_and_no_byte_more() {
@@ -83,7 +83,7 @@ async fn one_call_over_the_limit_of_the_process_is_shed_and_not_queued() {
         .collect();
     greeter.has_begun(3).await;
     for client in &clients {
-        let status = soon(client.say_hello("Ada")).await.unwrap_err();
+        let status = with_timeout(client.say_hello("Ada")).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
     }
     greeter.release.add_permits(3);
@@ -104,11 +104,11 @@ async fn the_settings_on_the_wire_are_the_documented_ones() {
     let mut tcp = server.tcp().await;
     tcp.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut header = [0; 9];
-    soon(tcp.read_exact(&mut header)).await.unwrap();
+    with_timeout(tcp.read_exact(&mut header)).await.unwrap();
     let [_, high, low, kind, ..] = header;
     assert_eq!(kind, 4, "SETTINGS come first");
     let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
-    soon(tcp.read_exact(&mut payload)).await.unwrap();
+    with_timeout(tcp.read_exact(&mut payload)).await.unwrap();
     let settings: Vec<(u8, u32)> = payload
         .chunks(6)
         .map(|one| (one[1], u32::from_be_bytes(one[2..].try_into().unwrap())))

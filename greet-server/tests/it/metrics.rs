@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certs::Files;
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, eventually_async, framed, grpc_request, soon};
+use crate::support::{
+    Faulty, SAY_HELLO, TestServer, eventually_async, framed, grpc_request, with_timeout,
+};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 
@@ -146,7 +148,7 @@ async fn connections_add_up_by_why_they_ended() {
     let leaves = server.connect().await;
     leaves.say_hello("Ada").await.unwrap();
     let mut refused = server.tcp().await;
-    let _ = soon(refused.read_to_end(&mut Vec::new())).await;
+    let _ = with_timeout(refused.read_to_end(&mut Vec::new())).await;
     drop(leaves);
     until(&server, |samples| samples.closed("peer") == 1).await;
     let mut junk = server.tcp().await;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use crate::http1::get;
-use crate::support::{SAY_HELLO, TIMEOUT, TestServer, framed, grpc_request, soon};
+use crate::support::{SAY_HELLO, TEST_TIMEOUT, TestServer, framed, grpc_request, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 const ADA: &[u8] = b"\x0a\x03Ada";
@@ -61,7 +61,7 @@ impl Collector {
 
     /// What came until now, or comes with the end of the daemon: resource and spans.
     async fn next(&mut self) -> (BTreeMap<String, String>, Vec<Span>) {
-        let request = soon(self.requests.recv()).await.unwrap();
+        let request = with_timeout(self.requests.recv()).await.unwrap();
         let [resource_spans] = &request.resource_spans[..] else { panic!("{request:?}") };
         let spans = resource_spans.scope_spans.iter().flat_map(|scope| scope.spans.clone());
         (attributes(&resource_spans.resource.as_ref().unwrap().attributes), spans.collect())
@@ -226,14 +226,14 @@ async fn the_standard_variables_turn_it_on_and_name_the_service() {
 
     let (disabled, address) = start(&[("OTEL_SDK_DISABLED", "true")]);
     call(&address).await;
-    tokio::time::timeout(TIMEOUT, finish(disabled)).await.unwrap().unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, finish(disabled)).await.unwrap().unwrap();
     let (named, address) = start(&[
         ("OTEL_SERVICE_NAME", "greeter-of-shop"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=another,deployment.environment.name=test"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
     ]);
     call(&address).await;
-    let output = tokio::time::timeout(TIMEOUT, finish(named)).await.unwrap().unwrap();
+    let output = tokio::time::timeout(TEST_TIMEOUT, finish(named)).await.unwrap().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("OTEL_BSP_MAX_QUEUE_SIZE"), "{log}");
 

@@ -6,7 +6,7 @@ use greet_testkit::RawPeer;
 use greet_testkit::http2::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{SAY_HELLO, TestServer, closed, soon};
+use crate::support::{SAY_HELLO, TestServer, closed, with_timeout};
 
 /// GOAWAY's error code ENHANCE_YOUR_CALM.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
@@ -48,7 +48,7 @@ async fn after_giving_up(calls: u32) -> (bool, ShutdownReport) {
     peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
     let mut said = Vec::new();
     let answered = loop {
-        match soon(peer.tcp.read_u8()).await {
+        match with_timeout(peer.tcp.read_u8()).await {
             Ok(byte) => said.push(byte),
             Err(_closed) => break false,
         }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::certs::Files;
 use crate::daemon::daemon;
-use crate::support::{Client, TIMEOUT, TestServer};
+use crate::support::{Client, TEST_TIMEOUT, TestServer};
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -54,7 +54,7 @@ fn the_supervisor_is_told_of_ready_reloading_and_stopping() {
 fn is_told(files: &Files, flags: &[String]) {
     let path = files.path("notify.sock");
     let supervisor = UnixDatagram::bind(&path).unwrap();
-    supervisor.set_read_timeout(Some(TIMEOUT)).unwrap();
+    supervisor.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let told = || {
         let mut news = [0; 256];
         let length = supervisor.recv(&mut news).unwrap();

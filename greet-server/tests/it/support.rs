@@ -22,7 +22,7 @@ use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
-pub(crate) use greet_testkit::{TIMEOUT, eventually_async, soon};
+pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually_async, with_timeout};
 
 /// A running server. Dropping it lets it go; [`TestServer::stop`] returns how it ended.
 pub(crate) struct TestServer {
@@ -115,7 +115,7 @@ impl TestServer {
     }
 
     pub(crate) async fn outcome(self) -> ShutdownReport {
-        soon(self.running).await.unwrap()
+        with_timeout(self.running).await.unwrap()
     }
 
     pub(crate) async fn stop(mut self) -> ShutdownReport {
@@ -168,9 +168,9 @@ impl Client {
     /// Sends a whole request and reads the whole answer, without any gRPC library.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
         let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
-        let response = soon(self.0.clone().send_request(request)).await.unwrap();
+        let response = with_timeout(self.0.clone().send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = soon(body.collect()).await.unwrap();
+        let body = with_timeout(body.collect()).await.unwrap();
         Answer {
             status: head.status,
             trailers: body.trailers().cloned().unwrap_or_default(),
@@ -238,7 +238,7 @@ impl Faulty {
 
     /// Completes when `count` further calls are at work.
     pub(crate) async fn has_begun(&self, count: u32) {
-        soon(self.begun.acquire_many(count)).await.unwrap().forget();
+        with_timeout(self.begun.acquire_many(count)).await.unwrap().forget();
     }
 }
 

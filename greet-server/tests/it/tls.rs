@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certs::{Files, pair, roots};
-use crate::support::{Client, TestServer, closed, soon};
+use crate::support::{Client, TestServer, closed, with_timeout};
 
 /// What a client brings.
 struct Bring<'a> {
@@ -43,14 +43,14 @@ impl Bring<'_> {
         let address = server.url.strip_prefix("https://").unwrap();
         let tcp = TcpStream::connect(address).await?;
         let connector = TlsConnector::from(Arc::new(config));
-        soon(connector.connect("localhost".try_into().unwrap(), tcp)).await
+        with_timeout(connector.connect("localhost".try_into().unwrap(), tcp)).await
     }
 
     /// Connects, and reads until the server has closed or says why it will not have us. In TLS 1.3 a
     /// client is done before the server has judged its certificate.
     async fn alert(&self, server: &TestServer) -> Option<AlertDescription> {
         let error = match self.connect(server).await {
-            Ok(mut stream) => soon(stream.read_to_end(&mut Vec::new())).await.err()?,
+            Ok(mut stream) => with_timeout(stream.read_to_end(&mut Vec::new())).await.err()?,
             Err(error) => error,
         };
         match error.get_ref()?.downcast_ref()? {
@@ -153,7 +153,7 @@ async fn junk_and_plaintext_are_closed_at_once_and_silence_in_time() {
     ] {
         let mut tcp = TcpStream::connect(address).await.unwrap();
         tcp.write_all(bytes).await.unwrap();
-        let _ = soon(tcp.read_to_end(&mut Vec::new())).await;
+        let _ = with_timeout(tcp.read_to_end(&mut Vec::new())).await;
     }
     Bring::nothing_but_trust(&ca).is_greeted(&server).await;
     let outcome = server.stop().await;

@@ -15,6 +15,6 @@ mod wait;
 pub use peer::Peer;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
-pub use wait::{TIMEOUT, eventually, poll_until, repeat_for};
+pub use wait::{TEST_TIMEOUT, eventually, poll_until, repeat_for};
 #[cfg(feature = "tokio")]
-pub use wait::{eventually_async, soon};
+pub use wait::{eventually_async, with_timeout};
