@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::http1::{ask, get};
+use crate::support::http1::{ask, get};
 use crate::support::{TestServer, eventually_async, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::http1::{Page, ask};
+use crate::support::http1::{Page, ask};
 use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 const WEB: &str = "--grpc-web";

@@ -6,8 +6,8 @@ use greet_server::telemetry::metrics::{FAMILIES, Kind};
 use greet_testkit::certs::Ca;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::certs::Files;
-use crate::http1::{ask, get};
+use crate::support::certs::Files;
+use crate::support::http1::{ask, get};
 use crate::support::{
     Faulty, SAY_HELLO, TestServer, eventually_async, framed, grpc_request, with_timeout,
 };

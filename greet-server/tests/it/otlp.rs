@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
-use crate::http1::get;
+use crate::support::http1::get;
 use crate::support::{SAY_HELLO, TEST_TIMEOUT, TestServer, framed, grpc_request, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::certs::{Files, pair, roots};
+use crate::support::certs::{Files, pair, roots};
 use crate::support::{Client, TestServer, closed, with_timeout};
 
 /// What a client brings.

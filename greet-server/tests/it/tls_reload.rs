@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::certs::{Files, roots};
-use crate::http1::get;
+use crate::support::certs::{Files, roots};
+use crate::support::http1::get;
 use crate::support::{Client, TestServer, eventually_async};
 
 /// Connects and returns the serial number of the certificate, and the connection.

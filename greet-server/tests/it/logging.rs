@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::daemon::daemon;
-use crate::http1::{ask, get};
+use crate::support::http1::{ask, get};
 use crate::support::{Client, SAY_HELLO, eventually_async, framed, grpc_request};
 
 /// A running daemon whose log is read when it has ended.

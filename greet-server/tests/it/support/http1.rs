@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::with_timeout;
+use super::with_timeout;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use greet_server::CloseReason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
-use crate::http1::{ask, get};
+use crate::support::http1::{ask, get};
 use crate::support::{
     Faulty, SAY_HELLO, TestServer, closed, eventually_async, framed, with_timeout,
 };

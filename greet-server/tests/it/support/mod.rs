@@ -1,5 +1,8 @@
 //! A server on a port of its own, and a client of a few lines over hyper that shares no code with it.
 
+pub(crate) mod certs;
+pub(crate) mod http1;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};

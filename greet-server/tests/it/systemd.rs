@@ -10,8 +10,8 @@ use greet_testkit::certs::Ca;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
-use crate::certs::Files;
 use crate::daemon::daemon;
+use crate::support::certs::Files;
 use crate::support::{Client, TEST_TIMEOUT, TestServer};
 
 fn signal(child: &Child, signal: Signal) {
