@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::daemon::daemon;
+use crate::support::process::daemon;
 
 pub(crate) type Said = (Option<i32>, String, String);
 
@@ -83,8 +83,8 @@ fn the_daemon_runs_with_what_the_file_says() {
     let directory = holding("listen = \"unix:greet.sock\"\nworkers = 1\n");
     let mut command = daemon(&["--config=greet.toml"]);
     command.current_dir(directory.path());
-    let (line, _, code) = crate::daemon::one_life(command);
-    assert_eq!((line.as_str(), code), ("listening on unix:greet.sock\n", Some(0)));
+    let (line, code) = crate::support::process::start_and_stop(command);
+    assert_eq!((line.as_str(), code), ("listening on unix:greet.sock", Some(0)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! So many connections and no more; who is refused is counted, and who was there does not notice.
+//! Limits of connections, in total and per address: a refusal is counted and affects no other connection.
 
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::process::Stdio;
 
 use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
@@ -8,13 +10,14 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{Client, TestServer, closed, eventually_async, with_timeout};
 
-/// Whether the server closes a connection that says nothing, and long before its handshake is due.
-async fn is_refused(mut tcp: TcpStream) -> bool {
-    matches!(with_timeout(tcp.read(&mut [0])).await, Ok(0) | Err(_))
+/// Returns once the server has closed a silent connection.
+async fn assert_refused(mut tcp: TcpStream) {
+    let read = with_timeout(tcp.read(&mut [0])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
 }
 
-/// Connects and calls; false if the server refuses the connection.
-async fn is_greeted(address: &str) -> bool {
+/// Connects and calls. Returns false if the server refuses the connection.
+async fn is_served(address: &str) -> bool {
     match Client::try_handshake(TcpStream::connect(address).await.unwrap()).await {
         Some(client) => client.say_hello("Ada").await.is_ok(),
         None => false,
@@ -22,72 +25,63 @@ async fn is_greeted(address: &str) -> bool {
 }
 
 #[tokio::test]
-async fn one_connection_over_the_limit_is_refused_and_a_place_that_is_left_is_free() {
+async fn connection_over_the_limit_is_refused_until_another_ends() {
     let server = TestServer::start(&["--max-connections=2"]).await;
     let first = server.connect().await;
     assert!(first.say_hello("Ada").await.is_ok());
     let second = server.connect().await;
     assert!(second.say_hello("Ada").await.is_ok());
     for _ in 0..3 {
-        assert!(is_refused(server.tcp().await).await);
+        assert_refused(server.tcp().await).await;
     }
     assert_eq!(first.say_hello("Bob").await.unwrap(), "Hello Bob");
 
     drop(second);
     let address = server.address();
-    eventually_async("the freed place is taken", async || is_greeted(address).await).await;
+    eventually_async("the next connection is admitted", async || is_served(address).await).await;
     assert!(closed(&server.stop().await, CloseReason::OverMaxConnections) >= 3);
 }
 
 #[tokio::test]
-async fn an_address_may_have_its_share_and_others_theirs() {
+async fn limit_per_address_does_not_affect_other_addresses() {
     let server = TestServer::start(&["--max-connections-per-ip=1"]).await;
     let from = async |ip: &str| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
         socket.connect(server.address().parse().unwrap()).await.unwrap()
     };
-    let one = Client::handshake(from("127.0.0.1").await).await;
-    assert!(one.say_hello("Ada").await.is_ok());
-    assert!(is_refused(from("127.0.0.1").await).await);
-    let two = Client::handshake(from("127.0.0.2").await).await;
-    assert_eq!(two.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(one.say_hello("Ada").await.unwrap(), "Hello Ada");
-    let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseReason::OverMaxConnectionsPerIp), 1);
+    let first = Client::handshake(from("127.0.0.1").await).await;
+    assert!(first.say_hello("Ada").await.is_ok());
+    assert_refused(from("127.0.0.1").await).await;
+    let other = Client::handshake(from("127.0.0.2").await).await;
+    assert_eq!(other.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(first.say_hello("Ada").await.unwrap(), "Hello Ada");
+    let report = server.stop().await;
+    assert_eq!(closed(&report, CloseReason::OverMaxConnectionsPerIp), 1);
 }
 
-/// Without the limit the daemon would run out of descriptors and wait for some, deaf to everybody.
+/// Without this default the daemon would run out of descriptors and stop accepting.
 #[cfg(unix)]
-#[test]
-fn the_default_leaves_room_within_the_descriptors_that_the_process_may_have() {
-    use std::io::{BufRead as _, Read as _};
+#[tokio::test]
+async fn default_limit_leaves_room_within_the_descriptor_limit() {
+    use crate::support::process::{Process, daemon};
 
-    let binary = env!("CARGO_BIN_EXE_greet-server");
-    let script = format!("ulimit -n 64; exec {binary} --listen 127.0.0.1:0 --workers 2");
+    let daemon = daemon(&["--listen=127.0.0.1:0", "--workers=2"]);
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script]).stdout(std::process::Stdio::piped());
-    let mut daemon = shell.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    std::io::BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(daemon.get_program());
+    shell.args(daemon.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::start(&mut shell);
+    let address = process.next_address();
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let good = Client::handshake(TcpStream::connect(&address).await.unwrap()).await;
-        let mut crowd = Vec::new();
-        for _ in 0..200 {
-            crowd.push(TcpStream::connect(&address).await.unwrap());
-            assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-        }
-        drop(crowd);
-        eventually_async("a late client is greeted", async || is_greeted(&address).await).await;
-    });
-    let pid = rustix::process::Pid::from_child(&daemon);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut log = String::new();
-    daemon.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    daemon.wait().unwrap();
-    assert!(log.contains("over_max_connections"), "{log}");
-    assert!(!log.contains("could not accept"), "{log}");
+    let good = Client::handshake(TcpStream::connect(&address).await.unwrap()).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(&address).await.unwrap());
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    }
+    drop(crowd);
+    eventually_async("a later client is served", async || is_served(&address).await).await;
+    let exit = process.stop_async().await;
+    assert!(exit.log.contains("over_max_connections"), "{exit:?}");
+    assert!(!exit.log.contains("could not accept"), "{exit:?}");
 }

@@ -7,8 +7,8 @@ use greet_testkit::certs::Ca;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::configuration::{complaints, said, with_file};
-use crate::daemon::daemon;
 use crate::support::certs::Files;
+use crate::support::process::daemon;
 
 #[test]
 fn what_is_printed_is_what_would_hold_and_what_is_not_set_is_a_comment() {

@@ -1,5 +1,5 @@
-//! Peers that mean no good, each beside a good client that must not notice. What each of them gets is
-//! part of the promise: a reset of its stream, a GOAWAY with a code that says why, or silence.
+//! Hostile clients, each beside a well-behaved one that must not be affected. Each test also fixes the
+//! response to the attack: a stream reset, a GOAWAY with its error code, or back pressure.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use greet_testkit::http2::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, with_timeout};
+use crate::support::{Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, with_timeout};
 
 const PROTOCOL_ERROR: u8 = 1;
 const FRAME_SIZE_ERROR: u8 = 6;
 const REFUSED_STREAM: u8 = 7;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-/// A server, a good client that has been greeted, and a peer.
-async fn scene(flags: &[&str]) -> (TestServer, Client, RawPeer) {
+/// Starts a server with a well-behaved client and a hostile peer.
+async fn setup(flags: &[&str]) -> (TestServer, Client, RawPeer) {
     let server = TestServer::start(flags).await;
     let good = server.connect().await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
@@ -28,9 +28,9 @@ async fn scene(flags: &[&str]) -> (TestServer, Client, RawPeer) {
     (server, good, peer)
 }
 
-/// The peer sends `bytes`, is told to go with `code`, and the good client goes on.
-async fn is_told_to_go(bytes: &[u8], code: u8) {
-    let (server, good, mut peer) = scene(&[]).await;
+/// Sends `bytes` and expects a GOAWAY with `code`, while the well-behaved client is served.
+async fn assert_goaway(bytes: &[u8], code: u8) {
+    let (server, good, mut peer) = setup(&[]).await;
     peer.send(bytes).await;
     let goaway = peer.next_of(GOAWAY).await;
     let debug = String::from_utf8_lossy(&goaway.payload[8..]).into_owned();
@@ -40,106 +40,110 @@ async fn is_told_to_go(bytes: &[u8], code: u8) {
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
-/// The headers of a call on `stream`, whose message is still to come.
-fn begun(stream: u32) -> Vec<u8> {
+/// Encodes the headers of a call whose message never arrives.
+fn headers_of_call(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO))
 }
 
 #[tokio::test]
-async fn a_continuation_flood_is_told_to_calm_down() {
+async fn continuation_flood_is_enhance_your_calm() {
     let block = call_headers(SAY_HELLO);
     let mut flood = frame(HEADERS, 0, 1, &block);
     for _ in 0..100 {
         flood.extend(frame(CONTINUATION, 0, 1, &[]));
     }
-    is_told_to_go(&flood, ENHANCE_YOUR_CALM).await;
+    assert_goaway(&flood, ENHANCE_YOUR_CALM).await;
 }
 
-/// RUSTSEC-2026-0258: frames that carry nothing and cost a task switch each.
+/// RUSTSEC-2026-0258: each empty frame costs a task switch.
 #[tokio::test]
-async fn a_flood_of_empty_data_is_told_to_calm_down() {
-    let mut flood = begun(1);
+async fn empty_data_flood_is_enhance_your_calm() {
+    let mut flood = headers_of_call(1);
     for _ in 0..200 {
         flood.extend(frame(DATA, 0, 1, &[]));
     }
-    is_told_to_go(&flood, ENHANCE_YOUR_CALM).await;
+    assert_goaway(&flood, ENHANCE_YOUR_CALM).await;
 }
 
-/// A message a byte at a time is slow, and no more: it is waited for until its deadline, and the
-/// connection goes on.
+/// A message in one-byte frames is only slow: the call ends at its deadline and the connection stays
+/// usable.
 #[tokio::test]
-async fn a_body_in_tiny_pieces_ends_at_its_deadline_and_costs_nobody_else_anything() {
-    let (server, good, mut peer) = scene(&["--request-timeout=300ms"]).await;
-    let begun_at = Instant::now();
-    peer.send(&begun(1)).await;
-    peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0xff, 0xff])).await; // 65535 bytes are to come
-    while Instant::now() - begun_at < Duration::from_millis(250) {
+async fn trickled_message_ends_at_its_deadline() {
+    let (server, good, mut peer) = setup(&["--request-timeout=300ms"]).await;
+    let started = Instant::now();
+    peer.send(&headers_of_call(1)).await;
+    peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0xff, 0xff])).await; // announces 65535 bytes
+    while started.elapsed() < Duration::from_millis(250) {
         peer.send(&frame(DATA, 0, 1, &[0])).await;
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     }
     let ended = peer.next_of(HEADERS).await;
-    assert_eq!((ended.stream, ended.flags & END_STREAM), (1, END_STREAM), "a status and no reply");
-    assert!(Instant::now() - begun_at >= Duration::from_millis(300));
+    assert_eq!(
+        (ended.stream, ended.flags & END_STREAM),
+        (1, END_STREAM),
+        "a status without a reply"
+    );
+    assert!(started.elapsed() >= Duration::from_millis(300));
     peer.call(3, SAY_HELLO, Some(b"")).await;
     assert_eq!(peer.next_of(DATA).await.stream, 3);
     drop(peer);
     assert_eq!(server.stop().await.cut, 0);
 }
 
-/// HPACK lets a byte stand for a header that was sent once: a small block, a large list.
+/// HPACK encodes a repeated header in one byte: a small block becomes a large header list.
 #[tokio::test]
-async fn a_header_bomb_is_told_to_calm_down() {
+async fn header_bomb_is_enhance_your_calm() {
     let value = [&[0x7f, 0x81, 0x1e][..], &[b'x'; 4_000]].concat(); // length 127 + 3873
-    let indexed_once = [&[0x40, 1, b'x'][..], &value].concat();
-    let and_again = vec![0x80 | 62; 2_000]; // the newest entry of the dynamic table
-    let block = [call_headers(SAY_HELLO), indexed_once, and_again].concat();
-    is_told_to_go(&frame(HEADERS, END_HEADERS, 1, &block), ENHANCE_YOUR_CALM).await;
+    let indexed = [&[0x40, 1, b'x'][..], &value].concat();
+    let repeated = vec![0x80 | 62; 2_000]; // the newest entry of the dynamic table
+    let block = [call_headers(SAY_HELLO), indexed, repeated].concat();
+    assert_goaway(&frame(HEADERS, END_HEADERS, 1, &block), ENHANCE_YOUR_CALM).await;
 }
 
 #[tokio::test]
-async fn a_frame_over_the_announced_size_is_a_frame_size_error() {
-    let mut bytes = begun(1);
+async fn frame_over_the_announced_size_is_a_frame_size_error() {
+    let mut bytes = headers_of_call(1);
     bytes.extend(frame(DATA, 0, 1, &[0; 16_385]));
-    is_told_to_go(&bytes, FRAME_SIZE_ERROR).await;
+    assert_goaway(&bytes, FRAME_SIZE_ERROR).await;
 }
 
 #[tokio::test]
-async fn a_window_that_overflows_and_a_block_that_is_interrupted_are_protocol_errors() {
+async fn zero_window_update_and_split_headers_are_protocol_errors() {
     let zero = frame(WINDOW_UPDATE, 0, 0, &[0; 4]);
-    is_told_to_go(&zero, PROTOCOL_ERROR).await;
-    let interrupted = [frame(HEADERS, 0, 1, &call_headers(SAY_HELLO)), frame(PING, 0, 0, &[0; 8])];
-    is_told_to_go(&interrupted.concat(), PROTOCOL_ERROR).await;
+    assert_goaway(&zero, PROTOCOL_ERROR).await;
+    let split = [frame(HEADERS, 0, 1, &call_headers(SAY_HELLO)), frame(PING, 0, 0, &[0; 8])];
+    assert_goaway(&split.concat(), PROTOCOL_ERROR).await;
 }
 
-/// "MadeYouReset" (CVE-2025-8671): the peer breaks the rules of its streams, and we do the resetting.
+/// "MadeYouReset" (CVE-2025-8671): invalid frames make the server reset the peer's streams.
 #[tokio::test]
-async fn a_peer_that_makes_us_reset_its_streams_is_told_to_go() {
-    let (server, good, mut peer) = scene(&[]).await;
+async fn peer_that_provokes_resets_gets_goaway() {
+    let (server, good, mut peer) = setup(&[]).await;
     for call in 0..1_100 {
         let stream = 2 * call + 1;
-        let broken = [begun(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat();
-        if peer.try_send(&broken).await.is_err() {
+        let invalid = [headers_of_call(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat();
+        if peer.try_send(&invalid).await.is_err() {
             break;
         }
     }
     peer.next_of(GOAWAY).await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    let outcome = server.stop().await;
-    let ended = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
-    assert_eq!(ended.map(|cause| closed(&outcome, cause)).iter().sum::<u64>(), 1, "{outcome:?}");
+    let report = server.stop().await;
+    let reasons = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
+    assert_eq!(reasons.map(|reason| closed(&report, reason)).iter().sum::<u64>(), 1, "{report:?}");
 }
 
 #[tokio::test]
-async fn streams_over_the_limit_are_refused_and_the_others_answered() {
-    let greeter = Faulty::new();
+async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
+    let greeter = ScriptedGreeter::new();
     let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
     for call in 0..3 {
         peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
     }
     for call in 3..10 {
-        peer.send(&begun(2 * call + 1)).await; // with a message it would break another rule as well
+        peer.send(&headers_of_call(2 * call + 1)).await; // DATA on a refused stream would be another violation
     }
     let mut refused = Vec::new();
     while refused.len() < 7 {
@@ -148,7 +152,7 @@ async fn streams_over_the_limit_are_refused_and_the_others_answered() {
         refused.push(reset.stream);
     }
     assert_eq!(refused, [7, 9, 11, 13, 15, 17, 19]);
-    greeter.has_begun(3).await;
+    greeter.calls_started(3).await;
     greeter.release.add_permits(3);
     for _ in 0..3 {
         peer.next_of(DATA).await;
@@ -158,9 +162,9 @@ async fn streams_over_the_limit_are_refused_and_the_others_answered() {
 }
 
 #[tokio::test]
-async fn half_a_header_block_is_waited_for_no_longer_than_a_ping() {
+async fn incomplete_header_block_ends_at_the_keepalive_timeout() {
     let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=100ms"];
-    let (server, good, mut peer) = scene(&flags).await;
+    let (server, good, mut peer) = setup(&flags).await;
     peer.send(&frame(HEADERS, 0, 1, &call_headers(SAY_HELLO))).await;
     let _ = with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
@@ -168,64 +172,61 @@ async fn half_a_header_block_is_waited_for_no_longer_than_a_ping() {
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
-/// What the server owes an answer to each of, it must not pile up for a peer that does not read: it
-/// stops reading, and the flood stands in the peer's own memory.
+/// PING and SETTINGS demand an acknowledgement. The server must not queue them for a peer that does
+/// not read: it stops reading, and the flood fills the peer's own buffers.
 #[tokio::test]
-async fn floods_that_ask_for_answers_and_do_not_read_them_are_stopped_by_back_pressure() {
-    const MOST_BYTES: usize = 64 * 1024 * 1024;
-    for asking in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
-        let (server, good, mut peer) = scene(&[]).await;
-        let flood = asking.repeat(4_096);
+async fn flood_of_unread_acknowledgements_meets_back_pressure() {
+    const MAX_BYTES: usize = 64 * 1024 * 1024;
+    for request in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let (server, good, mut peer) = setup(&[]).await;
+        let flood = request.repeat(4_096);
         let mut sent = 0;
-        let is_stopped = async {
-            while let Ok(Ok(())) = timeout(Duration::from_secs(1), peer.tcp.write_all(&flood)).await
-            {
-                sent += flood.len();
-                assert!(sent < MOST_BYTES, "the server reads on for ever");
-            }
-        };
-        is_stopped.await;
+        while let Ok(Ok(())) = timeout(Duration::from_secs(1), peer.tcp.write_all(&flood)).await {
+            sent += flood.len();
+            assert!(sent < MAX_BYTES, "the server still reads after {sent} bytes");
+        }
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
         drop(peer);
         server.stop().await;
     }
 }
 
-/// A Watch may last for ever; but not for a peer that takes nothing of it.
+/// A Watch has no deadline, but a peer that takes none of its messages ends it.
 #[tokio::test]
-async fn a_watch_without_a_window_is_reset_after_twenty_seconds_without_progress() {
+async fn watch_without_a_window_is_reset_after_twenty_seconds() {
     let server = TestServer::start(&[]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, "/grpc.health.v1.Health/Watch", Some(b"")).await;
     peer.next_of(HEADERS).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let reset = loop {
-        // Longer than the patience of the other steps: this one is about the waiting.
+        // Longer than `TEST_TIMEOUT`, which is as long as the time without progress.
         let frame = peer.next_frame_within(Duration::from_secs(30)).await;
         if frame.kind == RST_STREAM {
             break frame;
         }
     };
     assert_eq!((reset.stream, &reset.payload[..]), (1, &CANCEL[..]));
-    assert!((18..25).contains(&(Instant::now() - begun).as_secs()));
+    assert!((18..25).contains(&(started.elapsed()).as_secs()));
     drop(peer);
-    let outcome = server.stop().await;
-    assert_eq!((outcome.abandoned, outcome.cut), (1, 0));
+    let report = server.stop().await;
+    assert_eq!((report.abandoned, report.cut), (1, 0));
 }
 
 #[tokio::test]
-async fn a_crowd_that_never_speaks_is_gone_in_time_and_nobody_notices_it() {
-    const CROWD: u64 = 300;
-    let (server, good, peer) = scene(&["--handshake-timeout=1s"]).await;
+async fn silent_connections_are_closed_at_the_handshake_timeout() {
+    const CONNECTIONS: u64 = 300;
+    let (server, good, peer) = setup(&["--handshake-timeout=1s"]).await;
     drop(peer);
-    let mut crowd = Vec::new();
-    for _ in 0..CROWD {
-        crowd.push(server.tcp().await);
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(server.tcp().await);
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    for silent in &mut crowd {
-        assert!(matches!(with_timeout(silent.read(&mut [0])).await, Ok(0) | Err(_)));
+    for silent in &mut connections {
+        let read = with_timeout(silent.read(&mut [0])).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CROWD);
+    assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CONNECTIONS);
 }

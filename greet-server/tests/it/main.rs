@@ -27,7 +27,6 @@ mod logging;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otlp;
-mod panic;
 mod rapid_reset;
 mod reflection;
 mod status_codes;

@@ -1,5 +1,5 @@
-//! Rapid reset: calls that are begun and given up, in a burst (CVE-2023-44487) and one at a time, which
-//! h2's own counter does not see. A good client beside it does not notice.
+//! Rapid reset: streams opened and reset in a burst (CVE-2023-44487), or one at a time, which the
+//! counter of h2 does not see. A well-behaved client beside it must not be affected.
 
 use greet_server::{CloseReason, ShutdownReport};
 use greet_testkit::RawPeer;
@@ -8,12 +8,12 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::support::{SAY_HELLO, TestServer, closed, with_timeout};
 
-/// GOAWAY's error code ENHANCE_YOUR_CALM.
+/// The error code as GOAWAY carries it.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 
-/// A call without its message, and a reset.
-fn begun_and_given_up(call: u32) -> [Vec<u8>; 2] {
-    let stream = 2 * call + 1;
+/// Encodes a call without its message, and its reset.
+fn call_and_reset(number: u32) -> [Vec<u8>; 2] {
+    let stream = 2 * number + 1;
     [
         frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO)),
         frame(RST_STREAM, 0, stream, &CANCEL),
@@ -21,11 +21,11 @@ fn begun_and_given_up(call: u32) -> [Vec<u8>; 2] {
 }
 
 #[tokio::test]
-async fn a_burst_of_resets_is_told_to_calm_down() {
+async fn burst_of_resets_is_enhance_your_calm() {
     let server = TestServer::start(&[]).await;
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    let burst: Vec<u8> = (0..100).flat_map(|call| begun_and_given_up(call).concat()).collect();
+    let burst: Vec<u8> = (0..100).flat_map(|number| call_and_reset(number).concat()).collect();
     peer.send(&burst).await;
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
@@ -33,26 +33,26 @@ async fn a_burst_of_resets_is_told_to_calm_down() {
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
-/// Gives up `calls` calls one at a time, and returns whether the connection still takes one.
-async fn after_giving_up(calls: u32) -> (bool, ShutdownReport) {
+/// Resets `calls` calls one at a time. Returns whether the connection then answers a call.
+async fn is_answered_after_resets(calls: u32) -> (bool, ShutdownReport) {
     let server = TestServer::start(&["--workers=1"]).await;
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    for call in 0..calls {
-        let [begin, give_up] = begun_and_given_up(call);
-        peer.send(&begin).await;
-        // The good client's call in between lets the server see each half on its own.
+    for number in 0..calls {
+        let [call, reset] = call_and_reset(number);
+        peer.send(&call).await;
+        // A call of the other client in between makes the server read both frames apart.
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-        peer.send(&give_up).await;
+        peer.send(&reset).await;
     }
     peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let answered = loop {
         match with_timeout(peer.tcp.read_u8()).await {
-            Ok(byte) => said.push(byte),
+            Ok(byte) => received.push(byte),
             Err(_closed) => break false,
         }
-        if said.ends_with(b"\x0a\x06Hello ") {
+        if received.ends_with(b"\x0a\x06Hello ") {
             break true;
         }
     };
@@ -62,12 +62,12 @@ async fn after_giving_up(calls: u32) -> (bool, ShutdownReport) {
 }
 
 #[tokio::test]
-async fn resets_one_at_a_time_end_the_connection_when_there_are_too_many() {
-    let (answered, outcome) = after_giving_up(200).await;
+async fn single_resets_over_the_limit_close_the_connection() {
+    let (answered, report) = is_answered_after_resets(200).await;
     assert!(answered);
-    assert_eq!(closed(&outcome, CloseReason::AbandonedCalls), 0);
+    assert_eq!(closed(&report, CloseReason::AbandonedCalls), 0);
 
-    let (answered, outcome) = after_giving_up(230).await; // some may be forgiven meanwhile
+    let (answered, report) = is_answered_after_resets(230).await; // the limit regains a few in the meantime
     assert!(!answered);
-    assert_eq!(closed(&outcome, CloseReason::AbandonedCalls), 1);
+    assert_eq!(closed(&report, CloseReason::AbandonedCalls), 1);
 }

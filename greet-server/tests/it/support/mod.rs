@@ -1,10 +1,12 @@
-//! A server on a port of its own, and a client of a few lines over hyper that shares no code with it.
+//! A server inside the test process, and a client over hyper that shares no code with the server.
 
 pub(crate) mod certs;
 pub(crate) mod http1;
+pub(crate) mod process;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
@@ -27,9 +29,9 @@ use tonic_health::pb::health_client::HealthClient;
 pub(crate) use greet_testkit::framing::framed;
 pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually_async, with_timeout};
 
-/// A running server. Dropping it lets it go; [`TestServer::stop`] returns how it ended.
+/// A running server. Dropped, it runs until the test's runtime ends; [`TestServer::stop`] drains it.
 pub(crate) struct TestServer {
-    /// As announced.
+    /// The first announced address.
     pub(crate) url: String,
     admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
@@ -38,7 +40,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts with `flags`, on a free port of loopback unless they say otherwise.
+    /// Starts with `flags`; the defaults are a free port of loopback and two workers.
     pub(crate) async fn start(flags: &[&str]) -> TestServer {
         TestServer::with_greeter(flags, Greeting::new(4_096)).await
     }
@@ -47,21 +49,20 @@ impl TestServer {
         TestServer::run(TestServer::bind(flags, greeter).await)
     }
 
-    /// One that reads its TLS files again whenever `asked` changes.
-    pub(crate) async fn reloading(flags: &[&str], asked: watch::Receiver<u32>) -> TestServer {
+    /// Starts a server that reloads its TLS files whenever `requested` changes.
+    pub(crate) async fn reloading(flags: &[&str], requested: watch::Receiver<u32>) -> TestServer {
         let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
-        server.reload_on(asked);
+        server.reload_on(requested);
         TestServer::run(server)
     }
 
     async fn bind(flags: &[&str], greeter: impl Greeter + Clone) -> Server {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
-        let unless_given = defaults.filter(|default| {
+        let defaults = defaults.filter(|default| {
             let name = default.split('=').next().unwrap();
             !flags.iter().any(|flag| flag.starts_with(name))
         });
-        let arguments =
-            ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
+        let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
         let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
         Server::bind(config, greeter).await.unwrap()
     }
@@ -69,14 +70,14 @@ impl TestServer {
     fn run(server: Server) -> TestServer {
         let url = server.addresses().remove(0);
         let admin = server.admin_address();
-        let (drain, drained) = oneshot::channel();
-        let (cut, was_cut) = oneshot::channel();
-        let signal = |signal: oneshot::Receiver<()>| async {
+        let (drain, drain_signal) = oneshot::channel();
+        let (cut, cut_signal) = oneshot::channel();
+        let received = |signal: oneshot::Receiver<()>| async {
             if signal.await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
-        let running = server.run(signal(drained), signal(was_cut));
+        let running = server.run(received(drain_signal), received(cut_signal));
         TestServer {
             url,
             admin,
@@ -86,54 +87,59 @@ impl TestServer {
         }
     }
 
-    /// `HOST:PORT`.
+    /// Returns `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
-        self.url.strip_prefix("http://").expect("it listens on TCP")
+        self.url.strip_prefix("http://").expect("the server listens on TCP")
     }
 
-    /// Of the admin port.
+    /// Returns `HOST:PORT` of the admin port.
     pub(crate) fn admin(&self) -> &str {
-        self.admin.as_deref().and_then(|url| url.strip_prefix("http://")).expect("it has one")
+        self.admin
+            .as_deref()
+            .and_then(|url| url.strip_prefix("http://"))
+            .expect("the server has an admin port")
     }
 
     pub(crate) async fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address()).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // or each small frame waits 40 ms for the one before
+        tcp.set_nodelay(true).unwrap(); // a delayed acknowledgement holds each small frame for 40 ms
         tcp
     }
 
-    /// A new HTTP/2 connection.
+    /// Opens an HTTP/2 connection.
     pub(crate) async fn connect(&self) -> Client {
         Client::handshake(self.tcp().await).await
     }
 
-    /// The first signal.
+    /// Sends the first signal.
     pub(crate) fn drain(&mut self) {
-        let _ = self.drain.take().expect("once").send(());
+        let _ = self.drain.take().expect("one drain per server").send(());
     }
 
-    /// The second signal.
+    /// Sends the second signal.
     pub(crate) fn cut(&mut self) {
-        let _ = self.cut.take().expect("once").send(());
+        let _ = self.cut.take().expect("one cut per server").send(());
     }
 
-    pub(crate) async fn outcome(self) -> ShutdownReport {
+    /// Waits for the end.
+    pub(crate) async fn stopped(self) -> ShutdownReport {
         with_timeout(self.running).await.unwrap()
     }
 
+    /// Drains and waits for the end.
     pub(crate) async fn stop(mut self) -> ShutdownReport {
         self.drain();
-        self.outcome().await
+        self.stopped().await
     }
 }
 
-/// Connections that were closed for this cause.
-pub(crate) fn closed(outcome: &ShutdownReport, cause: CloseReason) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
+/// Returns the number of connections that were closed for `reason`.
+pub(crate) fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
+    let mut closed = report.closed.iter();
+    closed.find(|(counted, _)| *counted == reason).unwrap().1
 }
 
-/// One connection. Its clones share it.
+/// One HTTP/2 connection. Its clones share it.
 #[derive(Clone)]
 pub(crate) struct Client(SendRequest<tonic::body::Body>);
 
@@ -144,7 +150,7 @@ impl Client {
         Client::try_handshake(io).await.unwrap()
     }
 
-    /// `None` if the server closes before it is done.
+    /// Returns `None` if the server closes during the handshake.
     pub(crate) async fn try_handshake(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Option<Client> {
@@ -168,13 +174,13 @@ impl Client {
         Ok(reply.into_inner().message)
     }
 
-    /// Sends a whole request and reads the whole answer, without any gRPC library.
-    pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
+    /// Sends a whole request and reads the whole response, without any gRPC library.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> WireResponse {
         let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
         let response = with_timeout(self.0.clone().send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
         let body = with_timeout(body.collect()).await.unwrap();
-        Answer {
+        WireResponse {
             status: head.status,
             trailers: body.trailers().cloned().unwrap_or_default(),
             body: body.to_bytes(),
@@ -197,17 +203,17 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
     }
 }
 
-/// An answer as it was on the wire.
+/// A response as it was on the wire.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct WireResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: HeaderMap,
 }
 
-impl Answer {
-    /// `grpc-status`, from the trailers or from headers that are trailers too.
+impl WireResponse {
+    /// Returns `grpc-status`, from the trailers or from the headers of a Trailers-Only response.
     pub(crate) fn grpc_status(&self) -> Option<i32> {
         let of = |headers: &HeaderMap| headers.get("grpc-status").cloned();
         let status = of(&self.trailers).or_else(|| of(&self.headers))?;
@@ -215,7 +221,7 @@ impl Answer {
     }
 }
 
-/// A gRPC request for `path` with `body` as it stands.
+/// Builds a gRPC request for `path` with exactly these bytes as its body.
 pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
     let request = Request::post(format!("http://test{path}"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers");
@@ -224,49 +230,49 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
 
 pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
-/// A greeter that does what its caller's name asks for.
+/// A greeter that acts on the name: "panic", "thread", "block", "wait", otherwise a greeting.
 #[derive(Clone)]
-pub(crate) struct Faulty {
-    /// A permit for each "wait" that may finish.
-    pub(crate) release: std::sync::Arc<tokio::sync::Semaphore>,
-    /// A permit for each "wait" that has begun.
-    pub(crate) begun: std::sync::Arc<tokio::sync::Semaphore>,
+pub(crate) struct ScriptedGreeter {
+    /// A permit for each "wait" or "block" that may finish.
+    pub(crate) release: Arc<Semaphore>,
+    /// A permit for each "wait" or "block" that has started.
+    pub(crate) started: Arc<Semaphore>,
 }
 
-impl Faulty {
-    pub(crate) fn new() -> Faulty {
-        let none = || std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        Faulty { release: none(), begun: none() }
+impl ScriptedGreeter {
+    pub(crate) fn new() -> ScriptedGreeter {
+        let none = || Arc::new(Semaphore::new(0));
+        ScriptedGreeter { release: none(), started: none() }
     }
 
-    /// Completes when `count` further calls are at work.
-    pub(crate) async fn has_begun(&self, count: u32) {
-        with_timeout(self.begun.acquire_many(count)).await.unwrap().forget();
+    /// Waits until `count` further calls have started.
+    pub(crate) async fn calls_started(&self, count: u32) {
+        with_timeout(self.started.acquire_many(count)).await.unwrap().forget();
     }
 }
 
 #[tonic::async_trait]
-impl Greeter for Faulty {
+impl Greeter for ScriptedGreeter {
     async fn say_hello(
         &self,
         request: tonic::Request<HelloRequest>,
     ) -> Result<tonic::Response<HelloReply>, Status> {
         let name = request.into_inner().name;
         match name.as_str() {
-            "panic" => panic!("as asked"),
+            "panic" => panic!("the handler panics"),
             "thread" => {
                 let thread = std::thread::current().name().unwrap_or_default().to_owned();
                 return Ok(tonic::Response::new(HelloReply { message: thread }));
             }
             "block" => {
-                self.begun.add_permits(1);
-                while self.release.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err()
-                {
-                    std::thread::yield_now(); // and with it every other call of its worker
-                }
+                self.started.add_permits(1);
+                // Blocks the thread, and with it every other call of the worker.
+                greet_testkit::eventually("the test releases the call", || {
+                    self.release.try_acquire().map(SemaphorePermit::forget).is_ok()
+                });
             }
             "wait" => {
-                self.begun.add_permits(1);
+                self.started.add_permits(1);
                 self.release.acquire().await.unwrap().forget();
             }
             _ => {}
