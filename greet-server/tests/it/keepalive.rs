@@ -1,14 +1,16 @@
 //! Keepalive: unresponsive peers are closed; connections at their maximum age or idle time get a
 //! GOAWAY and are cut after the grace period.
 
+use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
+use tower_service::Service as _;
 
-use crate::support::{ScriptedGreeter, TestServer, closed, with_timeout};
+use crate::support::{ScriptedGreeter, TestServer, closed, eventually_async, with_timeout};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -36,7 +38,7 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
     let greeter = ScriptedGreeter::new();
     let server = TestServer::with_greeter(&["--max-connection-age=200ms"], greeter.clone()).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    let client = server.connect().await;
+    let mut client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { client.say_hello("wait").await }
@@ -49,8 +51,10 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
     greeter.release.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(peer);
+    let is_closed = async || poll_fn(|context| client.poll_ready(context)).await.is_err();
+    eventually_async("the second connection is closed", is_closed).await;
     let report = server.stop().await;
-    assert!(closed(&report, CloseReason::MaxConnectionAge) >= 1, "{report:?}");
+    assert_eq!(closed(&report, CloseReason::MaxConnectionAge), 2);
     assert_eq!((report.answered, report.cut), (1, 0));
 }
 
