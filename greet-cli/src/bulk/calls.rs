@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use futures_util::future::{Either, FutureExt as _};
+use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::interrupt;
@@ -42,63 +42,67 @@ impl Bulk<'_> {
     /// Names cannot be read, or standard output cannot be written.
     pub(crate) async fn run(
         mut self,
-        data: &mut Stdout,
-        prose: &mut Stderr,
+        stdout: &mut Stdout,
+        stderr: &mut Stderr,
     ) -> anyhow::Result<Exit> {
         let calls = self.names.calls();
         let is_one = calls == Some(1);
-        let mut interrupted = std::pin::pin!(match is_one {
-            true => Either::Left(std::future::pending()), // one call needs no more than the default
-            false => Either::Right(interrupt::once()),
+        let mut interrupted = std::pin::pin!(async {
+            if is_one {
+                std::future::pending().await // the default action of the signal ends one call
+            } else {
+                interrupt::once().await
+            }
         });
-        let mut printer = OrderedOutput::new(data, prose, &self.names, self.with_tally);
-        let mut under_way = FuturesUnordered::new();
-        let (mut begun, mut more, mut unreadable) = (0, true, None);
+        let mut output = OrderedOutput::new(stdout, stderr, &self.names, self.with_tally);
+        let mut in_flight = FuturesUnordered::new();
+        let (mut started, mut more, mut unreadable) = (0, true, None);
         let window = self.concurrency as u64 * MAX_WAITING_PER_CALL;
         let interrupted_by = loop {
-            more &= !(self.fail_fast && printer.has_failed());
-            let has_room = under_way.len() < self.concurrency && begun - printer.printed() < window;
+            more &= !(self.fail_fast && output.has_failed());
+            let has_room =
+                in_flight.len() < self.concurrency && started - output.printed() < window;
             let may_begin = more && has_room;
-            if !may_begin && under_way.is_empty() {
+            if !may_begin && in_flight.is_empty() {
                 break None;
             }
-            let next = next_event(&mut self.names, may_begin, &mut under_way, &mut interrupted);
+            let next = next_event(&mut self.names, may_begin, &mut in_flight, &mut interrupted);
             let event = tokio::select! {
                 biased;
-                () = std::future::ready(()), if printer.is_enough() => Event::Due,
+                () = std::future::ready(()), if output.is_full() => Event::Due,
                 event = next => event,
-                () = printer.is_due() => Event::Due,
+                () = output.flush_due() => Event::Due,
             };
             match event {
                 Event::Named(Ok(Some(Ok(name)))) => {
-                    under_way.push(Box::pin(greet(self.client, begun, name))); // it is large to move
-                    begun += 1;
+                    in_flight.push(Box::pin(greet(self.client, started, name))); // it is large to move
+                    started += 1;
                 }
-                Event::Named(Ok(Some(Err(unusable)))) => {
-                    printer.arrived(begun, Outcome::InvalidName(unusable));
-                    begun += 1;
+                Event::Named(Ok(Some(Err(invalid)))) => {
+                    output.push(started, Outcome::InvalidName(invalid));
+                    started += 1;
                 }
                 Event::Named(Ok(None)) => more = false,
                 Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
-                Event::Ended(index, outcome) => printer.arrived(index, outcome),
+                Event::Ended(index, outcome) => output.push(index, outcome),
                 // Whoever reads may be slow, and is not to be waited for against our user's will.
                 Event::Due => tokio::select! {
-                    written = printer.flush() => if written? == Written::BrokenPipe {
-                        return Ok(printer.exit());
+                    written = output.flush() => if written? == Written::BrokenPipe {
+                        return Ok(output.exit());
                     },
                     by = &mut interrupted => break Some(by),
                 },
                 Event::Interrupted(by) => break Some(by),
             }
-            if printer.print_in_order().await? == Written::BrokenPipe {
-                return Ok(printer.exit());
+            if output.print_in_order().await? == Written::BrokenPipe {
+                return Ok(output.exit());
             }
         };
-        while let Some(Some((index, outcome))) = under_way.next().now_or_never() {
-            printer.arrived(index, outcome);
+        while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
+            output.push(index, outcome);
         }
-        drop(under_way);
-        let exit = printer.conclude(interrupted_by).await?;
+        drop(in_flight);
+        let exit = output.finish(interrupted_by).await?;
         unreadable.map_or(Ok(exit), Err)
     }
 }
@@ -112,13 +116,13 @@ async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
 async fn next_event(
     names: &mut Names,
     may_begin: bool,
-    under_way: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
+    in_flight: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
     interrupted: &mut Pin<&mut impl Future<Output = Exit>>,
 ) -> Event {
     tokio::select! {
         biased;
         by = interrupted => Event::Interrupted(by),
-        Some((index, outcome)) = under_way.next() => Event::Ended(index, outcome),
+        Some((index, outcome)) = in_flight.next() => Event::Ended(index, outcome),
         name = names.next(), if may_begin => Event::Named(name),
         else => std::future::pending().await,
     }

@@ -54,7 +54,7 @@ impl Names {
         let lines = match from.as_path() {
             dash if dash == Path::new("-") => Lines::new(io::stdin()),
             file => Lines::new(
-                opened(file).with_context(|| format!("could not read `{}`", file.display()))?,
+                open_file(file).with_context(|| format!("could not read `{}`", file.display()))?,
             ),
         };
         Ok(Names::Read { lines, from, next: 0 })
@@ -97,12 +97,12 @@ impl Names {
 }
 
 /// A directory can be opened as well, and not read.
-fn opened(file: &Path) -> io::Result<File> {
-    let opened = File::open(file)?;
-    match opened.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(opened),
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
+    Ok(file)
 }
 
 impl Position {

@@ -15,7 +15,7 @@ use crate::connect::Target;
 
 /// Says hello to a Greeter, and says what is wrong when it cannot
 #[derive(Debug, Parser)]
-#[command(version, mut_args = house_rules, help_template = help::TEMPLATE)]
+#[command(version, mut_args = apply_conventions, help_template = help::TEMPLATE)]
 #[command(before_help = help::EXAMPLES, after_help = help::EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -86,9 +86,9 @@ impl Args {
     pub(crate) fn from_command_line() -> Args {
         let mut command = Args::command();
         let matches = command.try_get_matches_from_mut(std::env::args_os());
-        let matches = matches.unwrap_or_else(|error| blamed(error, &command).exit());
+        let matches = matches.unwrap_or_else(|error| with_variable_name(error, &command).exit());
         let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let Err(problem) = args.settle(&matches) {
+        if let Err(problem) = args.validate(&matches) {
             command.error(ErrorKind::ArgumentConflict, problem).exit()
         }
         args
@@ -96,7 +96,7 @@ impl Args {
 
     /// What clap does not know: a flag wins over the variable of its opposite, and what is typed must
     /// have an effect.
-    fn settle(&mut self, matches: &ArgMatches) -> Result<(), String> {
+    fn validate(&mut self, matches: &ArgMatches) -> Result<(), String> {
         let typed = |flag| was_typed(matches, flag);
         match (typed("verbose"), typed("quiet")) {
             (true, true) => {
@@ -122,7 +122,7 @@ impl Args {
 }
 
 /// A bad value that was not typed is a variable's, and the flag that was not typed cannot be mended.
-fn blamed(mut error: clap::Error, command: &clap::Command) -> clap::Error {
+fn with_variable_name(mut error: clap::Error, command: &clap::Command) -> clap::Error {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
@@ -151,7 +151,7 @@ fn was_typed(matches: &ArgMatches, flag: &str) -> bool {
 
 /// Help never shows what a variable holds (it may be a secret); and a variable that is empty is not
 /// set, as scripts mean it that write `GREET_TARGET=${TARGET:-}`.
-fn house_rules(flag: Arg) -> Arg {
+fn apply_conventions(flag: Arg) -> Arg {
     let flag = flag.hide_env_values(true);
     let variable = flag.get_env().map(ToOwned::to_owned);
     let value = variable.and_then(std::env::var_os);

@@ -114,7 +114,7 @@ impl ConnectionArgs {
     ///
     /// # Errors
     /// A file is not readable or its content is not usable, or two flags contradict each other.
-    pub(crate) fn terms(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
+    pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
             !(self.trace && metadata.contains_key(TRACEPARENT)),
@@ -126,7 +126,7 @@ impl ConnectionArgs {
             tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
-            retries: RetryPolicy { most: self.retries, on: self.retry_on.clone() },
+            retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
             latest: Some(Instant::now() + self.wait + self.timeout),
         })

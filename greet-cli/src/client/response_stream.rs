@@ -20,7 +20,7 @@ const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,
-    has_begun: bool,
+    has_started: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     body: RecvStream,
@@ -33,7 +33,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     pub(crate) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
         ResponseStream {
             http: head.status,
-            has_begun: !body.is_end_stream(),
+            has_started: !body.is_end_stream(),
             headers: head.headers,
             trailers: HeaderMap::new(),
             body,
@@ -73,8 +73,8 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 
     /// Whether it was more than headers with a status.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun
+    pub(crate) fn has_started(&self) -> bool {
+        self.has_started
     }
 
     /// How the reply ended.

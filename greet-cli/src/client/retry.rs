@@ -14,8 +14,8 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// What `--retries` and `--retry-on` say.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryPolicy {
-    pub(crate) most: u32,
-    pub(crate) on: Vec<Code>,
+    pub(crate) max_retries: u32,
+    pub(crate) codes: Vec<Code>,
 }
 
 /// The attempts of one call.
@@ -28,7 +28,7 @@ pub(crate) struct Retries<'a> {
 
 impl RetryPolicy {
     pub(crate) fn begin(&self) -> Retries<'_> {
-        Retries { policy: self, left: self.most, backoff: Backoff::new() }
+        Retries { policy: self, left: self.max_retries, backoff: Backoff::new() }
     }
 }
 
@@ -41,7 +41,7 @@ impl Retries<'_> {
     ) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let status = failure.status();
-        if status.is_some_and(|status| !self.policy.on.contains(&status.code())) {
+        if status.is_some_and(|status| !self.policy.codes.contains(&status.code())) {
             return None;
         }
         let Some(pushback) = metadata.iter().find_map(|headers| headers.get(PUSHBACK)) else {
@@ -86,8 +86,8 @@ mod tests {
 
     use super::*;
 
-    fn policy(most: u32) -> RetryPolicy {
-        RetryPolicy { most, on: vec![Code::Unavailable] }
+    fn policy(max_retries: u32) -> RetryPolicy {
+        RetryPolicy { max_retries, codes: vec![Code::Unavailable] }
     }
 
     fn failed(status: Status) -> CallError {

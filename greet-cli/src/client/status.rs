@@ -67,7 +67,7 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Rp
     let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
     let ending = match http {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => StatusSource::HeadersTooLarge,
-        StatusCode::BAD_REQUEST if excerpt::ask_for_a_certificate(body) => {
+        StatusCode::BAD_REQUEST if excerpt::mentions_client_certificate(body) => {
             StatusSource::ClientCertificate
         }
         _ => StatusSource::NotGrpc,
@@ -77,8 +77,8 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Rp
 
 /// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
 pub(crate) fn of_broken_stream(error: &h2::Error) -> RpcError {
-    let is_told = error.is_reset() || (error.is_go_away() && error.is_library());
-    let Some(reason) = error.reason().filter(|_| is_told) else {
+    let has_reason = error.is_reset() || (error.is_go_away() && error.is_library());
+    let Some(reason) = error.reason().filter(|_| has_reason) else {
         let status = Status::unavailable("the connection was lost before the reply");
         return RpcError::new(StatusSource::Lost, status);
     };

@@ -15,21 +15,21 @@ const NAME: &str = "greet-cli";
 pub(crate) async fn run(
     service: &str,
     context: Context,
-    data: &mut Stdout,
-    prose: &Stderr,
+    stdout: &mut Stdout,
+    stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
     let walks = context.targets.iter().map(async |target| {
-        let client = || Client::new(context.terms.clone(), std::slice::from_ref(target), 1);
-        until_reachable(&client(), context.wait, prose).await;
+        let client = || Client::new(context.call_options.clone(), std::slice::from_ref(target), 1);
+        until_reachable(&client(), context.wait, stderr).await;
         walk_all(client(), target, service).await
     });
     let mut exit = Exit::Done;
     for (index, diagnosis) in join_all(walks).await.into_iter().flatten().enumerate() {
-        if index > 0 && !data.is_json() {
-            data.text(b"\n");
+        if index > 0 && !stdout.is_json() {
+            stdout.text(b"\n");
         }
-        data.line(Some(&diagnosis.to_string()), || &diagnosis);
-        data.flush().await?;
+        stdout.line(Some(&diagnosis.to_string()), || &diagnosis);
+        stdout.flush().await?;
         exit = exit.or(diagnosis.exit);
     }
     Ok(exit)

@@ -9,21 +9,22 @@ use crate::output::{Stderr, Stdout};
 pub(crate) async fn run(
     options: BulkOptions,
     context: Context,
-    data: &mut Stdout,
-    prose: &mut Stderr,
+    stdout: &mut Stdout,
+    stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
     let BulkOptions { source, concurrency, connections, fail_fast, with_tally } = options;
     // Typed names share the time of the command; the number of names in a file is not known ahead.
     let is_bounded = matches!(source, NameSource::Typed { .. }) && !with_tally;
-    let terms = if is_bounded { context.terms } else { context.terms.without_end() };
+    let call_options =
+        if is_bounded { context.call_options } else { context.call_options.without_end() };
     let names = match Names::new(source) {
         Ok(names) => names,
-        Err(unusable) => {
-            prose.note(format_args!("{unusable:#}"));
+        Err(invalid) => {
+            stderr.note(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };
-    let client = Client::new(terms, &context.targets, connections);
-    until_reachable(&client, context.wait, prose).await;
-    Bulk { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
+    let client = Client::new(call_options, &context.targets, connections);
+    until_reachable(&client, context.wait, stderr).await;
+    Bulk { client: &client, names, concurrency, fail_fast, with_tally }.run(stdout, stderr).await
 }

@@ -12,19 +12,19 @@ use crate::output::Stdout;
 pub(crate) async fn completions(
     mut command: clap::Command,
     shell: Shell,
-    data: &mut Stdout,
+    stdout: &mut Stdout,
 ) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "greet-cli", &mut script);
     let script = String::from_utf8(script)?;
     // For bash it writes the hyphen in two ways, and then finds no flag of a command (clap-rs/clap#6421).
-    data.text(script.replace("greet__subcmd__cli", "greet__cli").as_bytes());
-    data.flush().await?;
+    stdout.text(script.replace("greet__subcmd__cli", "greet__cli").as_bytes());
+    stdout.flush().await?;
     Ok(Exit::Done)
 }
 
 /// One page: the commands with their own flags, then the flags that go with all of them.
-pub(crate) async fn man(command: clap::Command, data: &mut Stdout) -> anyhow::Result<Exit> {
+pub(crate) async fn man(command: clap::Command, stdout: &mut Stdout) -> anyhow::Result<Exit> {
     let page = clap_mangen::Man::new(command.clone());
     let mut text = Vec::new();
     page.render_title(&mut text)?;
@@ -37,8 +37,8 @@ pub(crate) async fn man(command: clap::Command, data: &mut Stdout) -> anyhow::Re
     page.render_options_section(&mut text)?;
     page.render_extra_section(&mut text)?;
     page.render_version_section(&mut text)?;
-    data.text(&text);
-    data.flush().await?;
+    stdout.text(&text);
+    stdout.flush().await?;
     Ok(Exit::Done)
 }
 
@@ -59,15 +59,15 @@ fn render_verb(verb: &clap::Command, text: &mut Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn errors(data: &mut Stdout) -> anyhow::Result<Exit> {
+pub(crate) async fn errors(stdout: &mut Stdout) -> anyhow::Result<Exit> {
     let connecting = ConnectError::examples().into_iter().map(CallError::from);
     let calling = RpcError::examples().into_iter().map(CallError::from);
-    data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
+    stdout.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
     for failure in connecting.chain(calling) {
         let stage = failure.stage().name();
         let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
-        data.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
+        stdout.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
     }
-    data.flush().await?;
+    stdout.flush().await?;
     Ok(Exit::Done)
 }

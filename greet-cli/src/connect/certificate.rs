@@ -35,11 +35,11 @@ impl Certificate {
     }
 
     /// As they stand in a sentence.
-    pub(crate) fn names_in_a_row(&self) -> String {
-        match self.names.is_empty() {
-            true => "no name at all".to_owned(),
-            false => self.names.join(", "),
+    pub(crate) fn joined_names(&self) -> String {
+        if self.names.is_empty() {
+            return "no name at all".to_owned();
         }
+        self.names.join(", ")
     }
 
     /// Whole days until it expires, negative once it has.
@@ -83,9 +83,10 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    let moved = match seconds < 0 {
-        true => SystemTime::UNIX_EPOCH.checked_sub(distance),
-        false => SystemTime::UNIX_EPOCH.checked_add(distance),
+    let moved = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
     };
     moved.unwrap_or(SystemTime::UNIX_EPOCH)
 }

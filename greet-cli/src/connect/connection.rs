@@ -96,18 +96,18 @@ pub(crate) async fn connect(
     };
 
     let peer = peer.to_string();
-    let shaking = tls::shake_hands(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
-    let (stream, witness) = timed(&mut stages.tls, shaking).await?;
+    let shaking = tls::handshake(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
+    let (stream, verifier) = timed(&mut stages.tls, shaking).await?;
     match ready(stream, deadline, stages, traffic).await {
         // Under TLS 1.3 a server refuses a client only after the handshake is done on this side.
-        Err(Http2HandshakeError::Broken(error)) if tls::is_about_tls(&error, &witness) => {
-            Err(tls::problem(&error, &witness, &peer, host))
+        Err(Http2HandshakeError::Broken(error)) if tls::is_tls_error(&error, &verifier) => {
+            Err(tls::problem(&error, &verifier, &peer, host))
         }
         // It hung up without a word, on one who had no certificate to show.
-        Err(Http2HandshakeError::Closed) if witness.is_owed() => {
+        Err(Http2HandshakeError::Closed) if verifier.lacks_identity() => {
             Err(ConnectError::ClientCertificateRequired { peer })
         }
-        ready => ready.map_err(|silence| silence.problem(&peer)),
+        ready => ready.map_err(|error| error.into_connect_error(&peer)),
     }
 }
 
@@ -121,7 +121,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ready = ready(stream, deadline, stages, traffic).await;
-    ready.map_err(|silence| silence.problem(stages.peer.as_deref().unwrap_or_default()))
+    ready.map_err(|error| error.into_connect_error(stages.peer.as_deref().unwrap_or_default()))
 }
 
 async fn ready<IO>(
@@ -140,8 +140,8 @@ where
 }
 
 async fn timed<T>(took: &mut Option<Duration>, stage: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     let result = stage.await;
-    *took = Some(Instant::now() - begun);
+    *took = Some(Instant::now() - started);
     result
 }

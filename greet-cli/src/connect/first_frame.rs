@@ -46,7 +46,7 @@ impl<IO> FirstFrame<IO> {
             return;
         };
         received.extend_from_slice(bytes);
-        match recognise(&received) {
+        match parse(&received) {
             Some(heard) => drop(sender.send(heard)), // an error: the deadline has passed meanwhile
             None => self.listening = Some((sender, received)),
         }
@@ -54,9 +54,10 @@ impl<IO> FirstFrame<IO> {
 
     fn broken(&mut self, error: &io::Error) {
         if let Some((sender, received)) = self.listening.take() {
-            drop(sender.send(match received.is_empty() {
-                true => FirstInput::Broken(copied(error)),
-                false => FirstInput::Other(received),
+            drop(sender.send(if received.is_empty() {
+                FirstInput::Broken(clone_error(error))
+            } else {
+                FirstInput::Other(received)
             }));
         }
     }
@@ -95,7 +96,7 @@ impl<IO> Drop for FirstFrame<IO> {
 }
 
 /// Copies an error that h2 receives as well, with the TLS error inside it.
-fn copied(error: &io::Error) -> io::Error {
+fn clone_error(error: &io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(inner) => io::Error::new(error.kind(), inner.clone()),
@@ -103,7 +104,7 @@ fn copied(error: &io::Error) -> io::Error {
     }
 }
 
-fn recognise(received: &[u8]) -> Option<FirstInput> {
+fn parse(received: &[u8]) -> Option<FirstInput> {
     if received.starts_with(b"HTTP/") {
         return None; // the rest of the head follows; h2 closes the connection after it
     }
@@ -183,9 +184,9 @@ mod tests {
     fn settings_are_settings_once_they_are_whole() {
         let whole = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
         for length in 0..whole.len() {
-            assert!(recognise(&whole[..length]).is_none(), "{length} bytes");
+            assert!(parse(&whole[..length]).is_none(), "{length} bytes");
         }
-        let Some(FirstInput::Settings(settings)) = recognise(&whole) else {
+        let Some(FirstInput::Settings(settings)) = parse(&whole) else {
             panic!("those are SETTINGS");
         };
         assert_eq!(settings, [0, 3, 0, 0, 0, 100]);
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_kept_to_be_shown() {
-        let Some(FirstInput::Other(bytes)) = recognise(b"SSH-2.0-OpenSSH_10.0\r\n") else {
+        let Some(FirstInput::Other(bytes)) = parse(b"SSH-2.0-OpenSSH_10.0\r\n") else {
             panic!("that is not HTTP/2");
         };
         assert_eq!(bytes, b"SSH-2.0-OpenSSH_10.0\r\n");

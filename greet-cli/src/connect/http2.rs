@@ -43,7 +43,7 @@ pub(super) async fn begin<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (io, first_frame) = FirstFrame::new(io);
     let mut builder = Builder::new();
     builder
@@ -66,20 +66,20 @@ where
         Ok(Ok(FirstInput::Other(bytes))) => Err(Http2HandshakeError::Other(bytes)),
         Ok(Ok(FirstInput::Broken(error))) => Err(Http2HandshakeError::Broken(error)),
         Ok(Err(_dropped)) => Err(Http2HandshakeError::Closed),
-        Err(_elapsed) => Err(Http2HandshakeError::Elapsed(Instant::now() - begun)),
+        Err(_elapsed) => Err(Http2HandshakeError::Elapsed(Instant::now() - started)),
     }
 }
 
 impl Http2HandshakeError {
     /// What is wrong with `peer`.
-    pub(super) fn problem(self, peer: &str) -> ConnectError {
+    pub(super) fn into_connect_error(self, peer: &str) -> ConnectError {
         let peer = peer.to_owned();
         match self {
             Http2HandshakeError::GoAway(payload) => {
                 ConnectError::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
             }
             Http2HandshakeError::Other(bytes)
-                if is_tls(&bytes) || excerpt::ask_for_https(&bytes) =>
+                if is_tls(&bytes) || excerpt::mentions_https(&bytes) =>
             {
                 ConnectError::SpeaksTls { peer }
             }

@@ -57,16 +57,16 @@ impl Tls {
     pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
-        let witness = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
+        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has a cipher for each version")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&witness))
-            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&witness));
+            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&verifier))
+            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&verifier));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.key_log = Arc::new(KeyLogFile::new());
-        (config, witness)
+        (config, verifier)
     }
 }
 

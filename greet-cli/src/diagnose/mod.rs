@@ -180,7 +180,7 @@ impl fmt::Display for Diagnosis {
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
             let row =
-                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.words());
+                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.name());
             write!(f, "\n{}", row.trim_end())?;
         }
         match &self.error {
@@ -196,14 +196,14 @@ impl Finding {
         let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
         match &self.details {
             Some(details) => lines.extend(details.lines()),
-            None if self.result == StageResult::None => lines.push(self.nothing().to_owned()),
+            None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
             None => {}
         }
         lines.dedup(); // the last of the addresses that were tried is what failed
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 
-    fn nothing(&self) -> &'static str {
+    fn empty_text(&self) -> &'static str {
         match self.stage {
             "tls" => "plaintext",
             "health" => "the server has no health service",
@@ -213,7 +213,7 @@ impl Finding {
 }
 
 impl StageResult {
-    fn words(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             StageResult::Ok => "ok",
             StageResult::Failed => "failed",

@@ -26,9 +26,9 @@ const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
-    pub(super) terms: CallOptions,
+    pub(super) call_options: CallOptions,
     /// Messages to send in turn, with their prefixes.
-    pub(super) hellos: Arc<[Bytes]>,
+    pub(super) messages: Arc<[Bytes]>,
     pub(super) shape: Shape,
 }
 
@@ -80,15 +80,15 @@ impl Plan {
         names: &LoadNames,
         shape: Shape,
         targets: Vec<Target>,
-        terms: CallOptions,
+        call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let (terms, hellos) = (terms.without_end(), hellos(names)?);
-        Ok(Plan { targets, terms, hellos, shape })
+        let (call_options, messages) = (call_options.without_end(), messages(names)?);
+        Ok(Plan { targets, call_options, messages, shape })
     }
 
     /// A client for one worker; for its thread alone.
     pub(super) fn client(&self, share: Share) -> Rc<Client> {
-        Rc::new(Client::new(self.terms.clone(), &self.targets, share.connections as usize))
+        Rc::new(Client::new(self.call_options.clone(), &self.targets, share.connections as usize))
     }
 
     /// One for each thread; together they are the whole.
@@ -121,7 +121,7 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn hellos(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
+fn messages(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
     let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
     let from = match names {
         LoadNames::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),

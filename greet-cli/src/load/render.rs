@@ -20,31 +20,31 @@ const BAR_COLUMNS: u64 = 40;
 #[derive(Debug)]
 pub(crate) struct TextReport<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) figures: &'a Summary,
+    pub(crate) summary: &'a Summary,
 }
 
 impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TextReport { plan, figures } = self;
-        let counts = &figures.counts;
+        let TextReport { plan, summary } = self;
+        let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        let took = HumanDuration(figures.measured);
+        let took = HumanDuration(summary.measured);
         writeln!(
             f,
             "calls    {ok} ok, {failed} failed in {took}: {:.0} ok a second",
-            figures.rps()
+            summary.rps()
         )?;
-        if figures.not_begun > 0 {
-            let (not_begun, room) = (figures.not_begun, plan.shape.concurrency);
+        if summary.not_started > 0 {
+            let (not_started, room) = (summary.not_started, plan.shape.concurrency);
             writeln!(
                 f,
-                "         {not_begun} more were due and never begun: {room} were under way"
+                "         {not_started} more were due and never begun: {room} were under way"
             )?;
         }
         self.latency(f)?;
         let statuses = counts.by_status().map(|(code, count)| (code_name(code), count));
-        list(f, "status", statuses)?;
-        list(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
+        write_counts(f, "status", statuses)?;
+        write_counts(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
         let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
         write!(f, "load     {}", self.load())?;
@@ -54,7 +54,7 @@ impl fmt::Display for TextReport<'_> {
 
 impl TextReport<'_> {
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.figures.counts.latency;
+        let latency = &self.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
@@ -74,8 +74,8 @@ impl TextReport<'_> {
             Some(rate) => format!("{rate}/s were due, at most {} under way", plan.concurrency),
             None => format!("{} under way", plan.concurrency),
         }];
-        parts.push(some(plan.connections, "connection"));
-        parts.push(some(plan.threads, "thread"));
+        parts.push(plural(plan.connections, "connection"));
+        parts.push(plural(plan.threads, "thread"));
         match plan.until {
             Until::Elapsed(_) if plan.warm_up.is_zero() => {}
             Until::Elapsed(_) => {
@@ -83,7 +83,7 @@ impl TextReport<'_> {
             }
             Until::Calls(calls) => parts.push(format!("{calls} calls")),
         }
-        if self.figures.interrupted.is_some() {
+        if self.summary.interrupted.is_some() {
             parts.push("interrupted".to_owned());
         }
         parts.join(", ")
@@ -91,7 +91,7 @@ impl TextReport<'_> {
 
     /// Each row reaches equally many times as far as the one before.
     fn histogram(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.figures.counts.latency;
+        let latency = &self.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl TextReport<'_> {
     }
 }
 
-fn list<'a>(
+fn write_counts<'a>(
     f: &mut fmt::Formatter<'_>,
     what: &str,
     counts: impl Iterator<Item = (&'a str, u64)>,
@@ -122,7 +122,7 @@ fn list<'a>(
 }
 
 /// `1 thread`, `2 threads`
-fn some(number: u32, what: &str) -> String {
+fn plural(number: u32, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -56,7 +56,8 @@ struct CallCounts {
     sent: u64,
     ok: u64,
     failed: u64,
-    not_begun: u64,
+    #[serde(rename = "not_begun")]
+    not_started: u64,
     by_status: BTreeMap<&'static str, u64>,
     by_failed_stage: BTreeMap<&'static str, u64>,
 }
@@ -121,14 +122,14 @@ struct ThresholdReport {
 }
 
 impl LoadReport {
-    pub(crate) fn new(plan: &Plan, figures: &Summary, thresholds: &[Threshold]) -> LoadReport {
-        let counts = &figures.counts;
+    pub(crate) fn new(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -> LoadReport {
+        let counts = &summary.counts;
         let latency = &counts.latency;
         let lag = |percentile| (!counts.lag.is_empty()).then(|| counts.lag.percentile(percentile));
-        let started = humantime::format_rfc3339_seconds(figures.started).to_string();
+        let started = humantime::format_rfc3339_seconds(summary.started).to_string();
         LoadReport {
             schema: "greet.load/v1",
-            ok: exit(figures, thresholds) == Exit::Done,
+            ok: exit(summary, thresholds) == Exit::Done,
             targets: plan.targets.iter().map(ToString::to_string).collect(),
             started,
             version: env!("CARGO_PKG_VERSION"),
@@ -138,11 +139,11 @@ impl LoadReport {
             connections: plan.shape.connections,
             threads: plan.shape.threads,
             warm_up_us: micros(plan.shape.warm_up),
-            measured_us: micros(figures.measured),
-            interrupted: figures.interrupted.is_some(),
-            calls: CallCounts::new(figures),
-            rps: figures.rps(),
-            error_rate: figures.error_rate(),
+            measured_us: micros(summary.measured),
+            interrupted: summary.interrupted.is_some(),
+            calls: CallCounts::new(summary),
+            rps: summary.rps(),
+            error_rate: summary.error_rate(),
             bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
             histogram: latency
@@ -151,19 +152,19 @@ impl LoadReport {
                 .map(|(from_us, to_us, calls)| Bucket { from_us, to_us, calls })
                 .collect(),
             percentiles: curve(latency),
-            intervals: intervals(figures),
+            intervals: intervals(summary),
             generator: Generator {
-                cpu_share: figures.cpu_share,
+                cpu_share: summary.cpu_share,
                 lag_p99_us: lag(99.0),
                 lag_max_us: lag(100.0),
-                bottleneck: figures.bottleneck(),
+                bottleneck: summary.bottleneck(),
             },
             thresholds: thresholds
                 .iter()
                 .map(|threshold| ThresholdReport {
                     rule: threshold.rule().to_owned(),
-                    measured: threshold.measured(figures),
-                    crossed: threshold.is_crossed(figures),
+                    measured: threshold.measured(summary),
+                    crossed: threshold.is_crossed(summary),
                 })
                 .collect(),
             error: counts.first_failure.as_ref().map(ErrorReport::new),
@@ -172,14 +173,14 @@ impl LoadReport {
 }
 
 impl CallCounts {
-    fn new(figures: &Summary) -> CallCounts {
-        let counts = &figures.counts;
+    fn new(summary: &Summary) -> CallCounts {
+        let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
         CallCounts {
             sent: ok + failed,
             ok,
             failed,
-            not_begun: figures.not_begun,
+            not_started: summary.not_started,
             by_status: counts.by_status().map(|(code, count)| (code_name(code), count)).collect(),
             by_failed_stage: counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect(),
         }
@@ -217,8 +218,8 @@ fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
     points
 }
 
-fn intervals(figures: &Summary) -> Vec<IntervalReport> {
-    let length_us = micros(figures.intervals.length);
+fn intervals(summary: &Summary) -> Vec<IntervalReport> {
+    let length_us = micros(summary.intervals.length);
     let report = |(at_us, interval): (u64, &Interval)| {
         let some = |us: u64| (!interval.latency.is_empty()).then_some(us);
         IntervalReport {
@@ -232,7 +233,7 @@ fn intervals(figures: &Summary) -> Vec<IntervalReport> {
         }
     };
     let begins = (0..).map(|index: u64| index * length_us);
-    begins.zip(&figures.intervals.all).map(report).collect()
+    begins.zip(&summary.intervals.all).map(report).collect()
 }
 
 const PAGE: &str = include_str!("report.html");

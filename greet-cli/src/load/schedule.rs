@@ -122,17 +122,17 @@ mod tests {
     #[test]
     fn so_many_are_due_and_none_before_its_time() {
         let begins = Instant::now();
-        let pace = Schedule::new(begins, 3.0);
-        assert_eq!(pace.due_by(begins), 1);
+        let schedule = Schedule::new(begins, 3.0);
+        assert_eq!(schedule.due_by(begins), 1);
         for number in 0..10_000 {
-            let at = pace.at(number);
-            assert_eq!(pace.due_by(at), number + 1);
+            let at = schedule.at(number);
+            assert_eq!(schedule.due_by(at), number + 1);
             if number > 0 {
-                assert_eq!(pace.due_by(at - Duration::from_nanos(1)), number);
+                assert_eq!(schedule.due_by(at - Duration::from_nanos(1)), number);
             }
         }
-        assert_eq!(pace.due_before(begins), 0);
-        assert_eq!(pace.due_before(begins + Duration::from_secs(3_000)), 9_000);
+        assert_eq!(schedule.due_before(begins), 0);
+        assert_eq!(schedule.due_before(begins + Duration::from_secs(3_000)), 9_000);
     }
 
     #[tokio::test]
