@@ -56,7 +56,6 @@ struct CallCounts {
     sent: u64,
     ok: u64,
     failed: u64,
-    #[serde(rename = "not_begun")]
     not_started: u64,
     by_status: BTreeMap<&'static str, u64>,
     by_failed_stage: BTreeMap<&'static str, u64>,

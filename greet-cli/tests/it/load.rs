@@ -103,7 +103,7 @@ fn a_stall_delays_every_call_that_was_due_in_it() {
     assert!((150..=350).contains(&longer(100_000)), "{}: {histogram:?}", longer(100_000));
     assert!((60..=250).contains(&longer(500_000)), "{}: {histogram:?}", longer(500_000));
     assert!(number(&object, "/latency_us/max") >= 900_000, "{object}");
-    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_begun"), 600);
+    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_started"), 600);
 }
 
 #[test]
