@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_lines_however_they_come() {
+    fn lines_are_split_regardless_of_read_sizes() {
         let text = "Ada\n\nZoë\r\nlast".as_bytes();
         for at_a_time in [1, 2, 3, 100] {
             assert_eq!(
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_name_costs_only_itself() {
+    fn invalid_line_does_not_affect_other_lines() {
         let text = b"a\n\xff\nb\n";
         assert_eq!(
             lines(text, 2),
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_limit() {
+    fn line_over_limit_is_rejected() {
         let text = |length| [&b"a\n"[..], &b"x".repeat(length), b"\nb\n"].concat();
         let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
         assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));

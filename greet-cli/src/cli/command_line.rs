@@ -165,12 +165,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_of_the_command_line_is_sound() {
+    fn command_definition_is_consistent() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn defaults_are_valid() {
         let args = Args::try_parse_from(["greet-cli", "hello", "--name", "Ada"]).unwrap();
         assert_eq!(args.connection.target[0].to_string(), "http://127.0.0.1:50051");
         assert_eq!(args.connection.timeout, Duration::from_secs(5));

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_taken_once_it_is_whole() {
+    fn message_is_decoded_once_complete() {
         let whole = b"\0\0\0\0\x03\x0a\x01Arest";
         for length in 0..8 {
             assert_eq!(taken(&whole[..length]), Ok(None), "{length} bytes");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_has_a_limit() {
+    fn reply_over_size_limit_is_rejected() {
         let announced =
             |bytes: usize| Prefix { flags: 0, length: u32::try_from(bytes).unwrap() }.encode();
         assert_eq!(taken(&announced(MAX_REPLY_BYTES)), Ok(None));

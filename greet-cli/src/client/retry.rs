@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_is_tried_again_and_a_status_if_it_is_named() {
+    fn unsent_calls_and_listed_statuses_are_retried() {
         assert!(paused(&ConnectError::Refused { peer: String::new() }.into(), None).is_some());
         assert!(paused(&failed(Status::unavailable("")), None).is_some());
         assert!(paused(&failed(Status::internal("")), None).is_none());
     }
 
     #[test]
-    fn the_servers_wish_counts() {
+    fn server_pushback_overrides_backoff() {
         let unavailable = failed(Status::unavailable(""));
         assert_eq!(paused(&unavailable, Some("1500")), Some(Duration::from_millis(1_500)));
         assert_eq!(paused(&unavailable, Some("-1")), None);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_as_were_allowed() {
+    fn retries_stop_at_maximum() {
         let (policy, unavailable) = (policy(2), failed(Status::unavailable("")));
         let mut retries = policy.begin();
         let none = HeaderMap::new();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_second_and_differ_by_a_fifth() {
+    fn backoff_doubles_to_one_second_with_jitter() {
         let mut backoff = Backoff::new();
         for expected in [50, 100, 200, 400, 800, 1_000, 1_000] {
             let pause = backoff.next().as_millis();

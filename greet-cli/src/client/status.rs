@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_badly_encoded_changes_nothing_but_itself() {
+    fn malformed_message_or_details_keep_status() {
         let broken = [("grpc-status", "14"), ("grpc-message", "100%25%FF%zz")];
         assert_eq!(status(&broken), (Code::Unavailable, "100%\u{fffd}%zz".to_owned()));
         let details = [("grpc-status", "3"), ("grpc-status-details-bin", "!!!")];
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_nobody_knows_is_unknown() {
+    fn unknown_status_number_is_unknown() {
         for number in ["17", "-1", "x", "", "007"] {
             assert_eq!(status(&[("grpc-status", number)]).0, Code::Unknown, "{number:?}");
         }
     }
 
     #[test]
-    fn trailers_come_before_headers_and_both_before_http() {
+    fn status_is_taken_from_trailers_then_headers_then_http() {
         let ok = headers(&[("grpc-status", "0")]);
         let not_found = headers(&[("grpc-status", "5")]);
         let none = HeaderMap::new();

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_has_at_most_eight_digits_and_is_never_rounded_down() {
+    fn grpc_timeout_has_eight_digits_and_is_rounded_up() {
         assert_eq!(grpc_timeout(Duration::from_millis(300)), "300001u");
         assert_eq!(grpc_timeout(Duration::from_secs(1)), "1010m");
         assert_eq!(grpc_timeout(Duration::from_micros(4_999_980)), "5000m");

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_http_response_is_status_headers_and_title() {
+    fn http_response_is_reduced_to_status_headers_and_title() {
         let nginx = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 9\r\n\r\n\
             <html>\r\n<head><TITLE>400 Bad Request</TITLE></head>";
         assert_eq!(http1(nginx).unwrap(), "400 Bad Request (server: nginx)");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_and_what_is_binary_is_left_out() {
+    fn long_text_is_truncated_and_binary_body_omitted() {
         let long = "ä".repeat(100);
         assert_eq!(first_line(long.as_bytes()), format!("\"{}…\"", "ä".repeat(80)));
         assert_eq!(response("500", &HeaderMap::new(), b"\x01\x02"), "500");

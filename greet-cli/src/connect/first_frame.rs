@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_settings_once_they_are_whole() {
+    fn settings_frame_is_recognised_once_complete() {
         let whole = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
         for length in 0..whole.len() {
             assert!(parse(&whole[..length]).is_none(), "{length} bytes");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_kept_to_be_shown() {
+    fn other_bytes_are_kept_for_message() {
         let Some(FirstInput::Other(bytes)) = parse(b"SSH-2.0-OpenSSH_10.0\r\n") else {
             panic!("that is not HTTP/2");
         };

@@ -143,14 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_goaway_says_why() {
+    fn goaway_reason_and_debug_data_are_shown() {
         assert_eq!(goaway(&[0, 0, 0, 0, 0, 0, 0, 11]), "ENHANCE_YOUR_CALM");
         assert_eq!(goaway(b"\0\0\0\0\0\0\0\0max_age"), "NO_ERROR \"max_age\"");
         assert_eq!(goaway(&[]), "no reason");
     }
 
     #[test]
-    fn settings_have_names_and_half_a_setting_is_none() {
+    fn settings_are_named_and_partial_setting_is_ignored() {
         let settings = Settings::read(&[0, 3, 0, 0, 0, 200, 0xf0, 1, 0, 0, 1, 0, 0, 4]);
         let named: Vec<_> = settings.named().collect();
         assert_eq!(

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_url_an_address_or_a_path() {
+    fn url_address_and_socket_path_are_targets() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
         assert_eq!(shown("http://127.0.0.1:50051"), "http://127.0.0.1:50051");
         assert_eq!(shown("http://greeter:1/"), "http://greeter:1");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_stand_for_all_its_addresses() {
+    fn dns_target_stands_for_all_addresses_of_name() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
         assert_eq!(shown("dns:///greeter:1"), "dns:///greeter:1");
         assert_eq!(shown("dns:///greeter"), "dns:///greeter:50051");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_port_or_another_scheme_is_refused() {
+    fn target_without_port_or_with_unknown_scheme_is_rejected() {
         let bad = ["", "localhost", "http://localhost", "localhost:port", ":50051", "unix:"];
         let worse = ["https://x:99999", "https://[::1]:-1", "https://x:https"];
         let worst =

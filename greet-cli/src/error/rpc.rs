@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_an_example_of_each_ending_and_of_each_status() {
+    fn every_source_and_every_status_has_an_example() {
         let examples = RpcError::examples();
         let endings: HashSet<_> =
             examples.iter().map(|failed| discriminant(&failed.ending)).collect();

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_the_whole() {
+    fn shares_add_up_to_whole() {
         let parts = |whole, count| (0..count).map(|i| part(whole, count, i)).collect::<Vec<_>>();
         assert_eq!(parts(10, 3), [4, 3, 3]);
         assert_eq!(parts(1, 2), [1, 0]);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lines_and_there_is_one() {
+    fn names_are_lines_and_at_least_one_is_required() {
         assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
         assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn random_names_are_the_same_for_the_same_seed() {
+    fn same_seed_gives_same_random_names() {
         let names = |seed| {
             let mut random = fastrand::Rng::with_seed(seed);
             (0..100).map(|_| random_name(&mut random)).collect::<Vec<_>>()

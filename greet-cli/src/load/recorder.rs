@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_recorded_is_found_again() {
+    fn percentiles_match_recorded_values() {
         let mut histogram = Histogram::new();
         (1..=10_000).for_each(|micros| histogram.record(Duration::from_micros(micros)));
         for (percentile, expected) in [(50.0, 5_000.0), (99.0, 9_900.0), (99.9, 9_990.0)] {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_hold_each_of_them_once() {
+    fn buckets_count_every_value_once() {
         let mut histogram = Histogram::new();
         for micros in [0, 1, 2, 3, 50, 51, 1_000, 1_001, 70_000_000] {
             histogram.record(Duration::from_micros(micros));

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_curve_rises_to_the_maximum() {
+    fn percentile_curve_rises_to_maximum() {
         let mut latency = Histogram::new();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
         let points = curve(&latency);
@@ -266,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_one_place_for_the_report() {
+    fn page_has_one_placeholder() {
         assert_eq!(PAGE.matches(PLACEHOLDER).count(), 1);
     }
 
     #[test]
-    fn the_page_needs_no_network() {
+    fn page_loads_nothing_from_network() {
         assert!(PAGE.contains("default-src 'none'"), "and browsers hold it to that");
         for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch("] {
             assert!(!PAGE.contains(elsewhere), "{elsewhere}");

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_due_and_none_before_its_time() {
+    fn calls_are_due_at_their_time_and_not_before() {
         let begins = Instant::now();
         let schedule = Schedule::new(begins, 3.0);
         assert_eq!(schedule.due_by(begins), 1);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clock_never_rings_early() {
+    async fn clock_never_wakes_early() {
         let mut clock = Clock::new();
         for micros in [0, 1, 50, 1_500] {
             let until = Instant::now() + Duration::from_micros(micros);

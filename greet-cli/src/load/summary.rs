@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_test_has_no_more_intervals_than_a_plot_can_show() {
+    fn long_test_is_folded_into_at_most_max_intervals() {
         let mut summary = Summary::new();
         let mut seen = Counts::new();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };

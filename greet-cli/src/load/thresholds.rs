@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_is_a_figure_a_comparison_and_a_bound() {
+    fn threshold_is_parsed_into_figure_comparison_and_bound() {
         let parsed = |rule: &str| {
             let rule: Threshold = rule.parse().unwrap();
             (rule.figure, rule.is_above, rule.or_equal, rule.bound)
