@@ -2,6 +2,8 @@
 //! apart from its first bytes.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use futures_util::future::FutureExt as _;
 use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::excerpt;
 use super::first_frame::{FirstFrame, FirstInput, is_tls};
@@ -134,6 +137,34 @@ impl Settings {
                 _ => return (format!("setting_{id}"), *value),
             };
             (name.to_owned(), *value)
+        })
+    }
+}
+
+/// The bytes of all connections of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    /// Returns the bytes sent and received.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// Returns a stream whose bytes are counted.
+    pub(super) fn count<IO>(self: &Arc<Self>, io: IO) -> impl AsyncRead + AsyncWrite + use<IO>
+    where
+        IO: AsyncRead + AsyncWrite,
+    {
+        let (sent, received) = (Arc::clone(self), Arc::clone(self));
+        let io = InspectWriter::new(io, move |bytes: &[u8]| {
+            sent.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
+        InspectReader::new(io, move |bytes| {
+            received.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         })
     }
 }

@@ -13,9 +13,9 @@ use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
 
 use super::certificate::{Certificate, date};
-use super::tls_config::ALPN_H2;
+use super::excerpt;
+use super::tls_config::{ALPN_H2, Tls};
 use super::verifier::RecordingVerifier;
-use super::{Tls, excerpt};
 use crate::error::ConnectError;
 
 /// What was agreed on, as far as it came.

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, Until};
 use super::summary::Summary;
-use super::worker;
-use super::worker::{WorkerCommand, WorkerEvent, WorkerResult};
+use super::worker::{self, WorkerCommand, WorkerEvent, WorkerResult};
 use crate::bulk::interrupt;
 use crate::error::CallError;
 use crate::format::HumanDuration;
