@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 
-use super::source::{InvalidName, Names, Position};
+use super::source::{InvalidName, Names};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 pub(super) struct OrderedOutput<'a> {
     stdout: &'a mut Stdout,
     stderr: &'a mut Stderr,
-    numbers: Position,
+    label: &'static str,
     is_one: bool,
     with_tally: bool,
     /// From the first on that was not printed yet.
@@ -54,7 +54,7 @@ impl<'a> OrderedOutput<'a> {
         OrderedOutput {
             stdout,
             stderr,
-            numbers: names.numbers(),
+            label: names.label(),
             is_one,
             with_tally,
             outcomes: VecDeque::new(),
@@ -146,8 +146,8 @@ impl<'a> OrderedOutput<'a> {
     }
 
     async fn print(&mut self, outcome: Outcome) -> anyhow::Result<Written> {
-        let number = self.numbers.at(self.printed);
         self.printed += 1;
+        let (label, number) = (self.label, self.printed);
         self.stderr.progress(self.printed);
         let (name, call) = match outcome {
             Outcome::Called { name, call } => (name, call),
@@ -155,7 +155,7 @@ impl<'a> OrderedOutput<'a> {
                 self.exit = self.exit.or(Exit::Usage);
                 self.tally.failed += 1;
                 let written = self.keep_order().await?;
-                self.stderr.note(format_args!("{number}: {problem}"));
+                self.stderr.note(format_args!("{label} {number}: {problem}"));
                 return Ok(written);
             }
         };
@@ -180,7 +180,7 @@ impl<'a> OrderedOutput<'a> {
         if self.is_one {
             self.stderr.failure(failure);
         } else {
-            self.stderr.failure_of(&number, failure);
+            self.stderr.failure_of(&format_args!("{label} {number}"), failure);
             if self.hints.len() < MAX_HINTS {
                 self.hints.insert(failure.hint());
             }

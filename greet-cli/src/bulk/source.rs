@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::{fmt, thread, vec};
+use std::{thread, vec};
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
@@ -32,13 +32,6 @@ pub(crate) enum Names {
 
 /// The next one, or why it cannot be used.
 pub(super) type Name = Result<String, InvalidName>;
-
-/// Which of many, in words.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Position {
-    what: &'static str,
-    number: u64,
-}
 
 impl Names {
     /// # Errors
@@ -68,13 +61,12 @@ impl Names {
         }
     }
 
-    /// What they are called in a message.
-    pub(super) fn numbers(&self) -> Position {
-        let what = match self {
+    /// Returns what a message calls one of them.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
             Names::Typed { .. } => "call",
             Names::Read { .. } => "line",
-        };
-        Position { what, number: 0 }
+        }
     }
 
     /// # Errors
@@ -103,19 +95,6 @@ fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(file)
-}
-
-impl Position {
-    /// The one at `index`; people count from one.
-    pub(super) fn at(self, index: u64) -> Position {
-        Position { number: index + 1, ..self }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.what, self.number)
-    }
 }
 
 /// The size of one read.

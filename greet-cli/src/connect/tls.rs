@@ -6,25 +6,25 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerMisbehaved};
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
 
-use super::certificate::{Certificate, date};
+use super::certificate::{Certificate, rfc3339};
 use super::excerpt;
 use super::tls_config::{ALPN_H2, Tls};
 use super::verifier::RecordingVerifier;
 use crate::error::ConnectError;
 
 /// What was agreed on, as far as it came.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct TlsFacts {
     pub(crate) version: Option<String>,
     pub(crate) cipher: Option<String>,
-    /// By ALPN.
-    pub(crate) protocol: Option<String>,
+    pub(crate) alpn: Option<String>,
     pub(crate) certificate: Option<Certificate>,
     /// Whether the server asked for a client certificate, and whether one was given.
     pub(crate) client_certificate: &'static str,
@@ -92,7 +92,7 @@ impl TlsFacts {
                 other => format!("{other:?}"),
             }),
             cipher: cipher.map(|cipher| format!("{:?}", cipher.suite())),
-            protocol: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+            alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
             certificate: verifier.certificate(),
             client_certificate: match (verifier.certificate_requested(), verifier.has_identity()) {
                 (false, _) => "not asked for",
@@ -190,13 +190,13 @@ fn certificate_error(
             // It may be another one of the chain.
             let expired = verifier.chain().find(|certificate| certificate.not_after < now);
             let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
-            let (on, ago) = (date(not_after), apart(now, not_after));
+            let (on, ago) = (rfc3339(not_after), apart(now, not_after));
             ConnectError::Expired { peer, subject, on, ago }
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             let not_yet = verifier.chain().find(|certificate| certificate.not_before > now);
             let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
-            let (from, time) = (date(not_before), apart(not_before, now));
+            let (from, time) = (rfc3339(not_before), apart(not_before, now));
             ConnectError::NotYetValid { peer, subject, from, time }
         }
         other => ConnectError::BadCertificate { peer, subject, problem: describe(other) },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use greet_proto::status::code_name;
 
 use super::plan::{Plan, Until};
+use super::recorder::Bucket;
 use super::summary::Summary;
 use crate::format::{HumanBytes, HumanDuration};
 
@@ -97,12 +98,12 @@ impl TextReport<'_> {
         }
         let span = (latency.max() + 1) as f64 / latency.min().max(1) as f64;
         let buckets = latency.buckets(span.powf(1.0 / ROWS).max(MIN_GROWTH));
-        let most = buckets.iter().map(|(_, _, calls)| *calls).max().unwrap_or(1);
+        let most = buckets.iter().map(|bucket| bucket.calls).max().unwrap_or(1);
         writeln!(f)?;
-        for (from, _, calls) in buckets {
+        for Bucket { from_us, calls, .. } in buckets {
             let columns = (calls * BAR_COLUMNS).div_ceil(most.max(1));
             let bar = "#".repeat(usize::try_from(columns).unwrap_or(0));
-            let from = HumanDuration(Duration::from_micros(from)).to_string();
+            let from = HumanDuration(Duration::from_micros(from_us)).to_string();
             write!(f, "\n{from:>8} {bar:<40} {calls}")?;
         }
         Ok(())

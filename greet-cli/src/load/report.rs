@@ -6,7 +6,7 @@ use greet_proto::status::code_name;
 use serde::Serialize;
 
 use super::plan::Plan;
-use super::recorder::Histogram;
+use super::recorder::{Bucket, Histogram};
 use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
@@ -81,13 +81,6 @@ struct Latency {
 }
 
 #[derive(Debug, Serialize)]
-struct Bucket {
-    from_us: u64,
-    to_us: u64,
-    calls: u64,
-}
-
-#[derive(Debug, Serialize)]
 struct PercentilePoint {
     percentile: f64,
     us: u64,
@@ -145,11 +138,7 @@ impl LoadReport {
             error_rate: summary.error_rate(),
             bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
-            histogram: latency
-                .buckets(BUCKET_GROWTH)
-                .into_iter()
-                .map(|(from_us, to_us, calls)| Bucket { from_us, to_us, calls })
-                .collect(),
+            histogram: latency.buckets(BUCKET_GROWTH),
             percentiles: curve(latency),
             intervals: intervals(summary),
             generator: Generator {
