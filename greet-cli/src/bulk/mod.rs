@@ -68,7 +68,7 @@ impl Bulk<'_> {
             if is_one {
                 std::future::pending().await // the default action of the signal ends one call
             } else {
-                interrupt::once().await
+                interrupt::first_signal().await
             }
         });
         let mut output = OrderedOutput::new(stdout, stderr, &self.names, self.with_tally);

@@ -180,7 +180,7 @@ impl<'a> OrderedOutput<'a> {
         if self.is_one {
             self.stderr.failure(failure);
         } else {
-            self.stderr.failure_of(&format_args!("{label} {number}"), failure);
+            self.stderr.failure_for(&format_args!("{label} {number}"), failure);
             if self.hints.len() < MAX_HINTS {
                 self.hints.insert(failure.hint());
             }

@@ -52,9 +52,9 @@ pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
 /// What a variable says of a flag without a value. A word that is neither is refused: a typing error must
 /// not turn anything on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Switch;
+pub(super) struct BoolFlag;
 
-impl TypedValueParser for Switch {
+impl TypedValueParser for BoolFlag {
     type Value = bool;
 
     fn parse_ref(

@@ -59,14 +59,14 @@ impl Balancer {
         let before = std::mem::take(stages);
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        let latest = call_options.connect_by(deadline);
+        let latest = call_options.connect_deadline(deadline);
         loop {
-            let endpoint = self.at(turn);
-            let by = latest.min(self.share_of(deadline));
+            let endpoint = self.select(turn);
+            let by = latest.min(self.time_share(deadline));
             let connected = if endpoint.is_name() {
                 match endpoint.look_up(by, stages).await {
                     Ok(addresses) => {
-                        self.spread(&endpoint, &addresses);
+                        self.replace_name(&endpoint, &addresses);
                         continue;
                     }
                     Err(problem) => Err(problem),
@@ -126,7 +126,7 @@ impl Balancer {
         let mut problem = None;
         for name in endpoints.iter().filter(|endpoint| endpoint.is_name()) {
             match name.look_up(by, stages).await {
-                Ok(addresses) => self.spread(name, &addresses),
+                Ok(addresses) => self.replace_name(name, &addresses),
                 Err(unknown) => drop(problem.get_or_insert(unknown)),
             }
         }
@@ -134,7 +134,7 @@ impl Balancer {
     }
 
     /// Puts the addresses of a name in its place, unless somebody else has.
-    fn spread(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
+    fn replace_name(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
         let mut endpoints = self.endpoints.borrow_mut();
         if let Some(place) = endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, name)) {
             let each = addresses.iter().map(|address| Arc::new(name.at(Some(*address))));
@@ -143,7 +143,7 @@ impl Balancer {
     }
 
     /// Whose turn it is among those that can be reached; if none can, among all.
-    fn at(&self, turn: usize) -> Arc<Endpoint> {
+    fn select(&self, turn: usize) -> Arc<Endpoint> {
         let endpoints = self.endpoints.borrow();
         let count = endpoints.len();
         let in_turn = (0..count).map(|distance| &endpoints[turn.wrapping_add(distance) % count]);
@@ -153,7 +153,7 @@ impl Balancer {
 
     /// Of the time until then, what one of the endpoints that are remaining may take: one that is silent is
     /// not to take it from the others.
-    fn share_of(&self, deadline: Instant) -> Instant {
+    fn time_share(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
         let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).count();
         let now = Instant::now();
@@ -176,7 +176,9 @@ impl Balancer {
             let is_sibling = |other: &Arc<Endpoint>| other.is_sibling_of(endpoint);
             let place = endpoints.iter().position(is_sibling).unwrap_or_default();
             let mut siblings = endpoints.iter().filter(|other| is_sibling(other));
-            if endpoint.target.is_each() && (is_alone || siblings.all(|other| other.is_ejected())) {
+            if endpoint.target.is_per_address()
+                && (is_alone || siblings.all(|other| other.is_ejected()))
+            {
                 endpoints.retain(|other| !is_sibling(other));
                 let name = Arc::new(endpoint.at(None));
                 if endpoints.iter().any(|other| !other.is_ejected()) {

@@ -130,7 +130,7 @@ impl Client {
     pub(crate) async fn connect_all(&self) -> Result<(), CallError> {
         Ok(self
             .balancer
-            .connect_all(self.call_options.connect_by(self.call_options.deadline()))
+            .connect_all(self.call_options.connect_deadline(self.call_options.deadline()))
             .await?)
     }
 
@@ -139,7 +139,7 @@ impl Client {
     /// # Errors
     /// The name cannot be looked up; `stages` has how that went.
     pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, ConnectError> {
-        let connect_by = self.call_options.connect_by(self.call_options.deadline());
+        let connect_by = self.call_options.connect_deadline(self.call_options.deadline());
         let parts = self.balancer.split(connect_by, stages).await?.into_iter();
         let part = |balancer| Client {
             call_options: self.call_options.clone(),

@@ -111,7 +111,7 @@ impl Endpoint {
 
     /// Whether its addresses are still to be looked up, each of which is an endpoint of its own.
     pub(crate) fn is_name(&self) -> bool {
-        self.target.is_each() && self.address.is_none()
+        self.target.is_per_address() && self.address.is_none()
     }
 
     /// Whether both are of the same target.
@@ -121,7 +121,8 @@ impl Endpoint {
 
     /// Whether it is one of the addresses that a look-up of its name has found.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
-        self.target.is_each() && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
+        self.target.is_per_address()
+            && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
     }
 
     /// The addresses of its name, by `deadline`.

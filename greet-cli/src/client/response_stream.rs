@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tonic::Status;
 
-use super::status::{of_broken_stream, of_reply};
+use super::status::{from_reply, from_stream_error};
 use crate::error::{RpcError, StatusSource};
 
 /// The limit that other gRPC clients have for a reply.
@@ -59,11 +59,11 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
                     let _ = self.body.flow_control().release_capacity(data.len());
                     self.received.extend_from_slice(&data);
                 }
-                Some(Err(error)) => self.broken = Some(of_broken_stream(&error)),
+                Some(Err(error)) => self.broken = Some(from_stream_error(&error)),
                 None => {
                     match self.body.trailers().await {
                         Ok(trailers) => self.trailers = trailers.unwrap_or_default(),
-                        Err(error) => self.broken = Some(of_broken_stream(&error)),
+                        Err(error) => self.broken = Some(from_stream_error(&error)),
                     }
                     break;
                 }
@@ -82,7 +82,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
         if let Some(broken) = self.broken.take() {
             return Err(broken);
         }
-        of_reply(self.http, &self.headers, &self.trailers)?;
+        from_reply(self.http, &self.headers, &self.trailers)?;
         if self.received.is_empty() {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     /// Why there are no more messages of a reply that has no end.
     pub(crate) fn ended(&mut self) -> RpcError {
         let ended = Status::unavailable("the server ended the stream");
-        self.status().err().unwrap_or(RpcError::new(StatusSource::Lost, ended))
+        self.status().err().unwrap_or(RpcError::new(StatusSource::ConnectionLost, ended))
     }
 }
 

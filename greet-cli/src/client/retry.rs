@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn failed(status: Status) -> CallError {
-        RpcError::new(StatusSource::Status, status).into()
+        RpcError::new(StatusSource::Server, status).into()
     }
 
     fn paused(failure: &CallError, pushback: Option<&'static str>) -> Option<Duration> {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::response_stream::ResponseStream;
-use super::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
+use super::status::{from_http, from_stream_error, is_grpc, was_not_processed};
 use super::trace::{TRACEPARENT, Trace};
 use crate::error::{RpcError, StatusSource};
 
@@ -112,15 +112,15 @@ pub(crate) async fn open<Reply: Message + Default>(
     sent.map_err(|error| NotAccepted::new(&error))?;
     let response = match response.await {
         Ok(response) => response,
-        Err(error) if was_not_accepted(&error) => return Err(NotAccepted::new(&error)),
+        Err(error) if was_not_processed(&error) => return Err(NotAccepted::new(&error)),
         Err(error) => {
-            let failed = of_broken_stream(&error);
+            let failed = from_stream_error(&error);
             return Ok(Err(UnaryResponse::without_trailers(failed, HeaderMap::new())));
         }
     };
     let (head, body) = response.into_parts();
     if !is_grpc(&head.headers) {
-        let failed = of_other(head.status, &head.headers, &error_page(body).await);
+        let failed = from_http(head.status, &head.headers, &error_page(body).await);
         return Ok(Err(UnaryResponse::without_trailers(failed, head.headers)));
     }
     Ok(Ok(ResponseStream::new(head, body)))

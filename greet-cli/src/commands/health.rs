@@ -103,7 +103,7 @@ async fn report(
             if is_one {
                 stderr.failure(failure);
             } else {
-                stderr.failure_of(&call.target, failure);
+                stderr.failure_for(&call.target, failure);
             }
             failure.exit()
         }
@@ -141,10 +141,10 @@ async fn watch_changes(
     let mut watch = Watch { service, target: state_name, state: None, stdout, stderr };
     let client = |call_options| Client::new(call_options, std::slice::from_ref(target), 1);
     if wait.is_zero() {
-        return watch.follow(&client(call_options.without_end()), None).await;
+        return watch.follow(&client(call_options.without_deadline()), None).await;
     }
     let until = Instant::now() + wait;
-    let client = client(call_options.until(until));
+    let client = client(call_options.with_deadline(until));
     match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
         Ok(ended) => ended,
         Err(_elapsed) => Ok(watch.exit_after_timeout()),

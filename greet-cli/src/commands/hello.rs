@@ -1,6 +1,6 @@
 //! `hello`: SayHello for each name, one reply a line, in the order of the names.
 
-use super::{Context, until_reachable};
+use super::{Context, wait_until_reachable};
 use crate::bulk::{Bulk, BulkOptions, NameSource, Names};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -16,7 +16,7 @@ pub(crate) async fn run(
     // Typed names share the time of the command; the number of names in a file is not known ahead.
     let is_bounded = matches!(source, NameSource::Typed { .. }) && !with_tally;
     let call_options =
-        if is_bounded { context.call_options } else { context.call_options.without_end() };
+        if is_bounded { context.call_options } else { context.call_options.without_deadline() };
     let names = match Names::new(source) {
         Ok(names) => names,
         Err(invalid) => {
@@ -25,6 +25,6 @@ pub(crate) async fn run(
         }
     };
     let client = Client::new(call_options, &context.targets, connections);
-    until_reachable(&client, context.wait, stderr).await;
+    wait_until_reachable(&client, context.wait, stderr).await;
     Bulk { client: &client, names, concurrency, fail_fast, with_tally }.run(stdout, stderr).await
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Context, until_reachable};
+use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
@@ -32,10 +32,10 @@ pub(crate) async fn run(
             return Ok(Exit::Usage);
         }
     };
-    until_reachable(&client, wait, stderr).await;
+    wait_until_reachable(&client, wait, stderr).await;
     let (summary, unreachable) = match load::run::run(&plan, stderr).await? {
         Ok(summary) => (summary, None),
-        Err(failure) => (Summary::of_nothing(failure.clone()), Some(failure)),
+        Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
     let report = LoadReport::new(&plan, &summary, &options.thresholds);
     let text = TextReport { plan: &plan, summary: &summary }.to_string();

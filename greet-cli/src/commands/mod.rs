@@ -52,7 +52,7 @@ impl WaitBudget {
 }
 
 /// Until a connection stands, or the time is over. The call then says what is wrong.
-pub(super) async fn until_reachable(client: &Client, wait: Duration, stderr: &Stderr) {
+pub(super) async fn wait_until_reachable(client: &Client, wait: Duration, stderr: &Stderr) {
     if wait.is_zero() {
         return;
     }

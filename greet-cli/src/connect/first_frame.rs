@@ -41,7 +41,7 @@ impl<IO> FirstFrame<IO> {
         (FirstFrame { io, listening: Some((sender, Vec::new())) }, receiver)
     }
 
-    fn listen(&mut self, bytes: &[u8]) {
+    fn inspect(&mut self, bytes: &[u8]) {
         let Some((sender, mut received)) = self.listening.take() else {
             return;
         };
@@ -52,7 +52,7 @@ impl<IO> FirstFrame<IO> {
         }
     }
 
-    fn broken(&mut self, error: &io::Error) {
+    fn report_error(&mut self, error: &io::Error) {
         if let Some((sender, received)) = self.listening.take() {
             drop(sender.send(if received.is_empty() {
                 FirstInput::Broken(clone_error(error))
@@ -67,7 +67,7 @@ impl<IO: AsyncRead + Unpin> FirstFrame<IO> {
     /// Passes on what came of a write. If the peer takes no more, what it said before it hung up, such
     /// as a TLS alert, may still be on its way through the kernel, and nobody would read it once the
     /// error is passed on: it is heard out first.
-    fn written<T>(
+    fn drain_after_error<T>(
         &mut self,
         written: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
@@ -136,8 +136,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         match &read {
-            Ok(()) => self.listen(&buf.filled()[before..]),
-            Err(error) => self.broken(error),
+            Ok(()) => self.inspect(&buf.filled()[before..]),
+            Err(error) => self.report_error(error),
         }
         Poll::Ready(read)
     }
@@ -150,7 +150,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.written(written, cx)
+        self.drain_after_error(written, cx)
     }
 
     fn poll_write_vectored(
@@ -159,7 +159,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.written(written, cx)
+        self.drain_after_error(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -168,7 +168,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(flushed, cx)
+        self.drain_after_error(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

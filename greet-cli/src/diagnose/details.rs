@@ -15,8 +15,8 @@ use crate::connect::{Stages, TlsFacts};
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Details {
-    Names { addresses: Vec<IpAddr> },
-    Addresses { tried: Vec<Tried>, peer: Option<String> },
+    Dns { addresses: Vec<IpAddr> },
+    Tcp { tried: Vec<Tried>, peer: Option<String> },
     Tls(Box<TlsFacts>),
     Http2 { settings: BTreeMap<String, u32> },
     Health { serving: &'static str },
@@ -31,35 +31,32 @@ pub(super) struct Tried {
 }
 
 impl Details {
-    pub(super) fn of_names(stages: &Stages) -> Option<Details> {
-        stages.dns.map(|_| Details::Names { addresses: stages.addresses.clone() })
+    pub(super) fn dns(stages: &Stages) -> Option<Details> {
+        stages.dns.map(|_| Details::Dns { addresses: stages.addresses.clone() })
     }
 
-    pub(super) fn of_addresses(stages: &Stages) -> Details {
+    pub(super) fn tcp(stages: &Stages) -> Details {
         let tried = stages.tried.iter().map(|(address, problem)| Tried {
             address: address.to_string(),
             problem: problem.as_ref().map(ToString::to_string),
         });
-        Details::Addresses {
-            tried: tried.collect(),
-            peer: stages.peer.as_deref().map(str::to_owned),
-        }
+        Details::Tcp { tried: tried.collect(), peer: stages.peer.as_deref().map(str::to_owned) }
     }
 
-    pub(super) fn of_tls(stages: &Stages) -> Option<Details> {
+    pub(super) fn tls(stages: &Stages) -> Option<Details> {
         stages.tls_facts.clone().map(|facts| Details::Tls(Box::new(facts)))
     }
 
-    pub(super) fn of_settings(stages: &Stages) -> Option<Details> {
+    pub(super) fn http2(stages: &Stages) -> Option<Details> {
         let settings = stages.settings.as_ref()?;
         Some(Details::Http2 { settings: settings.named().collect() })
     }
 
-    pub(super) fn of_health(state: ServingStatus) -> Details {
+    pub(super) fn health(state: ServingStatus) -> Details {
         Details::Health { serving: state.as_str_name() }
     }
 
-    pub(super) fn of_hello(call: &Call<HelloReply>) -> Details {
+    pub(super) fn hello(call: &Call<HelloReply>) -> Details {
         Details::Hello {
             message: call.result.as_ref().ok().map(|reply| reply.message.clone()),
             instance: call.instance().map(str::to_owned),
@@ -70,11 +67,11 @@ impl Details {
     /// For people, a line each.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
-            Details::Names { addresses } => {
+            Details::Dns { addresses } => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 vec![addresses.join(", ")]
             }
-            Details::Addresses { tried, peer } => {
+            Details::Tcp { tried, peer } => {
                 let problems = tried.iter().filter_map(|tried| tried.problem.clone());
                 problems.chain(peer.clone()).collect()
             }

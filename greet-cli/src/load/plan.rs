@@ -82,7 +82,7 @@ impl Plan {
         targets: Vec<Target>,
         call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let (call_options, messages) = (call_options.without_end(), messages(names)?);
+        let (call_options, messages) = (call_options.without_deadline(), messages(names)?);
         Ok(Plan { targets, call_options, messages, shape })
     }
 

@@ -44,7 +44,7 @@ impl Counts {
     }
 
     /// A call has ended, so long after it was due.
-    pub(super) fn ended<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
+    pub(super) fn record<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
         let Err(failure) = &call.result else {
             self.by_status[Code::Ok as usize] += 1;
             return self.latency.record(latency);
@@ -135,7 +135,7 @@ impl Histogram {
     }
 
     /// How many there are.
-    pub(super) fn calls(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
 

@@ -139,7 +139,7 @@ impl LoadReport {
             bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
             histogram: latency.buckets(BUCKET_GROWTH),
-            percentiles: curve(latency),
+            percentiles: percentile_curve(latency),
             intervals: intervals(summary),
             generator: Generator {
                 cpu_share: summary.cpu_share,
@@ -192,13 +192,13 @@ impl Latency {
 }
 
 /// Ever closer to 100 %, as far as there are calls to tell: half of what is left, in five steps.
-fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
+fn percentile_curve(latency: &Histogram) -> Vec<PercentilePoint> {
     if latency.is_empty() {
         return Vec::new();
     }
     let point = |percentile| PercentilePoint { percentile, us: latency.percentile(percentile) };
     let (mut points, mut left) = (Vec::new(), 100.0);
-    while left * latency.calls() as f64 >= 100.0 {
+    while left * latency.count() as f64 >= 100.0 {
         points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
         left /= 2.0;
     }
@@ -244,14 +244,14 @@ mod tests {
     fn percentile_curve_rises_to_maximum() {
         let mut latency = Histogram::new();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
-        let points = curve(&latency);
+        let points = percentile_curve(&latency);
         assert!(
             points.windows(2).all(|pair| {
                 pair[0].percentile < pair[1].percentile && pair[0].us <= pair[1].us
             })
         );
         assert_eq!((points[0].percentile, points.last().unwrap().us), (0.0, latency.max()));
-        assert!(curve(&Histogram::new()).is_empty());
+        assert!(percentile_curve(&Histogram::new()).is_empty());
     }
 
     #[test]

@@ -47,17 +47,17 @@ pub(crate) async fn run(
     command.send_replace(WorkerCommand::Run { begin, measure, end });
     stderr.begin_load_progress();
     let summary = Summary::new();
-    let mut course =
-        Course { plan, begin, measure, end, summary, running: plan.shape.threads, ended: None };
-    course.summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
-    course.watch(&command, &mut events, stderr).await;
+    let mut run =
+        LoadRun { plan, begin, measure, end, summary, running: plan.shape.threads, ended: None };
+    run.summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
+    run.collect(&command, &mut events, stderr).await;
     stderr.end_progress();
-    anyhow::ensure!(course.running == 0, "a thread of the load test broke");
-    Ok(Ok(course.summary))
+    anyhow::ensure!(run.running == 0, "a thread of the load test broke");
+    Ok(Ok(run.summary))
 }
 
 /// How far it is.
-struct Course<'a> {
+struct LoadRun<'a> {
     plan: &'a Plan,
     begin: Instant,
     measure: Instant,
@@ -69,14 +69,14 @@ struct Course<'a> {
     ended: Option<Instant>,
 }
 
-impl Course<'_> {
-    async fn watch(
+impl LoadRun<'_> {
+    async fn collect(
         &mut self,
         command: &watch::Sender<WorkerCommand>,
         events: &mut mpsc::UnboundedReceiver<WorkerEvent>,
         stderr: &Stderr,
     ) {
-        let mut interrupted = std::pin::pin!(interrupt::once());
+        let mut interrupted = std::pin::pin!(interrupt::first_signal());
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,

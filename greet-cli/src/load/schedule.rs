@@ -20,7 +20,7 @@ impl Schedule {
     }
 
     /// When the call with this number is due; the first has number 0.
-    pub(super) fn at(&self, number: u64) -> Instant {
+    pub(super) fn due_at(&self, number: u64) -> Instant {
         self.begins + Duration::from_secs_f64(number as f64 / self.per_second)
     }
 
@@ -31,10 +31,10 @@ impl Schedule {
         };
         let mut due = (elapsed.as_secs_f64() * self.per_second) as u64;
         // What a float loses must make no call due before its time, and none after.
-        while due > 0 && self.at(due - 1) > now {
+        while due > 0 && self.due_at(due - 1) > now {
             due -= 1;
         }
-        while self.at(due) <= now {
+        while self.due_at(due) <= now {
             due += 1;
         }
         due
@@ -125,7 +125,7 @@ mod tests {
         let schedule = Schedule::new(begins, 3.0);
         assert_eq!(schedule.due_by(begins), 1);
         for number in 0..10_000 {
-            let at = schedule.at(number);
+            let at = schedule.due_at(number);
             assert_eq!(schedule.due_by(at), number + 1);
             if number > 0 {
                 assert_eq!(schedule.due_by(at - Duration::from_nanos(1)), number);

@@ -58,7 +58,7 @@ impl Summary {
     }
 
     /// Of a test that could not begin.
-    pub(crate) fn of_nothing(failure: CallError) -> Summary {
+    pub(crate) fn failed(failure: CallError) -> Summary {
         let mut summary = Summary::new();
         summary.counts.first_failure = Some(failure);
         summary
@@ -86,7 +86,7 @@ impl Summary {
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
         // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
-        if lag > MAX_LAG && self.counts.lag.calls() >= 100 {
+        if lag > MAX_LAG && self.counts.lag.count() >= 100 {
             let lag = HumanDuration(lag);
             return Some(format!(
                 "one call in a hundred began {lag} late or later, because greet-cli was late"
@@ -154,9 +154,9 @@ mod tests {
         let mut seen = Counts::new();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
-        seen.ended(Duration::from_micros(70), &call);
+        seen.record(Duration::from_micros(70), &call);
         call.result = Err(failed.into());
-        seen.ended(Duration::from_micros(70), &call);
+        seen.record(Duration::from_micros(70), &call);
         for tick in 1..=5_000 {
             summary.add(REPORT_INTERVAL * tick, seen.clone());
         }

@@ -121,11 +121,11 @@ async fn run(
     sleep_until(begin).await;
     let mut tasks = JoinSet::new();
     for _ in 0..share.concurrency {
-        tasks.spawn_local(Rc::clone(&callers).call());
+        tasks.spawn_local(Rc::clone(&callers).run_caller());
     }
     let pacemaker =
         schedule.map(|schedule| spawn_local(Rc::clone(&callers).release_calls(schedule)));
-    callers.watch(&mut tasks, &mut commands, events).await;
+    callers.report_until_ended(&mut tasks, &mut commands, events).await;
     if let Some(pacemaker) = pacemaker {
         pacemaker.abort();
     }
@@ -150,12 +150,12 @@ struct Callers {
 
 impl Callers {
     /// One after the other.
-    async fn call(self: Rc<Self>) {
-        while let Some((number, due)) = self.next().await {
+    async fn run_caller(self: Rc<Self>) {
+        while let Some((number, due)) = self.next_call().await {
             let index = usize::try_from(number).unwrap_or(0) % self.messages.len();
             let call = self.client.say_framed_hello(self.messages[index].clone()).await;
             if due >= self.measure {
-                self.counts.borrow_mut().ended(due.elapsed(), &call);
+                self.counts.borrow_mut().record(due.elapsed(), &call);
             }
             if call.rpc.is_none() && self.schedule.is_none() {
                 sleep(RECONNECT_INTERVAL).await;
@@ -164,11 +164,11 @@ impl Callers {
     }
 
     /// The number of the next call, and when it is or was due; `None` if there is none.
-    async fn next(&self) -> Option<(u64, Instant)> {
+    async fn next_call(&self) -> Option<(u64, Instant)> {
         let due = match self.schedule {
             Some(schedule) => {
                 self.due.acquire().await.ok()?.forget();
-                schedule.at(self.started.get())
+                schedule.due_at(self.started.get())
             }
             None => Instant::now(),
         };
@@ -189,10 +189,10 @@ impl Callers {
         let mut clock = Clock::new();
         while self.released.get() < self.calls {
             let due = self.released.get();
-            clock.sleep_until(schedule.at(due)).await;
+            clock.sleep_until(schedule.due_at(due)).await;
             let now = Instant::now();
             let by_now = schedule.due_by(now).min(self.calls);
-            for at in (due..by_now).map(|number| schedule.at(number)) {
+            for at in (due..by_now).map(|number| schedule.due_at(number)) {
                 if at >= self.measure {
                     self.counts.borrow_mut().lag.record(now - at);
                 }
@@ -208,7 +208,7 @@ impl Callers {
     }
 
     /// Tells what is seen, until all callers have ended.
-    async fn watch(
+    async fn report_until_ended(
         &self,
         tasks: &mut JoinSet<()>,
         commands: &mut watch::Receiver<WorkerCommand>,

@@ -38,7 +38,7 @@ impl Stderr {
     }
 
     /// One of many failures: which, and what is wrong.
-    pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &CallError) {
+    pub(crate) fn failure_for(&self, which: &impl fmt::Display, failure: &CallError) {
         if self.format == Format::Text {
             self.note(format_args!("{which}: {failure}"));
         }
