@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod connect;
 mod diagnose;
+pub mod documentation;
 mod error;
 mod exit;
 mod format;
@@ -81,9 +82,9 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let call = match subcommand {
         Command::Call(call) => call,
         Command::Completions { shell } => {
-            return commands::reference::completions(command(), shell, stdout).await;
+            return commands::reference::completions(&command(), shell, stdout).await;
         }
-        Command::Man => return commands::reference::man(command(), stdout).await,
+        Command::Man => return commands::reference::man(&command(), stdout).await,
         Command::Errors => return commands::reference::errors(stdout).await,
     };
     if tls.insecure && connection.target.iter().any(Target::is_tls) {

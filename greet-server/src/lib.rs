@@ -7,33 +7,20 @@
 //! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
 
 mod admin;
-mod check;
-mod close_cause;
 pub mod config;
-mod config_file;
-pub mod flags;
-mod lifecycle;
-pub mod metrics;
-mod otel;
-mod outcome;
-mod phase;
-mod print_config;
-mod resolve;
-mod rpc;
+mod drain;
+mod grpc;
+pub mod lifecycle;
+mod net;
 mod server;
-pub mod settings;
-pub mod signals;
-mod stats;
-mod supervisor;
+mod services;
 pub mod telemetry;
-mod traffic;
-mod transport;
-mod web_address;
 
-pub use close_cause::CloseCause;
-pub use lifecycle::RunError;
-pub use outcome::Outcome;
-pub use rpc::greeter::Greeting;
+pub use config::{args as flags, load as settings};
+pub use drain::RunError;
+pub use lifecycle::report::ShutdownReport;
+pub use net::listener::BindError;
+pub use net::tls::TlsError;
 pub use server::{Server, Sockets, StartError};
-pub use transport::listener::BindError;
-pub use transport::tls::TlsError;
+pub use services::greeter::Greeting;
+pub use telemetry::metrics::close_reason::CloseReason;

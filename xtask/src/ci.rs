@@ -5,10 +5,10 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::command::{program, result, run as run_command, show, works};
-use crate::project::{self, cargo};
-use crate::results::{Missing, Results};
-use crate::{docs, e2e, tidy};
+use crate::harness::command::{program, result, run as run_command, show, works};
+use crate::harness::programs::{self, cargo};
+use crate::harness::report::{Missing, Report};
+use crate::{e2e, reference, tidy};
 
 /// How strict to be
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut results = Results::default();
+    let mut results = Report::default();
     results.check("format", || shown(cargo().args(["fmt", "--all", "--check"])));
     results.check("house rules", tidy::check);
     results.check("lints", || {
@@ -37,9 +37,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     results.check("tests", || shown(cargo().args(["test", "--workspace", "--locked"])));
     results.check("licences, bans, sources", deny);
-    results.check("documents", || docs::check().map(|()| "up to date".to_owned()));
+    results.check("documents", || reference::check().map(|()| "up to date".to_owned()));
     results.check("demo", demo);
-    let programs = project::build(false)?;
+    let programs = programs::build(false)?;
     e2e::check_all(&mut results, &programs);
     results.conclude("cargo xtask e2e --only NAME, or the command above", args.require_all)
 }

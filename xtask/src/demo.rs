@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the whole of Greet in one command.
 
-use crate::command::{result, run as run_command, step};
-use crate::daemon::Daemon;
-use crate::project;
+use crate::harness::command::{result, run as run_command, step};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs;
 
 /// Whom to greet, and with which build
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 /// The reply goes to standard output, what is done on the way to standard error.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = project::build(args.release)?;
+    let programs = programs::build(args.release)?;
 
     step(format_args!("starting the daemon: greet-server --listen 127.0.0.1:0"));
     let daemon = Daemon::start(&programs, &["--listen", "127.0.0.1:0"])?;

@@ -3,14 +3,10 @@
 
 mod bench;
 mod ci;
-mod command;
-mod daemon;
 mod demo;
-mod docs;
 mod e2e;
-mod example;
-mod project;
-mod results;
+mod harness;
+mod reference;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,7 +32,9 @@ enum Task {
     /// Everything that must hold: format, lints, docs, tests, end to end
     Ci(ci::Args),
     /// Write the tables of the documents that mirror the programs
-    Docs(docs::Args),
+    Docs(reference::Args),
+    /// Write the manual pages and completion scripts of both programs into target/dist
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -45,12 +43,13 @@ fn main() -> ExitCode {
         Task::E2e(args) => e2e::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
-        Task::Docs(args) => docs::run(&args),
+        Task::Docs(args) => reference::docs(&args),
+        Task::Dist => reference::dist(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            command::step(format_args!("error: {error:#}"));
+            harness::command::step(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

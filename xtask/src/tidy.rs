@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::command::{program, run};
-use crate::project::root;
+use crate::harness::command::{program, run};
+use crate::harness::programs::root;
 
 /// A file past this is two rooms that share a wall.
 const MOST_LINES: usize = 300;

@@ -1,40 +1,24 @@
-//! Throw-away certificates, good ones and bad ones, as the files that flags name.
+//! Certificates, valid and invalid, as flags name them and as rustls takes them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
-use rustls::ServerConfig;
+use greet_testkit::certs;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// A CA and a directory for what it signs; its certificate lies in `ca.pem`.
-pub(crate) struct Ca {
-    ca: CertifiedIssuer<'static, KeyPair>,
-    directory: tempfile::TempDir,
-}
+/// A CA, and the files that it signs in a directory of its own.
+pub(crate) struct Ca(certs::Ca);
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Ca {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("ca.pem"), ca.pem()).unwrap();
-        Ca { ca, directory }
+        Ca(certs::Ca::new(name))
     }
 
     pub(crate) fn file(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.0.path(name).display().to_string()
     }
 
     /// Signs a certificate for `names` as `NAME.pem` and `NAME.key`.
@@ -44,31 +28,17 @@ impl Ca {
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),
     ) {
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.ca).unwrap();
-        std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        self.0.files(name).write(&self.0.sign(name, names, change));
     }
 
-    /// The flags of a daemon that has the certificate `NAME.pem`.
+    /// The flags of a daemon with the certificate `NAME.pem`.
     pub(crate) fn of(&self, name: &str) -> [String; 2] {
-        [
-            format!("--tls-cert={}", self.file(&format!("{name}.pem"))),
-            format!("--tls-key={}", self.file(&format!("{name}.key"))),
-        ]
+        self.0.files(name).server_flags()
     }
 
-    /// The flags of a client that has it.
+    /// The flags of a client with it.
     pub(crate) fn client(&self, name: &str) -> [String; 2] {
-        [
-            format!("--cert={}", self.file(&format!("{name}.pem"))),
-            format!("--key={}", self.file(&format!("{name}.key"))),
-        ]
+        self.0.files(name).client_flags()
     }
 
     /// The flag of a client that trusts this CA.
@@ -76,53 +46,55 @@ impl Ca {
         format!("--ca-cert={}", self.file("ca.pem"))
     }
 
-    /// A server's configuration with the certificate `NAME.pem`, as rustls has it.
+    /// A server's configuration with the certificate `NAME.pem`.
     pub(crate) fn config(&self, name: &str, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let cert = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
-        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert], key)
-            .unwrap();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
+        self.server_config(name, rustls::ALL_VERSIONS, None, alpn)
     }
 
-    /// The same, but it speaks TLS 1.2 alone and requires a certificate of its clients.
+    /// The same for TLS 1.2 alone, with client certificates required.
     pub(crate) fn old_config(&self, name: &str) -> Arc<ServerConfig> {
         self.mtls_config(name, &rustls::version::TLS12)
     }
 
-    /// It requires a certificate of its clients.
+    /// Requires client certificates of this CA.
     pub(crate) fn mtls_config(
         &self,
         name: &str,
-        version: &'static rustls::SupportedProtocolVersion,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ServerConfig> {
+        let mut clients = RootCertStore::empty();
+        clients.add(CertificateDer::from_pem_file(self.0.ca_file()).unwrap()).unwrap();
+        self.server_config(name, &[version], Some(clients), &[b"h2"])
+    }
+
+    fn server_config(
+        &self,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: Option<RootCertStore>,
+        alpn: &[&[u8]],
     ) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let cert = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
-        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.ca.der().clone()).unwrap();
-        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::clone(&provider),
-        );
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_client_cert_verifier(clients.build().unwrap())
-            .with_single_cert(vec![cert], key)
+        let files = self.0.files(name);
+        let cert = CertificateDer::from_pem_file(files.cert).unwrap();
+        let key = PrivateKeyDer::from_pem_file(files.key).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(roots) => config.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .unwrap(),
+            ),
+        };
+        let mut config = config.with_single_cert(vec![cert], key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         Arc::new(config)
     }
 }
 
-/// Not for servers.
 pub(crate) fn for_clients_only(params: &mut CertificateParams) {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
 }

@@ -11,8 +11,9 @@
 //! It has a thread of its own, so that it answers when every worker is busy; and no password, so listen
 //! where only operators come.
 
-mod listener;
-mod pages;
+pub(crate) mod collector;
+mod routes;
+mod server;
 
-pub(crate) use listener::Admin;
-pub(crate) use pages::Pages;
+pub(crate) use routes::Routes;
+pub(crate) use server::AdminServer;

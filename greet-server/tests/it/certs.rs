@@ -1,59 +1,14 @@
-//! Throw-away certificates: a CA, and what it signs.
+//! Certificates as files and as rustls takes them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SerialNumber,
-};
+use greet_testkit::certs::{Ca, Identity, IdentityFiles};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Signs certificates for `localhost`.
-pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key.
-pub(crate) struct Identity {
-    pub(crate) cert_pem: String,
-    pub(crate) key_pem: String,
-    pub(crate) cert: CertificateDer<'static>,
-    pub(crate) key: PrivateKeyDer<'static>,
-}
-
-impl Ca {
-    pub(crate) fn new() -> Ca {
-        Ca::named("Greet Test CA")
-    }
-
-    pub(crate) fn named(name: &str) -> Ca {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Ca(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    pub(crate) fn der(&self) -> CertificateDer<'static> {
-        self.0.der().clone()
-    }
-
-    pub(crate) fn sign(&self, serial: u64) -> Identity {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.serial_number = Some(SerialNumber::from(serial));
-        let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.0).unwrap();
-        Identity {
-            cert_pem: cert.pem(),
-            key_pem: key.serialize_pem(),
-            cert: cert.der().clone(),
-            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        }
-    }
-}
-
-/// Files in a directory of their own, and the flags that name them.
+/// A directory with `cert.pem` and `key.pem`.
 pub(crate) struct Files(tempfile::TempDir);
 
 impl Files {
@@ -68,21 +23,29 @@ impl Files {
     }
 
     pub(crate) fn write(&self, identity: &Identity) {
-        write_identity(self.0.path(), identity);
+        IdentityFiles::in_directory(self.0.path()).write(identity);
     }
 
+    /// Writes a file and returns its path.
     pub(crate) fn put(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).unwrap();
         self.path(name).display().to_string()
     }
 
     pub(crate) fn flags(&self) -> [String; 2] {
-        ["cert", "key"]
-            .map(|kind| format!("--tls-{kind}={}", self.path(&format!("{kind}.pem")).display()))
+        IdentityFiles::in_directory(self.0.path()).server_flags()
     }
 }
 
-pub(crate) fn write_identity(directory: &Path, identity: &Identity) {
-    fs::write(directory.join("cert.pem"), &identity.cert_pem).unwrap();
-    fs::write(directory.join("key.pem"), &identity.key_pem).unwrap();
+/// The trust of a client that knows this CA.
+pub(crate) fn roots(ca: &Ca) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
+    roots
+}
+
+/// The certificate and key of a client.
+pub(crate) fn pair(identity: &Identity) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let cert = CertificateDer::from_pem_slice(identity.cert_pem.as_bytes()).unwrap();
+    (cert, PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap())
 }

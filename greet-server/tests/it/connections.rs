@@ -2,15 +2,23 @@
 
 use std::net::SocketAddr;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Client, TestServer, closed, soon};
+use crate::support::{Client, TestServer, closed, eventually_async, soon};
 
 /// Whether the server closes a connection that says nothing, and long before its handshake is due.
 async fn is_refused(mut tcp: TcpStream) -> bool {
     matches!(soon(tcp.read(&mut [0])).await, Ok(0) | Err(_))
+}
+
+/// Connects and calls; false if the server refuses the connection.
+async fn is_greeted(address: &str) -> bool {
+    match Client::try_handshake(TcpStream::connect(address).await.unwrap()).await {
+        Some(client) => client.say_hello("Ada").await.is_ok(),
+        None => false,
+    }
 }
 
 #[tokio::test]
@@ -26,18 +34,9 @@ async fn one_connection_over_the_limit_is_refused_and_a_place_that_is_left_is_fr
     assert_eq!(first.say_hello("Bob").await.unwrap(), "Hello Bob");
 
     drop(second);
-    soon(async {
-        loop {
-            let next = Client::try_handshake(server.tcp().await).await;
-            if let Some(next) = next
-                && next.say_hello("Ada").await.is_ok()
-            {
-                break;
-            }
-        }
-    })
-    .await;
-    assert!(closed(&server.stop().await, CloseCause::OverMaxConnections) >= 3);
+    let address = server.address();
+    eventually_async("the freed place is taken", async || is_greeted(address).await).await;
+    assert!(closed(&server.stop().await, CloseReason::OverMaxConnections) >= 3);
 }
 
 #[tokio::test]
@@ -55,7 +54,7 @@ async fn an_address_may_have_its_share_and_others_theirs() {
     assert_eq!(two.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(one.say_hello("Ada").await.unwrap(), "Hello Ada");
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::OverMaxConnectionsPerIp), 1);
+    assert_eq!(closed(&outcome, CloseReason::OverMaxConnectionsPerIp), 1);
 }
 
 /// Without the limit the daemon would run out of descriptors and wait for some, deaf to everybody.
@@ -82,13 +81,7 @@ fn the_default_leaves_room_within_the_descriptors_that_the_process_may_have() {
             assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
         }
         drop(crowd);
-        soon(async {
-            while match Client::try_handshake(TcpStream::connect(&address).await.unwrap()).await {
-                Some(late) => late.say_hello("Ada").await.is_err(),
-                None => true,
-            } {}
-        })
-        .await;
+        eventually_async("a late client is greeted", async || is_greeted(&address).await).await;
     });
     let pid = rustix::process::Pid::from_child(&daemon);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

@@ -59,7 +59,17 @@ fn every_flag_has_an_environment_variable_and_the_flag_wins() {
 
     let help = String::from_utf8(daemon(&["--help"]).output().unwrap().stdout).unwrap();
     let flags = help.matches("\n      --").count();
-    assert_eq!(help.matches("[env: GREET_").count(), flags, "{help}");
+    let actions = ["check", "print-config"].len();
+    assert_eq!(help.matches("[env: GREET_").count(), flags - actions, "{help}");
+}
+
+/// A variable that is left over from a shell session must not replace serving.
+#[cfg(unix)]
+#[test]
+fn actions_have_no_environment_variable() {
+    let mut command = daemon(&["--listen=127.0.0.1:0"]);
+    command.env("GREET_CHECK", "1").env("GREET_PRINT_CONFIG", "1");
+    assert!(one_life(command).0.starts_with("listening on "));
 }
 
 /// As in `GREET_LISTEN=${LISTEN:-}`.
@@ -115,4 +125,28 @@ fn an_address_in_use_is_one_line_with_exit_code_1() {
     let expected = format!("greet-server: could not listen on {address}: Address already in use");
     assert!(stderr.starts_with(&expected), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
+}
+
+/// The acceptor logs one refusal a second; the drain logs how many followed it.
+#[cfg(unix)]
+#[test]
+fn refusals_suppressed_in_the_last_second_are_logged_at_shutdown() {
+    let mut command = daemon(&["--listen=127.0.0.1:0", "--max-connections=1"]);
+    let mut child = command.spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap();
+    let connect = || std::net::TcpStream::connect(address).unwrap();
+    let _admitted = connect();
+    for _ in 0..3 {
+        let closed = connect().read(&mut [0]);
+        assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    }
+    signal(&child, rustix::process::Signal::TERM);
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child.wait().unwrap();
+    let is_total = |line: &str| line.contains(r#""cause":"over_max_connections","suppressed":2"#);
+    assert!(log.lines().any(is_total), "two refusals followed the one that was logged: {log}");
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use greet_proto::HelloRequest;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::raw::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM, RawPeer};
 use crate::support::{Client, Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
@@ -62,7 +63,7 @@ async fn a_watch_whose_request_never_comes_is_bounded_like_any_call() {
 #[tokio::test]
 async fn a_peer_without_a_window_gets_its_streams_reset_when_their_time_is_over() {
     let server = TestServer::start(&["--request-timeout=100ms"]).await;
-    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 0]).await;
+    let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     for stream in [1, 3, 5] {
         peer.call(stream, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
     }

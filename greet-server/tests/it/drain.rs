@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{
+    DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, SETTINGS,
+    WINDOW_UPDATE, frame,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::raw::{
-    DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, RawPeer,
-    SETTINGS, WINDOW_UPDATE, frame,
-};
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, soon};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, eventually_async, soon};
 
 fn call(
     client: &Client,
@@ -22,10 +23,9 @@ fn call(
 }
 
 /// Completes once the listener is closed: the drain has begun.
-async fn is_refused(address: &str) {
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+async fn listener_closed(address: &str) {
+    let is_refused = async || TcpStream::connect(address).await.is_err();
+    eventually_async("the listener is closed", is_refused).await;
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_call_in_flight_is_answered_while_new_connections_are_refused() {
     greeter.has_begun(1).await;
 
     server.drain();
-    soon(is_refused(&address)).await;
+    listener_closed(&address).await;
     greeter.release.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     let outcome = server.outcome().await;
@@ -61,7 +61,7 @@ async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
     let begun = Instant::now();
     let outcome = server.stop().await;
     assert!(Instant::now() - begun < Duration::from_secs(2));
-    assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 1);
+    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 1);
     assert_eq!(outcome.exit_code(), 0);
 }
 
@@ -71,14 +71,14 @@ async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and
     let address = server.address().to_owned();
     let mut late = server.tcp().await;
     server.drain();
-    soon(is_refused(&address)).await;
+    listener_closed(&address).await;
     late.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
     let mut late = RawPeer { tcp: late };
     assert!(late.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     drop(late);
     let outcome = server.outcome().await;
-    assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 0);
-    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
+    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 0);
+    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
 }
 
 /// A socket that is closed on unread bytes resets its peer, and a reset destroys what the peer has
@@ -86,7 +86,7 @@ async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and
 #[tokio::test]
 async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye() {
     let mut server = TestServer::start(&[]).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     let begun = Instant::now();
     server.drain();
     peer.pong().await;
@@ -103,12 +103,12 @@ async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye(
 #[tokio::test]
 async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
     let server = TestServer::start(&["--drain-timeout=1h"]).await;
-    let _mute = RawPeer::connect(&server).await;
+    let _mute = RawPeer::connect(server.tcp().await).await;
     let begun = Instant::now();
     let outcome = server.stop().await;
     let took = Instant::now() - begun;
     assert!((5..8).contains(&took.as_secs()), "{took:?}");
-    assert_eq!(closed(&outcome, CloseCause::GoawayUnanswered), 1);
+    assert_eq!(closed(&outcome, CloseReason::GoawayUnanswered), 1);
     assert_eq!(outcome.exit_code(), 0);
 }
 
@@ -117,7 +117,7 @@ async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
 #[tokio::test]
 async fn a_peer_is_told_to_go_before_it_is_refused_anything() {
     let mut server = TestServer::start(&["--drain-timeout=1s"]).await;
-    let mut mute = RawPeer::connect(&server).await;
+    let mut mute = RawPeer::connect(server.tcp().await).await;
     server.drain();
     assert!(mute.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     mute.next_of(PING).await;
@@ -129,7 +129,7 @@ async fn a_peer_is_told_to_go_before_it_is_refused_anything() {
 async fn a_reply_that_never_left_is_cut_and_not_answered() {
     let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000"];
     let server = TestServer::start(&flags).await;
-    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 10]).await;
+    let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 10]).await;
     peer.call(1, SAY_HELLO, Some(b"\x0a\x20a name that is over ten bytes...")).await;
     peer.call(3, SAY_HELLO, Some(b"\x0a\x01a")).await;
     peer.next_of(DATA).await; // the ten bytes that there was a window for
@@ -142,7 +142,7 @@ async fn a_reply_that_never_left_is_cut_and_not_answered() {
 #[tokio::test]
 async fn a_peer_that_reads_slowly_is_not_taken_for_one_that_is_gone() {
     let server = TestServer::start(&["--drain-timeout=1m"]).await;
-    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 0]).await;
+    let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
     peer.next_of(HEADERS).await;
     let begun = Instant::now();
@@ -183,14 +183,14 @@ async fn at_the_drain_timeout_what_is_left_is_cut_and_counted() {
     let hanging = [call(&client, "wait"), call(&client, "wait")];
     greeter.has_begun(2).await;
     let _silent = server.tcp().await;
-    let _mute = RawPeer::connect(&server).await;
+    let _mute = RawPeer::connect(server.tcp().await).await;
 
     let begun = Instant::now();
     let outcome = server.stop().await;
     let took = Instant::now() - begun;
     assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(1_200), "{took:?}");
     assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 2, 3));
-    assert_eq!(closed(&outcome, CloseCause::Cut), 3);
+    assert_eq!(closed(&outcome, CloseReason::Cut), 3);
     for call in hanging {
         assert!(call.await.unwrap().is_err());
     }
@@ -206,7 +206,7 @@ async fn a_second_signal_cuts_at_once() {
     greeter.has_begun(1).await;
 
     server.drain();
-    soon(is_refused(&address)).await;
+    listener_closed(&address).await;
     let begun = Instant::now();
     server.cut();
     let outcome = server.outcome().await;
@@ -257,6 +257,6 @@ async fn under_load_every_accepted_call_is_answered() {
         received += soon(client).await.unwrap();
     }
     assert_eq!((outcome.answered, outcome.cut), (received, 0));
-    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
+    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
     assert!(received >= 200);
 }

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use greet_testkit::certs::Ca;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-use crate::certs::{Ca, Files};
+use crate::certs::Files;
 use crate::configuration::{complaints, said, with_file};
 use crate::daemon::daemon;
 
@@ -64,8 +65,8 @@ fn the_example_says_every_default_and_all_of_them_are_good() {
 
 #[test]
 fn checking_tells_of_tls_files_that_cannot_be_served() {
-    let ca = Ca::new();
-    let (identity, another) = (ca.sign(1), ca.sign(2));
+    let ca = Ca::new("Greet Test CA");
+    let (identity, another) = (ca.sign_serial(1), ca.sign_serial(2));
     let files = Files::new(&identity);
     let check = |more: &[&str]| {
         let [cert, key] = files.flags();
@@ -100,7 +101,7 @@ fn checking_tells_of_an_expired_certificate_and_finds_the_configuration_good() {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.not_after = date_time_ymd(2021, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let files = Files::new(&Ca::new().sign(1));
+    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
     let cert = files.put("cert.pem", &params.self_signed(&key).unwrap().pem());
     files.put("key.pem", &key.serialize_pem());
     let [cert_flag, key_flag] = files.flags();

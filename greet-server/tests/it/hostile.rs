@@ -3,14 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
+    PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call_headers, frame,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::raw::{
-    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
-    PING, RST_STREAM, RawPeer, SETTINGS, WINDOW_UPDATE, call_headers, frame,
-};
 use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, soon};
 
 const PROTOCOL_ERROR: u8 = 1;
@@ -23,7 +24,7 @@ async fn scene(flags: &[&str]) -> (TestServer, Client, RawPeer) {
     let server = TestServer::start(flags).await;
     let good = server.connect().await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    let peer = RawPeer::connect(&server).await;
+    let peer = RawPeer::connect(server.tcp().await).await;
     (server, good, peer)
 }
 
@@ -36,7 +37,7 @@ async fn is_told_to_go(bytes: &[u8], code: u8) {
     assert_eq!(goaway.payload[4..8], [0, 0, 0, code], "{debug}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseCause::ProtocolError), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
 /// The headers of a call on `stream`, whose message is still to come.
@@ -125,7 +126,7 @@ async fn a_peer_that_makes_us_reset_its_streams_is_told_to_go() {
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
     let outcome = server.stop().await;
-    let ended = [CloseCause::ProtocolError, CloseCause::AbandonedCalls];
+    let ended = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
     assert_eq!(ended.map(|cause| closed(&outcome, cause)).iter().sum::<u64>(), 1, "{outcome:?}");
 }
 
@@ -133,7 +134,7 @@ async fn a_peer_that_makes_us_reset_its_streams_is_told_to_go() {
 async fn streams_over_the_limit_are_refused_and_the_others_answered() {
     let greeter = Faulty::new();
     let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     for call in 0..3 {
         peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
     }
@@ -164,7 +165,7 @@ async fn half_a_header_block_is_waited_for_no_longer_than_a_ping() {
     let _ = soon(peer.tcp.read_to_end(&mut Vec::new())).await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseCause::KeepaliveTimeout), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
 /// What the server owes an answer to each of, it must not pile up for a peer that does not read: it
@@ -194,7 +195,7 @@ async fn floods_that_ask_for_answers_and_do_not_read_them_are_stopped_by_back_pr
 #[tokio::test]
 async fn a_watch_without_a_window_is_reset_after_twenty_seconds_without_progress() {
     let server = TestServer::start(&[]).await;
-    let mut peer = RawPeer::with_settings(&server, &[INITIAL_WINDOW_SIZE, 0]).await;
+    let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, "/grpc.health.v1.Health/Watch", Some(b"")).await;
     peer.next_of(HEADERS).await;
     let begun = Instant::now();
@@ -226,5 +227,5 @@ async fn a_crowd_that_never_speaks_is_gone_in_time_and_nobody_notices_it() {
         assert!(matches!(soon(silent.read(&mut [0])).await, Ok(0) | Err(_)));
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(closed(&server.stop().await, CloseCause::HandshakeTimeout), CROWD);
+    assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CROWD);
 }

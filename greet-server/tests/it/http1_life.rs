@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, closed, framed, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, closed, eventually_async, framed, soon};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -49,7 +49,7 @@ async fn a_connection_is_kept_for_the_next_call_and_closed_when_none_comes() {
     half.is_closed().await;
     let outcome = server.stop().await;
     assert_eq!(outcome.answered, 2);
-    assert_eq!(closed(&outcome, CloseCause::Http1Idle), 2);
+    assert_eq!(closed(&outcome, CloseReason::Http1Idle), 2);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_age_and_a_drain_are_told_over_http_1_too() {
     old.say_hello().await;
     old.is_closed().await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::MaxConnectionAge), 1);
+    assert_eq!(closed(&outcome, CloseReason::MaxConnectionAge), 1);
 
     let greeter = Faulty::new();
     let mut server = TestServer::with_greeter(&[WEB], greeter.clone()).await;
@@ -97,7 +97,7 @@ async fn a_peer_that_does_not_take_its_reply_is_closed() {
     let gone = async { while tcp.write_all(&request).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(15), gone).await.expect("it is closed");
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::ReplyNotTaken), 1);
+    assert_eq!(closed(&outcome, CloseReason::ReplyNotTaken), 1);
 }
 
 #[tokio::test]
@@ -130,10 +130,10 @@ async fn half_a_head_holds_no_drain() {
     let mut half = Kept(server.tcp().await);
     half.0.write_all(b"POST /gr").await.unwrap();
     let is_open = "\ngreet_connections_open 1\n";
-    let opened = async { while !get(server.admin(), "/metrics").await.text().contains(is_open) {} };
-    soon(opened).await;
+    let opened = async || get(server.admin(), "/metrics").await.text().contains(is_open);
+    eventually_async("the connection is counted", opened).await;
     server.drain();
     half.is_closed().await;
     let outcome = server.outcome().await;
-    assert_eq!((outcome.exit_code(), closed(&outcome, CloseCause::Drained)), (0, 1));
+    assert_eq!((outcome.exit_code(), closed(&outcome, CloseReason::Drained)), (0, 1));
 }

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
 
-use crate::raw::{EVERY_STREAM, GOAWAY, PING, RawPeer};
 use crate::support::{Faulty, TestServer, closed, soon};
 
 /// Reads until the server has closed, and answers nothing.
@@ -21,20 +22,20 @@ async fn a_peer_that_does_not_answer_a_ping_is_closed_and_one_that_does_is_not()
     let good = server.connect().await;
     assert!(good.say_hello("Ada").await.is_ok());
     let begun = Instant::now();
-    let mut gone = RawPeer::connect(&server).await;
+    let mut gone = RawPeer::connect(server.tcp().await).await;
     gone.next_of(PING).await;
     is_closed(&mut gone).await;
     let took = Instant::now() - begun;
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(closed(&server.stop().await, CloseCause::KeepaliveTimeout), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
 #[tokio::test]
 async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
     let greeter = Faulty::new();
     let server = TestServer::with_greeter(&["--max-connection-age=200ms"], greeter.clone()).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
@@ -49,7 +50,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(peer);
     let outcome = server.stop().await;
-    assert!(closed(&outcome, CloseCause::MaxConnectionAge) >= 1, "{outcome:?}");
+    assert!(closed(&outcome, CloseReason::MaxConnectionAge) >= 1, "{outcome:?}");
     assert_eq!((outcome.answered, outcome.cut), (1, 0));
 }
 
@@ -57,12 +58,12 @@ async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
 async fn an_old_connection_that_does_not_go_is_cut_after_its_grace() {
     let flags = ["--max-connection-age=100ms", "--max-connection-age-grace=200ms"];
     let server = TestServer::with_greeter(&flags, Faulty::new()).await;
-    let mut peer = RawPeer::connect(&server).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, "/greet.Greeter/SayHello", None).await; // its message never comes
     peer.next_of(GOAWAY).await;
     is_closed(&mut peer).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::AgeGraceExceeded), 1);
+    assert_eq!(closed(&outcome, CloseReason::AgeGraceExceeded), 1);
     assert_eq!(outcome.abandoned, 1);
 }
 
@@ -77,7 +78,7 @@ async fn an_idle_connection_is_told_to_go_and_a_busy_one_is_not() {
     });
     greeter.has_begun(1).await;
     let begun = Instant::now();
-    let mut idle = RawPeer::connect(&server).await;
+    let mut idle = RawPeer::connect(server.tcp().await).await;
     idle.next_of(GOAWAY).await;
     assert!(Instant::now() - begun >= Duration::from_millis(200));
     idle.pong().await;
@@ -86,5 +87,5 @@ async fn an_idle_connection_is_told_to_go_and_a_busy_one_is_not() {
     greeter.release.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(idle);
-    assert_eq!(closed(&server.stop().await, CloseCause::MaxConnectionIdle), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::MaxConnectionIdle), 1);
 }

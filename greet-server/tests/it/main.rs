@@ -6,7 +6,6 @@
 mod certs;
 mod http1;
 mod http1_life;
-mod raw;
 mod support;
 
 #[cfg(unix)]

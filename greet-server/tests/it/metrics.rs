@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greet_server::metrics::{FAMILIES, Kind};
+use greet_server::telemetry::metrics::{FAMILIES, Kind};
+use greet_testkit::certs::Ca;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::certs::{Ca, Files};
+use crate::certs::Files;
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, eventually_async, framed, grpc_request, soon};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 
@@ -47,17 +48,15 @@ impl Samples {
     }
 }
 
-/// Asks until it is so: a connection's end is counted a moment after its peer saw it.
-async fn until(server: &TestServer, is_so: impl Fn(&Samples) -> bool) -> Samples {
-    soon(async {
-        loop {
-            let samples = Samples::of(server).await;
-            if is_so(&samples) {
-                return samples;
-            }
-        }
-    })
-    .await
+/// Scrapes until `is_met`: the end of a connection is counted after its peer sees it.
+async fn until(server: &TestServer, is_met: impl Fn(&Samples) -> bool) -> Samples {
+    let mut samples = Samples::of(server).await;
+    let look = async || {
+        samples = Samples::of(server).await;
+        is_met(&samples)
+    };
+    eventually_async("the samples meet the condition", look).await;
+    samples
 }
 
 #[tokio::test]
@@ -164,8 +163,8 @@ async fn connections_add_up_by_why_they_ended() {
 
 #[tokio::test]
 async fn tls_handshakes_are_counted_by_how_they_ended() {
-    let ca = Ca::new();
-    let folder = Files::new(&ca.sign(1));
+    let ca = Ca::new("Greet Test CA");
+    let folder = Files::new(&ca.sign_serial(1));
     let flags = folder.flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain([ADMIN]).collect();
     let server = TestServer::start(&flags).await;
@@ -209,7 +208,7 @@ async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
             let labels: Vec<_> = labels.filter(|label| *label != "le").collect();
             let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
                 let base = name.strip_suffix(suffix)?;
-                let is_one = |family: &&greet_server::metrics::Family| {
+                let is_one = |family: &&greet_server::telemetry::metrics::Family| {
                     family.kind == Kind::Histogram && family.name() == base
                 };
                 FAMILIES.iter().find(is_one).map(|_| base)

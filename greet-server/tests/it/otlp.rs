@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use crate::http1::get;
-use crate::support::{PATIENCE, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{SAY_HELLO, TIMEOUT, TestServer, framed, grpc_request, soon};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 const ADA: &[u8] = b"\x0a\x03Ada";
@@ -226,14 +226,14 @@ async fn the_standard_variables_turn_it_on_and_name_the_service() {
 
     let (disabled, address) = start(&[("OTEL_SDK_DISABLED", "true")]);
     call(&address).await;
-    tokio::time::timeout(PATIENCE, finish(disabled)).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, finish(disabled)).await.unwrap().unwrap();
     let (named, address) = start(&[
         ("OTEL_SERVICE_NAME", "greeter-of-shop"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=another,deployment.environment.name=test"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
     ]);
     call(&address).await;
-    let output = tokio::time::timeout(PATIENCE, finish(named)).await.unwrap().unwrap();
+    let output = tokio::time::timeout(TIMEOUT, finish(named)).await.unwrap().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("OTEL_BSP_MAX_QUEUE_SIZE"), "{log}");
 

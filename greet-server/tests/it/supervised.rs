@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 
+use greet_testkit::certs::Ca;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
-use crate::certs::{Ca, Files};
+use crate::certs::Files;
 use crate::daemon::daemon;
-use crate::support::{Client, PATIENCE, TestServer};
+use crate::support::{Client, TIMEOUT, TestServer};
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -45,7 +46,7 @@ async fn an_inherited_socket_is_used_instead_of_the_addresses() {
 
 #[test]
 fn the_supervisor_is_told_of_ready_reloading_and_stopping() {
-    let files = Files::new(&Ca::new().sign(1));
+    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
     is_told(&files, &files.flags());
     is_told(&files, &[]); // or `systemctl reload` would wait for what never comes
 }
@@ -53,7 +54,7 @@ fn the_supervisor_is_told_of_ready_reloading_and_stopping() {
 fn is_told(files: &Files, flags: &[String]) {
     let path = files.path("notify.sock");
     let supervisor = UnixDatagram::bind(&path).unwrap();
-    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    supervisor.set_read_timeout(Some(TIMEOUT)).unwrap();
     let told = || {
         let mut news = [0; 256];
         let length = supervisor.recv(&mut news).unwrap();

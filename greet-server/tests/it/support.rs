@@ -3,13 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
 use greet_server::flags::Flags;
-use greet_server::{CloseCause, Greeting, Outcome, Server};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -22,13 +21,8 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
-/// Longer than any step takes, so that a test which waits for what never comes fails and says so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The server's answer to `future`, or a failed test.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it happens")
-}
+pub(crate) use greet_testkit::framing::framed;
+pub(crate) use greet_testkit::{TIMEOUT, eventually_async, soon};
 
 /// A running server. Dropping it lets it go; [`TestServer::stop`] returns how it ended.
 pub(crate) struct TestServer {
@@ -37,7 +31,7 @@ pub(crate) struct TestServer {
     admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
     cut: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Outcome>,
+    running: JoinHandle<ShutdownReport>,
 }
 
 impl TestServer {
@@ -120,18 +114,18 @@ impl TestServer {
         let _ = self.cut.take().expect("once").send(());
     }
 
-    pub(crate) async fn outcome(self) -> Outcome {
+    pub(crate) async fn outcome(self) -> ShutdownReport {
         soon(self.running).await.unwrap()
     }
 
-    pub(crate) async fn stop(mut self) -> Outcome {
+    pub(crate) async fn stop(mut self) -> ShutdownReport {
         self.drain();
         self.outcome().await
     }
 }
 
 /// Connections that were closed for this cause.
-pub(crate) fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
+pub(crate) fn closed(outcome: &ShutdownReport, cause: CloseReason) -> u64 {
     let mut closed = outcome.closed.iter();
     closed.find(|(counted, _)| *counted == cause).unwrap().1
 }
@@ -226,12 +220,6 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
 }
 
 pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
-
-/// A length-prefixed message.
-pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    [&[0][..], &length, message].concat()
-}
 
 /// A greeter that does what its caller's name asks for.
 #[derive(Clone)]

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
+use greet_testkit::certs::{Ca, Identity};
 use rustls::crypto::ring;
-use rustls::{AlertDescription, ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion, version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::certs::{Ca, Files, Identity};
+use crate::certs::{Files, pair, roots};
 use crate::support::{Client, TestServer, closed, soon};
 
 /// What a client brings.
@@ -27,16 +28,15 @@ impl Bring<'_> {
     }
 
     async fn connect(&self, server: &TestServer) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.roots.der()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(roots(self.roots));
         let mut config = match self.identity {
             None => config.with_no_client_auth(),
-            Some(Identity { cert, key, .. }) => {
-                config.with_client_auth_cert(vec![cert.clone()], key.clone_key()).unwrap()
+            Some(identity) => {
+                let (cert, key) = pair(identity);
+                config.with_client_auth_cert(vec![cert], key).unwrap()
             }
         };
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -73,8 +73,8 @@ async fn start(files: &Files, more: &[&str]) -> TestServer {
 
 #[tokio::test]
 async fn both_versions_of_tls_are_served() {
-    let ca = Ca::new();
-    let server = start(&Files::new(&ca.sign(1)), &[]).await;
+    let ca = Ca::new("Greet Test CA");
+    let server = start(&Files::new(&ca.sign_serial(1)), &[]).await;
     for version in [&version::TLS12, &version::TLS13] {
         let versions = &[version];
         Bring { versions, ..Bring::nothing_but_trust(&ca) }.is_greeted(&server).await;
@@ -83,7 +83,7 @@ async fn both_versions_of_tls_are_served() {
 
 #[tokio::test]
 async fn a_unix_socket_beside_it_stays_plaintext() {
-    let files = Files::new(&Ca::new().sign(1));
+    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
     let path = files.path("greet.sock");
     let server = start(&files, &[&format!("--listen=unix:{}", path.display())]).await;
     let client = Client::handshake(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
@@ -93,8 +93,8 @@ async fn a_unix_socket_beside_it_stays_plaintext() {
 
 #[tokio::test]
 async fn without_h2_by_alpn_there_is_no_connection() {
-    let ca = Ca::new();
-    let server = start(&Files::new(&ca.sign(1)), &[]).await;
+    let ca = Ca::new("Greet Test CA");
+    let server = start(&Files::new(&ca.sign_serial(1)), &[]).await;
     let with = |alpn| Bring { alpn, ..Bring::nothing_but_trust(&ca) };
     assert_eq!(
         with(&[b"http/1.1"]).alert(&server).await,
@@ -103,34 +103,36 @@ async fn without_h2_by_alpn_there_is_no_connection() {
     assert_eq!(with(&[]).alert(&server).await, None, "it is closed in peace");
     with(&[b"http/1.1", b"h2"]).is_greeted(&server).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::TlsFailed), 1);
-    assert_eq!(closed(&outcome, CloseCause::NoAlpn), 1);
+    assert_eq!(closed(&outcome, CloseReason::TlsFailed), 1);
+    assert_eq!(closed(&outcome, CloseReason::NoAlpn), 1);
 }
 
 #[tokio::test]
 async fn with_mtls_a_client_without_a_certificate_is_told_so() {
-    let (ca, clients, strangers) = (Ca::new(), Ca::named("clients"), Ca::named("strangers"));
-    let files = Files::new(&ca.sign(1));
+    let (ca, clients, strangers) =
+        (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
+    let files = Files::new(&ca.sign_serial(1));
     let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
     let server = start(&files, &[&client_ca]).await;
 
-    let (known, stranger) = (clients.sign(2), strangers.sign(3));
+    let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let bring = |identity| Bring { identity, ..Bring::nothing_but_trust(&ca) };
     bring(Some(&known)).is_greeted(&server).await;
     assert_eq!(bring(None).alert(&server).await, Some(AlertDescription::CertificateRequired));
     assert_eq!(bring(Some(&stranger)).alert(&server).await, Some(AlertDescription::UnknownCA));
     bring(Some(&known)).is_greeted(&server).await;
-    assert_eq!(closed(&server.stop().await, CloseCause::TlsFailed), 2);
+    assert_eq!(closed(&server.stop().await, CloseReason::TlsFailed), 2);
 }
 
 #[tokio::test]
 async fn with_optional_mtls_a_client_may_have_none_and_not_a_wrong_one() {
-    let (ca, clients, strangers) = (Ca::new(), Ca::named("clients"), Ca::named("strangers"));
-    let files = Files::new(&ca.sign(1));
+    let (ca, clients, strangers) =
+        (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
+    let files = Files::new(&ca.sign_serial(1));
     let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
     let server = start(&files, &[&client_ca, "--tls-client-auth=optional"]).await;
 
-    let (known, stranger) = (clients.sign(2), strangers.sign(3));
+    let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let bring = |identity| Bring { identity, ..Bring::nothing_but_trust(&ca) };
     bring(None).is_greeted(&server).await;
     bring(Some(&known)).is_greeted(&server).await;
@@ -139,8 +141,8 @@ async fn with_optional_mtls_a_client_may_have_none_and_not_a_wrong_one() {
 
 #[tokio::test]
 async fn junk_and_plaintext_are_closed_at_once_and_silence_in_time() {
-    let ca = Ca::new();
-    let server = start(&Files::new(&ca.sign(1)), &["--handshake-timeout=200ms"]).await;
+    let ca = Ca::new("Greet Test CA");
+    let server = start(&Files::new(&ca.sign_serial(1)), &["--handshake-timeout=200ms"]).await;
     let address = server.url.strip_prefix("https://").unwrap();
     let client_hello_begins = b"\x16\x03\x01\x02\x00\x01\x00";
     for bytes in [
@@ -155,8 +157,8 @@ async fn junk_and_plaintext_are_closed_at_once_and_silence_in_time() {
     }
     Bring::nothing_but_trust(&ca).is_greeted(&server).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::TlsFailed), 2);
-    assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 2);
+    assert_eq!(closed(&outcome, CloseReason::TlsFailed), 2);
+    assert_eq!(closed(&outcome, CloseReason::HandshakeTimeout), 2);
 }
 
 /// The line that a start with these flags ends with.
@@ -171,9 +173,9 @@ fn refused(flags: &[String]) -> String {
 
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_its_name() {
-    let ca = Ca::new();
-    let files = Files::new(&ca.sign(1));
-    let other = ca.sign(2);
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
+    let other = ca.sign_serial(2);
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     let junk = files.put("junk.pem", "no PEM");
     let other_key = files.put("other-key.pem", &other.key_pem);

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use greet_server::Outcome;
+use greet_server::ShutdownReport;
+use greet_testkit::certs::{Ca, IdentityFiles};
+use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::certs::{Ca, Files, write_identity};
-use crate::support::{Client, TestServer, soon};
+use crate::certs::{Files, roots};
+use crate::http1::get;
+use crate::support::{Client, TestServer, eventually_async};
 
 /// Connects and returns the serial number of the certificate, and the connection.
 async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.der()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(ca))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let address = server.url.strip_prefix("https://").unwrap();
@@ -35,10 +35,11 @@ async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
 
 /// Connects until a certificate with this serial number is served.
 async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
-    soon(async { while connect(server, ca).await.0 != expected {} }).await;
+    let is_served = async || connect(server, ca).await.0 == expected;
+    eventually_async("the certificate is served", is_served).await;
 }
 
-fn reloads(outcome: &Outcome) -> (u64, u64) {
+fn reloads(outcome: &ShutdownReport) -> (u64, u64) {
     (outcome.tls_reloads, outcome.tls_reloads_refused)
 }
 
@@ -49,13 +50,13 @@ async fn start(files: &Files) -> TestServer {
 
 #[tokio::test]
 async fn files_that_change_are_served_and_connections_that_stand_stay() {
-    let ca = Ca::new();
-    let files = Files::new(&ca.sign(1));
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
     let server = start(&files).await;
     let (serial, early) = connect(&server, &ca).await;
     assert_eq!(serial, 1);
 
-    files.write(&ca.sign(2));
+    files.write(&ca.sign_serial(2));
     serves(&server, &ca, 2).await;
     assert_eq!(early.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(early);
@@ -68,11 +69,11 @@ async fn files_that_change_are_served_and_connections_that_stand_stay() {
 async fn a_symlink_that_is_swapped_is_a_change() {
     use std::os::unix::fs::symlink;
 
-    let ca = Ca::new();
-    let files = Files::new(&ca.sign(1));
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
     let generation = |name: &str, serial| {
         std::fs::create_dir(files.path(name)).unwrap();
-        write_identity(&files.path(name), &ca.sign(serial));
+        IdentityFiles::in_directory(&files.path(name)).write(&ca.sign_serial(serial));
     };
     generation("one", 1);
     generation("two", 2);
@@ -92,22 +93,25 @@ async fn a_symlink_that_is_swapped_is_a_change() {
 
 #[tokio::test]
 async fn bad_files_are_refused_and_counted_and_the_old_certificate_stays() {
-    let ca = Ca::new();
-    let files = Files::new(&ca.sign(1));
-    let flags = files.flags();
-    let (ask, asked) = watch::channel(0_u32);
-    let server = TestServer::reloading(&flags.each_ref().map(String::as_str), asked).await;
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
+    let [cert, key] = files.flags();
+    let (request, requested) = watch::channel(0_u32);
+    let flags = [&*cert, &*key, "--admin-listen=127.0.0.1:0"];
+    let server = TestServer::reloading(&flags, requested).await;
+    let refused = async |count: u32| {
+        request.send_modify(|requests| *requests += 1);
+        let sample = format!("\ngreet_tls_reloads_total{{result=\"refused\"}} {count}\n");
+        let is_counted = async || get(server.admin(), "/metrics").await.text().contains(&sample);
+        eventually_async("the refusal is counted", is_counted).await;
+        assert_eq!(connect(&server, &ca).await.0, 1);
+    };
 
-    files.put("key.pem", &ca.sign(2).key_pem);
-    ask.send_modify(|asked| *asked += 1);
-    // What comes after the refusal shows that it was one: the good pair is taken, the bad was not.
-    serves(&server, &ca, 1).await;
+    files.put("key.pem", &ca.sign_serial(2).key_pem);
+    refused(1).await;
     files.put("cert.pem", "");
-    ask.send_modify(|asked| *asked += 1);
-    serves(&server, &ca, 1).await;
-    files.write(&ca.sign(3));
+    refused(2).await;
+    files.write(&ca.sign_serial(3));
     serves(&server, &ca, 3).await;
-    let (done, refused) = reloads(&server.stop().await);
-    assert_eq!(done, 1);
-    assert!((1..=2).contains(&refused), "two requests may be seen as one: {refused}");
+    assert_eq!(reloads(&server.stop().await), (1, 2));
 }

@@ -3,8 +3,8 @@
 
 use super::h2load::{Generator, Sample, Shape};
 use super::peers::Peer;
-use crate::command::step;
-use crate::daemon::Daemon;
+use crate::harness::command::step;
+use crate::harness::daemon::Daemon;
 
 /// Calls that tell how many fit into the time of a sample.
 const CALLS_TO_TRY: u64 = 2_000;

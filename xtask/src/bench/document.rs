@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::calls::{Measured, Table};
 use super::h2load::Sample;
 use super::machine::{machine, today};
-use super::observed::WAYS;
+use super::observability_cost::WAYS;
 use super::peers::Peer;
 use super::targets::targets;
 use super::{Figures, MANY_CONNECTIONS, process};

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use greet_testkit::framing::{framed, hello};
 use tempfile::TempDir;
 
 use super::peers::{CLIENT_CORE, on_core};
-use crate::command::run;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::tools;
 
 /// So many connections with so many calls each, at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub(super) struct Generator {
 impl Generator {
     pub(super) fn new(name_bytes: usize) -> anyhow::Result<Generator> {
         let name = if name_bytes == 3 { "Ada".to_owned() } else { "x".repeat(name_bytes) };
-        let request = framed(&name);
-        let reply_bytes = framed(&format!("Hello {name}")).len() as u64;
+        let request = framed(&hello(&name));
+        let reply_bytes = framed(&hello(&format!("Hello {name}"))).len() as u64;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("request");
         fs::write(&file, request)?;
@@ -65,7 +66,7 @@ impl Generator {
 
     /// Calls, checks that each reply had the bytes it must have, and returns what it took.
     pub(super) fn call(&self, server: &Daemon, shape: Shape, calls: u64) -> anyhow::Result<Sample> {
-        let mut h2load = extras::apt("h2load", "--version", "nghttp2-client")?;
+        let mut h2load = tools::apt("h2load", "--version", "nghttp2-client")?;
         h2load.arg(format!("--requests={calls}")).arg(format!("--clients={}", shape.connections));
         h2load.arg(format!("--max-concurrent-streams={}", shape.streams)).arg("--threads=1");
         h2load.arg("--data").arg(&self.request);
@@ -98,20 +99,6 @@ impl Generator {
         anyhow::ensure!(data == expected, "{data} bytes of data, not {expected}");
         Ok(())
     }
-}
-
-/// `HelloRequest` and `HelloReply` have the same shape: one string, field 1.
-fn framed(text: &str) -> Vec<u8> {
-    let mut message = vec![0x0a];
-    let mut length = text.len();
-    while length > 0x7f {
-        message.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    message.push(length as u8);
-    message.extend_from_slice(text.as_bytes());
-    let length = u32::try_from(message.len()).expect("a benchmark's message is small");
-    [&[0][..], &length.to_be_bytes(), &message].concat()
 }
 
 /// Minimum, maximum, mean and deviation of a request, in microseconds.
@@ -154,12 +141,6 @@ fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_a_string_with_its_prefix() {
-        assert_eq!(framed("Ada"), b"\0\0\0\0\x05\x0a\x03Ada");
-        assert_eq!(framed(&"x".repeat(300))[..8], *b"\0\0\0\x01\x2f\x0a\xac\x02");
-    }
 
     #[test]
     fn times_have_units() {

@@ -8,10 +8,10 @@ use anyhow::Context as _;
 
 use super::h2load::{Generator, Shape};
 use super::peers::{SERVER_CORE, on_core};
-use crate::command::{program, result};
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::{Programs, root};
+use crate::harness::command::{program, result};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::{Programs, root};
+use crate::harness::tools;
 
 const CALLS: [u64; 2] = [5_000, 15_000];
 const SHAPE: Shape = Shape::new(10, 10);
@@ -47,7 +47,7 @@ pub(super) fn check(programs: &Programs, accept: bool) -> anyhow::Result<()> {
 fn count(programs: &Programs, calls: u64) -> anyhow::Result<u64> {
     let directory = tempfile::tempdir()?;
     let counts = directory.path().join("counts");
-    let valgrind = extras::apt("valgrind", "--version", "valgrind")?;
+    let valgrind = tools::apt("valgrind", "--version", "valgrind")?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let mut command = program(valgrind.get_program());
     command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", counts.display()));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::command::{program, run};
+use crate::harness::command::{program, run};
 
 /// `2 cores of an AMD EPYC, Linux 6.1`
 pub(super) fn machine() -> anyhow::Result<String> {

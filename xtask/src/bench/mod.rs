@@ -6,7 +6,7 @@ mod document;
 mod h2load;
 mod instructions;
 mod machine;
-mod observed;
+mod observability_cost;
 mod peers;
 mod plot;
 mod process;
@@ -14,12 +14,12 @@ mod targets;
 
 use std::fs;
 
-use crate::command::{result, step};
-use crate::daemon::Daemon;
-use crate::e2e::raw_http2;
-use crate::e2e::used::make_room;
-use crate::project::{self, root};
-use crate::results::Missing;
+use crate::harness::command::{result, step};
+use crate::harness::daemon::Daemon;
+
+use crate::harness::programs::{self, root};
+use crate::harness::report::Missing;
+use crate::harness::resources::raise_descriptor_limit;
 
 use calls::{Effort, Table};
 use h2load::{Generator, Shape};
@@ -76,7 +76,7 @@ struct Figures {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = project::build(true)?;
+    let programs = programs::build(true)?;
     if args.instructions {
         return instructions::check(&programs, args.accept);
     }
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         std::thread::available_parallelism()?.get() > 1,
         "a server and its caller need a core each, and there is one"
     );
-    make_room(4 * process::IDLE_CONNECTIONS as u64)?;
+    raise_descriptor_limit(4 * process::IDLE_CONNECTIONS as u64)?;
     let effort = if args.quick { QUICK } else { THOROUGH };
     let starter = Starter::new(&programs)?;
     let mut missing = Vec::new();
@@ -115,7 +115,7 @@ fn measure(
     peers: &[Peer],
     effort: Effort,
     missing: Vec<String>,
-    programs: &project::Programs,
+    programs: &programs::Programs,
 ) -> anyhow::Result<Figures> {
     let versions = peers.iter().map(|peer| Ok((*peer, peers::version(*peer)?)));
     let versions = versions.collect::<anyhow::Result<_>>()?;
@@ -143,7 +143,7 @@ fn measure(
     let pair = pair.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let tls = calls::measure(&pair, &small, TEN_BY_TEN, effort)?;
     drop(pair);
-    let observed = observed::measure(starter, &small, effort)?;
+    let observed = observability_cost::measure(starter, &small, effort)?;
 
     let processes = peers.iter().map(|peer| process::measure(starter, *peer, effort.rounds));
     Ok(Figures {
@@ -168,8 +168,8 @@ fn many_connections(
     effort: Effort,
 ) -> anyhow::Result<f64> {
     let (few, many) = (starter.start(Peer::Greet)?, starter.start(Peer::Greet)?);
-    let idle = (0..MANY_CONNECTIONS).map(|_| raw_http2::Peer::mute(&many.target));
-    let idle = idle.collect::<anyhow::Result<Vec<_>>>()?;
+    let idle = (0..MANY_CONNECTIONS).map(|_| greet_testkit::Peer::connect(&many.target));
+    let idle = idle.collect::<Result<Vec<_>, _>>()?;
     let cpu = |server: &Daemon| {
         let calls = (CALLS_PER_S_OF_MANY * effort.seconds_per_sample) as u64;
         anyhow::Ok(generator.call(server, TEN_BY_TEN, calls)?.cpu_us_per_call)

@@ -6,11 +6,11 @@ use std::process::Command;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::command::{program, run};
-use crate::daemon::Daemon;
-use crate::e2e::certs::Certs;
-use crate::e2e::extras;
-use crate::project::{Programs, cargo, target_directory};
+use crate::harness::command::{program, run};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::{Programs, cargo, target_directory};
+use crate::harness::tools;
+use greet_testkit::certs::Ca;
 
 /// A server that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Peer {
 /// What starts them.
 pub(super) struct Starter {
     programs: Programs,
-    certs: Certs,
+    certs: Ca,
     htdocs: TempDir,
 }
 
@@ -81,7 +81,9 @@ impl Starter {
         let htdocs = tempfile::tempdir()?;
         fs::create_dir(htdocs.path().join("greet.Greeter"))?;
         fs::write(htdocs.path().join("greet.Greeter/SayHello"), b"\0\0\0\0\x0b\x0a\x09Hello Ada")?;
-        Ok(Starter { programs: programs.clone(), certs: Certs::new("bench")?, htdocs })
+        let certs = Ca::new("bench");
+        certs.sign_files("server");
+        Ok(Starter { programs: programs.clone(), certs, htdocs })
     }
 
     /// Starts it on its core; an error of `Missing` if it is not on this machine.
@@ -112,11 +114,11 @@ impl Starter {
                 shell
             }
             Peer::StockTonic => program(target_directory()?.join("release/examples/stock_tonic")),
-            Peer::Nghttpd => extras::apt("nghttpd", "--version", "nghttp2-server")?,
-            Peer::Go => extras::go("peers", "server")?,
-            Peer::Cpp => extras::cpp("peers", "server")?,
-            Peer::Node => extras::node_at("peers/node/server.js")?,
-            Peer::Python => extras::python_at("peers/python/server.py")?,
+            Peer::Nghttpd => tools::apt("nghttpd", "--version", "nghttp2-server")?,
+            Peer::Go => tools::go("peers", "server")?,
+            Peer::Cpp => tools::cpp("peers", "server")?,
+            Peer::Node => tools::node_at("peers/node/server.js")?,
+            Peer::Python => tools::python_at("peers/python/server.py")?,
         };
         match peer {
             Peer::Greet => drop(command.args(["--listen", ANYWHERE])),
@@ -128,9 +130,9 @@ impl Starter {
                 command.args(["--listen", ANYWHERE, "--otlp-endpoint", "http://127.0.0.1:1"]);
             }
             Peer::GreetTls => {
-                let identity = self.certs.sign(1)?;
-                command.args(["--listen", ANYWHERE]).arg("--tls-cert").arg(identity.cert);
-                command.arg("--tls-key").arg(identity.key);
+                command
+                    .args(["--listen", ANYWHERE])
+                    .args(self.certs.files("server").server_flags());
             }
             Peer::Nghttpd => {}
             _ => drop(command.arg(ANYWHERE)),
@@ -192,7 +194,7 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
 
 /// A version in `Cargo.lock`.
 fn locked(name: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string(crate::project::root().join("Cargo.lock"))?;
+    let lock = fs::read_to_string(crate::harness::programs::root().join("Cargo.lock"))?;
     let (_, rest) =
         lock.split_once(&format!("name = \"{name}\"\nversion = \"")).context("locked")?;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())

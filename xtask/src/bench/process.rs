@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::calls::median;
 use super::peers::{CLIENT_CORE, Peer, Starter, on_core};
-use crate::command::{program, run};
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::e2e::raw_http2;
-use crate::e2e::used::Used;
-use crate::project::Programs;
+use crate::harness::command::{program, run};
+use crate::harness::daemon::Daemon;
+use crate::harness::tools;
+
+use crate::harness::programs::Programs;
+use crate::harness::resources::Resources;
 
 pub(super) const IDLE_CONNECTIONS: usize = 2_000;
 const MESSAGE: &[u8] = b"\x0a\x03Ada";
@@ -39,11 +39,11 @@ pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::R
     let starts = (0..rounds).map(|_| first_reply(starter, peer));
     let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
     let server = starter.start(peer)?;
-    drop(raw_http2::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
-    let before = Used::by(&server)?.kib;
-    let connections = (0..IDLE_CONNECTIONS).map(|_| raw_http2::Peer::mute(&server.target));
-    let connections = connections.collect::<anyhow::Result<Vec<_>>>()?;
-    let after = Used::by(&server)?.kib;
+    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    let before = Resources::of(&server)?.kib;
+    let connections = (0..IDLE_CONNECTIONS).map(|_| greet_testkit::Peer::connect(&server.target));
+    let connections = connections.collect::<Result<Vec<_>, _>>()?;
+    let after = Resources::of(&server)?.kib;
     drop(connections);
     Ok(Process {
         peer,
@@ -58,7 +58,7 @@ fn first_reply(starter: &Starter, peer: Peer) -> anyhow::Result<Duration> {
     starter.command(peer)?;
     let begun = Instant::now();
     let server = starter.start(peer)?;
-    drop(raw_http2::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     Ok(begun.elapsed())
 }
 
@@ -71,15 +71,15 @@ pub(super) fn one_shots(
     let address = server.target.trim_start_matches("http://");
     let mut clients: Vec<(&str, Command)> = Vec::new();
     clients.push(("greet-cli", programs.greet(&server.target, &["hello", "--name=Ada"])));
-    if let Ok(mut node) = extras::node("client.js") {
+    if let Ok(mut node) = tools::node("client.js") {
         node.args([address, "Ada"]);
         clients.push(("Node, @grpc/grpc-js", node));
     }
-    if let Ok(mut python) = extras::python("client.py") {
+    if let Ok(mut python) = tools::python("client.py") {
         python.args([address, "Ada"]);
         clients.push(("Python, grpcio", python));
     }
-    if let Ok(mut buf) = extras::buf() {
+    if let Ok(mut buf) = tools::buf() {
         let url = format!("{}{SAY_HELLO}", server.target);
         buf.args([
             "curl",

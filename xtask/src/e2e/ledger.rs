@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 
-use crate::command::run;
-use crate::project::Programs;
+use crate::harness::command::run;
+use crate::harness::programs::Programs;
 
 /// One batch of calls on one connection, as `greet-cli` reports it.
 #[derive(Debug, Default)]

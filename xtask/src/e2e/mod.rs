@@ -1,18 +1,12 @@
 //! `cargo xtask e2e`: the built programs against each other, against other stacks, and against
 //! peers that mean no good.
 
-mod behind;
-pub(crate) mod certs;
-mod console;
-pub(crate) mod extras;
 mod ledger;
-mod ports;
-pub(crate) mod raw_http2;
+mod proxied_fleet;
 mod scenarios;
-pub(crate) mod used;
 
-use crate::project::{self, Programs};
-use crate::results::Results;
+use crate::harness::programs::{self, Programs};
+use crate::harness::report::Report;
 
 /// What to run, and how strict to be
 #[derive(Debug, clap::Args)]
@@ -38,13 +32,13 @@ const SCENARIOS: [(&str, Scenario); 26] = [
     ("drain under load", scenarios::drain_under_load::run),
     ("replacement on one port", scenarios::replacement::run),
     ("drain with hostile peers", scenarios::drain_hostile::run),
-    ("out of descriptors", scenarios::starved::run),
+    ("out of descriptors", scenarios::fd_exhaustion::run),
     ("readme", scenarios::readme::run),
     ("operations", scenarios::operations::run),
     ("diagnose: ours, proxies, the original", scenarios::diagnose::run),
     ("TLS and mTLS", scenarios::tls::run),
     ("rotation", scenarios::rotation::run),
-    ("a crowd that stalls", scenarios::crowd::run),
+    ("a crowd that stalls", scenarios::stalled_handshakes::run),
     ("attacks leave nothing behind", scenarios::attacks::run),
     ("metrics", scenarios::metrics::run),
     ("envoy", scenarios::envoy::run),
@@ -61,8 +55,8 @@ const SCENARIOS: [(&str, Scenario); 26] = [
 ];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = project::build(args.release)?;
-    let mut results = Results::default();
+    let programs = programs::build(args.release)?;
+    let mut results = Report::default();
     for (name, scenario) in SCENARIOS {
         if args.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
             results.check(name, || scenario(&programs));
@@ -72,7 +66,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Every scenario, into a larger table.
-pub(crate) fn check_all(results: &mut Results, programs: &Programs) {
+pub(crate) fn check_all(results: &mut Report, programs: &Programs) {
     for (name, scenario) in SCENARIOS {
         results.check(name, || scenario(programs));
     }

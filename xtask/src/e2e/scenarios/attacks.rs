@@ -1,24 +1,24 @@
 //! The attacks that the server's own tests know by name, a dozen times over against the real daemon:
 //! afterwards it holds what it held before, and greets a good client as before.
 
-use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::raw_http2::{
-    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, Peer, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+use crate::harness::command::{run as run_command, wait_for};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::report::Missing;
+use crate::harness::resources::Resources;
+use greet_testkit::Peer;
+use greet_testkit::http2::{
+    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     call_headers, frame,
 };
-use crate::e2e::used::Used;
-use crate::project::Programs;
-use crate::results::Missing;
 
 const PEERS_PER_ATTACK: usize = 12;
 /// What the allocator may keep for the next time.
 const MOST_KIB_LEFT: u64 = 24 * 1_024;
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
@@ -30,15 +30,15 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let target = daemon.target.clone();
     let hello = || run_command(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
     hello()?.succeeded()?;
+    let idle = Resources::of(&daemon)?.descriptors; // at most one too many, of the client that just left
     // The first round is for the allocator: what it takes then it keeps.
     all_at_once(&target)?;
-    let before = settled(&daemon, 0)?;
+    let before = settled(&daemon, idle)?;
 
     let attacks = all_at_once(&target)?;
     let greeted = hello()?.succeeded()?;
     anyhow::ensure!(greeted == "Hello Ada\n", "the good client got {greeted:?}");
-    let after = settled(&daemon, before.descriptors)?;
-    anyhow::ensure!(after.descriptors <= before.descriptors, "{before:?} {after:?}");
+    let after = settled(&daemon, idle)?;
     anyhow::ensure!(after.kib <= before.kib + MOST_KIB_LEFT, "{before:?} {after:?}");
     let ended = daemon.stop()?;
     anyhow::ensure!(ended.code == Some(0), "{ended:?}");
@@ -74,7 +74,7 @@ fn all_at_once(target: &str) -> anyhow::Result<usize> {
             let peers = (0..PEERS_PER_ATTACK).map(|_| {
                 scope.spawn(|| match frames.is_empty() {
                     true => Peer::silent(target).map(drop),
-                    false => Peer::mute(target)?.attack(frames, *times),
+                    false => Peer::connect(target).and_then(|peer| peer.attack(frames, *times)),
                 })
             });
             let peers: Vec<_> = peers.collect();
@@ -84,19 +84,10 @@ fn all_at_once(target: &str) -> anyhow::Result<usize> {
     Ok(attacks.len())
 }
 
-/// What the daemon holds once it has let go of everybody: at most `descriptors`, or as few as it will.
-fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Used> {
-    let begun = Instant::now();
-    let (_never, pace) = mpsc::channel::<()>();
-    let mut last = Used::by(daemon)?;
-    loop {
-        let _ = pace.recv_timeout(Duration::from_millis(1_500)); // it only passes the time
-        let now = Used::by(daemon)?;
-        let is_settled = now.descriptors == last.descriptors;
-        if is_settled && (descriptors == 0 || now.descriptors <= descriptors) {
-            return Ok(now);
-        }
-        anyhow::ensure!(Instant::now() - begun < GONE_WITHIN, "still open: {now:?}");
-        last = now;
-    }
+/// What the daemon holds once it has closed the connections of all attackers.
+fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Resources> {
+    wait_for("the attackers' connections are closed", CLOSED_WITHIN, || {
+        let used = Resources::of(daemon)?;
+        Ok((used.descriptors <= descriptors).then_some(used))
+    })
 }

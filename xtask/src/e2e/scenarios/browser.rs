@@ -4,16 +4,16 @@
 use std::fs;
 use std::process::Command;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::{Programs, target_directory};
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::{Programs, target_directory};
+use crate::harness::tools;
 
 const LONG_NAME_BYTES: usize = 5_000;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    extras::chromium()?;
-    let page = Daemon::spawn(extras::web("serve.js")?.arg("127.0.0.1:0"))?;
+    tools::chromium()?;
+    let page = Daemon::spawn(tools::web("serve.js")?.arg("127.0.0.1:0"))?;
     let origin = page.target.clone();
     let ours = |origin: &str| {
         let flags = ["--listen", "127.0.0.1:0", "--grpc-web", "--cors-origin", origin];
@@ -27,7 +27,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let long = "x".repeat(LONG_NAME_BYTES);
     let url = format!("{origin}/?server={}&name=Ada&name=Zo%C3%AB&name={long}", daemon.target);
     let shown =
-        browse(extras::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
+        browse(tools::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
     for expected in [
         r#"<li class="answered">Hello Ada</li>"#,
         r#"<li class="answered">Hello Zoë</li>"#,
@@ -40,7 +40,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let daemon = ours("https://elsewhere.example")?;
     let url = format!("{origin}/?server={}&name=Ada", daemon.target);
-    let shown = browse(&mut extras::chromium()?, &url)?;
+    let shown = browse(&mut tools::chromium()?, &url)?;
     anyhow::ensure!(!shown.contains("Hello Ada"), "the origin was not kept away: {shown}");
     anyhow::ensure!(shown.contains(r#"<li class="failed">"#), "the page says nothing: {shown}");
     let ended = daemon.stop()?;

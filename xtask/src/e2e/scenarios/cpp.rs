@@ -1,10 +1,10 @@
 //! gRPC C++, its client to our server.
 
-use crate::e2e::extras;
-use crate::e2e::scenarios::both_ways;
-use crate::project::Programs;
+use crate::e2e::scenarios::interop;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    both_ways::their_client(programs, extras::cpp_client()?)?;
+    interop::their_client(programs, tools::cpp_client()?)?;
     Ok("its client to ours".to_owned())
 }

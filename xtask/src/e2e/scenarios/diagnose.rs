@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use crate::e2e::behind::Proxy;
-use crate::e2e::certs::Certs;
-use crate::e2e::console;
-use crate::e2e::extras;
-use crate::e2e::ports::Ports;
-use crate::project::{Programs, root};
+use crate::e2e::proxied_fleet::Proxy;
+use crate::harness::console;
+use crate::harness::ports::Ports;
+use crate::harness::programs::{Programs, root};
+use crate::harness::tools;
+use greet_testkit::certs::Ca;
 
 /// Those that the document shows: ours, nginx's, HAProxy's, the original's, Envoy's.
 const PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
@@ -19,15 +19,12 @@ const NODE: &str = "127.0.0.1:50060";
 const ENVOY: &str = "127.0.0.1:50064";
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let (mut nginx, mut haproxy) = (extras::nginx()?, extras::haproxy()?);
-    let (mut envoy, mut node) = (extras::envoy()?, extras::node("server.js")?);
-    let certs = Certs::new("Example CA")?;
+    let (mut nginx, mut haproxy) = (tools::nginx()?, tools::haproxy()?);
+    let (mut envoy, mut node) = (tools::envoy()?, tools::node("server.js")?);
+    let certs = Ca::new("Example CA");
     let directory = certs.directory();
-    certs.sign_as("server", &["localhost", "127.0.0.1"])?;
-    certs.sign_as("client", &["client"])?;
-    let both = ["server.pem", "server.key"].map(|file| fs::read_to_string(directory.join(file)));
-    let [cert, key] = both;
-    fs::write(directory.join("server.both"), cert? + &key?)?;
+    certs.sign_files("server").combine(&certs.path("server.both"));
+    certs.sign_files("client");
 
     let ports = Ports::new(PORTS)?;
     for config in ["nginx.conf", "haproxy.cfg", "envoy.yaml"] {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::daemon::Daemon;
-use crate::e2e::raw_http2::Peer;
-use crate::project::Programs;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use greet_testkit::Peer;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let target = daemon.target.clone();
 
     let _silent = Peer::silent(&target)?;
-    let _mute = Peer::mute(&target)?;
+    let _mute = Peer::connect(&target)?;
     let _watch = Peer::calling(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
     let _hanging = Peer::calling(&target, "/greet.Greeter/SayHello", None)?;
 

@@ -4,9 +4,9 @@
 use std::sync::mpsc;
 use std::thread;
 
-use crate::daemon::Daemon;
 use crate::e2e::ledger::{Ledger, greet_all};
-use crate::project::Programs;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 const CLIENTS: usize = 6;
 const BATCHES: usize = 12;

@@ -3,14 +3,14 @@
 
 use std::fs;
 
-use crate::command::run as run_command;
-use crate::e2e::behind::{Fleet, Proxy};
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::e2e::proxied_fleet::{Fleet, Proxy};
+use crate::harness::command::run as run_command;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let mut envoy = extras::envoy()?;
-    extras::curl()?;
+    let mut envoy = tools::envoy()?;
+    tools::curl()?;
     let mut fleet = Fleet::start(programs, "envoy.yaml")?;
     envoy.args(["-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]);
     envoy.args(["--log-level", "error"]);
@@ -25,7 +25,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 fn greets_a_page(fleet: &Fleet<'_>, address: &str) -> anyhow::Result<()> {
     let body = fleet.directory().join("ada");
     fs::write(&body, "AAAAAAUKA0FkYQ==")?;
-    let mut curl = extras::curl()?;
+    let mut curl = tools::curl()?;
     curl.args(["--silent", "--include", "--http1.1", "--header", "origin: https://shop.example"]);
     for header in ["content-type", "accept"] {
         curl.args(["--header", &format!("{header}: application/grpc-web-text")]);

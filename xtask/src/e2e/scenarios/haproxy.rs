@@ -1,12 +1,12 @@
 //! Behind HAProxy, by the configuration in `deploy/proxies`: in plaintext and over TLS, and one of three daemons
 //! replaced under load.
 
-use crate::e2e::behind::{Fleet, Proxy};
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::e2e::proxied_fleet::{Fleet, Proxy};
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let mut haproxy = extras::haproxy()?;
+    let mut haproxy = tools::haproxy()?;
     let mut fleet = Fleet::start(programs, "haproxy.cfg")?;
     haproxy.args(["-db", "-f", "haproxy.cfg"]);
     let address = fleet.address("127.0.0.1:8080");

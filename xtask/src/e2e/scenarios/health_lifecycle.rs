@@ -1,9 +1,9 @@
 //! Health tells the truth from the first moment to the last: SERVING, then NOT_SERVING while calls
 //! are still answered, then gone.
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let flags = ["--listen", "127.0.0.1:0", "--drain-delay", "2s"];

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0", "--instance", "e2e"])?;

@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use crate::command::{program, run as run_command};
-use crate::daemon::Daemon;
-use crate::project::Programs;
+use crate::harness::command::{program, run as run_command};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
@@ -40,5 +40,5 @@ fn leave_stale(path: &std::path::Path) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn leave_stale(_path: &std::path::Path) -> anyhow::Result<()> {
     let install = "a Unix system".to_owned();
-    Err(crate::results::Missing { what: "a Unix socket", install }.into())
+    Err(crate::harness::report::Missing { what: "a Unix socket", install }.into())
 }

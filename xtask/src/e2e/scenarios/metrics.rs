@@ -7,10 +7,10 @@ use std::thread;
 
 use anyhow::Context as _;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::{Programs, root, target_directory};
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::{Programs, root, target_directory};
+use crate::harness::tools;
 
 const CALLS: u64 = 20_000;
 const HELLO: &str = "grpc_method=greet.Greeter/SayHello";
@@ -24,7 +24,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let admin = daemon.admin.clone().context("it says where its admin port is")?;
     let scrape = || -> anyhow::Result<Sums> {
         let mut metrics =
-            extras::python_with("import prometheus_client", "clients/python/metrics.py")?;
+            tools::python_with("import prometheus_client", "clients/python/metrics.py")?;
         let said = run_command(metrics.arg(format!("{admin}/metrics")))?.succeeded()?;
         Ok(serde_json::from_str(&said)?)
     };
@@ -77,17 +77,17 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 /// Each alert on series that should raise it, and on series that should not.
 fn alerts_fire_when_they_should() -> anyhow::Result<()> {
     let tests = root().join("deploy/prometheus/alerts_test.yml");
-    run_command(extras::promtool()?.args(["test", "rules"]).arg(tests))?.succeeded()?;
+    run_command(tools::promtool()?.args(["test", "rules"]).arg(tests))?.succeeded()?;
     Ok(())
 }
 
 /// Names, types and units as Prometheus wants them.
 fn lint(metrics: &str) -> anyhow::Result<()> {
     let scraped = target_directory()?.join("e2e/metrics.txt");
-    let mut curl = extras::curl()?;
+    let mut curl = tools::curl()?;
     curl.args(["--silent", "--fail", "--output"]).arg(&scraped).arg(metrics);
     run_command(&mut curl)?.succeeded()?;
-    let mut promtool = extras::promtool()?;
+    let mut promtool = tools::promtool()?;
     run_command(promtool.args(["check", "metrics"]).stdin(File::open(scraped)?))?.succeeded()?;
     Ok(())
 }

@@ -3,15 +3,15 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 const METHOD: &str = "greet.Greeter/SayHello";
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let collector = Daemon::spawn(extras::collector()?.arg("127.0.0.1:0"))?;
+    let collector = Daemon::spawn(tools::collector()?.arg("127.0.0.1:0"))?;
     let endpoint = format!("http://{}", collector.target);
     let flags = ["--listen", "127.0.0.1:0", "--instance", "blue", "--otlp-endpoint", &endpoint];
     let daemon = Daemon::start(programs, &flags)?;

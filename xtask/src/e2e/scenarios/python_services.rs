@@ -1,16 +1,16 @@
 //! What stands beside the Greeter, as another language's libraries see it: health, reflection, and
 //! the details of an error.
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
     let address = daemon.target.trim_start_matches("http://");
     let python = |script: &str, arguments: &[&str]| {
-        run_command(extras::python(script)?.arg(address).args(arguments))
+        run_command(tools::python(script)?.arg(address).args(arguments))
     };
 
     for service in ["", "greet.Greeter"] {

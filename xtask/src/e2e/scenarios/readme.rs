@@ -1,8 +1,8 @@
 //! The README's console blocks, run as they stand.
 
-use crate::e2e::console;
-use crate::e2e::ports::Ports;
-use crate::project::Programs;
+use crate::harness::console;
+use crate::harness::ports::Ports;
+use crate::harness::programs::Programs;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;

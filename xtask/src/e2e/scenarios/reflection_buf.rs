@@ -1,15 +1,15 @@
 //! A client that has no `.proto` asks the daemon for it, in both versions of the protocol, and calls.
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
     let url = format!("{}/greet.Greeter/SayHello", daemon.target);
     for version in ["grpc-v1", "grpc-v1alpha"] {
-        let mut buf = extras::buf()?;
+        let mut buf = tools::buf()?;
         buf.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge"]);
         buf.args(["--reflect-protocol", version, "--data", r#"{"name":"Ada"}"#, &url]);
         let reply = run_command(&mut buf)?.succeeded()?;

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::daemon::Daemon;
 use crate::e2e::ledger::greet_all;
-use crate::project::Programs;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
 
 const CLIENTS: usize = 4;
 const BATCHES: usize = 12;

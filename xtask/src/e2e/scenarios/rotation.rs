@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::certs::Certs;
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
+use greet_testkit::certs::{Ca, IdentityFiles};
 
 const SECONDS: u64 = 10;
 const EVERY: Duration = Duration::from_millis(100);
@@ -21,17 +21,16 @@ const EVERY: Duration = Duration::from_millis(100);
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let certs = Certs::new("servers")?;
+    let certs = Ca::new("servers");
     let live = certs.directory().join("live");
-    certs.sign(1)?;
+    sign_generation(&certs, 1)?;
     point(&live, "1")?;
-    let cert = format!("--tls-cert={}", live.join("cert.pem").display());
-    let key = format!("--tls-key={}", live.join("key.pem").display());
+    let [cert, key] = IdentityFiles::in_directory(&live).server_flags();
     let daemon = Daemon::start(programs, &["--listen=127.0.0.1:0", &cert, &key])?;
     let address = daemon.target.trim_start_matches("https://").to_owned();
 
-    let mut client = extras::python("reconnect.py")?;
-    client.args([&address, &SECONDS.to_string()]).env("CA", certs.ca());
+    let mut client = tools::python("reconnect.py")?;
+    client.args([&address, &SECONDS.to_string()]).env("CA", certs.ca_file());
     let (last, told) = thread::scope(|scope| {
         let (done, clients_done) = mpsc::channel();
         let clients = scope.spawn(move || {
@@ -42,7 +41,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         let mut serial = 1;
         while clients_done.recv_timeout(EVERY) == Err::<(), _>(mpsc::RecvTimeoutError::Timeout) {
             serial += 1;
-            certs.sign(serial)?;
+            sign_generation(&certs, serial)?;
             point(&live, &serial.to_string())?;
         }
         let told = clients.join().expect("it does not panic")?.succeeded()?;
@@ -60,6 +59,14 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     Ok(format!("{last} certificates; {}", told.trim_end()))
 }
 
+/// Signs a certificate into a directory of its own.
+fn sign_generation(certs: &Ca, serial: u64) -> anyhow::Result<()> {
+    let directory = certs.path(&serial.to_string());
+    fs::create_dir(&directory)?;
+    IdentityFiles::in_directory(&directory).write(&certs.sign_serial(serial));
+    Ok(())
+}
+
 /// Swaps the link in one step, as Kubernetes does.
 #[cfg(unix)]
 fn point(live: &Path, generation: &str) -> anyhow::Result<()> {
@@ -71,17 +78,17 @@ fn point(live: &Path, generation: &str) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn point(_live: &Path, _generation: &str) -> anyhow::Result<()> {
     let install = "a Unix system".to_owned();
-    Err(crate::results::Missing { what: "a symlink that can be swapped", install }.into())
+    Err(crate::harness::report::Missing { what: "a symlink that can be swapped", install }.into())
 }
 
 /// `serial=…` of the certificate that a new connection is shown.
-fn served(address: &str, certs: &Certs) -> anyhow::Result<String> {
-    let mut session = extras::openssl()?;
-    session.args(["s_client", "-connect", address, "-alpn", "h2", "-CAfile"]).arg(certs.ca());
+fn served(address: &str, certs: &Ca) -> anyhow::Result<String> {
+    let mut session = tools::openssl()?;
+    session.args(["s_client", "-connect", address, "-alpn", "h2", "-CAfile"]).arg(certs.ca_file());
     let session = run_command(&mut session)?.succeeded()?;
     let shown = certs.directory().join("shown.pem");
     fs::write(&shown, session)?;
     let serial =
-        run_command(extras::openssl()?.args(["x509", "-noout", "-serial", "-in"]).arg(shown))?;
+        run_command(tools::openssl()?.args(["x509", "-noout", "-serial", "-in"]).arg(shown))?;
     Ok(serial.succeeded()?.trim_end().to_owned())
 }

@@ -3,24 +3,23 @@
 
 use std::process::Command;
 
-use crate::command::run as run_command;
-use crate::daemon::Daemon;
-use crate::e2e::certs::{Certs, Identity};
-use crate::e2e::extras;
-use crate::project::Programs;
+use crate::harness::command::run as run_command;
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::tools;
+use greet_testkit::certs::{Ca, IdentityFiles};
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let (servers, clients) = (Certs::new("servers")?, Certs::new("clients")?);
-    let (server, client) = (servers.sign(1)?, clients.sign(2)?);
-    let cert = format!("--tls-cert={}", server.cert.display());
-    let key = format!("--tls-key={}", server.key.display());
-    let client_ca = format!("--tls-client-ca={}", clients.ca().display());
+    let (servers, clients) = (Ca::new("servers"), Ca::new("clients"));
+    let [cert, key] = servers.sign_files("server").server_flags();
+    let client = clients.sign_files("client");
+    let client_ca = format!("--tls-client-ca={}", clients.ca_file().display());
 
     // OpenSSL waits for the server's word; ours to a client that says nothing is to hang up.
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", &cert, &key];
     let tls = Daemon::start(programs, &flags)?;
     let address = tls.target.trim_start_matches("https://").to_owned();
-    for script in [extras::node("client.js")?, extras::python("client.py")?] {
+    for script in [tools::node("client.js")?, tools::python("client.py")?] {
         greets(script, &address, &servers, None)?;
     }
     let session = openssl(&address, &servers, None)?;
@@ -29,7 +28,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let mtls = Daemon::start(programs, &[&flags[..], &[&client_ca]].concat())?;
     let address = mtls.target.trim_start_matches("https://").to_owned();
-    for script in [extras::node("client.js")?, extras::python("client.py")?] {
+    for script in [tools::node("client.js")?, tools::python("client.py")?] {
         greets(script, &address, &servers, Some(&client))?;
     }
     let session = openssl(&address, &servers, Some(&client))?;
@@ -45,11 +44,11 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 fn greets(
     mut script: Command,
     address: &str,
-    servers: &Certs,
-    client: Option<&Identity>,
+    servers: &Ca,
+    client: Option<&IdentityFiles>,
 ) -> anyhow::Result<()> {
-    script.arg(address).arg("Ada").env("CA", servers.ca());
-    if let Some(Identity { cert, key }) = client {
+    script.arg(address).arg("Ada").env("CA", servers.ca_file());
+    if let Some(IdentityFiles { cert, key }) = client {
         script.env("CERT", cert).env("KEY", key);
     }
     let printed = run_command(&mut script)?.succeeded()?;
@@ -58,8 +57,8 @@ fn greets(
 }
 
 /// What `openssl s_client` says of a session, errors included.
-fn openssl(address: &str, servers: &Certs, client: Option<&Identity>) -> anyhow::Result<String> {
-    let mut openssl = extras::openssl()?;
+fn openssl(address: &str, servers: &Ca, client: Option<&IdentityFiles>) -> anyhow::Result<String> {
+    let mut openssl = tools::openssl()?;
     openssl.args([
         "s_client",
         "-connect",
@@ -69,9 +68,9 @@ fn openssl(address: &str, servers: &Certs, client: Option<&Identity>) -> anyhow:
         "-verify_return_error",
         "-CAfile",
     ]);
-    openssl.arg(servers.ca());
+    openssl.arg(servers.ca_file());
     match client {
-        Some(Identity { cert, key }) => openssl.arg("-cert").arg(cert).arg("-key").arg(key),
+        Some(IdentityFiles { cert, key }) => openssl.arg("-cert").arg(cert).arg("-key").arg(key),
         None => openssl.arg("-ign_eof"), // waits for the server's word, which in TLS 1.3 comes late
     };
     let ran = run_command(&mut openssl)?;

@@ -1,0 +1,242 @@
+//! All that the daemon counts, read when somebody asks: each worker's figures are added up here, so
+//! that a call costs no more than a few additions in its own worker's memory.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
+use greet_proto::status::code_name;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+use tokio::sync::watch;
+
+use crate::config::Limits;
+use crate::grpc::Method;
+use crate::lifecycle::phase::Phase;
+use crate::net::connection_limit::ConnectionLimit;
+use crate::net::tls::Tls;
+use crate::net::worker::Workers;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
+use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::histogram::Distribution;
+use crate::telemetry::metrics::process::Process;
+use crate::telemetry::metrics::worker::{HandshakeResult, ReloadMetrics, SpanMetrics};
+
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// Where the figures are.
+#[derive(Debug, Clone)]
+pub(crate) struct MetricsCollector {
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) methods: &'static [Method],
+    pub(crate) workers: Workers,
+    pub(crate) admission: Arc<ConnectionLimit>,
+    pub(crate) limits: Limits,
+    pub(crate) tls: Option<watch::Receiver<Tls>>,
+    pub(crate) reloads: Arc<ReloadMetrics>,
+    pub(crate) log: Option<LogControl>,
+    pub(crate) spans: Arc<SpanMetrics>,
+}
+
+impl Collector for MetricsCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.calls(&mut page)?;
+        self.connections(&mut page)?;
+        self.tls(&mut page)?;
+        self.daemon(&mut page)?;
+        process(&mut page)
+    }
+}
+
+impl MetricsCollector {
+    fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
+        let started = |method| self.workers.sum(|metrics| metrics.calls.started(method));
+        let methods = self.methods.iter().map(Some).chain([None]);
+        let index = |method: Option<&Method>| method.map(|method| method.index);
+        let by_method = methods.map(|method| ([Method::label(method)], started(index(method))));
+        page.family(&family::CALLS_STARTED, by_method)?;
+
+        let workers = self.workers.iter().map(|worker| &worker.metrics.calls);
+        let ended: Vec<_> = ended_totals(self.methods.len(), workers).collect();
+        let name = |method: Option<usize>| Method::label(method.map(|index| &self.methods[index]));
+        let mut histograms = |family, of: fn(&EndedTotals) -> &Distribution, scale| {
+            let labels = |calls: &EndedTotals| [name(calls.method), code_name(calls.code)];
+            page.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
+        };
+        histograms(&family::CALL_DURATION, |calls| &calls.nanos, NANOS_PER_SECOND)?;
+        histograms(&family::CALL_RECEIVED, |calls| &calls.received_bytes, 1.0)?;
+        histograms(&family::CALL_SENT, |calls| &calls.sent_bytes, 1.0)?;
+
+        page.one(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
+        page.one(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
+        page.one(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
+    }
+
+    fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (workers, admission) = (&self.workers, &self.admission);
+        page.one(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
+        page.one(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
+        page.one(&family::CONNECTIONS_ACCEPTED, admission.came())?;
+        let (refusals, closures): (Vec<_>, Vec<_>) =
+            CloseReason::ALL.into_iter().partition(|cause| cause.is_refusal());
+        let refused = refusals.into_iter().map(|cause| ([cause.name()], admission.refused(cause)));
+        page.family(&family::CONNECTIONS_REFUSED, refused)?;
+        let closed = closures.into_iter().map(|cause| ([cause.name()], workers.closed(cause)));
+        let left = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
+        page.family(&family::CONNECTIONS_CLOSED, closed.chain([left]))
+    }
+
+    fn tls(&self, page: &mut Page<'_>) -> fmt::Result {
+        let of = |result| self.workers.sum(|metrics| metrics.handshakes(result).get());
+        let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], of(result)));
+        page.family(&family::TLS_HANDSHAKES, handshakes)?;
+        let ReloadMetrics { done, refused } = &*self.reloads;
+        page.family(&family::TLS_RELOADS, [(["taken"], done.get()), (["refused"], refused.get())])?;
+        let expiry = self.tls.as_ref().map(|tls| {
+            let since_1970 = tls.borrow().not_after.duration_since(UNIX_EPOCH);
+            since_1970.unwrap_or_default().as_secs()
+        });
+        page.maybe(&family::CERTIFICATE_EXPIRY, expiry)
+    }
+
+    fn daemon(&self, page: &mut Page<'_>) -> fmt::Result {
+        let current = *self.phase.borrow();
+        let phases = Phase::ALL.map(|phase| ([phase.name()], u64::from(phase == current)));
+        page.family(&family::PHASE, phases)?;
+        let workers = || self.workers.iter().enumerate();
+        let connections = workers().map(|(index, worker)| {
+            ([index.to_string()], worker.metrics.connections.load(Ordering::Relaxed) as u64)
+        });
+        page.family(&family::WORKER_CONNECTIONS, connections)?;
+        let calls = workers()
+            .map(|(index, worker)| ([index.to_string()], worker.metrics.calls.started_total()));
+        page.family(&family::WORKER_CALLS, calls)?;
+        page.maybe(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
+        let SpanMetrics { exported, failed, dropped } = &*self.spans;
+        let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
+        let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
+        page.family(&family::OTLP_SPANS, spans)?;
+        page.family(&family::BUILD, [([env!("CARGO_PKG_VERSION")], 1)])
+    }
+}
+
+fn process(page: &mut Page<'_>) -> fmt::Result {
+    let process = Process::read();
+    page.maybe_float(&family::PROCESS_CPU, process.cpu_seconds)?;
+    page.maybe(&family::PROCESS_RESIDENT, process.resident_bytes)?;
+    page.maybe(&family::PROCESS_VIRTUAL, process.virtual_bytes)?;
+    page.maybe(&family::PROCESS_OPEN_FDS, process.open_fds)?;
+    page.maybe(&family::PROCESS_MAX_FDS, process.max_fds)?;
+    page.maybe(&family::PROCESS_THREADS, process.threads)?;
+    page.maybe_float(&family::PROCESS_STARTED, process.started_seconds)
+}
+
+/// What is being written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn one(&mut self, family: &Family, value: u64) -> fmt::Result {
+        self.maybe(family, Some(value))
+    }
+
+    fn maybe(&mut self, family: &Family, value: Option<u64>) -> fmt::Result {
+        self.family(family, value.map(|value| ([""; 0], value)))
+    }
+
+    fn maybe_float(&mut self, family: &Family, value: Option<f64>) -> fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        self.described(family, |metric| number(metric, family.kind, value))
+    }
+
+    /// A number for each set of labels; nothing at all without one.
+    fn family<L: Into<Cow<'static, str>> + Clone, const N: usize>(
+        &mut self,
+        family: &Family,
+        values: impl IntoIterator<Item = ([L; N], u64)>,
+    ) -> fmt::Result {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        self.described(family, |metric| {
+            for (labels, value) in values {
+                let labels = labelled(family, labels);
+                match family.kind {
+                    Kind::Info => metric.encode_info(&labels)?,
+                    kind if labels.is_empty() => number(metric, kind, value)?,
+                    kind => number(&mut metric.encode_family(&labels)?, kind, value)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Bounds and sums are divided by `scale`.
+    fn histograms<'d>(
+        &mut self,
+        family: &Family,
+        values: impl Iterator<Item = ([&'static str; 2], &'d Distribution)>,
+        scale: f64,
+    ) -> fmt::Result {
+        self.described(family, |metric| {
+            for (labels, distribution) in values {
+                let labels = labelled(family, labels);
+                let bounds = distribution.bounds.iter().map(|bound| *bound as f64 / scale);
+                let buckets = bounds.chain([f64::INFINITY]).zip(distribution.buckets.clone());
+                let buckets: Vec<_> = buckets.collect();
+                metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                    distribution.sum as f64 / scale,
+                    distribution.count(),
+                    &buckets,
+                    None,
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn described(
+        &mut self,
+        family: &Family,
+        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let kind = match family.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+            Kind::Info => MetricType::Info,
+        };
+        let unit = match family.unit {
+            "" => None,
+            "seconds" => Some(Unit::Seconds),
+            "bytes" => Some(Unit::Bytes),
+            other => Some(Unit::Other(other.to_owned())),
+        };
+        write(&mut self.0.encode_descriptor(family.base, family.help, unit.as_ref(), kind)?)
+    }
+}
+
+fn labelled<L: Into<Cow<'static, str>>, const N: usize>(
+    family: &Family,
+    values: [L; N],
+) -> Vec<(&'static str, Cow<'static, str>)> {
+    family.labels.iter().copied().zip(values.map(Into::into)).collect()
+}
+
+fn number<V>(metric: &mut MetricEncoder<'_>, kind: Kind, value: V) -> fmt::Result
+where
+    V: prometheus_client::encoding::EncodeCounterValue
+        + prometheus_client::encoding::EncodeGaugeValue,
+{
+    match kind {
+        Kind::Counter => metric.encode_counter::<NoLabelSet, _, f64>(&value, None),
+        Kind::Gauge | Kind::Histogram | Kind::Info => metric.encode_gauge(&value),
+    }
+}

@@ -1,0 +1,130 @@
+//! What the admin port answers.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::admin::collector::MetricsCollector;
+use crate::config::values::Check;
+use crate::lifecycle::phase::Phase;
+use crate::telemetry::logging::LogControl;
+use crate::telemetry::metrics::encoding::Format;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+/// Of a log filter.
+const MAX_BODY_BYTES: usize = 1_024;
+
+/// Every path with what it says, for the page that lists them.
+const PATHS: [(&str, &str); 4] = [
+    ("/livez", "200 for as long as the process can answer"),
+    ("/readyz", "200 while it serves, 503 before and from the first moment of a drain"),
+    ("/metrics", "OpenMetrics, or Prometheus' older form"),
+    ("/log-level", "the filter of the log; PUT changes it, as in: curl -X PUT -d debug"),
+];
+
+/// What they are made from.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    phase: watch::Receiver<Phase>,
+    log: Option<LogControl>,
+    registry: Registry,
+}
+
+type Page = Response<Full<Bytes>>;
+
+impl Routes {
+    pub(crate) fn new(observed: MetricsCollector) -> Routes {
+        let (phase, log) = (observed.phase.clone(), observed.log.clone());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(observed));
+        Routes { phase, log, registry }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let phase = *self.phase.borrow();
+        Ok(match (request.uri().path(), &self.log) {
+            ("/log-level", Some(log)) if request.method() == Method::PUT => {
+                change(log, request.into_body()).await
+            }
+            ("/log-level", Some(log)) if reads => text(StatusCode::OK, log.filter()),
+            ("/log-level", Some(_)) => not_allowed("GET, HEAD, PUT"),
+            ("/" | "/livez" | "/readyz" | "/metrics", _) if !reads => not_allowed("GET, HEAD"),
+            ("/", _) => page(StatusCode::OK, HTML, index(phase)),
+            ("/livez", _) => text(StatusCode::OK, "alive"),
+            ("/readyz", _) if phase == Phase::Serving => text(StatusCode::OK, "ready"),
+            ("/readyz", _) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", phase.name()))
+            }
+            ("/metrics", _) => self.metrics(request.headers().get(ACCEPT)),
+            _ => text(StatusCode::NOT_FOUND, "there is /, /livez, /readyz, /metrics, /log-level"),
+        })
+    }
+
+    fn metrics(&self, accept: Option<&HeaderValue>) -> Page {
+        let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let form = Format::accepted(accept);
+        match form.write(&self.registry) {
+            Ok(metrics) => page(StatusCode::OK, form.content_type(), metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+async fn change(log: &LogControl, body: Incoming) -> Page {
+    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter than 1 KiB");
+        }
+        Err(_) => {
+            return text(StatusCode::BAD_REQUEST, "the filter was cut short, or is malformed");
+        }
+    };
+    let given = String::from_utf8_lossy(&body);
+    let places = [("log-level".to_owned(), "filter".to_owned())].into();
+    let mut check = Check { places, ..Check::default() };
+    match check.filter("log-level", given.trim()) {
+        Some(filter) => {
+            log.set(filter);
+            text(StatusCode::OK, log.filter())
+        }
+        None => text(StatusCode::BAD_REQUEST, check.problems.join("\n")),
+    }
+}
+
+fn index(phase: Phase) -> String {
+    let rows = PATHS.map(|(path, says)| format!("<li><a href=\"{path}\">{path}</a> {says}</li>\n"));
+    format!(
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>greet-server</title>\n\
+         <h1>greet-server {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
+        env!("CARGO_PKG_VERSION"),
+        phase.name(),
+        rows.concat()
+    )
+}
+
+fn text(status: StatusCode, words: impl Into<String>) -> Page {
+    page(status, TEXT, words.into() + "\n")
+}
+
+fn not_allowed(allowed: &'static str) -> Page {
+    let mut page = text(StatusCode::METHOD_NOT_ALLOWED, format!("allowed: {allowed}"));
+    page.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    page
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Page {
+    let mut page = Response::new(Full::from(body));
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
+}

@@ -1,0 +1,25 @@
+//! Answers the calls that arrive on a connection: admission, dispatch, deadline, handler, accounting.
+
+mod access_log;
+mod call;
+mod call_record;
+mod concurrency_limit;
+pub(crate) mod connection_state;
+mod deadline;
+mod in_flight;
+pub(crate) mod method;
+mod reject;
+mod request_body;
+mod response_body;
+mod stall;
+mod unary;
+mod web;
+mod worker_state;
+
+pub(crate) use access_log::AccessLog;
+pub(crate) use call::{AdmittedCall, Answer, Call, DeliveryDeadline, Dispatch, Router};
+pub(crate) use concurrency_limit::ConcurrencyLimit;
+pub(crate) use method::Method;
+pub(crate) use request_body::RequestBody;
+pub(crate) use web::{Cors, DecodedBody};
+pub(crate) use worker_state::WorkerState;

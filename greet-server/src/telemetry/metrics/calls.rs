@@ -1,0 +1,114 @@
+//! The calls of a worker by method and status, under the names of gRFC A66.
+
+use std::sync::OnceLock;
+
+use greet_proto::status;
+use tonic::Code;
+
+use super::counter::Counter;
+use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
+
+/// The index of a served method; `None` stands for every other path, because a name that a peer invents
+/// must not become a label.
+pub(crate) type MethodIndex = Option<usize>;
+
+/// One worker's calls.
+#[derive(Debug)]
+pub(crate) struct CallMetrics {
+    /// One entry per served method, and a last one for every other path.
+    methods: Box<[MethodMetrics]>,
+}
+
+#[derive(Debug, Default)]
+struct MethodMetrics {
+    started: Counter,
+    /// By status code; allocated at the first call that ends with it.
+    ended: [OnceLock<Box<Ended>>; status::COUNT],
+}
+
+/// The calls of a method that ended with the same status.
+#[derive(Debug)]
+struct Ended {
+    nanos: Histogram,
+    received_bytes: Histogram,
+    sent_bytes: Histogram,
+}
+
+/// The calls of a method that ended with the same status, added up over the workers.
+#[derive(Debug)]
+pub(crate) struct EndedTotals {
+    pub(crate) method: MethodIndex,
+    pub(crate) code: Code,
+    pub(crate) nanos: Distribution,
+    pub(crate) received_bytes: Distribution,
+    pub(crate) sent_bytes: Distribution,
+}
+
+impl CallMetrics {
+    pub(crate) fn new(served_methods: usize) -> CallMetrics {
+        CallMetrics { methods: (0..=served_methods).map(|_| MethodMetrics::default()).collect() }
+    }
+
+    pub(crate) fn call_started(&self, method: MethodIndex) {
+        self.method(method).started.add(1);
+    }
+
+    /// Counts messages as they were on the wire, without their prefixes.
+    pub(crate) fn call_ended(
+        &self,
+        method: MethodIndex,
+        code: Code,
+        nanos: u64,
+        [received_bytes, sent_bytes]: [u64; 2],
+    ) {
+        let ended = self.method(method).ended[code as usize].get_or_init(|| {
+            Box::new(Ended {
+                nanos: Histogram::new(&LATENCY_NANOS),
+                received_bytes: Histogram::new(&MESSAGE_BYTES),
+                sent_bytes: Histogram::new(&MESSAGE_BYTES),
+            })
+        });
+        ended.nanos.observe(nanos);
+        ended.received_bytes.observe(received_bytes);
+        ended.sent_bytes.observe(sent_bytes);
+    }
+
+    pub(crate) fn started(&self, method: MethodIndex) -> u64 {
+        self.method(method).started.get()
+    }
+
+    pub(crate) fn started_total(&self) -> u64 {
+        self.methods.iter().map(|method| method.started.get()).sum()
+    }
+
+    fn method(&self, method: MethodIndex) -> &MethodMetrics {
+        &self.methods[method.unwrap_or(self.methods.len() - 1)]
+    }
+}
+
+/// Adds up the calls that ended, over the workers; a combination that never occurred is left out.
+pub(crate) fn ended_totals<'a>(
+    served_methods: usize,
+    workers: impl Iterator<Item = &'a CallMetrics> + Clone,
+) -> impl Iterator<Item = EndedTotals> {
+    let methods = (0..served_methods).map(Some).chain([None]);
+    let codes = || (0..status::COUNT as i32).map(Code::from_i32);
+    let combinations = methods.flat_map(move |method| codes().map(move |code| (method, code)));
+    combinations.filter_map(move |(method, code)| {
+        let mut totals = EndedTotals {
+            method,
+            code,
+            nanos: Distribution::new(&LATENCY_NANOS),
+            received_bytes: Distribution::new(&MESSAGE_BYTES),
+            sent_bytes: Distribution::new(&MESSAGE_BYTES),
+        };
+        for worker in workers.clone() {
+            if let Some(ended) = worker.method(method).ended[code as usize].get() {
+                totals.nanos.add(&ended.nanos);
+                totals.received_bytes.add(&ended.received_bytes);
+                totals.sent_bytes.add(&ended.sent_bytes);
+            }
+        }
+        (totals.nanos.count() > 0).then_some(totals)
+    })
+}

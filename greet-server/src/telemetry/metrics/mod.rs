@@ -1,0 +1,12 @@
+//! What the daemon counts, and the text in which Prometheus reads it.
+
+pub(crate) mod calls;
+pub(crate) mod catalog;
+pub(crate) mod close_reason;
+pub(crate) mod counter;
+pub(crate) mod encoding;
+pub(crate) mod histogram;
+pub(crate) mod process;
+pub(crate) mod worker;
+
+pub use catalog::{FAMILIES, Family, Kind};

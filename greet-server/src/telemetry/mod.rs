@@ -1,0 +1,7 @@
+//! What the daemon reports about itself: logs, metrics and spans.
+
+pub mod logging;
+pub mod metrics;
+pub(crate) mod otel;
+pub(crate) mod rate_limit;
+pub(crate) mod trace_context;

@@ -1,0 +1,195 @@
+//! Three daemons behind a proxy, and calls through it that must not notice when one of them is replaced.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::harness::command::run;
+use crate::harness::daemon::Daemon;
+use crate::harness::ports::Ports;
+use crate::harness::programs::{Programs, root};
+use crate::harness::tools;
+use greet_testkit::certs::Ca;
+
+/// The daemons', their admin ports, the proxy's in plaintext and over TLS: as the configurations have them.
+const SHOWN: [u16; 8] = [50051, 50052, 50053, 9101, 9102, 9103, 8080, 8443];
+const NAMES: [&str; 3] = ["a", "b", "c"];
+/// Longer than any of the proxies takes to notice.
+const DRAIN_DELAY: &str = "3s";
+const PATIENCE: Duration = Duration::from_secs(30);
+const CALLS_PER_BATCH: &str = "300";
+/// Of a round robin, each of three daemons has at least this share while all are there.
+const LEAST_SHARE: f64 = 0.2;
+
+/// A proxy; it is terminated when this is dropped, because a killed nginx would leave its workers.
+#[derive(Debug)]
+pub(super) struct Proxy(Daemon);
+
+/// Daemons and the proxy in front of them.
+pub(super) struct Fleet<'a> {
+    programs: &'a Programs,
+    certs: Ca,
+    ports: Ports,
+    daemons: Vec<Daemon>,
+}
+
+/// Who answered how often.
+type Tally = BTreeMap<String, u64>;
+
+impl Proxy {
+    /// Starts it in `directory`, and waits until it accepts.
+    pub(super) fn start(
+        command: &mut Command,
+        directory: &Path,
+        address: &str,
+    ) -> anyhow::Result<Proxy> {
+        Ok(Proxy(Daemon::spawn_at(command.current_dir(directory), address)?))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.terminate();
+        let _ = self.0.wait();
+    }
+}
+
+impl<'a> Fleet<'a> {
+    /// Three daemons, and `deploy/proxies/CONFIG` with free ports beside the certificates it names.
+    pub(super) fn start(programs: &'a Programs, config: &str) -> anyhow::Result<Fleet<'a>> {
+        let certs = Ca::new("Example CA");
+        let directory = certs.directory();
+        certs.sign_files("server").combine(&certs.path("server.both"));
+        let ports = Ports::new(SHOWN)?;
+        let text = fs::read_to_string(root().join("deploy/proxies").join(config))?;
+        fs::write(directory.join(config), ports.free(&text))?;
+        let mut fleet = Fleet { programs, certs, ports, daemons: Vec::new() };
+        for (place, name) in NAMES.iter().enumerate() {
+            let daemon = fleet.daemon(place, name)?;
+            fleet.daemons.push(daemon);
+        }
+        Ok(fleet)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.certs.directory()
+    }
+
+    /// `HOST:PORT` as the configuration has it, with the free port.
+    pub(super) fn address(&self, shown: &str) -> String {
+        self.ports.free(shown)
+    }
+
+    fn daemon(&self, place: usize, name: &str) -> anyhow::Result<Daemon> {
+        let listen = self.address(&format!("127.0.0.1:{}", SHOWN[place]));
+        let admin = self.address(&format!("127.0.0.1:{}", SHOWN[NAMES.len() + place]));
+        let flags = ["--listen", &listen, "--admin-listen", &admin, "--instance", name];
+        let flags = [&flags[..], &["--drain-delay", DRAIN_DELAY]].concat();
+        Daemon::start(self.programs, &flags)
+    }
+
+    /// Through the proxy, in plaintext or over TLS.
+    fn greet(&self, has_tls: bool, arguments: &[&str]) -> Command {
+        let target = match has_tls {
+            true => format!("https://{}", self.address("localhost:8443")),
+            false => format!("http://{}", self.address("127.0.0.1:8080")),
+        };
+        let mut command = self.programs.greet(&target, &[]);
+        if has_tls {
+            command.arg("--ca-cert").arg(self.certs.ca_file());
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// What a call says must arrive as if there were no proxy: reply, instance, status and its details.
+    pub(super) fn passes_calls_unchanged(&self) -> anyhow::Result<()> {
+        for has_tls in [false, true] {
+            run(&mut self.greet(has_tls, &["--wait", "20s", "health"]))?.succeeded()?;
+            let hello = ["--output", "json", "hello", "--name", "Zoë"];
+            let call = run(&mut self.greet(has_tls, &hello))?.succeeded()?;
+            let call: Value = serde_json::from_str(&call)?;
+            anyhow::ensure!(call["message"] == "Hello Zoë", "{call}");
+            let instance = call["instance"].as_str().unwrap_or_default();
+            anyhow::ensure!(NAMES.contains(&instance), "{call}");
+
+            let long = "x".repeat(5_000);
+            let refused = ["--output", "json", "hello", "--name", &long];
+            let refused = run(&mut self.greet(has_tls, &refused))?.ended_with(67)?.stdout;
+            anyhow::ensure!(refused.contains("the limit is 4096 bytes"), "{refused}");
+        }
+        let mut details = tools::python("status.py")?;
+        let details = run(details.arg(self.address("127.0.0.1:8080")))?.succeeded()?;
+        let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
+        anyhow::ensure!(details == expected, "the details were {details:?}");
+        Ok(())
+    }
+
+    /// Drains `b` while calls come in, and puts another in its place: no call fails, and all have their
+    /// part of the work.
+    pub(super) fn replaces_one_under_load(&mut self) -> anyhow::Result<String> {
+        let drained = self.daemons.remove(1);
+        let is_over = AtomicBool::new(false);
+        let (before, after) = thread::scope(|scope| {
+            let (this, is_over) = (&*self, &is_over);
+            let clients = scope.spawn(move || this.call_until(is_over));
+            let replaced = (|| {
+                let before = this.batch()?;
+                drained.terminate()?;
+                let mut drained = drained;
+                let ended = drained.wait()?;
+                anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
+                let _replacement = this.daemon(1, "b2")?;
+                let begun = Instant::now();
+                let mut after = this.batch()?;
+                while after.get("b2").is_none_or(|calls| *calls < 50) {
+                    anyhow::ensure!(begun.elapsed() < PATIENCE, "b2 gets no calls: {after:?}");
+                    after = this.batch()?;
+                }
+                is_over.store(true, Ordering::Relaxed);
+                anyhow::Ok((before, after, clients.join().expect("a client does not panic")?))
+            })();
+            is_over.store(true, Ordering::Relaxed);
+            let (before, after, all) = replaced?;
+            let calls: u64 = all.values().sum();
+            anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
+            anyhow::Ok((before, format!("{calls} calls beside it, none failed; at last {after:?}")))
+        })?;
+        let calls: u64 = before.values().sum();
+        for name in NAMES {
+            let share = *before.get(name).unwrap_or(&0) as f64 / calls as f64;
+            anyhow::ensure!(share >= LEAST_SHARE, "{name} has {share:.2} of the calls: {before:?}");
+        }
+        Ok(after)
+    }
+
+    fn call_until(&self, is_over: &AtomicBool) -> anyhow::Result<Tally> {
+        let mut all = Tally::new();
+        while !is_over.load(Ordering::Relaxed) {
+            for (name, calls) in self.batch()? {
+                *all.entry(name).or_default() += calls;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Some calls, none of which may fail; who answered.
+    fn batch(&self) -> anyhow::Result<Tally> {
+        let arguments = ["--output", "json", "hello", "--name", "Ada", "--count", CALLS_PER_BATCH];
+        let said = run(self.greet(false, &arguments).args(["--concurrency", "10"]))?.succeeded()?;
+        let tally = said.lines().find(|line| line.contains("greet.tally/v1"));
+        let tally: Value = serde_json::from_str(tally.context("there is a tally")?)?;
+        let answered = tally["answered_by"].as_object().context("and it says who answered")?;
+        Ok(answered
+            .iter()
+            .map(|(name, calls)| (name.clone(), calls.as_u64().unwrap_or(0)))
+            .collect())
+    }
+}

@@ -1,0 +1,143 @@
+//! A server in the background, ours or another's: started, its address read from its first line,
+//! and never left behind.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::harness::command::{program, read_all, terminate, wait, wait_for, within};
+use crate::harness::programs::Programs;
+
+/// Longer than any drain that is checked here.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    /// What it announced: `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    pub(crate) target: String,
+    /// `http://HOST:PORT` of its admin port, if it was told to open one.
+    pub(crate) admin: Option<String>,
+    rest_of_stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// How a server ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// From the signal to the end.
+    pub(crate) took: Duration,
+    /// After its first line.
+    pub(crate) rest_of_stdout: String,
+    pub(crate) log: String,
+}
+
+impl Daemon {
+    /// Our daemon, logging JSON, so that its last words can be read.
+    pub(crate) fn start(programs: &Programs, flags: &[&str]) -> anyhow::Result<Daemon> {
+        let mut command = program(&programs.server);
+        command.args(["--log-format", "json"]).args(flags);
+        Daemon::spawn(&mut command)
+    }
+
+    /// Any server that says `listening on ADDRESS` first.
+    pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Daemon> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
+        let mut stdout = BufReader::new(child.stdout.take().context("standard output is piped")?);
+        let stderr = read_all(child.stderr.take().context("standard error is piped")?);
+        let mut line = String::new();
+        within(&child, PATIENCE, || stdout.read_line(&mut line))?;
+        let mut admin = None;
+        if command.get_args().any(|argument| argument == "--admin-listen") {
+            let mut line = String::new();
+            within(&child, PATIENCE, || stdout.read_line(&mut line))?;
+            admin = line.trim().strip_prefix("admin on ").map(str::to_owned);
+        }
+        let mut daemon = Daemon {
+            child,
+            target: line.trim().trim_start_matches("listening on ").to_owned(),
+            admin,
+            rest_of_stdout: Some(read_all(stdout)),
+            stderr: Some(stderr),
+        };
+        if !line.starts_with("listening on ") {
+            let ended = daemon.wait()?;
+            bail!("{command:?} did not start: {line}{}", ended.log);
+        }
+        Ok(daemon)
+    }
+
+    /// A server that says nothing: it is there when it accepts.
+    pub(crate) fn spawn_at(command: &mut Command, address: &str) -> anyhow::Result<Daemon> {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
+        let target = format!("http://{address}");
+        let mut daemon = Daemon { child, target, admin: None, rest_of_stdout: None, stderr: None };
+        wait_for(&format!("{command:?} accepts connections"), PATIENCE, || {
+            if let Some(status) = daemon.child.try_wait()? {
+                bail!("{command:?} ended with {status}");
+            }
+            Ok(TcpStream::connect(address).ok())
+        })?;
+        Ok(daemon)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first signal; it goes on for as long as its drain takes.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        terminate(&self.child)
+    }
+
+    pub(crate) fn wait(&mut self) -> anyhow::Result<Ended> {
+        let begun = Instant::now();
+        let status = wait(&mut self.child, PATIENCE)?;
+        let took = Instant::now() - begun;
+        let text = |reader: &mut Option<JoinHandle<String>>| {
+            reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+        };
+        let ended = Ended {
+            code: status.code(),
+            took,
+            rest_of_stdout: text(&mut self.rest_of_stdout),
+            log: text(&mut self.stderr),
+        };
+        // A panic costs a call or a connection and not the daemon: without this, nobody would know.
+        let error = ended.log.lines().find(|line| line.contains(r#""level":"ERROR""#));
+        match error {
+            Some(error) => bail!("the daemon logged an error: {error}"),
+            None => Ok(ended),
+        }
+    }
+
+    pub(crate) fn stop(mut self) -> anyhow::Result<Ended> {
+        self.terminate()?;
+        self.wait()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended long ago
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// A figure of our daemon's last line, as `answered` or `cut`.
+    pub(crate) fn figure(&self, name: &str) -> anyhow::Result<u64> {
+        let last = self.log.lines().last().unwrap_or_default();
+        let event: serde_json::Value = serde_json::from_str(last)
+            .with_context(|| format!("the last line of the log is no event: {last:?}"))?;
+        event[name].as_u64().with_context(|| format!("no {name} in {last}"))
+    }
+}

@@ -1,0 +1,11 @@
+//! What e2e and bench share: built programs, servers in the background, tools of other stacks, and the
+//! report at the end.
+
+pub(crate) mod command;
+pub(crate) mod console;
+pub(crate) mod daemon;
+pub(crate) mod ports;
+pub(crate) mod programs;
+pub(crate) mod report;
+pub(crate) mod resources;
+pub(crate) mod tools;

@@ -1,0 +1,71 @@
+//! `cargo xtask dist`: writes the manual pages and completion scripts of both programs.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::Shell;
+use greet_cli::documentation::{completions, man_page};
+
+use super::tables::{cli, server};
+use crate::harness::command::step;
+use crate::harness::programs::target_directory;
+
+/// Variables that greet-server reads besides those of its flags.
+const SERVER_VARIABLES: [(&str, &str); 3] = [
+    ("OTEL_*", "Standard variables of OpenTelemetry for traces and their exporter."),
+    ("LISTEN_FDS, LISTEN_PID", "Sockets that a service manager passes; they replace --listen."),
+    ("NOTIFY_SOCKET", "Socket for READY, RELOADING and STOPPING (sd_notify)."),
+];
+const SHELLS: [(Shell, &str); 5] = [
+    (Shell::Bash, "bash"),
+    (Shell::Elvish, "elv"),
+    (Shell::Fish, "fish"),
+    (Shell::PowerShell, "ps1"),
+    (Shell::Zsh, "zsh"),
+];
+
+/// Writes into `target/dist`.
+pub(crate) fn write() -> anyhow::Result<()> {
+    let directory = target_directory()?.join("dist");
+    write_program(&directory, &server(), &SERVER_VARIABLES)?;
+    write_program(&directory, &cli(), &greet_cli::documentation::VARIABLES)?;
+    step(format_args!("{}: written", directory.display()));
+    Ok(())
+}
+
+fn write_program(
+    directory: &Path,
+    command: &Command,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let name = command.get_name();
+    let (man, scripts) = (directory.join("man"), directory.join("completions"));
+    fs::create_dir_all(&man)?;
+    fs::create_dir_all(&scripts)?;
+    fs::write(man.join(format!("{name}.1")), man_page(command, variables)?)?;
+    for (shell, extension) in SHELLS {
+        fs::write(scripts.join(format!("{name}.{extension}")), completions(command, shell)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_programs_have_a_manual_page_and_completions() {
+        for command in [server(), cli()] {
+            let page = man_page(&command, &SERVER_VARIABLES).unwrap();
+            let page = String::from_utf8(page).unwrap();
+            for part in [".SH ENVIRONMENT", ".SH \"EXIT STATUS\"", "NOTIFY_SOCKET"] {
+                assert!(page.contains(part), "{part}: {page}");
+            }
+            for (shell, _) in SHELLS {
+                let flag = command.get_arguments().find_map(|flag| flag.get_long()).unwrap();
+                assert!(completions(&command, shell).unwrap().contains(flag), "{shell} {flag}");
+            }
+        }
+    }
+}

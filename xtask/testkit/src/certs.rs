@@ -1,0 +1,144 @@
+//! Certificates for one test: a CA, and the identities that it signs, as values and as files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    SerialNumber,
+};
+use tempfile::TempDir;
+
+/// The names of a certificate for this machine.
+pub const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];
+
+/// A CA and a temporary directory for files; its own certificate is `ca.pem` there.
+#[derive(Debug)]
+pub struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: TempDir,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub cert_pem: String,
+    /// The private key.
+    pub key_pem: String,
+}
+
+/// The files of a certificate and its key.
+#[derive(Debug, Clone)]
+pub struct IdentityFiles {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+impl Ca {
+    /// Creates a CA with this common name.
+    pub fn new(common_name: &str) -> Ca {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = named(common_name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        Ca { issuer, directory }
+    }
+
+    /// Returns the directory for files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Returns the path of a file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// Returns the path of the CA's certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// Returns the CA's certificate in PEM.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Signs a certificate for loopback, by name and by address, with this serial number.
+    pub fn sign_serial(&self, serial: u64) -> Identity {
+        self.sign("localhost", &LOOPBACK, |params| {
+            params.serial_number = Some(SerialNumber::from(serial));
+        })
+    }
+
+    /// Signs a certificate for `names`; `change` may alter its parameters.
+    pub fn sign(
+        &self,
+        common_name: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = named(common_name);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { cert_pem: cert.pem(), key_pem: key.serialize_pem() }
+    }
+
+    /// Signs a certificate for loopback and writes it as `NAME.pem` and `NAME.key`.
+    pub fn sign_files(&self, name: &str) -> IdentityFiles {
+        let files = self.files(name);
+        files.write(&self.sign(name, &LOOPBACK, |_| {}));
+        files
+    }
+
+    /// Returns the paths of `NAME.pem` and `NAME.key`.
+    pub fn files(&self, name: &str) -> IdentityFiles {
+        IdentityFiles {
+            cert: self.path(&format!("{name}.pem")),
+            key: self.path(&format!("{name}.key")),
+        }
+    }
+}
+
+impl IdentityFiles {
+    /// Returns the paths of `cert.pem` and `key.pem` in a directory.
+    pub fn in_directory(directory: &Path) -> IdentityFiles {
+        IdentityFiles { cert: directory.join("cert.pem"), key: directory.join("key.pem") }
+    }
+
+    /// Writes both files.
+    pub fn write(&self, identity: &Identity) {
+        fs::write(&self.cert, &identity.cert_pem).unwrap();
+        fs::write(&self.key, &identity.key_pem).unwrap();
+    }
+
+    /// Writes the certificate and the key into one file, as HAProxy reads them.
+    pub fn combine(&self, file: &Path) {
+        fs::write(file, [&self.cert, &self.key].map(|it| fs::read_to_string(it).unwrap()).concat())
+            .unwrap();
+    }
+
+    /// Returns the flags of a greet-server with this certificate.
+    pub fn server_flags(&self) -> [String; 2] {
+        [format!("--tls-cert={}", self.cert.display()), format!("--tls-key={}", self.key.display())]
+    }
+
+    /// Returns the flags of a greet-cli with this certificate.
+    pub fn client_flags(&self) -> [String; 2] {
+        [format!("--cert={}", self.cert.display()), format!("--key={}", self.key.display())]
+    }
+}
+
+fn named(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}

@@ -1,0 +1,20 @@
+//! Certificates, raw HTTP/2, message framing and bounded waiting for the tests of all crates.
+//!
+//! Nothing here shares code with the programs under test.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+pub mod certs;
+pub mod framing;
+pub mod http2;
+mod peer;
+#[cfg(feature = "tokio")]
+mod raw_peer;
+mod wait;
+
+pub use peer::Peer;
+#[cfg(feature = "tokio")]
+pub use raw_peer::RawPeer;
+pub use wait::{TIMEOUT, eventually, poll_until, repeat_for};
+#[cfg(feature = "tokio")]
+pub use wait::{eventually_async, soon};

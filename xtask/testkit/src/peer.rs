@@ -1,0 +1,61 @@
+//! A blocking HTTP/2 client that sends frames and nothing else: it acknowledges no SETTINGS, answers
+//! no PING and closes no stream.
+
+use std::io::{self, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::http2::{DATA, Frame, PREFACE, call, settings};
+
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that takes no bytes for this long has stopped reading.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A connection over plaintext.
+#[derive(Debug)]
+pub struct Peer(TcpStream);
+
+impl Peer {
+    /// Connects to `http://HOST:PORT` and sends nothing.
+    pub fn silent(target: &str) -> io::Result<Peer> {
+        let stream = TcpStream::connect(target.trim_start_matches("http://"))?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Peer(stream))
+    }
+
+    /// Sends the preface and SETTINGS, then waits for the server's SETTINGS.
+    pub fn connect(target: &str) -> io::Result<Peer> {
+        let mut peer = Peer::silent(target)?;
+        peer.0.write_all(&[PREFACE, &settings(&[])].concat())?;
+        Frame::read(&mut peer.0)?;
+        Ok(peer)
+    }
+
+    /// Connects and starts a call on stream 1.
+    pub fn calling(target: &str, path: &str, message: Option<&[u8]>) -> io::Result<Peer> {
+        let mut peer = Peer::connect(target)?;
+        peer.call(1, path, message)?;
+        Ok(peer)
+    }
+
+    /// Starts a call. With a message it waits for the first DATA of the reply, without it the call
+    /// stays open.
+    pub fn call(&mut self, stream: u32, path: &str, message: Option<&[u8]>) -> io::Result<()> {
+        self.0.write_all(&call(stream, path, message))?;
+        while message.is_some() && Frame::read(&mut self.0)?.kind != DATA {}
+        Ok(())
+    }
+
+    /// Sends `frames` up to `times` times, until the server closes or stops reading, then closes.
+    pub fn attack(mut self, frames: &[Vec<u8>], times: usize) -> io::Result<()> {
+        self.0.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let bytes = frames.concat();
+        for _ in 0..times {
+            if self.0.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
