@@ -35,7 +35,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let doc = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
         shown(cargo().args(doc).arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings"))
     });
-    results.check("tests", || shown(cargo().args(["test", "--workspace", "--locked"])));
+    results.check("tests", || {
+        let mut tests = cargo();
+        if args.require_all {
+            tests.env("REQUIRE_ALL_TESTS", "1"); // a test that cannot run fails
+        }
+        shown(tests.args(["test", "--workspace", "--locked"]))
+    });
     results.check("licences, bans, sources", deny);
     results.check("documents", || reference::check().map(|()| "up to date".to_owned()));
     results.check("demo", demo);
