@@ -104,7 +104,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let context = Context { targets: connection.target, wait: connection.wait, call_options };
     match call {
         CallCommand::Hello(hello) => {
-            commands::hello::run(hello.options(), context, stdout, stderr).await
+            commands::hello::run(&hello.options(), context, stdout, stderr).await
         }
         CallCommand::Health(args) => {
             commands::health::run(&args.service, args.watch, context, stdout, stderr).await

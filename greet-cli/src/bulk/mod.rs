@@ -22,6 +22,7 @@ pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
 #[derive(Debug)]
 pub(crate) struct BulkOptions {
     pub(crate) source: NameSource,
+    /// Maximum calls in flight.
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
     pub(crate) fail_fast: bool,
@@ -33,18 +34,6 @@ pub(crate) struct BulkOptions {
 /// must not hold up the others, and a stuck one must not let them fill memory.
 const MAX_WAITING_PER_CALL: u64 = 16;
 
-/// What is to be done, and how.
-#[derive(Debug)]
-pub(crate) struct Bulk<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) names: Names,
-    /// Calls under way at a time.
-    pub(crate) concurrency: usize,
-    pub(crate) fail_fast: bool,
-    /// Whether it is to be told who answered how often.
-    pub(crate) with_tally: bool,
-}
-
 /// What happens next.
 enum Event {
     Named(anyhow::Result<Option<Name>>),
@@ -54,74 +43,75 @@ enum Event {
     Interrupted(Exit),
 }
 
-impl Bulk<'_> {
-    /// # Errors
-    /// Names cannot be read, or standard output cannot be written.
-    pub(crate) async fn run(
-        mut self,
-        stdout: &mut Stdout,
-        stderr: &mut Stderr,
-    ) -> anyhow::Result<Exit> {
-        let calls = self.names.calls();
-        let is_one = calls == Some(1);
-        let mut interrupted = std::pin::pin!(async {
-            if is_one {
-                std::future::pending().await // the default action of the signal ends one call
-            } else {
-                interrupt::first_signal().await
-            }
-        });
-        let mut output = OrderedOutput::new(stdout, stderr, &self.names, self.with_tally);
-        let mut in_flight = FuturesUnordered::new();
-        let (mut started, mut more, mut unreadable) = (0, true, None);
-        let window = self.concurrency as u64 * MAX_WAITING_PER_CALL;
-        let interrupted_by = loop {
-            more &= !(self.fail_fast && output.has_failed());
-            let has_room =
-                in_flight.len() < self.concurrency && started - output.printed() < window;
-            let may_begin = more && has_room;
-            if !may_begin && in_flight.is_empty() {
-                break None;
-            }
-            let next = next_event(&mut self.names, may_begin, &mut in_flight, &mut interrupted);
-            let event = tokio::select! {
-                biased;
-                () = std::future::ready(()), if output.is_full() => Event::Due,
-                event = next => event,
-                () = output.flush_due() => Event::Due,
-            };
-            match event {
-                Event::Named(Ok(Some(Ok(name)))) => {
-                    in_flight.push(Box::pin(greet(self.client, started, name))); // it is large to move
-                    started += 1;
-                }
-                Event::Named(Ok(Some(Err(invalid)))) => {
-                    output.push(started, Outcome::InvalidName(invalid));
-                    started += 1;
-                }
-                Event::Named(Ok(None)) => more = false,
-                Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
-                Event::Ended(index, outcome) => output.push(index, outcome),
-                // Whoever reads may be slow, and is not to be waited for against our user's will.
-                Event::Due => tokio::select! {
-                    written = output.flush() => if written? == Written::BrokenPipe {
-                        return Ok(output.exit());
-                    },
-                    by = &mut interrupted => break Some(by),
-                },
-                Event::Interrupted(by) => break Some(by),
-            }
-            if output.print_in_order().await? == Written::BrokenPipe {
-                return Ok(output.exit());
-            }
-        };
-        while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
-            output.push(index, outcome);
+/// Calls SayHello for each name and prints the replies in the order of the names.
+///
+/// # Errors
+/// Names are not readable, or standard output is not writable.
+pub(crate) async fn run(
+    client: &Client,
+    mut names: Names,
+    options: &BulkOptions,
+    stdout: &mut Stdout,
+    stderr: &mut Stderr,
+) -> anyhow::Result<Exit> {
+    let calls = names.calls();
+    let is_one = calls == Some(1);
+    let mut interrupted = std::pin::pin!(async {
+        if is_one {
+            std::future::pending().await // the default action of the signal ends one call
+        } else {
+            interrupt::first_signal().await
         }
-        drop(in_flight);
-        let exit = output.finish(interrupted_by).await?;
-        unreadable.map_or(Ok(exit), Err)
+    });
+    let mut output = OrderedOutput::new(stdout, stderr, &names, options.with_tally);
+    let mut in_flight = FuturesUnordered::new();
+    let (mut started, mut more, mut unreadable) = (0, true, None);
+    let window = options.concurrency as u64 * MAX_WAITING_PER_CALL;
+    let interrupted_by = loop {
+        more &= !(options.fail_fast && output.has_failed());
+        let has_room = in_flight.len() < options.concurrency && started - output.printed() < window;
+        let may_begin = more && has_room;
+        if !may_begin && in_flight.is_empty() {
+            break None;
+        }
+        let next = next_event(&mut names, may_begin, &mut in_flight, &mut interrupted);
+        let event = tokio::select! {
+            biased;
+            () = std::future::ready(()), if output.is_full() => Event::Due,
+            event = next => event,
+            () = output.flush_due() => Event::Due,
+        };
+        match event {
+            Event::Named(Ok(Some(Ok(name)))) => {
+                in_flight.push(Box::pin(greet(client, started, name))); // it is large to move
+                started += 1;
+            }
+            Event::Named(Ok(Some(Err(invalid)))) => {
+                output.push(started, Outcome::InvalidName(invalid));
+                started += 1;
+            }
+            Event::Named(Ok(None)) => more = false,
+            Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
+            Event::Ended(index, outcome) => output.push(index, outcome),
+            // Whoever reads may be slow, and is not to be waited for against our user's will.
+            Event::Due => tokio::select! {
+                written = output.flush() => if written? == Written::BrokenPipe {
+                    return Ok(output.exit());
+                },
+                by = &mut interrupted => break Some(by),
+            },
+            Event::Interrupted(by) => break Some(by),
+        }
+        if output.print_in_order().await? == Written::BrokenPipe {
+            return Ok(output.exit());
+        }
+    };
+    while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
+        output.push(index, outcome);
     }
+    drop(in_flight);
+    let exit = output.finish(interrupted_by).await?;
+    unreadable.map_or(Ok(exit), Err)
 }
 
 async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
@@ -129,7 +119,7 @@ async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
     (index, Outcome::Called { name, call })
 }
 
-/// ResponseStream come first: they make room.
+/// Waits for the next event; replies come first, because they make room.
 async fn next_event(
     names: &mut Names,
     may_begin: bool,

@@ -36,11 +36,11 @@ pub(super) type Name = Result<String, InvalidName>;
 impl Names {
     /// # Errors
     /// The file cannot be opened.
-    pub(crate) fn new(source: NameSource) -> anyhow::Result<Names> {
+    pub(crate) fn new(source: &NameSource) -> anyhow::Result<Names> {
         let from = match source {
             NameSource::Typed { names, count } => {
                 let calls = count.get().saturating_mul(names.len() as u64);
-                return Ok(Names::Typed { names, next: 0, calls });
+                return Ok(Names::Typed { names: names.clone(), next: 0, calls });
             }
             NameSource::File(from) => from,
         };
@@ -50,7 +50,7 @@ impl Names {
                 open_file(file).with_context(|| format!("could not read `{}`", file.display()))?,
             ),
         };
-        Ok(Names::Read { lines, from, next: 0 })
+        Ok(Names::Read { lines, from: from.clone(), next: 0 })
     }
 
     /// How many there are, if that is known.

@@ -29,7 +29,7 @@ pub(crate) struct Unreachable {
     pub(crate) remaining: Remaining,
 }
 
-/// Who is remaining to turn to.
+/// What a call can still try to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remaining {
     Endpoints,
@@ -151,8 +151,8 @@ impl Balancer {
         Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
     }
 
-    /// Of the time until then, what one of the endpoints that are remaining may take: one that is silent is
-    /// not to take it from the others.
+    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal share of
+    /// the time until `deadline`, so that a silent one leaves time for the others.
     fn time_share(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
         let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).count();
