@@ -24,7 +24,7 @@ mod traffic;
 mod transport;
 
 pub use close_cause::CloseCause;
-pub use config::{args as flags, load as settings};
+pub use config::command;
 pub use lifecycle::RunError;
 pub use outcome::Outcome;
 pub use rpc::greeter::Greeting;

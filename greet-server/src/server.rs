@@ -1,6 +1,7 @@
 //! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use greet_proto::Greeter;
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::transport::admission::Admission;
 #[cfg(unix)]
 use crate::transport::inherited;
 use crate::transport::listener::{BindError, Listener};
-use crate::transport::tls::{Tls, TlsError};
+use crate::transport::tls::{Material, Tls, TlsError};
 use crate::transport::tls_reload::Reloader;
 use crate::transport::worker::{MakeRpc, Workers};
 
@@ -141,6 +142,20 @@ impl Server {
             exporter,
             spans,
         })
+    }
+
+    /// Reads the TLS files as [`Server::bind`] does. Returns a warning about a certificate that
+    /// clients will reject.
+    ///
+    /// # Errors
+    /// A TLS file cannot be used.
+    pub fn check(config: &Config) -> Result<Option<String>, TlsError> {
+        let Some(files) = &config.tls else {
+            return Ok(None);
+        };
+        let tls = Tls::new(files, &Material::read(files)?)?;
+        let complaint = tls.complaint(SystemTime::now());
+        Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.

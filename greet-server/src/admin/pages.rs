@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::config::values::Check;
+use crate::config::log_filter;
 use crate::metrics::exposition::Form;
 use crate::metrics::observed::Observed;
 use crate::phase::Phase;
@@ -89,14 +89,12 @@ async fn change(log: &LogControl, body: Incoming) -> Page {
         }
     };
     let given = String::from_utf8_lossy(&body);
-    let places = [("log-level".to_owned(), "filter".to_owned())].into();
-    let mut check = Check { places, ..Check::default() };
-    match check.filter("log-level", given.trim()) {
-        Some(filter) => {
+    match log_filter(given.trim()) {
+        Ok(filter) => {
             log.set(filter);
             text(StatusCode::OK, log.filter())
         }
-        None => text(StatusCode::BAD_REQUEST, check.problems.join("\n")),
+        Err(problem) => text(StatusCode::BAD_REQUEST, format!("filter: {problem}")),
     }
 }
 

@@ -13,10 +13,8 @@ mod settings;
 mod span;
 
 #[cfg(not(feature = "otel"))]
-pub(crate) use absent::{Exporter, Span, Tracer, endpoint_variable};
+pub(crate) use absent::{Exporter, Span, Tracer};
 #[cfg(feature = "otel")]
 pub(crate) use exporter::Exporter;
-#[cfg(feature = "otel")]
-pub(crate) use settings::endpoint_variable;
 #[cfg(feature = "otel")]
 pub(crate) use span::{Span, Tracer};

@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
-use greet_server::flags::Flags;
+use greet_server::config;
 use greet_server::{CloseCause, Greeting, Outcome, Server};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -65,7 +64,7 @@ impl TestServer {
         });
         let arguments =
             ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
-        let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
+        let config = config::load(arguments).unwrap().config;
         Server::bind(config, greeter).await.unwrap()
     }
 
