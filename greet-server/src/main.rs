@@ -20,7 +20,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let result = match config::load(std::env::args_os()) {
         Ok(loaded) if loaded.check || loaded.printed.is_some() => return report(&loaded),
-        Ok(loaded) => serve(loaded.config),
+        Ok(loaded) => serve(loaded),
         Err(LoadError::Help(help)) => help.print().map(|()| 0).context("could not print the help"),
         Err(error) => return fail(&error, USAGE),
     };
@@ -30,8 +30,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<u8> {
+fn serve(loaded: Loaded) -> anyhow::Result<u8> {
+    let Loaded { config, unknown_variables, .. } = loaded;
     let (log, _flushes_when_dropped) = telemetry::init(&config.log);
+    for unknown in unknown_variables {
+        let suggestion = unknown.suggestion;
+        tracing::warn!(variable = unknown.name, suggestion, "environment variable ignored");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -81,6 +86,9 @@ fn report(loaded: &Loaded) -> ExitCode {
         if let Err(error) = stdout.write_all(printed.as_bytes()).and(stdout.flush()) {
             return fail(&format_args!("could not write to standard output: {error}"), 1);
         }
+    }
+    for unknown in &loaded.unknown_variables {
+        say(unknown);
     }
     if loaded.check {
         match Server::check(&loaded.config) {

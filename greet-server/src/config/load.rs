@@ -12,7 +12,7 @@ use super::Config;
 use super::args::{Flags, command};
 use super::dump::dump;
 use super::file::File;
-use super::names::variable;
+use super::names::{UnknownVariable, unknown_variables, variable};
 use super::resolve::{Sources, resolve};
 
 /// The configuration from all sources, and what the command line requests to do with it.
@@ -20,6 +20,8 @@ use super::resolve::{Sources, resolve};
 pub struct Loaded {
     /// The effective configuration.
     pub config: Config,
+    /// Variables with our prefix that have no effect.
+    pub unknown_variables: Vec<UnknownVariable>,
     /// Whether to check the TLS files and exit (`--check`).
     pub check: bool,
     /// The effective configuration as TOML, to print before exit (`--print-config`).
@@ -68,6 +70,7 @@ where
     let sources = Sources { matches: &matches, file: &file };
     let config = resolve(flags, &sources).map_err(LoadError::Invalid)?;
     Ok(Loaded {
+        unknown_variables: unknown_variables(&definition, std::env::vars_os()),
         check,
         printed: print_config.then(|| dump(&definition, &matches, &config)),
         config,

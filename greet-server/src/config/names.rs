@@ -1,12 +1,41 @@
 //! Names of settings: the keys of the file, the environment variables, and suggestions for misspelt
 //! ones.
 
+use std::ffi::OsString;
+use std::fmt;
+
 use clap::{Arg, Command};
 
 /// Jaro-Winkler similarity from which a name is suggested for another.
 const MIN_SIMILARITY: f64 = 0.8;
 
 const PREFIX: &str = "GREET_";
+
+/// Environment variables of greet-cli, which may run beside the daemon.
+#[rustfmt::skip]
+pub const CLI_VARIABLES: [&str; 16] = [
+    "GREET_CA_CERT", "GREET_CERT", "GREET_CONNECT_TIMEOUT", "GREET_HEADER", "GREET_INSECURE",
+    "GREET_KEY", "GREET_OUTPUT", "GREET_QUIET", "GREET_RETRIES", "GREET_RETRY_ON",
+    "GREET_SERVER_NAME", "GREET_TARGET", "GREET_TIMEOUT", "GREET_TRACE", "GREET_VERBOSE",
+    "GREET_WAIT",
+];
+
+/// A variable with our prefix that has no effect, probably because it is misspelt.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The most similar name that has an effect.
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownVariable { name, suggestion } = self;
+        write!(f, "{name}: unknown environment variable, ignored")?;
+        suggestion.iter().try_for_each(|name| write!(f, "; did you mean {name}?"))
+    }
+}
 
 /// Returns the keys of a file with their flags, in the order of the help text.
 pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
@@ -30,15 +59,107 @@ pub(super) fn nearest<'a>(
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
+/// Returns the variables with our prefix that have no effect.
+pub(super) fn unknown_variables(
+    command: &Command,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<UnknownVariable> {
+    let variables: Vec<_> = command.get_arguments().filter_map(Arg::get_env).collect();
+    // The common prefix would make all names similar.
+    let ours = || variables.iter().filter_map(|name| name.to_str()?.strip_prefix(PREFIX));
+    let unknown = environment.filter_map(|(name, value)| {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        let suffix = name.strip_prefix(PREFIX)?;
+        let is_known = ours().any(|known| known == suffix)
+            || CLI_VARIABLES.contains(&name.as_ref())
+            || is_from_kubernetes(suffix, &value);
+        (!is_known).then(|| UnknownVariable {
+            suggestion: nearest(suffix, ours()).map(|suffix| format!("{PREFIX}{suffix}")),
+            name: name.to_string(),
+        })
+    });
+    let mut unknown: Vec<_> = unknown.collect();
+    unknown.sort_by(|a, b| a.name.cmp(&b.name));
+    unknown
+}
+
+/// Returns whether Kubernetes injects the variable into each pod, for a service `greet` or
+/// `greet-server`.
+fn is_from_kubernetes(name: &str, value: &str) -> bool {
+    let name = name.strip_prefix("SERVER_").unwrap_or(name);
+    match name {
+        "SERVICE_HOST" | "SERVICE_PORT" => return true,
+        "PORT" => return value.contains("://"), // otherwise an attempt to set a port
+        _ if name.starts_with("SERVICE_PORT_") => return true,
+        _ => {}
+    }
+    // PORT_<number>_<protocol>, alone or with one more part
+    let mut parts = name.split('_');
+    parts.next() == Some("PORT")
+        && parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
+        && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
+        && matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+        && parts.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::command;
 
+    fn unknown(variables: &[(&str, &str)]) -> Vec<UnknownVariable> {
+        let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        unknown_variables(&command(), pairs)
+    }
+
     #[test]
     fn variable_is_named_after_its_key() {
         for (key, flag) in keys(&command()) {
             assert_eq!(flag.get_env().unwrap(), variable(key).as_str());
+        }
+    }
+
+    #[test]
+    fn misspelt_variable_is_unknown_with_nearest_name() {
+        let found = unknown(&[
+            ("GREET_ZEBRA", "1"),
+            ("GREET_MAX_STREAM", "1"),
+            ("MAX_STREAM", "1"),
+            ("GREET_CHECK", "1"),
+        ]);
+        let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let expected = [
+            "GREET_CHECK: unknown environment variable, ignored",
+            "GREET_MAX_STREAM: unknown environment variable, ignored; did you mean GREET_MAX_STREAMS?",
+            "GREET_ZEBRA: unknown environment variable, ignored",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn variables_of_kubernetes_and_the_cli_are_known() {
+        for service in ["GREET", "GREET_SERVER"] {
+            for (name, value) in [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_PORT", "50051"),
+                ("SERVICE_PORT_ADMIN", "9090"),
+                ("PORT", "tcp://10.0.0.1:50051"),
+                ("PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+                ("PORT_50051_TCP_PROTO", "tcp"),
+                ("PORT_50051_UDP_PORT", "50051"),
+                ("PORT_50051_SCTP_ADDR", "10.0.0.1"),
+            ] {
+                assert_eq!(unknown(&[(&format!("{service}_{name}"), value)]), []);
+            }
+        }
+        assert_eq!(
+            unknown(&[("GREET_TARGET", "a:1"), ("GREET_CONFIG", "f"), ("GREET_LISTEN", "")]),
+            []
+        );
+        for (name, value) in
+            [("GREET_PORT", "8080"), ("GREET_PORT_X_TCP", "1"), ("GREET_PORT_1_TCP_X", "1")]
+        {
+            assert_eq!(unknown(&[(name, value)]).len(), 1, "{name}");
         }
     }
 }

@@ -287,6 +287,16 @@ fn name_limit_above_message_limit_is_rejected_if_both_are_given() {
     assert!(printed(&["--max-name-bytes=131072"]).contains("max-name-bytes = 65536\n"));
 }
 
+#[test]
+fn unknown_variable_is_a_warning() {
+    let mut command = daemon(&["--check"]);
+    command.env("GREET_MAX_STREAM", "7").env("GREET_TARGET", "localhost:50051");
+    let warning = "GREET_MAX_STREAM: unknown environment variable, ignored; did you mean \
+                   GREET_MAX_STREAMS?";
+    let expected = format!("greet-server: {warning}\ngreet-server: the configuration is valid\n");
+    assert_eq!(run(&mut command), (Some(0), String::new(), expected));
+}
+
 #[cfg(all(feature = "otel", unix))]
 #[test]
 fn unusable_opentelemetry_endpoint_does_not_stop_the_daemon() {
