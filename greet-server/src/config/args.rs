@@ -32,7 +32,7 @@ pub fn command() -> Command {
 /// second signal closes all connections at once. SIGHUP reloads the TLS files. Addresses go to
 /// standard output, logs to standard error.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 80)]
 #[command(mut_args = |flag| flag.hide_env_values(true))] // a value may be a secret
 pub(super) struct Flags {
     #[command(flatten)]

@@ -306,3 +306,17 @@ fn unusable_opentelemetry_endpoint_does_not_stop_the_daemon() {
     assert!(line.starts_with("listening on "), "{line}");
     assert_eq!(code, Some(0));
 }
+
+#[test]
+fn help_fits_80_columns() {
+    for (flag, columns) in [("-h", None), ("--help", None), ("-h", Some("200")), ("-h", Some("80"))]
+    {
+        let mut command = daemon(&[flag]);
+        command.envs(columns.map(|columns| ("COLUMNS", columns)));
+        let help = run(&mut command).1;
+        assert!(help.contains("\nExit codes:\n"), "{help}");
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
