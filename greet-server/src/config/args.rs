@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory as _, Parser};
+use clap::{Arg, Args, Command, CommandFactory as _, Parser};
 use http::HeaderValue;
 
+use super::names::variable;
 use super::values::{OFF, OrOff, OtlpEndpoint, instance, number, or_off, origin, switch};
 use super::{
     ClientAuth, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr, LogConfig,
@@ -26,14 +27,23 @@ pub fn command() -> Command {
     Flags::command()
 }
 
+/// Gives each flag its variable, except the actions: one left over in an environment must not stop
+/// the daemon from serving. Help hides the values, which may be secret.
+fn with_variable(flag: Arg) -> Arg {
+    let name = flag.get_long().filter(|name| !matches!(*name, "check" | "print-config"));
+    match name.map(variable) {
+        Some(variable) => flag.env(variable).hide_env_values(true),
+        None => flag,
+    }
+}
+
 /// The daemon that hosts greet.Greeter
 ///
 /// SIGTERM or SIGINT drains: health reports NOT_SERVING, listeners close, calls in flight finish. A
 /// second signal closes all connections at once. SIGHUP reloads the TLS files. Addresses go to
 /// standard output, logs to standard error.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 80)]
-#[command(mut_args = |flag| flag.hide_env_values(true))] // a value may be a secret
+#[command(version, after_help = EXIT_CODES, max_term_width = 80, mut_args = with_variable)]
 pub(super) struct Flags {
     #[command(flatten)]
     pub(super) actions: ActionFlags,
@@ -51,7 +61,7 @@ pub(super) struct Flags {
     pub(super) log: LogConfig,
 
     /// Collector of spans (OTLP over gRPC), such as http://localhost:4317 [default: OTEL_EXPORTER_OTLP_ENDPOINT, or off]
-    #[arg(long, value_name = "URL", env = "GREET_OTLP_ENDPOINT", help_heading = "Logs")]
+    #[arg(long, value_name = "URL", help_heading = "Logs")]
     pub(super) otlp_endpoint: Option<OtlpEndpoint>,
 }
 
@@ -59,7 +69,7 @@ pub(super) struct Flags {
 #[command(next_help_heading = "Configuration")]
 pub(super) struct ActionFlags {
     /// Configuration file (TOML); flags and environment variables take precedence
-    #[arg(long, value_name = "FILE", env = "GREET_CONFIG")]
+    #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
     /// Check the configuration and the TLS files, then exit: 0 if valid, 2 if not
@@ -76,22 +86,20 @@ pub(super) struct ActionFlags {
 pub(super) struct ListenFlags {
     /// Address to listen on: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat or separate by commas; sockets
     /// from a supervisor (LISTEN_FDS) replace it
-    #[arg(long, value_name = "ADDR", env = "GREET_LISTEN", value_delimiter = ',')]
-    #[arg(default_value = DEFAULT_LISTEN)]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = DEFAULT_LISTEN)]
     pub(super) listen: Vec<ListenAddr>,
 
     /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP: HOST:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR", env = "GREET_ADMIN_LISTEN")]
+    #[arg(long, value_name = "ADDR")]
     #[arg(value_parser = or_off(str::parse::<ListenAddr>), default_value = OFF)]
     pub(super) admin_listen: OrOff<ListenAddr>,
 
     /// Share TCP addresses with another daemon (SO_REUSEPORT), so that one can replace the other
-    #[arg(long, env = "GREET_REUSE_PORT", value_parser = switch)]
+    #[arg(long, value_parser = switch)]
     pub(super) reuse_port: bool,
 
     /// Threads that serve connections [default: usable cores]
-    #[arg(long, value_name = "N", env = "GREET_WORKERS")]
-    #[arg(value_parser = number(NonZeroUsize::MIN..=MAX_WORKERS))]
+    #[arg(long, value_name = "N", value_parser = number(NonZeroUsize::MIN..=MAX_WORKERS))]
     #[arg(default_value_t = usable_cores(), hide_default_value = true)]
     pub(super) workers: NonZeroUsize,
 }
@@ -100,20 +108,19 @@ pub(super) struct ListenFlags {
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsFlags {
     /// Certificate chain (PEM), leaf first; needs --tls-key; both are reloaded when they change
-    #[arg(long, value_name = "FILE", env = "GREET_TLS_CERT")]
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_cert: Option<PathBuf>,
 
     /// Private key of --tls-cert (PEM)
-    #[arg(long, value_name = "FILE", env = "GREET_TLS_KEY")]
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
 
     /// CA bundle for client certificates (PEM); enables mTLS
-    #[arg(long, value_name = "FILE", env = "GREET_TLS_CLIENT_CA")]
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_client_ca: Option<PathBuf>,
 
     /// Whether clients must present a certificate
-    #[arg(long, value_name = "AUTH", env = "GREET_TLS_CLIENT_AUTH")]
-    #[arg(value_enum, default_value_t = DEFAULT_TLS_CLIENT_AUTH)]
+    #[arg(long, value_name = "AUTH", value_enum, default_value_t = DEFAULT_TLS_CLIENT_AUTH)]
     pub(super) tls_client_auth: ClientAuth,
 }
 
@@ -121,20 +128,20 @@ pub(super) struct TlsFlags {
 #[command(next_help_heading = "Service")]
 pub(super) struct ServiceFlags {
     /// Value of the response header greet-instance
-    #[arg(long, value_name = "NAME", env = "GREET_INSTANCE", value_parser = instance)]
+    #[arg(long, value_name = "NAME", value_parser = instance)]
     pub(super) instance: Option<HeaderValue>,
 
     /// Disable server reflection (grpc.reflection.v1 and v1alpha)
-    #[arg(long, env = "GREET_NO_REFLECTION", value_parser = switch)]
+    #[arg(long, value_parser = switch)]
     pub(super) no_reflection: bool,
 
     /// Serve gRPC-Web over HTTP/1.1 and HTTP/2, for browsers without a proxy
-    #[arg(long, env = "GREET_GRPC_WEB", value_parser = switch)]
+    #[arg(long, value_parser = switch)]
     pub(super) grpc_web: bool,
 
     /// Origin whose pages may call over gRPC-Web: https://HOST, https://HOST:PORT, or * for all; repeat or separate by
     /// commas; the daemon's own origin is always allowed
-    #[arg(long, value_name = "ORIGIN", env = "GREET_CORS_ORIGIN", value_delimiter = ',')]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     #[arg(value_parser = or_off(origin), default_value = OFF)]
     pub(super) cors_origin: Vec<OrOff<HeaderValue>>,
 }

@@ -113,69 +113,66 @@ pub struct WebConfig {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Maximum open connections; further connections are refused [default: what RLIMIT_NOFILE allows, at most 10000]
-    #[arg(long, value_name = "N", env = "GREET_MAX_CONNECTIONS")]
-    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
     #[arg(default_value_t = DEFAULT_MAX_CONNECTIONS, hide_default_value = true)]
     pub max_connections: usize,
 
     /// Maximum open connections per client address; further connections are refused
-    #[arg(long, value_name = "N", env = "GREET_MAX_CONNECTIONS_PER_IP")]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = or_off(number(1..=MAX_CONNECTIONS)), default_value = OFF)]
     pub max_connections_per_ip: OrOff<usize>,
 
     /// Maximum concurrent calls; further calls fail with RESOURCE_EXHAUSTED
-    #[arg(long, value_name = "N", env = "GREET_MAX_IN_FLIGHT")]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_IN_FLIGHT), default_value_t = DEFAULT_MAX_IN_FLIGHT)]
     pub max_in_flight: u64,
 
     /// Maximum concurrent calls per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
-    #[arg(long, value_name = "N", env = "GREET_MAX_STREAMS")]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_STREAMS), default_value_t = DEFAULT_MAX_STREAMS)]
     pub max_streams: u32,
 
     /// Maximum size of a request message; larger messages fail with RESOURCE_EXHAUSTED
-    #[arg(long, value_name = "N", env = "GREET_MAX_MESSAGE_BYTES")]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_MESSAGE_BYTES)]
     pub max_message_bytes: usize,
 
     /// Maximum length of a name, at most --max-message-bytes; longer names fail with INVALID_ARGUMENT
-    #[arg(long, value_name = "N", env = "GREET_MAX_NAME_BYTES")]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = number(0..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_NAME_BYTES)]
     pub max_name_bytes: usize,
 
     /// Maximum duration of a call, or of a stream until its response headers; grpc-timeout can shorten it
-    #[arg(long, value_name = "DUR", env = "GREET_REQUEST_TIMEOUT")]
+    #[arg(long, value_name = "DUR")]
     #[arg(value_parser = timeout, default_value = text(DEFAULT_REQUEST_TIMEOUT))]
     pub request_timeout: Duration,
 
     /// Time from accept to the client's first SETTINGS; then the connection is closed
-    #[arg(long, value_name = "DUR", env = "GREET_HANDSHAKE_TIMEOUT")]
+    #[arg(long, value_name = "DUR")]
     #[arg(value_parser = timeout, default_value = text(DEFAULT_HANDSHAKE_TIMEOUT))]
     pub handshake_timeout: Duration,
 
     /// Interval between HTTP/2 keepalive PINGs; 0s or off disables them
-    #[arg(long, value_name = "DUR", env = "GREET_KEEPALIVE_INTERVAL")]
+    #[arg(long, value_name = "DUR")]
     #[arg(value_parser = interval, default_value = text(DEFAULT_KEEPALIVE_INTERVAL))]
     pub keepalive_interval: OrOff<Duration>,
 
     /// Time to acknowledge a PING or sent data (TCP_USER_TIMEOUT); then the connection is closed
-    #[arg(long, value_name = "DUR", env = "GREET_KEEPALIVE_TIMEOUT")]
+    #[arg(long, value_name = "DUR")]
     #[arg(value_parser = timeout, default_value = text(DEFAULT_KEEPALIVE_TIMEOUT))]
     pub keepalive_timeout: Duration,
 
     /// Maximum connection age (±10 % jitter), then GOAWAY
-    #[arg(long, value_name = "DUR", env = "GREET_MAX_CONNECTION_AGE")]
-    #[arg(value_parser = or_off(timeout), default_value = OFF)]
+    #[arg(long, value_name = "DUR", value_parser = or_off(timeout), default_value = OFF)]
     pub max_connection_age: OrOff<Duration>,
 
     /// Time after that GOAWAY before the connection is closed
-    #[arg(long, value_name = "DUR", env = "GREET_MAX_CONNECTION_AGE_GRACE")]
+    #[arg(long, value_name = "DUR")]
     #[arg(value_parser = duration, default_value = text(DEFAULT_MAX_CONNECTION_AGE_GRACE))]
     pub max_connection_age_grace: Duration,
 
     /// Maximum time without a call, then GOAWAY
-    #[arg(long, value_name = "DUR", env = "GREET_MAX_CONNECTION_IDLE")]
-    #[arg(value_parser = or_off(timeout), default_value = OFF)]
+    #[arg(long, value_name = "DUR", value_parser = or_off(timeout), default_value = OFF)]
     pub max_connection_idle: OrOff<Duration>,
 }
 
@@ -215,13 +212,12 @@ pub enum ClientAuth {
 #[command(next_help_heading = "Shutdown")]
 pub struct DrainTimes {
     /// Time between the first signal and GOAWAY; health reports NOT_SERVING, calls are served
-    #[arg(id = "drain_delay", long = "drain-delay", value_name = "DUR", env = "GREET_DRAIN_DELAY")]
+    #[arg(id = "drain_delay", long = "drain-delay", value_name = "DUR")]
     #[arg(value_parser = duration, default_value = text(DEFAULT_DRAIN_DELAY))]
     pub delay: Duration,
 
     /// Time after GOAWAY before remaining connections are closed
     #[arg(id = "drain_timeout", long = "drain-timeout", value_name = "DUR")]
-    #[arg(env = "GREET_DRAIN_TIMEOUT")]
     #[arg(value_parser = duration, default_value = text(DEFAULT_DRAIN_TIMEOUT))]
     pub timeout: Duration,
 }
@@ -231,17 +227,17 @@ pub struct DrainTimes {
 #[command(next_help_heading = "Logs")]
 pub struct LogConfig {
     /// Log format [default: text on a terminal, json elsewhere]
-    #[arg(id = "log_format", long = "log-format", value_name = "FORMAT", env = "GREET_LOG_FORMAT")]
+    #[arg(id = "log_format", long = "log-format", value_name = "FORMAT")]
     #[arg(value_enum, default_value_t = LogFormat::default(), hide_default_value = true)]
     pub format: LogFormat,
 
     /// Log level: error, warn, info, debug, trace or off; or target=level pairs
-    #[arg(id = "log_level", long = "log-level", value_name = "FILTER", env = "GREET_LOG_LEVEL")]
+    #[arg(id = "log_level", long = "log-level", value_name = "FILTER")]
     #[arg(value_parser = log_filter, default_value = DEFAULT_LOG_LEVEL)]
     pub filter: Targets,
 
     /// Calls that are logged, with method, status, duration and peer
-    #[arg(id = "access_log", long = "access-log", value_name = "CALLS", env = "GREET_ACCESS_LOG")]
+    #[arg(id = "access_log", long = "access-log", value_name = "CALLS")]
     #[arg(value_enum, default_value_t = DEFAULT_ACCESS_LOG)]
     pub access: AccessLog,
 }

@@ -113,13 +113,6 @@ mod tests {
     }
 
     #[test]
-    fn variable_is_named_after_its_key() {
-        for (key, flag) in keys(&command()) {
-            assert_eq!(flag.get_env().unwrap(), variable(key).as_str());
-        }
-    }
-
-    #[test]
     fn misspelt_variable_is_unknown_with_nearest_name() {
         let found = unknown(&[
             ("GREET_ZEBRA", "1"),
