@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, Command};
 use toml::de::{DeTable, DeValue};
 
-use super::names::{keys, nearest};
+use super::names::{keys, nearest_key};
 
 /// A hundred times the size of a file with every key; bounds the memory for a wrong path.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -112,8 +112,7 @@ fn unknown(key: &str, value: &DeValue<'_>, command: &Command) -> String {
     if matches!(value, DeValue::Table(_)) {
         return format!("unknown section {key:?}; all keys are at the top level");
     }
-    let names = keys(command).map(|(name, _)| name);
-    match nearest(&key.to_lowercase(), names) {
+    match nearest_key(key, command) {
         Some(name) => format!("unknown key {key:?}; did you mean {name:?}?"),
         None => format!("unknown key {key:?}"),
     }

@@ -1,7 +1,7 @@
 //! Names of settings: the keys of the file, the environment variables, and suggestions for misspelt
 //! ones.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use clap::{Arg, Command};
@@ -49,14 +49,12 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('-', "_"))
 }
 
-/// Returns the candidate that is most similar to `name`.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let scored = candidates.map(|candidate| (strsim::jaro_winkler(candidate, name), candidate));
-    let scored = scored.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+/// Returns the key that is most similar to a misspelt key, or to a variable without its prefix.
+pub(super) fn nearest_key<'a>(name: &str, command: &'a Command) -> Option<&'a str> {
+    let name = name.to_lowercase().replace('_', "-");
+    let scored = keys(command).map(|(key, _)| (strsim::jaro_winkler(key, &name), key));
+    let similar = scored.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
+    similar.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, key)| key)
 }
 
 /// Returns the variables with our prefix that have no effect.
@@ -64,19 +62,14 @@ pub(super) fn unknown_variables(
     command: &Command,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<UnknownVariable> {
-    let variables: Vec<_> = command.get_arguments().filter_map(Arg::get_env).collect();
-    // The common prefix would make all names similar.
-    let ours = || variables.iter().filter_map(|name| name.to_str()?.strip_prefix(PREFIX));
     let unknown = environment.filter_map(|(name, value)| {
-        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        let name = name.into_string().ok()?;
         let suffix = name.strip_prefix(PREFIX)?;
-        let is_known = ours().any(|known| known == suffix)
-            || CLI_VARIABLES.contains(&name.as_ref())
+        let is_known = command.get_arguments().any(|flag| flag.get_env() == Some(name.as_ref()))
+            || CLI_VARIABLES.contains(&name.as_str())
             || is_from_kubernetes(suffix, &value);
-        (!is_known).then(|| UnknownVariable {
-            suggestion: nearest(suffix, ours()).map(|suffix| format!("{PREFIX}{suffix}")),
-            name: name.to_string(),
-        })
+        let suggestion = || nearest_key(suffix, command).map(variable);
+        (!is_known).then(|| UnknownVariable { suggestion: suggestion(), name: name.clone() })
     });
     let mut unknown: Vec<_> = unknown.collect();
     unknown.sort_by(|a, b| a.name.cmp(&b.name));
@@ -85,21 +78,17 @@ pub(super) fn unknown_variables(
 
 /// Returns whether Kubernetes injects the variable into each pod, for a service `greet` or
 /// `greet-server`.
-fn is_from_kubernetes(name: &str, value: &str) -> bool {
-    let name = name.strip_prefix("SERVER_").unwrap_or(name);
-    match name {
-        "SERVICE_HOST" | "SERVICE_PORT" => return true,
-        "PORT" => return value.contains("://"), // otherwise an attempt to set a port
-        _ if name.starts_with("SERVICE_PORT_") => return true,
-        _ => {}
+fn is_from_kubernetes(suffix: &str, value: &OsStr) -> bool {
+    let suffix = suffix.strip_prefix("SERVER_").unwrap_or(suffix);
+    match suffix.split('_').collect::<Vec<_>>()[..] {
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        // Otherwise a user's attempt to set the port.
+        ["PORT"] => value.to_string_lossy().contains("://"),
+        ["PORT", port, "TCP" | "UDP" | "SCTP", ref part @ ..] => {
+            port.parse::<u16>().is_ok() && matches!(part, [] | ["PROTO" | "PORT" | "ADDR"])
+        }
+        _ => false,
     }
-    // PORT_<number>_<protocol>, alone or with one more part
-    let mut parts = name.split('_');
-    parts.next() == Some("PORT")
-        && parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
-        && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
-        && matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"))
-        && parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -114,12 +103,8 @@ mod tests {
 
     #[test]
     fn misspelt_variable_is_unknown_with_nearest_name() {
-        let found = unknown(&[
-            ("GREET_ZEBRA", "1"),
-            ("GREET_MAX_STREAM", "1"),
-            ("MAX_STREAM", "1"),
-            ("GREET_CHECK", "1"),
-        ]);
+        let names = ["GREET_ZEBRA", "GREET_MAX_STREAM", "MAX_STREAM", "GREET_CHECK"];
+        let found = unknown(&names.map(|name| (name, "1")));
         let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
         let expected = [
             "GREET_CHECK: unknown environment variable, ignored",
@@ -145,14 +130,9 @@ mod tests {
                 assert_eq!(unknown(&[(&format!("{service}_{name}"), value)]), []);
             }
         }
-        assert_eq!(
-            unknown(&[("GREET_TARGET", "a:1"), ("GREET_CONFIG", "f"), ("GREET_LISTEN", "")]),
-            []
-        );
-        for (name, value) in
-            [("GREET_PORT", "8080"), ("GREET_PORT_X_TCP", "1"), ("GREET_PORT_1_TCP_X", "1")]
-        {
-            assert_eq!(unknown(&[(name, value)]).len(), 1, "{name}");
-        }
+        let known = ["GREET_TARGET", "GREET_CONFIG", "GREET_LISTEN"];
+        assert_eq!(unknown(&known.map(|name| (name, ""))), []);
+        let others = ["GREET_PORT", "GREET_PORT_X_TCP", "GREET_PORT_1_TCP_X"];
+        assert_eq!(unknown(&others.map(|name| (name, "8080"))).len(), others.len());
     }
 }
