@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::command::{program, run};
+use crate::harness::command::{capture, program};
 use crate::harness::programs::root;
 
 /// A file past this is two rooms that share a wall.
@@ -22,7 +22,7 @@ const BANNED: [(&str, &str); 3] = [
 /// Every rule for every Rust file that git knows; all complaints at once.
 pub(crate) fn check() -> anyhow::Result<String> {
     let list = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
-    let files = run(program("git").current_dir(root()).args(list))?.succeeded()?;
+    let files = capture(program("git").current_dir(root()).args(list))?.succeeded()?;
     let map = fs::read_to_string(root().join(MAP))?;
     let mut complaints = Vec::new();
     for file in files.lines() {
