@@ -12,11 +12,11 @@ pub(crate) enum Exit {
     /// What was typed cannot be used.
     Usage,
     /// The call was never sent.
-    NotConnected,
+    ConnectError,
     /// The server answered that it is not SERVING.
     NotServing,
     /// A threshold of a load test was crossed.
-    Crossed,
+    ThresholdViolated,
     /// The call ended with a status that is not OK.
     Status(Code),
     /// Ctrl-C.
@@ -38,9 +38,9 @@ impl Exit {
             Exit::Done => 0,
             Exit::Internal => 1,
             Exit::Usage => 2,
-            Exit::NotConnected => 3,
+            Exit::ConnectError => 3,
             Exit::NotServing => 4,
-            Exit::Crossed => 5,
+            Exit::ThresholdViolated => 5,
             Exit::Status(code) => STATUS_BASE + code as u8,
             Exit::Interrupted => SIGNAL_BASE + SIGINT,
             Exit::Terminated => SIGNAL_BASE + SIGTERM,
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn the_first_failure_counts() {
-        assert_eq!(Exit::Done.or(Exit::NotConnected), Exit::NotConnected);
-        assert_eq!(Exit::NotConnected.or(Exit::Internal), Exit::NotConnected);
+        assert_eq!(Exit::Done.or(Exit::ConnectError), Exit::ConnectError);
+        assert_eq!(Exit::ConnectError.or(Exit::Internal), Exit::ConnectError);
         assert_eq!(Exit::Usage.or(Exit::Done), Exit::Usage);
     }
 }

@@ -2,36 +2,18 @@
 //! its exit code. [`command`] exposes the definition of the flags, from which xtask generates the
 //! reference tables.
 
-mod args;
-mod backoff;
-mod balance;
-mod batch;
-mod call;
-mod call_failed;
-mod certificate;
+mod bulk;
+mod cli;
 mod client;
 mod commands;
-mod connection;
-mod diagnosis;
+mod connect;
+mod diagnose;
 pub mod documentation;
-mod endpoint;
+mod error;
 mod exit;
-mod failure;
+mod format;
 mod load;
-mod metadata;
-mod not_connected;
 mod output;
-mod replies;
-mod report;
-mod retry;
-mod rpc;
-mod status;
-mod target;
-mod terms;
-mod tls;
-mod trace;
-mod units;
-mod words;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
@@ -42,9 +24,11 @@ use clap::CommandFactory as _;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::args::Args;
+use crate::cli::{Args, CallCommand, Command};
+use crate::commands::Context;
+use crate::connect::Target;
 use crate::exit::Exit;
-use crate::output::Prose;
+use crate::output::{Stderr, Stdout, Verbosity};
 
 /// Returns the definition of every subcommand and flag.
 #[must_use]
@@ -56,11 +40,11 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::from_command_line();
-    let prose = Prose::new(&args.output);
+    let verbosity = args.output.verbosity();
+    let prose = Stderr::new(args.output.output, verbosity);
     // A fault of ours is exit code 1 like any other; the default is a code that no table has.
-    let quiet = args.output.quiet;
     std::panic::set_hook(Box::new(move |panic| {
-        if !quiet {
+        if verbosity != Verbosity::Quiet {
             let _ =
                 writeln!(std::io::stderr(), "greet-cli: internal error, please report it: {panic}");
         }
@@ -81,10 +65,55 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let exit = runtime.block_on(commands::run(args));
+    let exit = runtime.block_on(dispatch(args));
     // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
     runtime.shutdown_background();
     exit
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Standard output is not writable, or input is not readable.
+async fn dispatch(args: Args) -> anyhow::Result<Exit> {
+    let Args { command: subcommand, connection, tls, output } = args;
+    let data = &mut Stdout::new(output.output);
+    let prose = &mut Stderr::new(output.output, output.verbosity());
+    let call = match subcommand {
+        Command::Call(call) => call,
+        Command::Completions { shell } => {
+            return commands::reference::completions(&command(), shell, data).await;
+        }
+        Command::Man => return commands::reference::man(&command(), data).await,
+        Command::Errors => return commands::reference::errors(data).await,
+    };
+    if tls.insecure && connection.target.iter().any(Target::is_tls) {
+        prose.note(format_args!("--insecure: whoever answers is not verified"));
+    }
+    let terms = match connection.terms(&tls) {
+        Ok(terms) => terms,
+        Err(unusable) => {
+            prose.note(format_args!("{unusable:#}"));
+            return Ok(Exit::Usage);
+        }
+    };
+    if let Some(trace) = terms.trace {
+        prose.note(format_args!("trace {trace}"));
+        data.begin_trace(trace);
+    }
+    let context = Context { targets: connection.target, wait: connection.wait, terms };
+    match call {
+        CallCommand::Hello(hello) => {
+            commands::hello::run(hello.options(), context, data, prose).await
+        }
+        CallCommand::Health(args) => {
+            commands::health::run(&args.service, args.watch, context, data, prose).await
+        }
+        CallCommand::Diagnose(args) => {
+            commands::diagnose::run(&args.service, context, data, prose).await
+        }
+        CallCommand::Load(load) => commands::load::run(&load.options(), context, data, prose).await,
+    }
 }
 
 /// A script's shell ends with its user's Ctrl-C only if the command was seen to. Returns if it was no signal.

@@ -11,11 +11,11 @@ use crate::config::DrainTimes;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::systemd::{self, News};
 use crate::net::worker::{Ended, Worker, Workers};
-use crate::telemetry::metrics::worker::Calls;
+use crate::telemetry::metrics::worker::CallTotals;
 
 /// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
 /// the process leaves without it.
-const CUT_PATIENCE: Duration = Duration::from_millis(500);
+const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A worker was not there, or ended although nobody told it to.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ impl Lifecycle {
         mut self,
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
-    ) -> Result<Calls, RunError> {
+    ) -> Result<CallTotals, RunError> {
         let mut cut = std::pin::pin!(cut);
         self.enter(Phase::Serving);
         tokio::select! {
@@ -85,12 +85,12 @@ impl Lifecycle {
     }
 
     /// Ends every worker with what is left on it.
-    async fn cut(mut self) -> Calls {
+    async fn cut(mut self) -> CallTotals {
         self.acceptors.abort_all();
         let calls = self.workers.calls();
         self.workers.iter().for_each(Worker::cut);
         let all_ended = async { while self.ended.next().await.is_some() {} };
-        if tokio::time::timeout(CUT_PATIENCE, all_ended).await.is_err() {
+        if tokio::time::timeout(CUT_TIMEOUT, all_ended).await.is_err() {
             tracing::warn!("a worker is stuck in a handler; leaving without it");
         }
         self.enter(Phase::Stopped);

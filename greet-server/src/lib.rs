@@ -18,9 +18,9 @@ pub mod telemetry;
 
 pub use config::{args as flags, load as settings};
 pub use drain::RunError;
-pub use lifecycle::report::Outcome;
+pub use lifecycle::report::ShutdownReport;
 pub use net::listener::BindError;
 pub use net::tls::TlsError;
 pub use server::{Server, Sockets, StartError};
 pub use services::greeter::Greeting;
-pub use telemetry::metrics::close_reason::CloseCause;
+pub use telemetry::metrics::close_reason::CloseReason;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use greet_server::config::Config;
 use greet_server::lifecycle::signals::Signals;
 use greet_server::settings::{Answer, Settings};
-use greet_server::{Greeting, Outcome, Server, Sockets, telemetry};
+use greet_server::{Greeting, Server, ShutdownReport, Sockets, telemetry};
 
 /// Faster than the system's under one thread a core, and its free lists are per thread as ours are.
 #[global_allocator]
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<Outcome> {
+fn serve(config: Config) -> anyhow::Result<ShutdownReport> {
     let (log, _writes_the_rest_when_dropped) = telemetry::logging::init(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -39,7 +39,7 @@ fn serve(config: Config) -> anyhow::Result<Outcome> {
         let greeting = Greeting::new(config.limits.max_name_bytes);
         let mut server = tokio::select! {
             bound = bind(config, greeting) => bound?,
-            () = signals.nth(1) => return Ok(Outcome::default()),
+            () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
         server.controls(log.clone());

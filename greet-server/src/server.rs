@@ -1,31 +1,32 @@
 //! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::collector::Observed;
-use crate::admin::{Admin, Pages};
+use crate::admin::collector::MetricsCollector;
+use crate::admin::{AdminServer, Routes};
 use crate::config::Config;
 use crate::drain::{Lifecycle, RunError};
-use crate::grpc::{AccessLog, Cors, Places, Rpc};
+use crate::grpc::{AccessLog, ConcurrencyLimit, Cors, Router, WorkerState};
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::report::Outcome;
+use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
 use crate::net::acceptor::{self, Acceptor};
-use crate::net::connection_limit::Admission;
+use crate::net::connection_limit::ConnectionLimit;
 use crate::net::listener::{BindError, Listener};
 #[cfg(unix)]
 use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{Tls, TlsError};
-use crate::net::worker::{MakeRpc, Workers};
-use crate::services::Services;
+use crate::net::worker::{MakeRouter, Workers};
+use crate::services::{METHODS, Services};
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::{Reloads, SpanCounts};
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics};
 use crate::telemetry::otel::{Exporter, Tracer};
 
 /// A daemon whose sockets are bound and whose clients are let in by the kernel already.
@@ -35,11 +36,11 @@ pub struct Server {
     tls: Option<(Reloader, watch::Receiver<Tls>)>,
     reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
-    make_rpc: MakeRpc,
+    make_router: MakeRouter,
     admin: Option<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
-    spans: Arc<SpanCounts>,
+    spans: Arc<SpanMetrics>,
 }
 
 /// Sockets that listen.
@@ -121,10 +122,10 @@ impl Server {
     {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let (phase, watched) = watch::channel(Phase::Starting);
-        let spans = Arc::<SpanCounts>::default();
+        let spans = Arc::<SpanMetrics>::default();
         let exporter = Exporter::start(&config, &spans)?;
         let tracer = exporter.as_ref().map(Exporter::tracer);
-        let make_rpc = make_rpc(&config, greeter, watched, tracer);
+        let make_router = make_router(&config, greeter, watched, tracer);
         let (_never, reload) = watch::channel(0);
         let admin = match &config.admin_listen {
             Some(address) => Some(Listener::bind(address, false).await?),
@@ -136,7 +137,7 @@ impl Server {
             tls,
             reload,
             phase,
-            make_rpc,
+            make_router,
             admin,
             log: None,
             exporter,
@@ -172,18 +173,19 @@ impl Server {
         self,
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
-    ) -> Result<Outcome, RunError> {
+    ) -> Result<ShutdownReport, RunError> {
         let addresses = self.addresses();
         let config = self.config;
-        let (workers, ended) = Workers::start(config.workers.get(), config.limits, &self.make_rpc)
-            .map_err(RunError::Start)?;
+        let (workers, ended) =
+            Workers::start(config.workers.get(), METHODS.len(), config.limits, &self.make_router)
+                .map_err(RunError::Start)?;
         tracing::info!(
             addresses = addresses.join(","),
             workers = config.workers,
             limits = ?config.limits,
             "listening"
         );
-        let reloads = Arc::new(Reloads::default());
+        let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
             Some((reloader, tls)) => {
                 tokio::spawn(reloader.run(self.reload, reloads.clone()));
@@ -195,15 +197,16 @@ impl Server {
             }
         };
         let limits = &config.limits;
-        let admission = Admission::new(limits.max_connections, limits.max_connections_per_ip);
+        let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
             admission: admission.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,
         };
-        let observed = Observed {
+        let observed = MetricsCollector {
             phase: self.phase.subscribe(),
+            methods: &METHODS,
             workers: workers.clone(),
             admission: admission.clone(),
             limits: *limits,
@@ -212,7 +215,7 @@ impl Server {
             log: self.log,
             spans: self.spans,
         };
-        let admin = self.admin.map(|listener| Admin::start(listener, Pages::new(observed)));
+        let admin = self.admin.map(|listener| AdminServer::start(listener, Routes::new(observed)));
         let _until_stopped = admin.transpose().map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
@@ -227,11 +230,11 @@ impl Server {
             times: config.drain,
         };
         let calls = lifecycle.run(drain, cut).await?;
-        let outcome = Outcome {
+        let outcome = ShutdownReport {
             answered: calls.answered,
             abandoned: calls.abandoned,
             cut: calls.in_flight,
-            closed: CloseCause::ALL
+            closed: CloseReason::ALL
                 .map(|cause| (cause, workers.closed(cause) + admission.refused(cause)))
                 .to_vec(),
             tls_reloads: reloads.done.get(),
@@ -254,28 +257,30 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn make_rpc<G>(
+fn make_router<G>(
     config: &Config,
     greeter: G,
     phase: watch::Receiver<Phase>,
     tracer: Option<Tracer>,
-) -> MakeRpc
+) -> MakeRouter
 where
     G: Greeter + Clone,
 {
     let (limits, instance, reflection) =
         (config.limits, config.instance.clone(), config.reflection);
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
-    let places = Places::new(limits.max_in_flight, config.workers.get() as u64);
-    Arc::new(move |stats| Rpc {
-        places: places.lease(),
-        access_log: AccessLog::new(access),
-        tracer: tracer.clone(),
-        cors: cors.clone(),
-        services: Services::new(greeter.clone(), phase.clone(), reflection, &limits),
-        limits,
-        instance: instance.clone(),
-        phase: phase.clone(),
-        stats,
+    let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
+    Arc::new(move |metrics| Router {
+        services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
+        state: Rc::new(WorkerState {
+            limits,
+            instance: instance.clone(),
+            phase: phase.clone(),
+            metrics,
+            concurrency: concurrency.lease(),
+            access_log: AccessLog::new(access),
+            tracer: tracer.clone(),
+            cors: cors.clone(),
+        }),
     })
 }

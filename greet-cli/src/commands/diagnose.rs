@@ -2,30 +2,26 @@
 
 use futures_util::future::{join, join_all};
 
-use super::wait;
-use crate::args::{ConnectionArgs, DiagnoseArgs};
+use super::{Context, until_reachable};
 use crate::client::Client;
-use crate::connection::Stages;
-use crate::diagnosis::Diagnosis;
+use crate::connect::{Stages, Target};
+use crate::diagnose::Diagnosis;
 use crate::exit::Exit;
-use crate::output::{Data, Prose};
-use crate::target::Target;
-use crate::terms::Terms;
+use crate::output::{Stderr, Stdout};
 
 /// Whom the call at the end greets: ourselves, so that a server's log says who that was.
 const NAME: &str = "greet-cli";
 
-pub(super) async fn run(
-    args: &DiagnoseArgs,
-    connection: &ConnectionArgs,
-    terms: Terms,
-    data: &mut Data,
-    prose: &Prose,
+pub(crate) async fn run(
+    service: &str,
+    context: Context,
+    data: &mut Stdout,
+    prose: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let walks = connection.target.iter().map(async |target| {
-        let client = || Client::new(terms.clone(), std::slice::from_ref(target), 1);
-        wait::until_reachable(&client(), connection, prose).await;
-        walk_all(client(), target, &args.service).await
+    let walks = context.targets.iter().map(async |target| {
+        let client = || Client::new(context.terms.clone(), std::slice::from_ref(target), 1);
+        until_reachable(&client(), context.wait, prose).await;
+        walk_all(client(), target, service).await
     });
     let mut exit = Exit::Done;
     for (index, diagnosis) in join_all(walks).await.into_iter().flatten().enumerate() {

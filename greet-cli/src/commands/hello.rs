@@ -1,33 +1,29 @@
 //! `hello`: SayHello for each name, one reply a line, in the order of the names.
 
-use super::wait;
-use crate::args::{ConnectionArgs, HelloArgs};
-use crate::batch::{Batch, Names};
+use super::{Context, until_reachable};
+use crate::bulk::{Bulk, BulkOptions, NameSource, Names};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::output::{Data, Prose};
-use crate::terms::Terms;
+use crate::output::{Stderr, Stdout};
 
-pub(super) async fn run(
-    args: HelloArgs,
-    connection: &ConnectionArgs,
-    terms: Terms,
-    data: &mut Data,
-    prose: &mut Prose,
+pub(crate) async fn run(
+    options: BulkOptions,
+    context: Context,
+    data: &mut Stdout,
+    prose: &mut Stderr,
 ) -> anyhow::Result<Exit> {
-    let (concurrency, connections) = (args.concurrency(), args.connections());
-    let (fail_fast, with_tally) = (args.fail_fast, args.count.get() > 1);
-    // Names that were typed share the time of the command; of others nobody knows how many there are.
-    let is_bounded = args.names_from.is_none() && args.count.get() == 1;
-    let terms = if is_bounded { terms } else { terms.without_end() };
-    let names = match Names::new(args) {
+    let BulkOptions { source, concurrency, connections, fail_fast, with_tally } = options;
+    // Typed names share the time of the command; the number of names in a file is not known ahead.
+    let is_bounded = matches!(source, NameSource::Typed { .. }) && !with_tally;
+    let terms = if is_bounded { context.terms } else { context.terms.without_end() };
+    let names = match Names::new(source) {
         Ok(names) => names,
         Err(unusable) => {
             prose.note(format_args!("{unusable:#}"));
             return Ok(Exit::Usage);
         }
     };
-    let client = Client::new(terms, &connection.target, connections);
-    wait::until_reachable(&client, connection, prose).await;
-    Batch { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
+    let client = Client::new(terms, &context.targets, connections);
+    until_reachable(&client, context.wait, prose).await;
+    Bulk { client: &client, names, concurrency, fail_fast, with_tally }.run(data, prose).await
 }

@@ -6,24 +6,24 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::wait;
-use crate::args::{ConnectionArgs, LoadArgs};
+use super::{Context, until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::load::{Figures, LoadReport, Plan, Text, page, test};
-use crate::output::{Data, Prose};
-use crate::terms::Terms;
+use crate::load;
+use crate::load::{LoadOptions, LoadReport, Plan, Summary, TextReport, page};
+use crate::output::{Stderr, Stdout};
 
-pub(super) async fn run(
-    args: &LoadArgs,
-    connection: &ConnectionArgs,
-    terms: Terms,
-    data: &mut Data,
-    prose: &mut Prose,
+pub(crate) async fn run(
+    options: &LoadOptions,
+    context: Context,
+    data: &mut Stdout,
+    prose: &mut Stderr,
 ) -> anyhow::Result<Exit> {
     // The page's file before the load: who cannot have the one does not want the other.
-    let prepared =
-        page_file(args).and_then(|html| Ok((html, Plan::new(args, connection, terms.clone())?)));
+    let Context { targets, wait, terms } = context;
+    let client = Client::new(terms.clone(), &targets, 1);
+    let prepared = page_file(options)
+        .and_then(|html| Ok((html, Plan::new(&options.names, options.shape, targets, terms)?)));
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
         Err(unusable) => {
@@ -31,13 +31,13 @@ pub(super) async fn run(
             return Ok(Exit::Usage);
         }
     };
-    wait::until_reachable(&Client::new(terms, &connection.target, 1), connection, prose).await;
-    let (figures, unreachable) = match test::run(&plan, prose).await? {
+    until_reachable(&client, wait, prose).await;
+    let (figures, unreachable) = match load::run::run(&plan, prose).await? {
         Ok(figures) => (figures, None),
-        Err(failure) => (Figures::of_nothing(failure.clone()), Some(failure)),
+        Err(failure) => (Summary::of_nothing(failure.clone()), Some(failure)),
     };
-    let report = LoadReport::new(&plan, &figures, &args.fail_if);
-    let text = Text { plan: &plan, figures: &figures }.to_string();
+    let report = LoadReport::new(&plan, &figures, &options.thresholds);
+    let text = TextReport { plan: &plan, figures: &figures }.to_string();
     data.line(unreachable.is_none().then_some(&text), || &report);
     data.flush().await?;
     if let Some(failure) = unreachable {
@@ -49,12 +49,12 @@ pub(super) async fn run(
         let written = file.write_all(page(&report).as_bytes());
         written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
-    Ok(conclude(args, &figures, prose))
+    Ok(conclude(options, &figures, prose))
 }
 
 /// The file for the page, if there is to be one.
-fn page_file(args: &LoadArgs) -> anyhow::Result<Option<(&Path, File)>> {
-    let Some(name) = args.html.as_deref() else {
+fn page_file(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
+    let Some(name) = options.html.as_deref() else {
         return Ok(None);
     };
     // What is there stays until there is another.
@@ -63,18 +63,18 @@ fn page_file(args: &LoadArgs) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// What is to be known beyond the figures, and how it ends.
-fn conclude(args: &LoadArgs, figures: &Figures, prose: &Prose) -> Exit {
+fn conclude(options: &LoadOptions, figures: &Summary, prose: &Stderr) -> Exit {
     if let Some(bottleneck) = figures.bottleneck() {
         prose.note(format_args!("{bottleneck}"));
     }
-    let crossed = args.fail_if.iter().filter(|rule| rule.is_crossed(figures));
+    let crossed = options.thresholds.iter().filter(|rule| rule.is_crossed(figures));
     for rule in crossed {
         prose.note(format_args!("--fail-if '{rule}' holds: {}", rule.measured(figures)));
     }
     if let Some(failure) = &figures.counts.first_failure {
         prose.failure(failure);
     }
-    let exit = figures.exit(&args.fail_if);
+    let exit = load::exit(figures, &options.thresholds);
     if exit == Exit::Usage {
         prose.note(format_args!("no call was sent in the time that was given to measure"));
     }

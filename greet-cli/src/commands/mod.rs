@@ -1,13 +1,66 @@
-//! One verb a file.
+//! The subcommands, a file each.
 
-mod diagnose;
-mod errors;
-mod health;
-mod hello;
-mod load;
-mod reference;
-mod run;
-mod wait;
-mod watch;
+pub(crate) mod diagnose;
+pub(crate) mod health;
+pub(crate) mod hello;
+pub(crate) mod load;
+pub(crate) mod reference;
 
-pub(crate) use run::run;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Backoff, CallOptions, Client};
+use crate::connect::Target;
+use crate::output::Stderr;
+
+/// What every command that calls a server has.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) targets: Vec<Target>,
+    /// The time to wait until a server is reachable; zero does not wait.
+    pub(crate) wait: Duration,
+    pub(crate) terms: CallOptions,
+}
+
+/// The time that `--wait` gives.
+#[derive(Debug)]
+pub(super) struct WaitBudget {
+    until: Instant,
+    backoff: Backoff,
+    told: bool,
+}
+
+impl WaitBudget {
+    pub(super) fn new(wait: Duration) -> WaitBudget {
+        WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), told: false }
+    }
+
+    /// Pauses and returns whether to try again. `seen` is what there is instead of what is waited for.
+    pub(super) async fn lasts(&mut self, seen: impl FnOnce() -> String, prose: &Stderr) -> bool {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        if !self.told {
+            prose.note(format_args!("waiting for {}", seen()));
+            self.told = true;
+        }
+        sleep(self.backoff.next().min(left)).await;
+        true
+    }
+}
+
+/// Until a connection stands, or the time is over. The call then says what is wrong.
+pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Stderr) {
+    if wait.is_zero() {
+        return;
+    }
+    let mut patience = WaitBudget::new(wait);
+    while let Err(failure) = client.reach(patience.until).await {
+        let seen = || format!("{}: {failure}", client.targets());
+        if !patience.lasts(seen, prose).await {
+            return;
+        }
+    }
+}

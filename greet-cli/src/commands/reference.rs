@@ -1,19 +1,38 @@
-//! `completions` and `man`: generated from the definition of the command line.
+//! `completions` and `man`, generated from the definition of the flags, and `errors`, generated from the
+//! types of the errors.
 
 use clap_complete::Shell;
 
 use crate::documentation;
+use crate::error::{CallError, ConnectError, RpcError};
 use crate::exit::Exit;
-use crate::output::Data;
+use crate::output::Stdout;
 
-pub(super) async fn completions(shell: Shell, data: &mut Data) -> anyhow::Result<Exit> {
-    data.text(documentation::completions(&crate::command(), shell)?.as_bytes());
+pub(crate) async fn completions(
+    command: &clap::Command,
+    shell: Shell,
+    data: &mut Stdout,
+) -> anyhow::Result<Exit> {
+    data.text(documentation::completions(command, shell)?.as_bytes());
     data.flush().await?;
     Ok(Exit::Done)
 }
 
-pub(super) async fn man(data: &mut Data) -> anyhow::Result<Exit> {
-    data.text(&documentation::man_page(&crate::command(), &documentation::VARIABLES)?);
+pub(crate) async fn man(command: &clap::Command, data: &mut Stdout) -> anyhow::Result<Exit> {
+    data.text(&documentation::man_page(command, &documentation::VARIABLES)?);
+    data.flush().await?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn errors(data: &mut Stdout) -> anyhow::Result<Exit> {
+    let connecting = ConnectError::examples().into_iter().map(CallError::from);
+    let calling = RpcError::examples().into_iter().map(CallError::from);
+    data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
+    for failure in connecting.chain(calling) {
+        let stage = failure.stage().name();
+        let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
+        data.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
+    }
     data.flush().await?;
     Ok(Exit::Done)
 }

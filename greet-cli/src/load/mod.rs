@@ -3,22 +3,30 @@
 //! A worker shares nothing with another: it has a runtime, connections and counters of its own, and
 //! sends what it counted ten times a second to the one place where all is added up.
 
-mod cpu;
-mod figures;
-mod histogram;
-mod html;
-mod pace;
 mod plan;
 mod recorder;
+mod render;
 mod report;
-pub(crate) mod test;
-mod text;
-mod threshold;
+pub(crate) mod run;
+mod schedule;
+mod summary;
+mod thresholds;
 mod worker;
 
-pub(crate) use figures::Figures;
-pub(crate) use html::page;
-pub(crate) use plan::Plan;
-pub(crate) use report::LoadReport;
-pub(crate) use text::Text;
-pub(crate) use threshold::Threshold;
+use std::path::PathBuf;
+
+pub(crate) use self::plan::{LoadNames, Plan, Shape, Until};
+pub(crate) use self::render::TextReport;
+pub(crate) use self::report::{LoadReport, page};
+pub(crate) use self::summary::Summary;
+pub(crate) use self::thresholds::{Threshold, exit};
+
+/// What `load` is asked to do.
+#[derive(Debug)]
+pub(crate) struct LoadOptions {
+    pub(crate) names: LoadNames,
+    pub(crate) shape: Shape,
+    pub(crate) thresholds: Vec<Threshold>,
+    /// The file for the page with plots.
+    pub(crate) html: Option<PathBuf>,
+}

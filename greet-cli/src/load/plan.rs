@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,38 +12,52 @@ use bytes::Bytes;
 use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
-use crate::args::{ConnectionArgs, LoadArgs};
-use crate::batch::BYTE_ORDER_MARK;
-use crate::client::Client;
-use crate::target::Target;
-use crate::terms::Terms;
+use crate::bulk::BYTE_ORDER_MARK;
+use crate::client::{CallOptions, Client};
+use crate::connect::Target;
 
-const DEFAULT_NAME: &str = "Ada";
 /// Random names that are made ahead, and then greeted in turn.
 const RANDOM_NAMES: usize = 4_096;
-const LONGEST_RANDOM_NAME: usize = 16;
+const MAX_RANDOM_NAME: usize = 16;
 /// Names that are read are kept; so much of them is more than a load test can tell apart.
-const MOST_NAMES_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A load test.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
-    pub(super) terms: Terms,
+    pub(super) terms: CallOptions,
     /// Messages to send in turn, with their prefixes.
     pub(super) hellos: Arc<[Bytes]>,
-    pub(super) concurrency: u32,
-    pub(super) connections: u32,
-    pub(super) threads: u32,
+    pub(super) shape: Shape,
+}
+
+/// Where the names to greet come from.
+#[derive(Debug)]
+pub(crate) enum LoadNames {
+    Typed(Vec<String>),
+    /// A line each; `-` is standard input.
+    File(PathBuf),
+    Random {
+        seed: u64,
+    },
+}
+
+/// How much load, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) concurrency: u32,
+    pub(crate) connections: u32,
+    pub(crate) threads: u32,
     /// Calls a second that are due; without it the next call begins when one has ended.
-    pub(super) rate: Option<f64>,
-    pub(super) until: Until,
-    pub(super) warm_up: Duration,
+    pub(crate) rate: Option<f64>,
+    pub(crate) until: Until,
+    pub(crate) warm_up: Duration,
 }
 
 /// When it is enough.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Until {
+pub(crate) enum Until {
     Elapsed(Duration),
     Calls(u64),
 }
@@ -63,23 +77,13 @@ impl Plan {
     /// # Errors
     /// The names cannot be read, or there are none.
     pub(crate) fn new(
-        args: &LoadArgs,
-        connection: &ConnectionArgs,
-        terms: Terms,
+        names: &LoadNames,
+        shape: Shape,
+        targets: Vec<Target>,
+        terms: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let until =
-            args.count.map_or(Until::Elapsed(args.duration()), |calls| Until::Calls(calls.get()));
-        Ok(Plan {
-            targets: connection.target.clone(),
-            terms: terms.without_end(),
-            hellos: hellos(args)?,
-            concurrency: args.concurrency(),
-            connections: args.connections,
-            threads: args.threads(),
-            rate: args.rate,
-            until,
-            warm_up: args.warm_up(),
-        })
+        let (terms, hellos) = (terms.without_end(), hellos(names)?);
+        Ok(Plan { targets, terms, hellos, shape })
     }
 
     /// A client for one worker; for its thread alone.
@@ -89,20 +93,21 @@ impl Plan {
 
     /// One for each thread; together they are the whole.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
-        let threads = u64::from(self.threads);
-        (0..self.threads).map(move |worker| {
+        let shape = self.shape;
+        let threads = u64::from(shape.threads);
+        (0..shape.threads).map(move |worker| {
             let part = |whole: u32| {
                 u32::try_from(part(whole.into(), threads, worker.into())).unwrap_or(whole)
             };
             Share {
                 worker,
-                concurrency: part(self.concurrency),
-                connections: part(self.connections),
-                rate: self.rate.map(|rate| {
+                concurrency: part(shape.concurrency),
+                connections: part(shape.connections),
+                rate: shape.rate.map(|rate| {
                     let behind = Duration::from_secs_f64(f64::from(worker) / rate);
-                    (rate / f64::from(self.threads), behind)
+                    (rate / f64::from(shape.threads), behind)
                 }),
-                until: match self.until {
+                until: match shape.until {
                     Until::Calls(calls) => Until::Calls(self::part(calls, threads, worker.into())),
                     elapsed @ Until::Elapsed(_) => elapsed,
                 },
@@ -116,17 +121,15 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
+fn hellos(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
     let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
-    if let Some(seed) = args.seed {
-        let mut random = fastrand::Rng::with_seed(seed);
-        return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
-    }
-    let Some(from) = &args.names_from else {
-        return Ok(match &args.names[..] {
-            [] => [hello(DEFAULT_NAME.to_owned())].into(),
-            names => names.iter().cloned().map(hello).collect(),
-        });
+    let from = match names {
+        LoadNames::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
+        LoadNames::Random { seed } => {
+            let mut random = fastrand::Rng::with_seed(*seed);
+            return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
+        }
+        LoadNames::File(from) => from,
     };
     let names = match from.as_path() {
         dash if dash == Path::new("-") => read_names(std::io::stdin()),
@@ -137,16 +140,16 @@ fn hellos(args: &LoadArgs) -> anyhow::Result<Arc<[Bytes]>> {
 }
 
 fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
-    let mut from = BufReader::new(from.take(MOST_NAMES_BYTES + 1));
-    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+    let mut from = BufReader::new(from.take(MAX_NAMES_BYTES + 1));
+    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
         from.consume(BYTE_ORDER_MARK.len());
     }
     let (mut names, mut bytes) = (Vec::new(), 0);
     loop {
         let mut line = Vec::new();
         bytes += from.read_until(b'\n', &mut line)? as u64;
-        if bytes > MOST_NAMES_BYTES {
-            bail!("it is longer than {MOST_NAMES_BYTES} bytes");
+        if bytes > MAX_NAMES_BYTES {
+            bail!("it is longer than {MAX_NAMES_BYTES} bytes");
         }
         if line.is_empty() {
             break;
@@ -164,7 +167,7 @@ fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
 }
 
 fn random_name(random: &mut fastrand::Rng) -> String {
-    let rest = random.usize(1..LONGEST_RANDOM_NAME);
+    let rest = random.usize(1..MAX_RANDOM_NAME);
     let first = std::iter::once(random.uppercase());
     first.chain(std::iter::repeat_with(|| random.lowercase()).take(rest)).collect()
 }
@@ -187,7 +190,7 @@ mod tests {
         assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
         assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2");
-        let long = vec![b'x'; usize::try_from(MOST_NAMES_BYTES).unwrap()];
+        let long = vec![b'x'; usize::try_from(MAX_NAMES_BYTES).unwrap()];
         assert!(read_names(&long[..]).is_ok());
         assert!(read_names(&[&long[..], b"x"].concat()[..]).is_err());
     }
@@ -200,6 +203,6 @@ mod tests {
         };
         assert_eq!(names(7), names(7));
         assert_ne!(names(7), names(8));
-        assert!(names(7).iter().all(|name| (2..=LONGEST_RANDOM_NAME).contains(&name.len())));
+        assert!(names(7).iter().all(|name| (2..=MAX_RANDOM_NAME).contains(&name.len())));
     }
 }

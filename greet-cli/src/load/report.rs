@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use greet_proto::status::code_name;
 use serde::Serialize;
 
-use super::figures::{Figures, Interval};
-use super::histogram::Histogram;
 use super::plan::Plan;
-use super::threshold::Threshold;
+use super::recorder::Histogram;
+use super::summary::{Interval, Summary};
+use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
-use crate::report::{ErrorReport, micros};
+use crate::output::report::{ErrorReport, micros};
 
 /// From one bucket of the histogram to the next.
 const BUCKET_GROWTH: f64 = 1.1;
@@ -34,16 +34,16 @@ pub(crate) struct LoadReport {
     warm_up_us: u64,
     measured_us: u64,
     interrupted: bool,
-    calls: Calls,
-    /// Calls that ended with OK, a second.
+    calls: CallCounts,
+    /// CallCounts that ended with OK, a second.
     rps: f64,
     error_rate: f64,
     /// Of HTTP/2.
-    bytes: Bytes,
+    bytes: ByteCounts,
     /// Of the calls that ended with OK; null if there was none.
     latency_us: Option<Latency>,
     histogram: Vec<Bucket>,
-    percentiles: Vec<Point>,
+    percentiles: Vec<PercentilePoint>,
     intervals: Vec<IntervalReport>,
     generator: Generator,
     thresholds: Vec<ThresholdReport>,
@@ -52,7 +52,7 @@ pub(crate) struct LoadReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Calls {
+struct CallCounts {
     sent: u64,
     ok: u64,
     failed: u64,
@@ -62,7 +62,7 @@ struct Calls {
 }
 
 #[derive(Debug, Serialize)]
-struct Bytes {
+struct ByteCounts {
     sent: u64,
     received: u64,
 }
@@ -88,7 +88,7 @@ struct Bucket {
 }
 
 #[derive(Debug, Serialize)]
-struct Point {
+struct PercentilePoint {
     percentile: f64,
     us: u64,
 }
@@ -121,29 +121,29 @@ struct ThresholdReport {
 }
 
 impl LoadReport {
-    pub(crate) fn new(plan: &Plan, figures: &Figures, thresholds: &[Threshold]) -> LoadReport {
+    pub(crate) fn new(plan: &Plan, figures: &Summary, thresholds: &[Threshold]) -> LoadReport {
         let counts = &figures.counts;
         let latency = &counts.latency;
         let lag = |percentile| (!counts.lag.is_empty()).then(|| counts.lag.percentile(percentile));
         let started = humantime::format_rfc3339_seconds(figures.started).to_string();
         LoadReport {
             schema: "greet.load/v1",
-            ok: figures.exit(thresholds) == Exit::Done,
+            ok: exit(figures, thresholds) == Exit::Done,
             targets: plan.targets.iter().map(ToString::to_string).collect(),
             started,
             version: env!("CARGO_PKG_VERSION"),
-            kind: if plan.rate.is_some() { "open" } else { "closed" },
-            rate_per_s: plan.rate,
-            concurrency: plan.concurrency,
-            connections: plan.connections,
-            threads: plan.threads,
-            warm_up_us: micros(plan.warm_up),
+            kind: if plan.shape.rate.is_some() { "open" } else { "closed" },
+            rate_per_s: plan.shape.rate,
+            concurrency: plan.shape.concurrency,
+            connections: plan.shape.connections,
+            threads: plan.shape.threads,
+            warm_up_us: micros(plan.shape.warm_up),
             measured_us: micros(figures.measured),
             interrupted: figures.interrupted.is_some(),
-            calls: Calls::new(figures),
+            calls: CallCounts::new(figures),
             rps: figures.rps(),
             error_rate: figures.error_rate(),
-            bytes: Bytes { sent: counts.sent_bytes, received: counts.received_bytes },
+            bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
             histogram: latency
                 .buckets(BUCKET_GROWTH)
@@ -171,11 +171,11 @@ impl LoadReport {
     }
 }
 
-impl Calls {
-    fn new(figures: &Figures) -> Calls {
+impl CallCounts {
+    fn new(figures: &Summary) -> CallCounts {
         let counts = &figures.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        Calls {
+        CallCounts {
             sent: ok + failed,
             ok,
             failed,
@@ -203,11 +203,11 @@ impl Latency {
 }
 
 /// Ever closer to 100 %, as far as there are calls to tell: half of what is left, in five steps.
-fn curve(latency: &Histogram) -> Vec<Point> {
+fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
     if latency.is_empty() {
         return Vec::new();
     }
-    let point = |percentile| Point { percentile, us: latency.percentile(percentile) };
+    let point = |percentile| PercentilePoint { percentile, us: latency.percentile(percentile) };
     let (mut points, mut left) = (Vec::new(), 100.0);
     while left * latency.calls() as f64 >= 100.0 {
         points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
@@ -217,7 +217,7 @@ fn curve(latency: &Histogram) -> Vec<Point> {
     points
 }
 
-fn intervals(figures: &Figures) -> Vec<IntervalReport> {
+fn intervals(figures: &Summary) -> Vec<IntervalReport> {
     let length_us = micros(figures.intervals.length);
     let report = |(at_us, interval): (u64, &Interval)| {
         let some = |us: u64| (!interval.latency.is_empty()).then_some(us);
@@ -233,6 +233,16 @@ fn intervals(figures: &Figures) -> Vec<IntervalReport> {
     };
     let begins = (0..).map(|index: u64| index * length_us);
     begins.zip(&figures.intervals.all).map(report).collect()
+}
+
+const PAGE: &str = include_str!("report.html");
+const PLACEHOLDER: &str = "__REPORT_JSON__";
+
+/// The page for this report.
+pub(crate) fn page(report: &LoadReport) -> String {
+    let json = serde_json::to_string(report).expect("a report has only strings as keys");
+    // In a script element, `<` might begin its end.
+    PAGE.replace(PLACEHOLDER, &json.replace('<', "\\u003c"))
 }
 
 #[cfg(test)]
@@ -253,5 +263,18 @@ mod tests {
         );
         assert_eq!((points[0].percentile, points.last().unwrap().us), (0.0, latency.max()));
         assert!(curve(&Histogram::new()).is_empty());
+    }
+
+    #[test]
+    fn the_page_has_one_place_for_the_report() {
+        assert_eq!(PAGE.matches(PLACEHOLDER).count(), 1);
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        assert!(PAGE.contains("default-src 'none'"), "and browsers hold it to that");
+        for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch("] {
+            assert!(!PAGE.contains(elsewhere), "{elsewhere}");
+        }
     }
 }

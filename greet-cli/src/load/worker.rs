@@ -13,33 +13,30 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
 
-use super::cpu;
-use super::pace::{Clock, Pace};
 use super::plan::{Plan, Share, Until};
-use super::recorder::Counts;
+use super::recorder::{Counts, REPORT_INTERVAL};
+use super::schedule::{Clock, Schedule};
 use crate::client::Client;
-use crate::failure::Failure;
+use crate::error::CallError;
 
-/// How often a worker tells what it has seen.
-pub(super) const TELL_EVERY: Duration = Duration::from_millis(100);
 /// A caller that cannot connect tries again after this: it must not flood a server that comes back.
-const PAUSE_UNCONNECTED: Duration = Duration::from_millis(50);
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a worker says.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum WorkerEvent {
     /// It cannot begin.
     Broken(io::Error),
     /// Its connections stand, or why they do not.
-    Connected(Result<(), Failure>),
+    Connected(Result<(), CallError>),
     /// What it has seen since it last said.
     Seen(Box<Counts>),
     /// All its calls have ended.
-    Ended(Ended),
+    Ended(WorkerResult),
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct WorkerResult {
     /// When its last call ended.
     pub(super) at: Instant,
     /// Calls that were due in time, and for which there was no room until the end.
@@ -50,7 +47,7 @@ pub(super) struct Ended {
 
 /// What a worker is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum WorkerCommand {
     /// Wait for the others.
     Wait,
     /// Begin then; measure from a later moment on, and begin no call after the last.
@@ -63,8 +60,8 @@ pub(super) enum Order {
 pub(super) fn start(
     plan: Plan,
     share: Share,
-    orders: watch::Receiver<Order>,
-    told: mpsc::UnboundedSender<Told>,
+    orders: watch::Receiver<WorkerCommand>,
+    told: mpsc::UnboundedSender<WorkerEvent>,
 ) -> anyhow::Result<()> {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,7 +69,7 @@ pub(super) fn start(
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(run(&plan, share, orders, &told)),
-            Err(error) => tell(&told, Told::Broken(error)),
+            Err(error) => tell(&told, WorkerEvent::Broken(error)),
         }
     };
     let name = format!("load-{}", share.worker);
@@ -81,25 +78,27 @@ pub(super) fn start(
 }
 
 /// Whoever does not listen any more has ended the test.
-fn tell(told: &mpsc::UnboundedSender<Told>, what: Told) {
+fn tell(told: &mpsc::UnboundedSender<WorkerEvent>, what: WorkerEvent) {
     let _ = told.send(what);
 }
 
 async fn run(
     plan: &Plan,
     share: Share,
-    mut orders: watch::Receiver<Order>,
-    told: &mpsc::UnboundedSender<Told>,
+    mut orders: watch::Receiver<WorkerCommand>,
+    told: &mpsc::UnboundedSender<WorkerEvent>,
 ) {
     let client = plan.client(share);
-    tell(told, Told::Connected(client.connect_all().await));
-    let Ok(order) = orders.wait_for(|order| *order != Order::Wait).await.map(|order| *order) else {
+    tell(told, WorkerEvent::Connected(client.connect_all().await));
+    let Ok(order) =
+        orders.wait_for(|order| *order != WorkerCommand::Wait).await.map(|order| *order)
+    else {
         return;
     };
-    let Order::Run { begin, measure, end } = order else {
+    let WorkerCommand::Run { begin, measure, end } = order else {
         return;
     };
-    let pace = share.rate.map(|(rate, behind)| Pace::new(begin + behind, rate));
+    let pace = share.rate.map(|(rate, behind)| Schedule::new(begin + behind, rate));
     let due_in_time = pace.zip(end).map(|(pace, end)| pace.due_before(end));
     let calls = match share.until {
         Until::Calls(calls) => calls,
@@ -137,7 +136,7 @@ struct Callers {
     hellos: Box<[Bytes]>,
     measure: Instant,
     end: Option<Instant>,
-    pace: Option<Pace>,
+    pace: Option<Schedule>,
     /// Calls at a rate that are due and not begun.
     due: Semaphore,
     was_due: Cell<u64>,
@@ -158,7 +157,7 @@ impl Callers {
                 self.counts.borrow_mut().ended(due.elapsed(), &call);
             }
             if call.rpc.is_none() && self.pace.is_none() {
-                sleep(PAUSE_UNCONNECTED).await;
+                sleep(RECONNECT_INTERVAL).await;
             }
         }
     }
@@ -185,7 +184,7 @@ impl Callers {
     }
 
     /// Lets each call be due at its time, and none after the end.
-    async fn keep(self: Rc<Self>, pace: Pace) {
+    async fn keep(self: Rc<Self>, pace: Schedule) {
         let mut clock = Clock::new();
         while self.was_due.get() < self.calls {
             let due = self.was_due.get();
@@ -211,21 +210,22 @@ impl Callers {
     async fn watch(
         &self,
         tasks: &mut JoinSet<()>,
-        orders: &mut watch::Receiver<Order>,
-        told: &mpsc::UnboundedSender<Told>,
+        orders: &mut watch::Receiver<WorkerCommand>,
+        told: &mpsc::UnboundedSender<WorkerEvent>,
     ) {
         let traffic = self.client.traffic();
-        let stopped = timeout_at(self.measure, orders.wait_for(|order| *order == Order::Stop));
+        let stopped =
+            timeout_at(self.measure, orders.wait_for(|order| *order == WorkerCommand::Stop));
         drop(stopped.await);
-        let (cpu, mut bytes) = (cpu::of_this_thread(), traffic.bytes());
-        let mut ticks = interval_at(self.measure + TELL_EVERY, TELL_EVERY);
+        let (cpu, mut bytes) = (thread_cpu_time(), traffic.bytes());
+        let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tell_seen = || {
             let mut counts = self.counts.replace(Counts::new());
             let now = traffic.bytes();
             (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
             bytes = now;
-            tell(told, Told::Seen(Box::new(counts)));
+            tell(told, WorkerEvent::Seen(Box::new(counts)));
         };
         loop {
             tokio::select! {
@@ -234,7 +234,7 @@ impl Callers {
                     None => break,
                 },
                 _ = ticks.tick() => tell_seen(),
-                stopped = orders.wait_for(|order| *order == Order::Stop), if !self.is_over.get() => {
+                stopped = orders.wait_for(|order| *order == WorkerCommand::Stop), if !self.is_over.get() => {
                     drop(stopped);
                     self.is_over.set(true);
                     self.due.close();
@@ -243,11 +243,23 @@ impl Callers {
         }
         tell_seen();
         let at = Instant::now();
-        let used = cpu.and_then(|cpu| Some((cpu::of_this_thread()? - cpu).as_secs_f64()));
+        let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
         // Without a measurement, because it was interrupted before, there is no share of it.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_begun = self.was_due.get().saturating_sub(self.begun.get());
-        tell(told, Told::Ended(Ended { at, not_begun, cpu_share }));
+        tell(told, WorkerEvent::Ended(WorkerResult { at, not_begun, cpu_share }));
     }
+}
+
+/// The time that this thread has had on a core; `None` where the system does not tell.
+fn thread_cpu_time() -> Option<Duration> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Some(Duration::new(seconds.ok()?, nanos.ok()?))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    None
 }

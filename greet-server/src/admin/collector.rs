@@ -17,33 +17,34 @@ use tokio::sync::watch;
 use crate::config::Limits;
 use crate::grpc::Method;
 use crate::lifecycle::phase::Phase;
-use crate::net::connection_limit::Admission;
+use crate::net::connection_limit::ConnectionLimit;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::calls::{self, Calls};
+use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
 use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
-use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::histogram::Distribution;
 use crate::telemetry::metrics::process::Process;
-use crate::telemetry::metrics::worker::{Handshake, Reloads, SpanCounts};
+use crate::telemetry::metrics::worker::{HandshakeResult, ReloadMetrics, SpanMetrics};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
 /// Where the figures are.
 #[derive(Debug, Clone)]
-pub(crate) struct Observed {
+pub(crate) struct MetricsCollector {
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) methods: &'static [Method],
     pub(crate) workers: Workers,
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) admission: Arc<ConnectionLimit>,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
-    pub(crate) reloads: Arc<Reloads>,
+    pub(crate) reloads: Arc<ReloadMetrics>,
     pub(crate) log: Option<LogControl>,
-    pub(crate) spans: Arc<SpanCounts>,
+    pub(crate) spans: Arc<SpanMetrics>,
 }
 
-impl Collector for Observed {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         self.calls(&mut page)?;
@@ -54,16 +55,19 @@ impl Collector for Observed {
     }
 }
 
-impl Observed {
+impl MetricsCollector {
     fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
-        let started = |method| self.workers.sum(|stats| stats.calls.started(method));
-        let by_method = calls::methods().map(|method| ([Method::label(method)], started(method)));
+        let started = |method| self.workers.sum(|metrics| metrics.calls.started(method));
+        let methods = self.methods.iter().map(Some).chain([None]);
+        let index = |method: Option<&Method>| method.map(|method| method.index);
+        let by_method = methods.map(|method| ([Method::label(method)], started(index(method))));
         page.family(&family::CALLS_STARTED, by_method)?;
 
-        let ended: Vec<Calls> =
-            calls::sums(self.workers.iter().map(|worker| &worker.stats.calls)).collect();
-        let mut histograms = |family, of: fn(&Calls) -> &Distribution, scale| {
-            let labels = |calls: &Calls| [Method::label(calls.method), code_name(calls.code)];
+        let workers = self.workers.iter().map(|worker| &worker.metrics.calls);
+        let ended: Vec<_> = ended_totals(self.methods.len(), workers).collect();
+        let name = |method: Option<usize>| Method::label(method.map(|index| &self.methods[index]));
+        let mut histograms = |family, of: fn(&EndedTotals) -> &Distribution, scale| {
+            let labels = |calls: &EndedTotals| [name(calls.method), code_name(calls.code)];
             page.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
         };
         histograms(&family::CALL_DURATION, |calls| &calls.nanos, NANOS_PER_SECOND)?;
@@ -72,7 +76,7 @@ impl Observed {
 
         page.one(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
         page.one(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
-        page.one(&family::NOT_GRPC, self.workers.sum(|stats| stats.not_grpc.get()))
+        page.one(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
     }
 
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -81,19 +85,19 @@ impl Observed {
         page.one(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
         page.one(&family::CONNECTIONS_ACCEPTED, admission.came())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
-            CloseCause::ALL.into_iter().partition(|cause| cause.is_refusal());
+            CloseReason::ALL.into_iter().partition(|cause| cause.is_refusal());
         let refused = refusals.into_iter().map(|cause| ([cause.name()], admission.refused(cause)));
         page.family(&family::CONNECTIONS_REFUSED, refused)?;
         let closed = closures.into_iter().map(|cause| ([cause.name()], workers.closed(cause)));
-        let left = (["peer"], workers.sum(|stats| stats.left.get()));
+        let left = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
         page.family(&family::CONNECTIONS_CLOSED, closed.chain([left]))
     }
 
     fn tls(&self, page: &mut Page<'_>) -> fmt::Result {
-        let of = |result| self.workers.sum(|stats| stats.handshakes(result).get());
-        let handshakes = Handshake::ALL.map(|result| ([result.name()], of(result)));
+        let of = |result| self.workers.sum(|metrics| metrics.handshakes(result).get());
+        let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], of(result)));
         page.family(&family::TLS_HANDSHAKES, handshakes)?;
-        let Reloads { done, refused } = &*self.reloads;
+        let ReloadMetrics { done, refused } = &*self.reloads;
         page.family(&family::TLS_RELOADS, [(["taken"], done.get()), (["refused"], refused.get())])?;
         let expiry = self.tls.as_ref().map(|tls| {
             let since_1970 = tls.borrow().not_after.duration_since(UNIX_EPOCH);
@@ -108,14 +112,14 @@ impl Observed {
         page.family(&family::PHASE, phases)?;
         let workers = || self.workers.iter().enumerate();
         let connections = workers().map(|(index, worker)| {
-            ([index.to_string()], worker.stats.connections.load(Ordering::Relaxed) as u64)
+            ([index.to_string()], worker.metrics.connections.load(Ordering::Relaxed) as u64)
         });
         page.family(&family::WORKER_CONNECTIONS, connections)?;
         let calls = workers()
-            .map(|(index, worker)| ([index.to_string()], worker.stats.calls.started_in_all()));
+            .map(|(index, worker)| ([index.to_string()], worker.metrics.calls.started_total()));
         page.family(&family::WORKER_CALLS, calls)?;
         page.maybe(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
-        let SpanCounts { exported, failed, dropped } = &*self.spans;
+        let SpanMetrics { exported, failed, dropped } = &*self.spans;
         let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
         let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
         page.family(&family::OTLP_SPANS, spans)?;

@@ -15,5 +15,5 @@ pub(crate) mod collector;
 mod routes;
 mod server;
 
-pub(crate) use routes::Pages;
-pub(crate) use server::Admin;
+pub(crate) use routes::Routes;
+pub(crate) use server::AdminServer;

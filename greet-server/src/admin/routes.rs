@@ -10,16 +10,16 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::admin::collector::Observed;
+use crate::admin::collector::MetricsCollector;
 use crate::config::values::Check;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::encoding::Form;
+use crate::telemetry::metrics::encoding::Format;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 /// Of a log filter.
-const MOST_BODY_BYTES: usize = 1_024;
+const MAX_BODY_BYTES: usize = 1_024;
 
 /// Every path with what it says, for the page that lists them.
 const PATHS: [(&str, &str); 4] = [
@@ -31,7 +31,7 @@ const PATHS: [(&str, &str); 4] = [
 
 /// What they are made from.
 #[derive(Debug)]
-pub(crate) struct Pages {
+pub(crate) struct Routes {
     phase: watch::Receiver<Phase>,
     log: Option<LogControl>,
     registry: Registry,
@@ -39,12 +39,12 @@ pub(crate) struct Pages {
 
 type Page = Response<Full<Bytes>>;
 
-impl Pages {
-    pub(crate) fn new(observed: Observed) -> Pages {
+impl Routes {
+    pub(crate) fn new(observed: MetricsCollector) -> Routes {
         let (phase, log) = (observed.phase.clone(), observed.log.clone());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(observed));
-        Pages { phase, log, registry }
+        Routes { phase, log, registry }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
@@ -70,7 +70,7 @@ impl Pages {
 
     fn metrics(&self, accept: Option<&HeaderValue>) -> Page {
         let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let form = Form::accepted(accept);
+        let form = Format::accepted(accept);
         match form.write(&self.registry) {
             Ok(metrics) => page(StatusCode::OK, form.content_type(), metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -79,7 +79,7 @@ impl Pages {
 }
 
 async fn change(log: &LogControl, body: Incoming) -> Page {
-    let body = match Limited::new(body, MOST_BODY_BYTES).collect().await {
+    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter than 1 KiB");

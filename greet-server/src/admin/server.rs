@@ -18,29 +18,29 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::routes::Pages;
+use super::routes::Routes;
 use crate::net::listener::{Accepted, Listener};
 
 /// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been
 /// there longest.
-const MOST_CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 32;
 /// Before it is taken: an answer takes milliseconds, so after this it is somebody who does not ask.
-const PLACE_TIME: Duration = Duration::from_millis(250);
+const MIN_CONNECTION_TIME: Duration = Duration::from_millis(250);
 /// From accept to the last byte of the answer: generous for a page, short for who holds a place.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request line and some headers.
-const MOST_HEAD_BYTES: usize = 8 * 1024;
+const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// After an accept that failed, which is for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The running admin port. When this is dropped it has ended, and a Unix socket's file is gone.
 #[derive(Debug)]
-pub(crate) struct Admin {
+pub(crate) struct AdminServer {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Drop for Admin {
+impl Drop for AdminServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         // It waits for nobody. If it panicked, the log has it.
@@ -48,10 +48,10 @@ impl Drop for Admin {
     }
 }
 
-impl Admin {
+impl AdminServer {
     /// # Errors
     /// The thread could not be started.
-    pub(crate) fn start(listener: Listener, pages: Pages) -> io::Result<Admin> {
+    pub(crate) fn start(listener: Listener, pages: Routes) -> io::Result<AdminServer> {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("greet-admin".to_owned());
         let thread = thread.spawn(move || {
@@ -59,11 +59,11 @@ impl Admin {
                 tracing::error!(%error, "the admin port could not start");
             }
         })?;
-        Ok(Admin { stop: Some(stop), thread: Some(thread) })
+        Ok(AdminServer { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-fn run(listener: Listener, pages: Pages, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn run(listener: Listener, pages: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = listener.moved_here()?;
@@ -75,22 +75,22 @@ fn run(listener: Listener, pages: Pages, stopped: oneshot::Receiver<()>) -> io::
     })
 }
 
-async fn accept(listener: Listener, pages: Rc<Pages>) {
+async fn accept(listener: Listener, pages: Rc<Routes>) {
     let mut served = VecDeque::new();
     loop {
         let connection = match listener.accept().await {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, "could not accept on the admin port");
-                sleep(PAUSE).await;
+                sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
         served.retain(|(_, task): &(Instant, JoinHandle<()>)| !task.is_finished());
-        if served.len() == MOST_CONNECTIONS
+        if served.len() == MAX_CONNECTIONS
             && let Some((begun, mut longest)) = served.pop_front()
         {
-            let _ = timeout_at(begun + PLACE_TIME, &mut longest).await;
+            let _ = timeout_at(begun + MIN_CONNECTION_TIME, &mut longest).await;
             longest.abort();
         }
         let pages = pages.clone();
@@ -116,7 +116,7 @@ async fn accept(listener: Listener, pages: Rc<Pages>) {
     }
 }
 
-async fn serve<IO>(io: IO, pages: Rc<Pages>) -> hyper::Result<()>
+async fn serve<IO>(io: IO, pages: Rc<Routes>) -> hyper::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -124,7 +124,7 @@ where
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CONNECTION_TIMEOUT)
-        .max_buf_size(MOST_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(io), service)
         .await

@@ -14,7 +14,7 @@ use crate::config::file::{self, Values};
 use crate::config::resolve::tls;
 use crate::config::values::Check;
 use crate::config::{Config, TlsFiles};
-use crate::net::tls::{Material, Tls, TlsError};
+use crate::net::tls::{PemFiles, Tls, TlsError};
 
 /// What was told, and where each of it comes from.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn look(files: &TlsFiles) -> Result<Option<String>, Vec<String>> {
     if !unreadable.is_empty() {
         return Err(unreadable);
     }
-    let made = Material::read(files).and_then(|material| Tls::new(files, &material));
+    let made = PemFiles::read(files).and_then(|material| Tls::new(files, &material));
     let made = made.map_err(|error| vec![in_one_line(error)])?;
     let complaint = made.complaint(SystemTime::now());
     Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))

@@ -10,16 +10,16 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::access_log::Line;
-use super::call::Rpc;
+use super::access_log::AccessEntry;
 use super::method::Method;
+use super::worker_state::WorkerState;
 use crate::grpc::connection_state::Peer;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 /// One call's. What does not come from its headers is noted on its way.
-pub(super) struct Record {
-    method: Option<Method>,
+pub(crate) struct CallRecord {
+    method: Option<&'static Method>,
     /// Of a method that nobody serves, if somebody may want to read of it.
     path: Option<Box<str>>,
     arrived: Instant,
@@ -33,23 +33,25 @@ pub(super) struct Record {
     sent_bytes: Cell<u64>,
 }
 
-impl Record {
+impl CallRecord {
     pub(super) fn begin<B>(
-        rpc: &Rpc,
-        method: Option<Method>,
+        state: &WorkerState,
+        method: Option<&'static Method>,
         request: &Request<B>,
         arrived: Instant,
-    ) -> Record {
-        rpc.stats.calls.began(method);
-        let is_told = rpc.access_log.is_on();
+    ) -> CallRecord {
+        state.metrics.calls.call_started(method.map(|method| method.index));
+        let is_told = state.access_log.is_on();
         let headers = request.headers();
-        let is_traced = is_told || rpc.tracer.is_some();
+        let is_traced = is_told || state.tracer.is_some();
         let caller = if is_traced { TraceContext::of(headers) } else { None };
-        let tracer = rpc.tracer.as_ref();
-        let span = tracer.and_then(|tracer| tracer.begin(method, caller, headers));
+        let tracer = state.tracer.as_ref();
+        let span = tracer.and_then(|tracer| {
+            tracer.begin(method.map(|_| Method::label(method)), caller, headers)
+        });
         let callers = || caller.map(|caller| caller.trace_id());
         let path = || request.uri().path().into();
-        Record {
+        CallRecord {
             method,
             path: (is_told && method.is_none()).then(path),
             arrived,
@@ -81,7 +83,7 @@ impl Record {
     }
 
     /// Never the name itself.
-    pub(super) fn named(&self, bytes: usize) {
+    pub(crate) fn named(&self, bytes: usize) {
         self.name_bytes.set(Some(bytes as u64));
     }
 
@@ -105,7 +107,7 @@ impl Record {
     }
 
     /// The call is over. Without its whole reply it was given up, whatever the reply was to be.
-    pub(super) fn end(&self, rpc: &Rpc, peer: Peer, replied: bool) {
+    pub(super) fn end(&self, state: &WorkerState, peer: Peer, replied: bool) {
         let code = match replied {
             true => self.code.get().unwrap_or(Code::Unknown),
             false => Code::Cancelled,
@@ -115,11 +117,11 @@ impl Record {
         let read_bytes = self.read_bytes.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         let received_bytes = self.received_bytes.get() + read_bytes;
         let bytes = [received_bytes, self.sent_bytes.get()];
-        rpc.stats.calls.ended(self.method, code, nanos, bytes);
-        if let (Some(tracer), Some(span)) = (&rpc.tracer, self.span.take()) {
-            tracer.end(*span, code, took, peer, self.name_bytes.get());
+        state.metrics.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
+        if let (Some(tracer), Some(span)) = (&state.tracer, self.span.take()) {
+            tracer.end(*span, code, took, peer.address(), self.name_bytes.get());
         }
-        rpc.access_log.tell(&Line {
+        state.access_log.log(&AccessEntry {
             method: Method::label(self.method),
             path: self.path.as_deref(),
             code,

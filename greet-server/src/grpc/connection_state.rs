@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::telemetry::metrics::worker::Stats;
+use crate::telemetry::metrics::worker::WorkerMetrics;
 
 /// Who is on the other end.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +20,15 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) fn ip(self) -> Option<IpAddr> {
+    pub(crate) fn address(self) -> Option<SocketAddr> {
         match self {
-            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Tcp(address) => Some(address),
             Peer::Unix => None,
         }
+    }
+
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        self.address().map(|address| address.ip().to_canonical())
     }
 }
 
@@ -39,42 +43,46 @@ impl fmt::Display for Peer {
 
 /// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
 /// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)
-const ABANDONED_AT_ONCE: u32 = 200;
+const MAX_ABANDONED_BURST: u32 = 200;
 /// Every so often one of these is forgiven: 200 in 30 s. h2 counts only resets of calls that it has
 /// not handed over yet; a peer that waits a millisecond passes it by.
-const FORGIVEN_EVERY: Duration = Duration::from_millis(150);
+const FORGIVE_INTERVAL: Duration = Duration::from_millis(150);
 
 /// Shared by everything that belongs to a connection; all of that is on one thread.
 #[derive(Debug)]
-pub(crate) struct Traffic {
-    stats: Arc<Stats>,
+pub(crate) struct ConnectionState {
+    metrics: Arc<WorkerMetrics>,
     peer: Peer,
     open_calls: Cell<u64>,
     calls_begun: Cell<u64>,
     /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
     unflushed_replies: Cell<u64>,
     moved_bytes: Cell<u64>,
-    patience: RefCell<Patience>,
+    patience: RefCell<ResetLimiter>,
 }
 
 /// With calls that are given up.
 #[derive(Debug)]
-struct Patience {
+struct ResetLimiter {
     abandoned: u32,
     counted_from: Instant,
     /// Dropped when it is over.
     lasts: Option<oneshot::Sender<()>>,
 }
 
-impl Traffic {
+impl ConnectionState {
     /// The receiver ends when the peer has given up too many calls.
-    pub(crate) fn new(stats: Arc<Stats>, peer: Peer) -> (Rc<Traffic>, oneshot::Receiver<()>) {
+    pub(crate) fn new(
+        metrics: Arc<WorkerMetrics>,
+        peer: Peer,
+    ) -> (Rc<ConnectionState>, oneshot::Receiver<()>) {
         let (lasts, is_over) = oneshot::channel();
         let counted_from = Instant::now();
-        let patience = RefCell::new(Patience { abandoned: 0, counted_from, lasts: Some(lasts) });
+        let patience =
+            RefCell::new(ResetLimiter { abandoned: 0, counted_from, lasts: Some(lasts) });
         let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
-        let traffic = Traffic {
-            stats,
+        let connection = ConnectionState {
+            metrics,
             peer,
             open_calls,
             calls_begun,
@@ -82,7 +90,7 @@ impl Traffic {
             moved_bytes,
             patience,
         };
-        (Rc::new(traffic), is_over)
+        (Rc::new(connection), is_over)
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -112,15 +120,15 @@ impl Traffic {
     pub(crate) fn flushed(&self) {
         let replies = self.unflushed_replies.take();
         if replies > 0 {
-            self.stats.calls_in_flight.subtract(replies);
-            self.stats.calls_answered.add(replies);
+            self.metrics.calls_in_flight.subtract(replies);
+            self.metrics.calls_answered.add(replies);
         }
     }
 
     pub(crate) fn call_begun(&self) {
         self.open_calls.set(self.open_calls.get() + 1);
         self.calls_begun.set(self.calls_begun.get() + 1);
-        self.stats.calls_in_flight.add(1);
+        self.metrics.calls_in_flight.add(1);
     }
 
     /// The whole reply is in HTTP/2's buffer; it counts as answered once that is flushed.
@@ -137,28 +145,28 @@ impl Traffic {
     }
 
     fn abandoned(&self, calls: u64) {
-        self.stats.calls_in_flight.subtract(calls);
-        self.stats.calls_abandoned.add(calls);
+        self.metrics.calls_in_flight.subtract(calls);
+        self.metrics.calls_abandoned.add(calls);
     }
 }
 
-impl Patience {
+impl ResetLimiter {
     fn tried(&mut self, now: Instant) {
-        let forgiven = (now - self.counted_from).as_micros() / FORGIVEN_EVERY.as_micros();
+        let forgiven = (now - self.counted_from).as_micros() / FORGIVE_INTERVAL.as_micros();
         let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX).min(self.abandoned);
         self.abandoned -= forgiven;
         self.counted_from = match self.abandoned {
             0 => now,
-            _ => self.counted_from + FORGIVEN_EVERY * forgiven,
+            _ => self.counted_from + FORGIVE_INTERVAL * forgiven,
         };
         self.abandoned += 1;
-        if self.abandoned > ABANDONED_AT_ONCE {
+        if self.abandoned > MAX_ABANDONED_BURST {
             self.lasts = None;
         }
     }
 }
 
-impl Drop for Traffic {
+impl Drop for ConnectionState {
     fn drop(&mut self) {
         self.abandoned(self.unflushed_replies.get());
     }
@@ -168,16 +176,16 @@ impl Drop for Traffic {
 mod tests {
     use super::*;
 
-    fn patience() -> (Patience, Instant) {
+    fn patience() -> (ResetLimiter, Instant) {
         let counted_from = Instant::now();
         let lasts = Some(oneshot::channel().0);
-        (Patience { abandoned: 0, counted_from, lasts }, counted_from)
+        (ResetLimiter { abandoned: 0, counted_from, lasts }, counted_from)
     }
 
     #[test]
     fn so_many_calls_may_be_given_up_at_once_and_not_one_more() {
         let (mut patience, begun) = patience();
-        (0..ABANDONED_AT_ONCE).for_each(|_| patience.tried(begun));
+        (0..MAX_ABANDONED_BURST).for_each(|_| patience.tried(begun));
         assert!(patience.lasts.is_some());
         patience.tried(begun);
         assert!(patience.lasts.is_none());
@@ -190,7 +198,7 @@ mod tests {
             (0..100_000).for_each(|call| patience.tried(begun + pace * call));
             patience.lasts.is_some()
         };
-        assert!(outlasts(FORGIVEN_EVERY));
-        assert!(!outlasts(FORGIVEN_EVERY - Duration::from_millis(1)));
+        assert!(outlasts(FORGIVE_INTERVAL));
+        assert!(!outlasts(FORGIVE_INTERVAL - Duration::from_millis(1)));
     }
 }

@@ -10,7 +10,7 @@ use tonic::Status;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// "gRPC over HTTP2" allows a positive integer of at most 8 digits.
-const MOST_DIGITS: usize = 8;
+const MAX_DIGITS: usize = 8;
 
 /// The moment at which a call is over, counted from its arrival. `None`: it may go on for ever.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,7 @@ fn exceeded(budget: Duration) -> Status {
 /// `TimeoutValue TimeoutUnit`, as in `300m`.
 fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
-    if digits.is_empty() || digits.len() > MOST_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;

@@ -5,34 +5,34 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
-use super::call::Rpc;
-use super::call_record::Record;
-use crate::grpc::connection_state::Traffic;
+use super::call_record::CallRecord;
+use super::worker_state::WorkerState;
+use crate::grpc::connection_state::ConnectionState;
 
 /// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
 /// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
-pub(super) struct InFlight {
-    rpc: Rc<Rpc>,
-    traffic: Rc<Traffic>,
+pub(crate) struct InFlight {
+    state: Rc<WorkerState>,
+    connection: Rc<ConnectionState>,
     /// Whether there was one for it.
     has_place: bool,
     /// Unless it is a request that is no call.
-    record: Option<Record>,
+    record: Option<CallRecord>,
     replied: Cell<bool>,
 }
 
 impl InFlight {
     pub(super) fn begin(
-        rpc: Rc<Rpc>,
-        traffic: Rc<Traffic>,
+        state: Rc<WorkerState>,
+        connection: Rc<ConnectionState>,
         has_place: bool,
-        record: Option<Record>,
+        record: Option<CallRecord>,
     ) -> Rc<InFlight> {
-        traffic.call_begun();
-        Rc::new(InFlight { rpc, traffic, has_place, record, replied: Cell::new(false) })
+        connection.call_begun();
+        Rc::new(InFlight { state, connection, has_place, record, replied: Cell::new(false) })
     }
 
-    pub(super) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&CallRecord> {
         self.record.as_ref()
     }
 
@@ -45,25 +45,25 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.has_place {
-            self.rpc.places.give_back();
+            self.state.concurrency.give_back();
         }
         if let Some(record) = &self.record {
-            record.end(&self.rpc, self.traffic.peer(), self.replied.get());
+            record.end(&self.state, self.connection.peer(), self.replied.get());
         }
         match self.replied.get() {
-            true => self.traffic.call_replied(),
-            false => self.traffic.call_abandoned(),
+            true => self.connection.call_replied(),
+            false => self.connection.call_abandoned(),
         }
     }
 }
 
 /// A piece of a reply. HTTP/2 drops it when it is written, or when it never will be.
-pub(crate) struct Piece {
+pub(crate) struct TrackedChunk {
     pub(super) bytes: Bytes,
     pub(super) call: Option<Rc<InFlight>>,
 }
 
-impl Buf for Piece {
+impl Buf for TrackedChunk {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
     }
@@ -77,7 +77,7 @@ impl Buf for Piece {
     }
 }
 
-impl Drop for Piece {
+impl Drop for TrackedChunk {
     fn drop(&mut self) {
         if let (true, Some(call)) = (self.bytes.has_remaining(), &self.call) {
             call.replied.set(false);

@@ -1,13 +1,14 @@
-//! Every method that is served, in one table. A path that is not in it is UNIMPLEMENTED.
+//! A method of a served service: its path, and how many messages each side may send.
 
 /// A method, known by its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    SayHello,
-    HealthCheck,
-    HealthWatch,
-    ReflectionV1,
-    ReflectionV1Alpha,
+#[derive(Debug)]
+pub(crate) struct Method {
+    /// Its position in the list of served methods, and in the metrics.
+    pub(crate) index: usize,
+    path: &'static str,
+    pub(crate) requests: Requests,
+    /// Whether the reply may be any number of messages.
+    pub(crate) is_streaming: bool,
 }
 
 /// How many messages a call of the method may send.
@@ -18,83 +19,25 @@ pub(crate) enum Requests {
 }
 
 impl Method {
-    pub(crate) const ALL: [Method; 5] = [
-        Method::SayHello,
-        Method::HealthCheck,
-        Method::HealthWatch,
-        Method::ReflectionV1,
-        Method::ReflectionV1Alpha,
-    ];
-
-    /// As gRFC A66 labels it; a method that is not served has no name of its own.
-    pub(crate) fn label(method: Option<Method>) -> &'static str {
-        method.map_or("other", |method| &method.path()[1..])
+    /// `path` is `/package.Service/Method`.
+    pub(crate) const fn unary(index: usize, path: &'static str) -> Method {
+        Method { index, path, requests: Requests::One, is_streaming: false }
     }
 
-    fn path(self) -> &'static str {
-        match self {
-            Method::SayHello => "/greet.Greeter/SayHello",
-            Method::HealthCheck => "/grpc.health.v1.Health/Check",
-            Method::HealthWatch => "/grpc.health.v1.Health/Watch",
-            Method::ReflectionV1 => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            Method::ReflectionV1Alpha => {
-                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-            }
-        }
+    pub(crate) const fn server_streaming(index: usize, path: &'static str) -> Method {
+        Method { index, path, requests: Requests::One, is_streaming: true }
     }
 
-    pub(crate) fn from_path(path: &str) -> Option<Method> {
-        Method::ALL.into_iter().find(|method| method.path() == path)
+    pub(crate) const fn bidirectional(index: usize, path: &'static str) -> Method {
+        Method { index, path, requests: Requests::Many, is_streaming: true }
     }
 
-    pub(crate) fn requests(self) -> Requests {
-        match self {
-            Method::SayHello | Method::HealthCheck | Method::HealthWatch => Requests::One,
-            Method::ReflectionV1 | Method::ReflectionV1Alpha => Requests::Many,
-        }
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
     }
 
-    /// Whether the reply may go on for as long as both sides want it to.
-    pub(crate) fn is_streaming(self) -> bool {
-        match self {
-            Method::SayHello | Method::HealthCheck => false,
-            Method::HealthWatch | Method::ReflectionV1 | Method::ReflectionV1Alpha => true,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use prost::Message as _;
-    use prost_types::FileDescriptorSet;
-
-    use super::*;
-
-    /// Whoever adds a method to a .proto and forgets it here is told by this test.
-    #[test]
-    fn the_table_agrees_with_every_descriptor_that_is_served() {
-        let served = [
-            greet_proto::FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ];
-        let mut methods = 0;
-        for set in served {
-            for file in FileDescriptorSet::decode(set).unwrap().file {
-                for service in &file.service {
-                    for method in &service.method {
-                        let (package, service) = (file.package(), service.name());
-                        let path = format!("/{package}.{service}/{}", method.name());
-                        let known = Method::from_path(&path).unwrap_or_else(|| panic!("{path}"));
-                        let many = known.requests() == Requests::Many;
-                        assert_eq!(many, method.client_streaming(), "{path}");
-                        assert_eq!(known.is_streaming(), method.server_streaming(), "{path}");
-                        methods += 1;
-                    }
-                }
-            }
-        }
-        assert_eq!(methods, 5);
+    /// Returns the label of gRFC A66; a method that is not served has none of its own.
+    pub(crate) fn label(method: Option<&Method>) -> &'static str {
+        method.map_or("other", |method| &method.path[1..])
     }
 }

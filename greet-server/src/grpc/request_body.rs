@@ -16,10 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::method::Requests;
-use super::web::Received;
+use super::web::DecodedBody;
 
 /// The body of a request, checked as it is read. An error is the status of the call.
-pub(crate) struct RequestBody<B = Received> {
+pub(crate) struct RequestBody<B = DecodedBody> {
     inner: B,
     messages: Messages,
     /// What has come of a message that is not whole yet. It grows with what comes.

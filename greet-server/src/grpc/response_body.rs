@@ -12,22 +12,22 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::call_record::Record;
+use super::call_record::CallRecord;
 use super::deadline::Deadline;
-use super::in_flight::{InFlight, Piece};
-use super::stall::Progress;
+use super::in_flight::{InFlight, TrackedChunk};
+use super::stall::StallDetector;
 use super::web::Encoding;
 use crate::lifecycle::phase::Phase;
 
 /// The body of a reply.
 #[derive(Default)]
-pub(crate) struct ReplyBody {
+pub(crate) struct ResponseBody {
     inner: Source,
     call: Option<Rc<InFlight>>,
     /// Of a reply over gRPC-Web.
     encoding: Option<Encoding>,
     /// Of a reply that streams.
-    end: Option<(StreamEnd, Progress)>,
+    end: Option<(StreamEnd, StallDetector)>,
 }
 
 /// Where its frames come from.
@@ -58,36 +58,36 @@ pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) 
     })
 }
 
-impl ReplyBody {
-    pub(super) fn new(body: Body) -> ReplyBody {
-        ReplyBody { inner: Source::Generated(body), ..ReplyBody::default() }
+impl ResponseBody {
+    pub(super) fn new(body: Body) -> ResponseBody {
+        ResponseBody { inner: Source::Generated(body), ..ResponseBody::default() }
     }
 
     /// A reply of one message, with its prefix, and the status OK.
-    pub(super) fn whole(message: Bytes) -> ReplyBody {
-        ReplyBody { inner: Source::Message(message), ..ReplyBody::default() }
+    pub(super) fn whole(message: Bytes) -> ResponseBody {
+        ResponseBody { inner: Source::Message(message), ..ResponseBody::default() }
     }
 
     /// A reply that goes on until `end`, or until it has nothing more to say.
-    pub(super) fn streaming(self, end: StreamEnd, progress: Progress) -> ReplyBody {
-        progress.handed_over(); // its head
-        ReplyBody { end: Some((end, progress)), ..self }
+    pub(super) fn streaming(self, end: StreamEnd, stall: StallDetector) -> ResponseBody {
+        stall.sent(); // its head
+        ResponseBody { end: Some((end, stall)), ..self }
     }
 
     /// As gRPC-Web has it, if there is an encoding.
-    pub(super) fn encoded(self, encoding: Option<Encoding>) -> ReplyBody {
-        ReplyBody { encoding, ..self }
+    pub(super) fn encoded(self, encoding: Option<Encoding>) -> ResponseBody {
+        ResponseBody { encoding, ..self }
     }
 
     /// The call is in flight until this body has ended.
-    pub(super) fn counting(self, call: Rc<InFlight>) -> ReplyBody {
+    pub(super) fn counting(self, call: Rc<InFlight>) -> ResponseBody {
         if self.inner.is_end_stream() {
             call.replied(); // headers alone are the whole reply, and nobody polls for more
         }
         if let (Source::Message(_), Some(record)) = (&self.inner, call.record()) {
             record.ends_well(); // its trailers are ours
         }
-        ReplyBody { call: Some(call), ..self }
+        ResponseBody { call: Some(call), ..self }
     }
 
     /// Replaces what would have come by the trailers of `status`.
@@ -102,27 +102,27 @@ impl ReplyBody {
     }
 }
 
-impl http_body::Body for ReplyBody {
-    type Data = Piece;
+impl http_body::Body for ResponseBody {
+    type Data = TrackedChunk;
     type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, Status>>> {
+    ) -> Poll<Option<Result<Frame<TrackedChunk>, Status>>> {
         let frame = match (self.inner.poll_frame(cx), &mut self.end) {
             (Poll::Ready(frame), _) => frame,
             (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some((end, progress))) => match end.as_mut().poll(cx) {
+            (Poll::Pending, Some((end, stall))) => match end.as_mut().poll(cx) {
                 Poll::Ready(status) => Some(Ok(self.end_with(status))),
                 Poll::Pending => {
-                    progress.waits_for_news();
+                    stall.idle();
                     return Poll::Pending;
                 }
             },
         };
-        if let Some((_, progress)) = &self.end {
-            progress.handed_over();
+        if let Some((_, stall)) = &self.end {
+            stall.sent();
         }
         if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
             let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
@@ -140,7 +140,9 @@ impl http_body::Body for ReplyBody {
             None => frame,
         };
         let call = self.call.clone();
-        Poll::Ready(frame.map(|frame| frame.map(|it| it.map_data(|bytes| Piece { bytes, call }))))
+        Poll::Ready(
+            frame.map(|frame| frame.map(|it| it.map_data(|bytes| TrackedChunk { bytes, call }))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -148,7 +150,7 @@ impl http_body::Body for ReplyBody {
     }
 }
 
-fn note(frame: &Frame<Bytes>, record: &Record) {
+fn note(frame: &Frame<Bytes>, record: &CallRecord) {
     if let Some(data) = frame.data_ref() {
         record.sent(data);
     } else if let (Some(trailers), false) = (frame.trailers_ref(), record.has_ended()) {

@@ -19,7 +19,7 @@ use tonic::metadata::MetadataMap;
 
 use super::in_flight::InFlight;
 use super::request_body::RequestBody;
-use super::response_body::ReplyBody;
+use super::response_body::ResponseBody;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -40,7 +40,7 @@ pub(super) async fn call<Asked, Answered, H, F>(
     request: Request<RequestBody>,
     in_flight: &InFlight,
     handler: H,
-) -> Result<Response<ReplyBody>, Status>
+) -> Result<Response<ResponseBody>, Status>
 where
     Asked: Message + Default,
     Answered: Message,
@@ -54,7 +54,7 @@ where
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
     let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
     let (metadata, message, extensions) = handler.await.map_err(panicked)??.into_parts();
-    let mut response = Response::new(ReplyBody::whole(framing::frame(&message).into()));
+    let mut response = Response::new(ResponseBody::whole(framing::frame(&message).into()));
     *response.headers_mut() = metadata.into_headers();
     if !response.headers().is_empty() {
         for name in &RESERVED {

@@ -1,10 +1,10 @@
 //! How a daemon's life ended: for its exit code, and for the last line of its log.
 
-use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// How it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ShutdownReport {
     /// Calls that were answered, whatever their status.
     pub answered: u64,
     /// Calls that their client gave up, or lost with its connection.
@@ -12,14 +12,14 @@ pub struct Outcome {
     /// Calls that the drain timeout or a second signal cut.
     pub cut: u64,
     /// Connections that the daemon closed, by cause.
-    pub closed: Vec<(CloseCause, u64)>,
+    pub closed: Vec<(CloseReason, u64)>,
     /// Times that changed TLS files were taken.
     pub tls_reloads: u64,
     /// Times that changed TLS files were refused, and the old ones stayed.
     pub tls_reloads_refused: u64,
 }
 
-impl Outcome {
+impl ShutdownReport {
     /// 0 if every accepted call was answered, 3 if any was cut.
     pub fn exit_code(&self) -> u8 {
         if self.cut == 0 { 0 } else { 3 }
@@ -27,7 +27,7 @@ impl Outcome {
 
     /// The last words of the log.
     pub(crate) fn report(&self) {
-        let Outcome { answered, abandoned, cut, .. } = self;
+        let ShutdownReport { answered, abandoned, cut, .. } = self;
         let closed: Vec<_> = self
             .closed
             .iter()

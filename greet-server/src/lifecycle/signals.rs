@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Nobody presses Ctrl-C twice as fast, and no supervisor repeats itself as slowly.
-const SAME_REQUEST: Duration = Duration::from_millis(100);
+const SIGNAL_DEDUP_INTERVAL: Duration = Duration::from_millis(100);
 
 const HANGUP: &str = "SIGHUP";
 const TOGGLE: &str = "SIGUSR1";
@@ -48,7 +48,7 @@ impl Signals {
                     continue;
                 }
                 let now = Instant::now();
-                if last.is_some_and(|last| now - last < SAME_REQUEST) {
+                if last.is_some_and(|last| now - last < SIGNAL_DEDUP_INTERVAL) {
                     continue;
                 }
                 last = Some(now);

@@ -7,25 +7,26 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::close_log::ClosedLog;
-use super::connection_limit::Admission;
+use super::close_log::CloseLog;
+use super::connection_limit::ConnectionLimit;
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 use super::worker::Workers;
 use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
+use crate::telemetry::rate_limit::LogRateLimiter;
 
-/// First pause after a failed accept; doubled up to [`LONGEST_PAUSE`]. Out of descriptors, an
+/// First pause after a failed accept; doubled up to [`MAX_ACCEPT_BACKOFF`]. Out of descriptors, an
 /// acceptor without a pause would spin at a full core (the figures are grpc-go's).
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Of the same trouble.
-const TELL_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+const INITIAL_ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
+/// Between two lines about failed accepts.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a connection passes on its way from a listener to a worker.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) admission: Arc<ConnectionLimit>,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
@@ -34,7 +35,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// To the least loaded worker; or refused, which is to be closed without a word: a peer that is
     /// told to go before it has spoken would understand it no better.
-    fn take(&self, connection: Accepted, log: &mut ClosedLog) {
+    fn take(&self, connection: Accepted, log: &mut CloseLog) {
         match self.admission.admit(connection.peer().ip()) {
             Ok(permit) => {
                 connection.watch(self.limits.keepalive_timeout);
@@ -52,9 +53,9 @@ pub(crate) async fn accept(
     acceptor: Acceptor,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut log = ClosedLog::default();
-    let mut pause = FIRST_PAUSE;
-    let mut told: Option<Instant> = None;
+    let mut log = CloseLog::default();
+    let mut pause = INITIAL_ACCEPT_BACKOFF;
+    let mut failures = LogRateLimiter::new(1, LINE_INTERVAL);
     let stop = phase.wait_for(|phase| *phase >= Phase::Draining);
     tokio::pin!(stop);
     loop {
@@ -64,20 +65,18 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok(connection) => {
-                pause = FIRST_PAUSE;
+                pause = INITIAL_ACCEPT_BACKOFF;
                 acceptor.take(connection, &mut log);
             }
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                let now = Instant::now();
-                if told.is_none_or(|told| now - told >= TELL_AT_MOST_EVERY) {
-                    tracing::warn!(%error, ?pause, "could not accept");
-                    told = Some(now);
+                if let Some(suppressed) = failures.admit(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "could not accept");
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_ACCEPT_BACKOFF),
                     _ = &mut stop => break,
                 }
             }

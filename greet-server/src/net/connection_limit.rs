@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// The door. Asked once a connection, so a lock in it costs no call anything.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct ConnectionLimit {
     max_connections: usize,
     max_per_ip: Option<usize>,
     connections: AtomicUsize,
@@ -22,14 +22,14 @@ pub(crate) struct Admission {
 
 /// The place of a connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    admission: Arc<Admission>,
+pub(crate) struct ConnectionPermit {
+    admission: Arc<ConnectionLimit>,
     ip: Option<IpAddr>,
 }
 
-impl Admission {
-    pub(crate) fn new(max_connections: usize, max_per_ip: Option<usize>) -> Arc<Admission> {
-        Arc::new(Admission {
+impl ConnectionLimit {
+    pub(crate) fn new(max_connections: usize, max_per_ip: Option<usize>) -> Arc<ConnectionLimit> {
+        Arc::new(ConnectionLimit {
             max_connections,
             max_per_ip,
             connections: AtomicUsize::new(0),
@@ -41,21 +41,24 @@ impl Admission {
     }
 
     /// A place for a peer at `ip`; a Unix socket's has none.
-    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Permit, CloseCause> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        ip: Option<IpAddr>,
+    ) -> Result<ConnectionPermit, CloseReason> {
         self.came.fetch_add(1, Ordering::Relaxed);
         // From here on the place is taken; dropping it on an early return gives it back.
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let mut permit = Permit { admission: self.clone(), ip: None };
+        let mut permit = ConnectionPermit { admission: self.clone(), ip: None };
         if taken >= self.max_connections {
             self.refused_over_max.fetch_add(1, Ordering::Relaxed);
-            return Err(CloseCause::OverMaxConnections);
+            return Err(CloseReason::OverMaxConnections);
         }
         if let (Some(most), Some(ip)) = (self.max_per_ip, ip) {
             let mut by_ip = self.by_ip();
             let from_there = by_ip.entry(ip).or_default();
             if *from_there >= most {
                 self.refused_over_max_per_ip.fetch_add(1, Ordering::Relaxed);
-                return Err(CloseCause::OverMaxConnectionsPerIp);
+                return Err(CloseReason::OverMaxConnectionsPerIp);
             }
             *from_there += 1;
             permit.ip = Some(ip);
@@ -74,10 +77,10 @@ impl Admission {
     }
 
     /// Connections that were refused for this cause.
-    pub(crate) fn refused(&self, cause: CloseCause) -> u64 {
+    pub(crate) fn refused(&self, cause: CloseReason) -> u64 {
         match cause {
-            CloseCause::OverMaxConnections => self.refused_over_max.load(Ordering::Relaxed),
-            CloseCause::OverMaxConnectionsPerIp => {
+            CloseReason::OverMaxConnections => self.refused_over_max.load(Ordering::Relaxed),
+            CloseReason::OverMaxConnectionsPerIp => {
                 self.refused_over_max_per_ip.load(Ordering::Relaxed)
             }
             _ => 0,
@@ -89,7 +92,7 @@ impl Admission {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(ip) = self.ip {
@@ -108,21 +111,21 @@ mod tests {
 
     #[test]
     fn there_are_as_many_places_as_the_limit_says_and_a_place_that_is_left_is_free() {
-        let admission = Admission::new(2, None);
+        let admission = ConnectionLimit::new(2, None);
         let first = admission.admit(None).unwrap();
         let _second = admission.admit(None).unwrap();
-        assert_eq!(admission.admit(None).unwrap_err(), CloseCause::OverMaxConnections);
-        assert_eq!(admission.refused(CloseCause::OverMaxConnections), 1);
+        assert_eq!(admission.admit(None).unwrap_err(), CloseReason::OverMaxConnections);
+        assert_eq!(admission.refused(CloseReason::OverMaxConnections), 1);
         drop(first);
         assert!(admission.admit(None).is_ok());
     }
 
     #[test]
     fn an_address_has_its_own_limit_and_is_forgotten_when_it_has_left() {
-        let admission = Admission::new(10, Some(1));
+        let admission = ConnectionLimit::new(10, Some(1));
         let [one, two] = [1, 2].map(|last| Some(IpAddr::from([127, 0, 0, last])));
         let first = admission.admit(one).unwrap();
-        assert_eq!(admission.admit(one).unwrap_err(), CloseCause::OverMaxConnectionsPerIp);
+        assert_eq!(admission.admit(one).unwrap_err(), CloseReason::OverMaxConnectionsPerIp);
         let _second = admission.admit(two).unwrap();
         let _unix = [admission.admit(None).unwrap(), admission.admit(None).unwrap()];
         drop(first);

@@ -7,55 +7,55 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::config::Limits;
-use crate::grpc::connection_state::Traffic;
-use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::grpc::connection_state::ConnectionState;
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go
 /// waits as long). It loses nothing: no call is open.
-const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
+const GOAWAY_ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that were made together must not end together: age varies by as much, either way.
 const AGE_JITTER: f64 = 0.1;
 
 /// Idleness is looked at this often: it is noticed a quarter late at most.
-const LOOKS_PER_IDLE_TIME: u32 = 4;
+const IDLE_CHECKS: u32 = 4;
 
 /// Why a connection is told to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Farewell {
+pub(crate) enum GoawayReason {
     Drain,
     Age,
     Idle,
     AbandonedCalls,
 }
 
-impl Farewell {
+impl GoawayReason {
     /// What to count if it goes when told to.
-    pub(crate) fn cause(self) -> CloseCause {
+    pub(crate) fn cause(self) -> CloseReason {
         match self {
-            Farewell::Drain => CloseCause::Drained,
-            Farewell::Age => CloseCause::MaxConnectionAge,
-            Farewell::Idle => CloseCause::MaxConnectionIdle,
-            Farewell::AbandonedCalls => CloseCause::AbandonedCalls,
+            GoawayReason::Drain => CloseReason::Drained,
+            GoawayReason::Age => CloseReason::MaxConnectionAge,
+            GoawayReason::Idle => CloseReason::MaxConnectionIdle,
+            GoawayReason::AbandonedCalls => CloseReason::AbandonedCalls,
         }
     }
 
     /// Completes with the cause to count when it should have gone. In a drain that is the worker's to
     /// say; and who plays with us gets the GOAWAY and no time.
-    pub(crate) async fn grace(self, limits: &Limits) -> CloseCause {
+    pub(crate) async fn grace(self, limits: &Limits) -> CloseReason {
         match self {
-            Farewell::Drain => std::future::pending().await,
-            Farewell::Age | Farewell::Idle => {
+            GoawayReason::Drain => std::future::pending().await,
+            GoawayReason::Age | GoawayReason::Idle => {
                 after(limits.max_connection_age_grace).await;
-                CloseCause::AgeGraceExceeded
+                CloseReason::AgeGraceExceeded
             }
-            Farewell::AbandonedCalls => CloseCause::AbandonedCalls,
+            GoawayReason::AbandonedCalls => CloseReason::AbandonedCalls,
         }
     }
 }
 
 /// Completes at `age`, a tenth more or less; never without one.
-pub(crate) async fn is_old(age: Option<Duration>) {
+pub(crate) async fn max_age_reached(age: Option<Duration>) {
     match age {
         Some(age) => after(age.mul_f64(1.0 + AGE_JITTER * between_minus_one_and_one())).await,
         None => std::future::pending().await,
@@ -63,26 +63,26 @@ pub(crate) async fn is_old(age: Option<Duration>) {
 }
 
 /// Completes when there was no call for `idle_time`; never without one.
-pub(crate) async fn is_idle(idle_time: Option<Duration>, traffic: &Traffic) {
+pub(crate) async fn is_idle(idle_time: Option<Duration>, connection: &ConnectionState) {
     let Some(idle_time) = idle_time else {
         return std::future::pending().await;
     };
     let mut quiet_looks = 0;
-    while quiet_looks < LOOKS_PER_IDLE_TIME {
-        let calls_begun = traffic.calls_begun();
-        after(idle_time / LOOKS_PER_IDLE_TIME).await;
-        let was_quiet = traffic.is_idle() && traffic.calls_begun() == calls_begun;
+    while quiet_looks < IDLE_CHECKS {
+        let calls_begun = connection.calls_begun();
+        after(idle_time / IDLE_CHECKS).await;
+        let was_quiet = connection.is_idle() && connection.calls_begun() == calls_begun;
         quiet_looks = if was_quiet { quiet_looks + 1 } else { 0 };
     }
 }
 
 /// Completes when a connection that was told to go owes its peer nothing, has seen nothing move for
 /// a while, and has still not gone.
-pub(crate) async fn is_unanswered(traffic: &Traffic) {
+pub(crate) async fn goaway_unanswered(connection: &ConnectionState) {
     loop {
-        let moved_bytes = traffic.moved_bytes();
-        after(GOAWAY_PATIENCE).await;
-        if traffic.is_idle() && traffic.moved_bytes() == moved_bytes {
+        let moved_bytes = connection.moved_bytes();
+        after(GOAWAY_ACK_TIMEOUT).await;
+        if connection.is_idle() && connection.moved_bytes() == moved_bytes {
             return;
         }
     }

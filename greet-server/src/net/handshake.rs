@@ -16,19 +16,19 @@ use tokio_rustls::server::TlsStream;
 
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::{Handshake, Stats};
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::{HandshakeResult, WorkerMetrics};
 
 /// How long a peer that is in its handshake when the drain begins may take to finish it: its first
 /// bytes may be in the socket already, and with them a call.
-pub(super) const DRAINED_HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const DRAIN_HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
 /// How long a peer may take to close its side after we closed ours. It is about to: it has been told.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a peer may have under way when it is told: as much as Linux buffers for a socket at most. Who
 /// sends more has not listened.
-const MOST_LINGER_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Said to whoever comes with HTTP/1, in the last words of it that are left to say.
 const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
@@ -41,11 +41,11 @@ const NOT_HTTP_2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
 /// Why there is no connection; `None` if the peer, or the network, ended it.
-pub(crate) type Closed = Option<CloseCause>;
+pub(crate) type Closed = Option<CloseReason>;
 
 /// A stream and what it said already.
 #[derive(Debug)]
-pub(crate) struct Greeted<IO> {
+pub(crate) struct Negotiated<IO> {
     pub(crate) io: IO,
     pub(crate) first_bytes: Bytes,
     /// Or HTTP/1.1.
@@ -54,7 +54,7 @@ pub(crate) struct Greeted<IO> {
 
 /// What a connection may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum Protocols {
     Http2,
     /// For gRPC-Web.
     Http1Too,
@@ -63,14 +63,14 @@ pub(crate) enum Spoken {
 /// HTTP/2 with prior knowledge, or what else may be spoken.
 pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
-    spoken: Spoken,
-) -> Result<Greeted<IO>, Closed> {
+    spoken: Protocols,
+) -> Result<Negotiated<IO>, Closed> {
     match preface::read(&mut io).await {
-        Ok(first_bytes) => Ok(Greeted { io, first_bytes, is_http2: true }),
+        Ok(first_bytes) => Ok(Negotiated { io, first_bytes, is_http2: true }),
         Err(PrefaceError::NotHttp2(first_bytes))
-            if spoken == Spoken::Http1Too && may_be_http1(&first_bytes) =>
+            if spoken == Protocols::Http1Too && may_be_http1(&first_bytes) =>
         {
-            Ok(Greeted { io, first_bytes, is_http2: false })
+            Ok(Negotiated { io, first_bytes, is_http2: false })
         }
         Err(PrefaceError::NotHttp2(bytes)) => {
             // It may be HTTP/1: a person with a browser or curl is told what this is. To anything else,
@@ -81,7 +81,7 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
             };
             let _ = io.write_all(words).await;
             linger(&mut io).await;
-            Err(Some(CloseCause::NotHttp2))
+            Err(Some(CloseReason::NotHttp2))
         }
         Err(PrefaceError::Gone) => Err(None),
     }
@@ -97,23 +97,23 @@ fn may_be_http1(first_bytes: &[u8]) -> bool {
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
-    spoken: Spoken,
-    stats: &Stats,
-) -> Result<Greeted<TlsStream<IO>>, Closed> {
-    let mut counted = Counted { stats, result: Handshake::Unfinished };
+    spoken: Protocols,
+    metrics: &WorkerMetrics,
+) -> Result<Negotiated<TlsStream<IO>>, Closed> {
+    let mut counted = Counted { metrics, result: HandshakeResult::Unfinished };
     let accepted = TlsAcceptor::from(config).accept(io).into_fallible().await;
     counted.result = match &accepted {
-        Ok(_) => Handshake::Ok,
-        Err((error, _)) if error.kind() == ErrorKind::InvalidData => Handshake::Failed,
-        Err(_) => Handshake::Gone,
+        Ok(_) => HandshakeResult::Ok,
+        Err((error, _)) if error.kind() == ErrorKind::InvalidData => HandshakeResult::Failed,
+        Err(_) => HandshakeResult::Gone,
     };
     drop(counted);
     match accepted {
         Ok(mut io)
-            if spoken == Spoken::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
+            if spoken == Protocols::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
         {
             let _ = io.shutdown().await; // close_notify, for a peer that is still there
-            Err(Some(CloseCause::NoAlpn))
+            Err(Some(CloseReason::NoAlpn))
         }
         Ok(io) => plaintext(io, spoken).await,
         Err((error, mut io)) => {
@@ -122,25 +122,25 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
                 return Err(None); // the network's error, or the peer left
             }
             linger(&mut io).await;
-            Err(Some(CloseCause::TlsFailed))
+            Err(Some(CloseReason::TlsFailed))
         }
     }
 }
 
 /// Counts a TLS handshake when it is dropped: as unfinished, if nobody said better.
 struct Counted<'a> {
-    stats: &'a Stats,
-    result: Handshake,
+    metrics: &'a WorkerMetrics,
+    result: HandshakeResult,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.stats.handshakes(self.result).add(1);
+        self.metrics.handshakes(self.result).add(1);
     }
 }
 
 /// Bounds a handshake: by its own timeout, and by the patience of a drain.
-pub(crate) async fn in_time<T>(
+pub(crate) async fn with_deadline<T>(
     handshake: impl Future<Output = Result<T, Closed>>,
     handshake_timeout: Duration,
     drained: impl Future<Output = ()>,
@@ -148,12 +148,12 @@ pub(crate) async fn in_time<T>(
     let mut handshake = pin!(timeout(handshake_timeout, handshake));
     let ended = tokio::select! {
         ended = handshake.as_mut() => ended,
-        () = drained => match timeout(DRAINED_HANDSHAKE_PATIENCE, handshake).await {
+        () = drained => match timeout(DRAIN_HANDSHAKE_GRACE, handshake).await {
             Ok(ended) => ended,
-            Err(_elapsed) => return Err(Some(CloseCause::DrainedInHandshake)),
+            Err(_elapsed) => return Err(Some(CloseReason::DrainedInHandshake)),
         },
     };
-    ended.map_err(|_elapsed| Some(CloseCause::HandshakeTimeout))?
+    ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout))?
 }
 
 /// Closes our side, if it is still open, then reads on, and throws away, until the peer has closed too.
@@ -162,13 +162,13 @@ pub(crate) async fn in_time<T>(
 pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
     let goodbye = async {
         let _ = io.shutdown().await;
-        let _ = tokio::io::copy(&mut io.take(MOST_LINGER_BYTES), &mut tokio::io::sink()).await;
+        let _ = tokio::io::copy(&mut io.take(MAX_LINGER_BYTES), &mut tokio::io::sink()).await;
     };
     let _ = timeout(LINGER_TIMEOUT, goodbye).await;
 }
 
 /// What the drain tells a connection, once.
-pub(crate) async fn is_drained(drained: &mut oneshot::Receiver<()>) {
+pub(crate) async fn drain_signalled(drained: &mut oneshot::Receiver<()>) {
     if !drained.is_terminated() {
         let _ = drained.await; // the worker drops its end, which is an error and the signal
     }
@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_goodbye_hears_so_many_bytes_out_and_not_one_more() {
-        for (sent, unheard) in [(MOST_LINGER_BYTES, 0), (MOST_LINGER_BYTES + 1, 1)] {
+        for (sent, unheard) in [(MAX_LINGER_BYTES, 0), (MAX_LINGER_BYTES + 1, 1)] {
             let mut peer = join(repeat(0).take(sent), sink());
             linger(&mut peer).await;
             assert_eq!(peer.reader().limit(), unheard);

@@ -13,31 +13,31 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::goaway::{self, Farewell};
-use super::handshake::{DRAINED_HANDSHAKE_PATIENCE, is_drained};
+use super::goaway::{self, GoawayReason};
+use super::handshake::{DRAIN_HANDSHAKE_GRACE, drain_signalled};
 use super::stream::Stream;
 use super::transport::{MAX_HEADER_LIST_BYTES, Transport, ended};
-use crate::grpc::connection_state::Traffic;
-use crate::grpc::{Bound, Call};
-use crate::telemetry::metrics::close_reason::CloseCause;
+use crate::grpc::connection_state::ConnectionState;
+use crate::grpc::{Call, DeliveryDeadline};
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// A call whose time is up is noticed this much later at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves one call after the other until the peer leaves, breaks a rule, or is told to go.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    (traffic, patience): (Rc<Traffic>, oneshot::Receiver<()>),
+    (connection, patience): (Rc<ConnectionState>, oneshot::Receiver<()>),
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
-) -> Option<CloseCause>
+) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let limits = &transport.limits;
     let bound = RefCell::new(None);
     let service = service_fn(|request| {
-        let call = Call::new(transport.rpc.clone(), traffic.clone(), &request);
+        let call = Call::new(&transport.router, connection.clone(), &request);
         bound.replace(Some(call.bound()));
         call.answer(request)
     });
@@ -51,38 +51,38 @@ where
     );
     let farewell = tokio::select! {
         biased;
-        served = http1.as_mut() => return ended(served, None, traffic.peer()).map(of_http1),
-        () = is_late(&bound, &traffic) => return Some(CloseCause::ReplyNotTaken),
-        () = is_drained(drained) => Farewell::Drain,
-        () = goaway::is_old(limits.max_connection_age) => Farewell::Age,
-        () = goaway::is_idle(limits.max_connection_idle, &traffic) => Farewell::Idle,
-        _ = patience => Farewell::AbandonedCalls,
+        served = http1.as_mut() => return ended(served, None, connection.peer()).map(of_http1),
+        () = is_late(&bound, &connection) => return Some(CloseReason::ReplyNotTaken),
+        () = drain_signalled(drained) => GoawayReason::Drain,
+        () = goaway::max_age_reached(limits.max_connection_age) => GoawayReason::Age,
+        () = goaway::is_idle(limits.max_connection_idle, &connection) => GoawayReason::Idle,
+        _ = patience => GoawayReason::AbandonedCalls,
     };
     // `connection: close` with the reply to the call at work; without one, the end.
     http1.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        served = http1 => ended(served, Some(farewell.cause()), traffic.peer()).map(of_http1),
-        () = is_late(&bound, &traffic) => Some(CloseCause::ReplyNotTaken),
-        () = owes_nothing(&traffic) => Some(farewell.cause()),
+        served = http1 => ended(served, Some(farewell.cause()), connection.peer()).map(of_http1),
+        () = is_late(&bound, &connection) => Some(CloseReason::ReplyNotTaken),
+        () = owes_nothing(&connection) => Some(farewell.cause()),
         cause = farewell.grace(limits) => Some(cause),
     }
 }
 
 /// The one timeout that hyper has here is that of a head.
-fn of_http1(cause: CloseCause) -> CloseCause {
+fn of_http1(cause: CloseReason) -> CloseReason {
     match cause {
-        CloseCause::KeepaliveTimeout => CloseCause::Http1Idle,
+        CloseReason::KeepaliveTimeout => CloseReason::Http1Idle,
         cause => cause,
     }
 }
 
 /// Completes when a connection that was told to go has no call at work, and has had the time to finish the
 /// head of one: hyper waits for the rest of a head as ever.
-async fn owes_nothing(traffic: &Traffic) {
+async fn owes_nothing(connection: &ConnectionState) {
     loop {
-        sleep(DRAINED_HANDSHAKE_PATIENCE).await;
-        if traffic.is_idle() {
+        sleep(DRAIN_HANDSHAKE_GRACE).await;
+        if connection.is_idle() {
             return;
         }
     }
@@ -90,11 +90,11 @@ async fn owes_nothing(traffic: &Traffic) {
 
 /// Completes when a call is over for its deadline, and its peer has still not taken the reply. Over
 /// HTTP/2 its stream is reset; here the connection is all there is.
-async fn is_late(bound: &RefCell<Option<Bound>>, traffic: &Traffic) {
+async fn is_late(bound: &RefCell<Option<DeliveryDeadline>>, connection: &ConnectionState) {
     loop {
-        sleep(LOOK_EVERY).await;
-        let is_over = bound.borrow().as_ref().is_some_and(Bound::is_over);
-        if is_over && !traffic.is_idle() {
+        sleep(CHECK_INTERVAL).await;
+        let is_over = bound.borrow().as_ref().is_some_and(DeliveryDeadline::is_over);
+        if is_over && !connection.is_idle() {
             return;
         }
     }

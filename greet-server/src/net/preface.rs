@@ -10,7 +10,7 @@ const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 /// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: a longer first frame is hyper's to refuse.
-const LARGEST_FIRST_FRAME_BYTES: usize = 16_384;
+const MAX_FIRST_FRAME_BYTES: usize = 16_384;
 /// Preface, SETTINGS and the first request of every client we know fit in one read of this size.
 const FIRST_READ_BYTES: usize = 1_024;
 
@@ -58,7 +58,7 @@ fn is_complete(received: &[u8]) -> Result<bool, NotHttp2> {
     }
     let payload_bytes = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
     let expected = MAGIC.len() + FRAME_HEADER_BYTES + payload_bytes;
-    Ok(received.len() >= expected || payload_bytes > LARGEST_FIRST_FRAME_BYTES)
+    Ok(received.len() >= expected || payload_bytes > MAX_FIRST_FRAME_BYTES)
 }
 
 #[cfg(test)]

@@ -9,23 +9,23 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::grpc::connection_state::Traffic;
+use crate::grpc::connection_state::ConnectionState;
 
 #[derive(Debug)]
 pub(crate) struct Stream<IO> {
     first_bytes: Bytes,
     io: IO,
-    traffic: Rc<Traffic>,
+    connection: Rc<ConnectionState>,
 }
 
 impl<IO> Stream<IO> {
-    pub(crate) fn new(first_bytes: Bytes, io: IO, traffic: Rc<Traffic>) -> Self {
-        Stream { first_bytes, io, traffic }
+    pub(crate) fn new(first_bytes: Bytes, io: IO, connection: Rc<ConnectionState>) -> Self {
+        Stream { first_bytes, io, connection }
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.traffic.moved(*bytes);
+            self.connection.moved(*bytes);
         }
         written
     }
@@ -40,7 +40,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Stream<IO> {
         if self.first_bytes.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-            self.traffic.moved(buf.filled().len() - before);
+            self.connection.moved(buf.filled().len() - before);
             return Poll::Ready(Ok(()));
         }
         let length = self.first_bytes.len().min(buf.remaining());
@@ -78,7 +78,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.traffic.flushed(); // HTTP/2 asks for this when its own buffer is empty
+        self.connection.flushed(); // HTTP/2 asks for this when its own buffer is empty
         Poll::Ready(Ok(()))
     }
 

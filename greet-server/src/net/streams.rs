@@ -13,25 +13,25 @@ use std::task::{Context, Waker};
 use tokio::task::spawn_local;
 use tokio::time::timeout_at;
 
-use crate::grpc::Bound;
+use crate::grpc::DeliveryDeadline;
 
 /// The executor that hyper hands streams to.
 #[derive(Default, Clone)]
 pub(crate) struct Streams {
-    bound: Rc<Cell<Option<Bound>>>,
+    bound: Rc<Cell<Option<DeliveryDeadline>>>,
     begun: Rc<RefCell<Vec<Begun>>>,
 }
 
 /// A stream that was not polled yet.
 struct Begun {
     stream: Pin<Box<dyn Future<Output = ()>>>,
-    bound: Option<Bound>,
+    bound: Option<DeliveryDeadline>,
 }
 
 impl Streams {
     /// The next stream must have ended by then. hyper asks for the service's future and hands the
     /// stream that drives it to the executor in one go, so what was expected last is what comes next.
-    pub(super) fn expect(&self, bound: Bound) {
+    pub(super) fn expect(&self, bound: DeliveryDeadline) {
         self.bound.set(Some(bound));
     }
 
@@ -72,13 +72,15 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
 }
 
 /// Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
-fn spawn(stream: Pin<Box<dyn Future<Output = ()>>>, bound: Option<Bound>) {
+fn spawn(stream: Pin<Box<dyn Future<Output = ()>>>, bound: Option<DeliveryDeadline>) {
     drop(match bound {
-        Some(Bound::At(over)) => spawn_local(async move { drop(timeout_at(over, stream).await) }),
-        Some(Bound::Progress(progress)) => spawn_local(async move {
+        Some(DeliveryDeadline::At(over)) => {
+            spawn_local(async move { drop(timeout_at(over, stream).await) })
+        }
+        Some(DeliveryDeadline::Stall(stall)) => spawn_local(async move {
             tokio::select! {
                 () = stream => {}
-                () = progress.is_missing() => {}
+                () = stall.stalled() => {}
             }
         }),
         None => spawn_local(stream),

@@ -1,19 +1,18 @@
 //! What all connections of a worker have in common, and what the end of one counts as.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 
-use super::handshake::Spoken;
+use super::handshake::Protocols;
 use super::streams::Streams;
 use crate::config::Limits;
-use crate::grpc::Rpc;
+use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::Stats;
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::WorkerMetrics;
 
 /// Resets of streams that wait to be accepted before the connection is told to calm down
 /// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
@@ -31,11 +30,11 @@ pub(crate) struct Transport {
     pub(super) http2: http2::Builder<Streams>,
     pub(super) streams: Streams,
     pub(super) limits: Limits,
-    pub(super) rpc: Rc<Rpc>,
+    pub(super) router: Router,
 }
 
 impl Transport {
-    pub(crate) fn new(limits: Limits, rpc: Rpc) -> Transport {
+    pub(crate) fn new(limits: Limits, router: Router) -> Transport {
         let streams = Streams::default();
         let mut http2 = http2::Builder::new(streams.clone());
         http2
@@ -47,34 +46,33 @@ impl Transport {
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout)
             .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
-        let rpc = Rc::new(rpc);
-        Transport { http2, streams, limits, rpc }
+        Transport { http2, streams, limits, router }
     }
 
-    pub(crate) fn stats(&self) -> &Arc<Stats> {
-        &self.rpc.stats
+    pub(crate) fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.router.state.metrics
     }
 
     /// What a connection may speak.
-    pub(crate) fn spoken(&self) -> Spoken {
-        if self.rpc.cors.is_some() { Spoken::Http1Too } else { Spoken::Http2 }
+    pub(crate) fn spoken(&self) -> Protocols {
+        if self.router.state.cors.is_some() { Protocols::Http1Too } else { Protocols::Http2 }
     }
 }
 
 /// The cause to count for the way in which HTTP/2 ended; `peaceful` if it ended well.
 pub(super) fn ended(
     served: hyper::Result<()>,
-    peaceful: Option<CloseCause>,
+    peaceful: Option<CloseReason>,
     peer: Peer,
-) -> Option<CloseCause> {
+) -> Option<CloseReason> {
     match served {
         Ok(()) => peaceful,
-        Err(error) if error.is_timeout() => Some(CloseCause::KeepaliveTimeout),
+        Err(error) if error.is_timeout() => Some(CloseReason::KeepaliveTimeout),
         Err(error) if is_peer_gone(&error) => None,
         Err(error) => {
             let error = anyhow::Error::new(error);
             tracing::debug!(%peer, error = format!("{error:#}"), "HTTP/2 error");
-            Some(CloseCause::ProtocolError)
+            Some(CloseReason::ProtocolError)
         }
     }
 }

@@ -15,20 +15,20 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
-use super::close_log::ClosedLog;
+use super::close_log::CloseLog;
 use super::connection;
-use super::connection_limit::Permit;
+use super::connection_limit::ConnectionPermit;
 use super::handshake::{Closed, plaintext, tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
-use crate::grpc::Rpc;
+use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
-use crate::telemetry::metrics::close_reason::CloseCause;
-use crate::telemetry::metrics::worker::{Calls, Stats};
+use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 
 /// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
-pub(crate) type MakeRpc = Arc<dyn Fn(Arc<Stats>) -> Rpc + Send + Sync>;
+pub(crate) type MakeRouter = Arc<dyn Fn(Arc<WorkerMetrics>) -> Router + Send + Sync>;
 
 /// All workers, as the acceptor and the lifecycle see them.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub(crate) struct Workers(Arc<[Worker]>);
 #[derive(Debug)]
 pub(crate) struct Worker {
     commands: mpsc::UnboundedSender<Command>,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
 }
 
 /// Completes when the worker's thread has ended; an error means that it panicked.
@@ -46,7 +46,7 @@ pub(crate) type Ended = oneshot::Receiver<()>;
 
 #[derive(Debug)]
 enum Command {
-    Serve(Accepted, Permit),
+    Serve(Accepted, ConnectionPermit),
     Drain,
     Cut,
 }
@@ -55,10 +55,14 @@ impl Workers {
     /// Starts `count` threads.
     pub(crate) fn start(
         count: usize,
+        served_methods: usize,
         limits: Limits,
-        make_rpc: &MakeRpc,
+        make_router: &MakeRouter,
     ) -> io::Result<(Workers, FuturesUnordered<Ended>)> {
-        let started = (0..count).map(|index| Worker::start(index, limits, make_rpc.clone()));
+        let started = (0..count).map(|index| {
+            let metrics = Arc::new(WorkerMetrics::new(served_methods));
+            Worker::start(index, metrics, limits, make_router.clone())
+        });
         let (workers, ended): (Vec<_>, _) =
             started.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
         Ok((Workers(workers.into()), ended))
@@ -68,49 +72,53 @@ impl Workers {
         self.0.iter()
     }
 
-    pub(crate) fn calls(&self) -> Calls {
-        Calls {
-            answered: self.sum(|stats| stats.calls_answered.get()),
-            abandoned: self.sum(|stats| stats.calls_abandoned.get()),
-            in_flight: self.sum(|stats| stats.calls_in_flight.get()),
+    pub(crate) fn calls(&self) -> CallTotals {
+        CallTotals {
+            answered: self.sum(|metrics| metrics.calls_answered.get()),
+            abandoned: self.sum(|metrics| metrics.calls_abandoned.get()),
+            in_flight: self.sum(|metrics| metrics.calls_in_flight.get()),
         }
     }
 
-    pub(crate) fn closed(&self, cause: CloseCause) -> u64 {
-        self.sum(|stats| stats.closed(cause).get())
+    pub(crate) fn closed(&self, cause: CloseReason) -> u64 {
+        self.sum(|metrics| metrics.closed(cause).get())
     }
 
-    pub(crate) fn sum(&self, figure: impl Fn(&Stats) -> u64) -> u64 {
-        self.iter().map(|worker| figure(&worker.stats)).sum()
+    pub(crate) fn sum(&self, figure: impl Fn(&WorkerMetrics) -> u64) -> u64 {
+        self.iter().map(|worker| figure(&worker.metrics)).sum()
     }
 
     /// The worker with the fewest connections, the first of them among equals.
     pub(crate) fn least_loaded(&self) -> &Worker {
         self.iter()
-            .min_by_key(|worker| worker.stats.connections.load(Ordering::Relaxed))
+            .min_by_key(|worker| worker.metrics.connections.load(Ordering::Relaxed))
             .expect("the configuration has at least one worker")
     }
 }
 
 impl Worker {
-    fn start(index: usize, limits: Limits, make_rpc: MakeRpc) -> io::Result<(Worker, Ended)> {
+    fn start(
+        index: usize,
+        metrics: Arc<WorkerMetrics>,
+        limits: Limits,
+        make_router: MakeRouter,
+    ) -> io::Result<(Worker, Ended)> {
         let (commands, received) = mpsc::unbounded_channel();
         let (ending, ended) = oneshot::channel();
-        let stats = Arc::new(Stats::default());
-        let thread_stats = stats.clone();
+        let thread_stats = metrics.clone();
         thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
-            if let Err(error) = run(received, limits, make_rpc, thread_stats) {
+            if let Err(error) = run(received, limits, make_router, thread_stats) {
                 tracing::error!(index, %error, "worker could not start");
                 return;
             }
             let _ = ending.send(()); // nobody waits for it once the process leaves anyway
         })?;
-        Ok((Worker { commands, stats }, ended))
+        Ok((Worker { commands, metrics }, ended))
     }
 
     /// Takes a connection in. One that comes too late, after the worker ended, is closed.
-    pub(crate) fn serve(&self, connection: Accepted, permit: Permit) {
-        self.stats.connections.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn serve(&self, connection: Accepted, permit: ConnectionPermit) {
+        self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         let _ = self.commands.send(Command::Serve(connection, permit));
     }
 
@@ -128,11 +136,11 @@ impl Worker {
 fn run(
     commands: mpsc::UnboundedReceiver<Command>,
     limits: Limits,
-    make_rpc: MakeRpc,
-    stats: Arc<Stats>,
+    make_router: MakeRouter,
+    metrics: Arc<WorkerMetrics>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let transport = Rc::new(Transport::new(limits, make_rpc(stats)));
+    let transport = Rc::new(Transport::new(limits, make_router(metrics)));
     runtime.block_on(Connections::new(transport).run(commands));
     Ok(())
 }
@@ -140,8 +148,8 @@ fn run(
 /// The connections of a worker.
 struct Connections {
     transport: Rc<Transport>,
-    tasks: JoinSet<(Peer, Option<CloseCause>)>,
-    log: ClosedLog,
+    tasks: JoinSet<(Peer, Option<CloseReason>)>,
+    log: CloseLog,
     /// Dropping a sender tells its connection to drain. One each, because waiting on a oneshot
     /// costs an atomic load, and a connection looks at it on every turn.
     drains: HashMap<task::Id, oneshot::Sender<()>>,
@@ -152,7 +160,7 @@ impl Connections {
         Connections {
             transport,
             tasks: JoinSet::new(),
-            log: ClosedLog::default(),
+            log: CloseLog::default(),
             drains: HashMap::new(),
         }
     }
@@ -176,14 +184,13 @@ impl Connections {
                             self.log.closed(peer, cause);
                         }
                     }
-                    Err(panic) => self.forget(panic.id(), Some(CloseCause::Panic)),
+                    Err(panic) => self.forget(panic.id(), Some(CloseReason::Panic)),
                 },
             }
         }
-        self.tell_the_rest();
     }
 
-    fn spawn(&mut self, connection: Accepted, permit: Permit) {
+    fn spawn(&mut self, connection: Accepted, permit: ConnectionPermit) {
         let transport = self.transport.clone();
         let (drain, drained) = oneshot::channel();
         let (peer, spoken) = (connection.peer(), transport.spoken());
@@ -198,9 +205,9 @@ impl Connections {
                 }
                 Accepted::Tls(stream, _, config) => {
                     let io = || registered(TcpStream::from_std(stream));
-                    let stats = transport.stats().clone();
+                    let metrics = transport.metrics().clone();
                     let handshake =
-                        Box::pin(async move { tls(io()?, config, spoken, &stats).await });
+                        Box::pin(async move { tls(io()?, config, spoken, &metrics).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
@@ -215,25 +222,20 @@ impl Connections {
         self.drains.insert(task.id(), drain);
     }
 
-    fn forget(&mut self, id: task::Id, cause: Option<CloseCause>) {
+    fn forget(&mut self, id: task::Id, cause: Option<CloseReason>) {
         self.drains.remove(&id);
-        let stats = self.transport.stats();
-        stats.connections.fetch_sub(1, Ordering::Relaxed);
+        let metrics = self.transport.metrics();
+        metrics.connections.fetch_sub(1, Ordering::Relaxed);
         match cause {
-            Some(cause) => stats.closed(cause).add(1),
-            None => stats.left.add(1),
+            Some(cause) => metrics.closed(cause).add(1),
+            None => metrics.closed_by_peer.add(1),
         }
     }
 
     /// Leaves; what is left is dropped with the runtime, which closes its sockets.
     fn cut(self) {
         let left = self.tasks.len() as u64;
-        self.transport.stats().closed(CloseCause::Cut).add(left);
-        self.tell_the_rest();
-    }
-
-    fn tell_the_rest(&self) {
-        self.transport.rpc.access_log.finish();
+        self.transport.metrics().closed(CloseReason::Cut).add(left);
     }
 }
 

@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::grpc::handler::{Handler, handler};
+use super::handler::{Handler, handler};
 
 const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
 

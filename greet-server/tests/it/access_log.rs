@@ -92,10 +92,10 @@ async fn by_default_calls_that_failed_are_told_and_no_more_of_them_than_the_limi
         client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
     }
     let (_, mut calls) = daemon.ended().await;
-    let more = |call: &serde_json::Value| call["more"].as_u64().unwrap_or_default();
+    let more = |call: &serde_json::Value| call["suppressed"].as_u64().unwrap_or_default();
     let untold: u64 = calls.iter().map(more).sum();
     let last = calls.pop().unwrap();
-    assert_eq!(last["message"], "calls failed without a line", "{last}");
+    assert_eq!(last["message"], "calls failed", "{last}");
     assert!(calls.iter().all(|call| call["status"] == "INVALID_ARGUMENT"), "{calls:?}");
     // Twenty a second, and the calls may have taken a few of those.
     assert!((20..200).contains(&calls.len()), "{}", calls.len());

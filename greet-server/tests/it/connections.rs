@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -36,7 +36,7 @@ async fn one_connection_over_the_limit_is_refused_and_a_place_that_is_left_is_fr
     drop(second);
     let address = server.address();
     eventually_async("the freed place is taken", async || is_greeted(address).await).await;
-    assert!(closed(&server.stop().await, CloseCause::OverMaxConnections) >= 3);
+    assert!(closed(&server.stop().await, CloseReason::OverMaxConnections) >= 3);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn an_address_may_have_its_share_and_others_theirs() {
     assert_eq!(two.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(one.say_hello("Ada").await.unwrap(), "Hello Ada");
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::OverMaxConnectionsPerIp), 1);
+    assert_eq!(closed(&outcome, CloseReason::OverMaxConnectionsPerIp), 1);
 }
 
 /// Without the limit the daemon would run out of descriptors and wait for some, deaf to everybody.

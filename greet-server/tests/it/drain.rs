@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{
     DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, SETTINGS,
@@ -61,7 +61,7 @@ async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
     let begun = Instant::now();
     let outcome = server.stop().await;
     assert!(Instant::now() - begun < Duration::from_secs(2));
-    assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 1);
+    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 1);
     assert_eq!(outcome.exit_code(), 0);
 }
 
@@ -77,8 +77,8 @@ async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and
     assert!(late.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     drop(late);
     let outcome = server.outcome().await;
-    assert_eq!(closed(&outcome, CloseCause::DrainedInHandshake), 0);
-    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
+    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 0);
+    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
 }
 
 /// A socket that is closed on unread bytes resets its peer, and a reset destroys what the peer has
@@ -108,7 +108,7 @@ async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
     let outcome = server.stop().await;
     let took = Instant::now() - begun;
     assert!((5..8).contains(&took.as_secs()), "{took:?}");
-    assert_eq!(closed(&outcome, CloseCause::GoawayUnanswered), 1);
+    assert_eq!(closed(&outcome, CloseReason::GoawayUnanswered), 1);
     assert_eq!(outcome.exit_code(), 0);
 }
 
@@ -190,7 +190,7 @@ async fn at_the_drain_timeout_what_is_left_is_cut_and_counted() {
     let took = Instant::now() - begun;
     assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(1_200), "{took:?}");
     assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 2, 3));
-    assert_eq!(closed(&outcome, CloseCause::Cut), 3);
+    assert_eq!(closed(&outcome, CloseReason::Cut), 3);
     for call in hanging {
         assert!(call.await.unwrap().is_err());
     }
@@ -257,6 +257,6 @@ async fn under_load_every_accepted_call_is_answered() {
         received += soon(client).await.unwrap();
     }
     assert_eq!((outcome.answered, outcome.cut), (received, 0));
-    assert_eq!(closed(&outcome, CloseCause::Panic), 0);
+    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
     assert!(received >= 200);
 }

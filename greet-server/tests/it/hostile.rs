@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
@@ -37,7 +37,7 @@ async fn is_told_to_go(bytes: &[u8], code: u8) {
     assert_eq!(goaway.payload[4..8], [0, 0, 0, code], "{debug}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseCause::ProtocolError), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
 /// The headers of a call on `stream`, whose message is still to come.
@@ -126,7 +126,7 @@ async fn a_peer_that_makes_us_reset_its_streams_is_told_to_go() {
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
     let outcome = server.stop().await;
-    let ended = [CloseCause::ProtocolError, CloseCause::AbandonedCalls];
+    let ended = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
     assert_eq!(ended.map(|cause| closed(&outcome, cause)).iter().sum::<u64>(), 1, "{outcome:?}");
 }
 
@@ -165,7 +165,7 @@ async fn half_a_header_block_is_waited_for_no_longer_than_a_ping() {
     let _ = soon(peer.tcp.read_to_end(&mut Vec::new())).await;
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseCause::KeepaliveTimeout), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
 /// What the server owes an answer to each of, it must not pile up for a peer that does not read: it
@@ -227,5 +227,5 @@ async fn a_crowd_that_never_speaks_is_gone_in_time_and_nobody_notices_it() {
         assert!(matches!(soon(silent.read(&mut [0])).await, Ok(0) | Err(_)));
     }
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(closed(&server.stop().await, CloseCause::HandshakeTimeout), CROWD);
+    assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CROWD);
 }

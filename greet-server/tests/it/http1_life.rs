@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
@@ -49,7 +49,7 @@ async fn a_connection_is_kept_for_the_next_call_and_closed_when_none_comes() {
     half.is_closed().await;
     let outcome = server.stop().await;
     assert_eq!(outcome.answered, 2);
-    assert_eq!(closed(&outcome, CloseCause::Http1Idle), 2);
+    assert_eq!(closed(&outcome, CloseReason::Http1Idle), 2);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_age_and_a_drain_are_told_over_http_1_too() {
     old.say_hello().await;
     old.is_closed().await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::MaxConnectionAge), 1);
+    assert_eq!(closed(&outcome, CloseReason::MaxConnectionAge), 1);
 
     let greeter = Faulty::new();
     let mut server = TestServer::with_greeter(&[WEB], greeter.clone()).await;
@@ -97,7 +97,7 @@ async fn a_peer_that_does_not_take_its_reply_is_closed() {
     let gone = async { while tcp.write_all(&request).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(15), gone).await.expect("it is closed");
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::ReplyNotTaken), 1);
+    assert_eq!(closed(&outcome, CloseReason::ReplyNotTaken), 1);
 }
 
 #[tokio::test]
@@ -135,5 +135,5 @@ async fn half_a_head_holds_no_drain() {
     server.drain();
     half.is_closed().await;
     let outcome = server.outcome().await;
-    assert_eq!((outcome.exit_code(), closed(&outcome, CloseCause::Drained)), (0, 1));
+    assert_eq!((outcome.exit_code(), closed(&outcome, CloseReason::Drained)), (0, 1));
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
@@ -28,7 +28,7 @@ async fn a_peer_that_does_not_answer_a_ping_is_closed_and_one_that_does_is_not()
     let took = Instant::now() - begun;
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
-    assert_eq!(closed(&server.stop().await, CloseCause::KeepaliveTimeout), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_are_answered() {
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(peer);
     let outcome = server.stop().await;
-    assert!(closed(&outcome, CloseCause::MaxConnectionAge) >= 1, "{outcome:?}");
+    assert!(closed(&outcome, CloseReason::MaxConnectionAge) >= 1, "{outcome:?}");
     assert_eq!((outcome.answered, outcome.cut), (1, 0));
 }
 
@@ -63,7 +63,7 @@ async fn an_old_connection_that_does_not_go_is_cut_after_its_grace() {
     peer.next_of(GOAWAY).await;
     is_closed(&mut peer).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::AgeGraceExceeded), 1);
+    assert_eq!(closed(&outcome, CloseReason::AgeGraceExceeded), 1);
     assert_eq!(outcome.abandoned, 1);
 }
 
@@ -87,5 +87,5 @@ async fn an_idle_connection_is_told_to_go_and_a_busy_one_is_not() {
     greeter.release.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(idle);
-    assert_eq!(closed(&server.stop().await, CloseCause::MaxConnectionIdle), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::MaxConnectionIdle), 1);
 }

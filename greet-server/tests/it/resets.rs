@@ -1,7 +1,7 @@
 //! Rapid reset: calls that are begun and given up, in a burst (CVE-2023-44487) and one at a time, which
 //! h2's own counter does not see. A good client beside it does not notice.
 
-use greet_server::{CloseCause, Outcome};
+use greet_server::{CloseReason, ShutdownReport};
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame};
 use tokio::io::AsyncReadExt as _;
@@ -30,11 +30,11 @@ async fn a_burst_of_resets_is_told_to_calm_down() {
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseCause::ProtocolError), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
 /// Gives up `calls` calls one at a time, and returns whether the connection still takes one.
-async fn after_giving_up(calls: u32) -> (bool, Outcome) {
+async fn after_giving_up(calls: u32) -> (bool, ShutdownReport) {
     let server = TestServer::start(&["--workers=1"]).await;
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
@@ -65,9 +65,9 @@ async fn after_giving_up(calls: u32) -> (bool, Outcome) {
 async fn resets_one_at_a_time_end_the_connection_when_there_are_too_many() {
     let (answered, outcome) = after_giving_up(200).await;
     assert!(answered);
-    assert_eq!(closed(&outcome, CloseCause::AbandonedCalls), 0);
+    assert_eq!(closed(&outcome, CloseReason::AbandonedCalls), 0);
 
     let (answered, outcome) = after_giving_up(230).await; // some may be forgiven meanwhile
     assert!(!answered);
-    assert_eq!(closed(&outcome, CloseCause::AbandonedCalls), 1);
+    assert_eq!(closed(&outcome, CloseReason::AbandonedCalls), 1);
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
 use greet_server::flags::Flags;
-use greet_server::{CloseCause, Greeting, Outcome, Server};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -31,7 +31,7 @@ pub(crate) struct TestServer {
     admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
     cut: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Outcome>,
+    running: JoinHandle<ShutdownReport>,
 }
 
 impl TestServer {
@@ -114,18 +114,18 @@ impl TestServer {
         let _ = self.cut.take().expect("once").send(());
     }
 
-    pub(crate) async fn outcome(self) -> Outcome {
+    pub(crate) async fn outcome(self) -> ShutdownReport {
         soon(self.running).await.unwrap()
     }
 
-    pub(crate) async fn stop(mut self) -> Outcome {
+    pub(crate) async fn stop(mut self) -> ShutdownReport {
         self.drain();
         self.outcome().await
     }
 }
 
 /// Connections that were closed for this cause.
-pub(crate) fn closed(outcome: &Outcome, cause: CloseCause) -> u64 {
+pub(crate) fn closed(outcome: &ShutdownReport, cause: CloseReason) -> u64 {
     let mut closed = outcome.closed.iter();
     closed.find(|(counted, _)| *counted == cause).unwrap().1
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use greet_testkit::certs::{Ca, Identity};
 use rustls::crypto::ring;
 use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion, version};
@@ -103,8 +103,8 @@ async fn without_h2_by_alpn_there_is_no_connection() {
     assert_eq!(with(&[]).alert(&server).await, None, "it is closed in peace");
     with(&[b"http/1.1", b"h2"]).is_greeted(&server).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::TlsFailed), 1);
-    assert_eq!(closed(&outcome, CloseCause::NoAlpn), 1);
+    assert_eq!(closed(&outcome, CloseReason::TlsFailed), 1);
+    assert_eq!(closed(&outcome, CloseReason::NoAlpn), 1);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn with_mtls_a_client_without_a_certificate_is_told_so() {
     assert_eq!(bring(None).alert(&server).await, Some(AlertDescription::CertificateRequired));
     assert_eq!(bring(Some(&stranger)).alert(&server).await, Some(AlertDescription::UnknownCA));
     bring(Some(&known)).is_greeted(&server).await;
-    assert_eq!(closed(&server.stop().await, CloseCause::TlsFailed), 2);
+    assert_eq!(closed(&server.stop().await, CloseReason::TlsFailed), 2);
 }
 
 #[tokio::test]
@@ -157,8 +157,8 @@ async fn junk_and_plaintext_are_closed_at_once_and_silence_in_time() {
     }
     Bring::nothing_but_trust(&ca).is_greeted(&server).await;
     let outcome = server.stop().await;
-    assert_eq!(closed(&outcome, CloseCause::TlsFailed), 2);
-    assert_eq!(closed(&outcome, CloseCause::HandshakeTimeout), 2);
+    assert_eq!(closed(&outcome, CloseReason::TlsFailed), 2);
+    assert_eq!(closed(&outcome, CloseReason::HandshakeTimeout), 2);
 }
 
 /// The line that a start with these flags ends with.

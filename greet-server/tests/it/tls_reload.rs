@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greet_server::Outcome;
+use greet_server::ShutdownReport;
 use greet_testkit::certs::{Ca, IdentityFiles};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
@@ -39,7 +39,7 @@ async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
     eventually_async("the certificate is served", is_served).await;
 }
 
-fn reloads(outcome: &Outcome) -> (u64, u64) {
+fn reloads(outcome: &ShutdownReport) -> (u64, u64) {
     (outcome.tls_reloads, outcome.tls_reloads_refused)
 }
 

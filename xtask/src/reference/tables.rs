@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, ensure};
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use greet_cli::documentation;
-use greet_server::CloseCause;
+use greet_server::CloseReason;
 use greet_server::telemetry::metrics::FAMILIES;
 
 /// The heading of the flags that are no keys of the configuration file.
@@ -75,7 +75,7 @@ pub(super) fn exit_codes(command: &Command) -> anyhow::Result<String> {
 
 /// Returns the reasons for which greet-server closes a connection.
 pub(super) fn close_reasons() -> String {
-    let rows = CloseCause::ALL.iter().map(|reason| {
+    let rows = CloseReason::ALL.iter().map(|reason| {
         let (name, meaning, peer_sees) = (reason.name(), reason.meaning(), reason.peer_sees());
         format!("| `{name}` | {meaning} | {peer_sees} |\n")
     });

@@ -19,17 +19,21 @@ use super::Encoding;
 const QUANTUM: usize = 4;
 
 /// The body of a request as messages, whatever it was sent as.
-pub(crate) struct Received {
+pub(crate) struct DecodedBody {
     body: Incoming,
     /// Of base64, the characters that are not a quantum yet.
     kept: Option<BytesMut>,
     is_http1: bool,
 }
 
-impl Received {
-    pub(in crate::grpc) fn new(body: Incoming, encoding: Encoding, version: Version) -> Received {
+impl DecodedBody {
+    pub(in crate::grpc) fn new(
+        body: Incoming,
+        encoding: Encoding,
+        version: Version,
+    ) -> DecodedBody {
         let kept = (encoding == Encoding::Text).then(BytesMut::new);
-        Received { body, kept, is_http1: version < Version::HTTP_2 }
+        DecodedBody { body, kept, is_http1: version < Version::HTTP_2 }
     }
 
     /// Over HTTP/2 its stream was reset, and nobody waits for an answer. Over HTTP/1.1 who sent it may.
@@ -48,7 +52,7 @@ fn is_cut_short(error: &hyper::Error) -> bool {
     cause.is_none_or(|cause| !malformed.contains(&cause.kind()))
 }
 
-impl Body for Received {
+impl Body for DecodedBody {
     type Data = Bytes;
     /// `None`: the peer is gone.
     type Error = Option<Status>;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use tonic::body::Body;
 
-pub(crate) use base64::Received;
+pub(crate) use base64::DecodedBody;
 pub(crate) use cors::Cors;
 
 /// The flag of the message that holds the trailers.

@@ -64,16 +64,16 @@ pub enum TlsError {
 
 /// What the files hold, byte for byte: two that are equal make the same configuration.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Material {
+pub(crate) struct PemFiles {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
-impl Material {
-    pub(crate) fn read(files: &TlsFiles) -> Result<Material, TlsError> {
+impl PemFiles {
+    pub(crate) fn read(files: &TlsFiles) -> Result<PemFiles, TlsError> {
         let client_ca = files.client_ca.as_ref().map(|ca| read(&ca.file)).transpose()?;
-        Ok(Material { cert: read(&files.cert)?, key: read(&files.key)?, client_ca })
+        Ok(PemFiles { cert: read(&files.cert)?, key: read(&files.key)?, client_ca })
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(files: &TlsFiles, material: &Material) -> Result<Tls, TlsError> {
+    pub(crate) fn new(files: &TlsFiles, material: &PemFiles) -> Result<Tls, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates(&files.cert, &material.cert)?;
         let leaf = Leaf::read(&chain, &files.cert)?;
@@ -221,7 +221,7 @@ mod tests {
         let cert = params.self_signed(&key).unwrap();
         let files = TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None, http1: false };
         let material =
-            Material { cert: cert.pem().into(), key: key.serialize_pem().into(), client_ca: None };
+            PemFiles { cert: cert.pem().into(), key: key.serialize_pem().into(), client_ca: None };
         let tls = Tls::new(&files, &material).unwrap();
 
         let second = Duration::from_secs(1);

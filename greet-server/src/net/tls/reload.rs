@@ -11,28 +11,28 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Material, Tls, TlsError};
+use super::{PemFiles, Tls, TlsError};
 use crate::config::TlsFiles;
 use crate::lifecycle::systemd::{self, News};
-use crate::telemetry::metrics::worker::Reloads;
+use crate::telemetry::metrics::worker::ReloadMetrics;
 
 /// A rotation is served this much later at most; reading three small files costs next to nothing.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is served, and the means to replace it.
 pub(crate) struct Reloader {
     files: TlsFiles,
-    served: Material,
+    served: PemFiles,
     refused: Option<Refused>,
     tls: watch::Sender<Tls>,
     /// [`Tls::new`], but for a test of what a panic in it costs.
-    build: fn(&TlsFiles, &Material) -> Result<Tls, TlsError>,
+    build: fn(&TlsFiles, &PemFiles) -> Result<Tls, TlsError>,
 }
 
 /// What the last look found, and could not use.
 struct Refused {
     /// `None`: a file could not even be read.
-    material: Option<Material>,
+    material: Option<PemFiles>,
     /// Whether the operator has heard of it.
     told: bool,
 }
@@ -43,7 +43,7 @@ impl Reloader {
     /// # Errors
     /// They cannot be used.
     pub(crate) fn new(files: TlsFiles) -> Result<(Reloader, watch::Receiver<Tls>), TlsError> {
-        let served = Material::read(&files)?;
+        let served = PemFiles::read(&files)?;
         let tls = Tls::new(&files, &served)?;
         tell(&tls, "serving TLS");
         let (tls, watched) = watch::channel(tls);
@@ -51,8 +51,12 @@ impl Reloader {
     }
 
     /// Looks for ever: each second, and whenever `asked` changes.
-    pub(crate) async fn run(mut self, mut asked: watch::Receiver<u32>, reloads: Arc<Reloads>) {
-        let mut looks = interval(LOOK_EVERY);
+    pub(crate) async fn run(
+        mut self,
+        mut asked: watch::Receiver<u32>,
+        reloads: Arc<ReloadMetrics>,
+    ) {
+        let mut looks = interval(CHECK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let was_asked = tokio::select! {
@@ -98,7 +102,7 @@ impl Reloader {
     /// between the writing of the one and of the other finds a pair that does not match: so what is
     /// bad is told when it is still so at the next look, once, or at once if somebody asked.
     fn look(&mut self, was_asked: bool) -> Option<Result<(), TlsError>> {
-        let material = Material::read(&self.files);
+        let material = PemFiles::read(&self.files);
         if material.as_ref().is_ok_and(|material| *material == self.served) {
             self.refused = None;
             return None;
@@ -142,7 +146,7 @@ mod tests {
 
     static IS_FIRST: AtomicBool = AtomicBool::new(true);
 
-    fn panics_at_first(files: &TlsFiles, material: &Material) -> Result<Tls, TlsError> {
+    fn panics_at_first(files: &TlsFiles, material: &PemFiles) -> Result<Tls, TlsError> {
         assert!(!IS_FIRST.swap(false, Ordering::Relaxed), "as the test asks");
         Tls::new(files, material)
     }
@@ -164,7 +168,7 @@ mod tests {
         reloader.build = panics_at_first;
         rotate();
         let (_asks, asked) = watch::channel(0);
-        let reloads = Arc::<Reloads>::default();
+        let reloads = Arc::<ReloadMetrics>::default();
         let running = tokio::spawn(reloader.run(asked, reloads.clone()));
         tokio::time::timeout(Duration::from_secs(60), served.changed()).await.unwrap().unwrap();
         assert_eq!(reloads.refused.get(), 1);

@@ -1,27 +1,32 @@
-//! What a worker counts of its calls, by method and by status, with the names of gRFC A66.
+//! The calls of a worker by method and status, under the names of gRFC A66.
 
 use std::sync::OnceLock;
 
+use greet_proto::status;
 use tonic::Code;
 
 use super::counter::Counter;
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
-use crate::grpc::Method;
 
-/// The methods that are served, and one place for all that are not: what a peer makes up never becomes
-/// a label.
-const METHODS: usize = Method::ALL.len() + 1;
-/// The published codes, OK to UNAUTHENTICATED.
-const CODES: usize = 17;
+/// The index of a served method; `None` stands for every other path, because a name that a peer invents
+/// must not become a label.
+pub(crate) type MethodIndex = Option<usize>;
 
 /// One worker's calls.
-#[derive(Debug, Default)]
-pub(crate) struct CallStats {
-    started: [Counter; METHODS],
-    ended: [[OnceLock<Box<Ended>>; CODES]; METHODS],
+#[derive(Debug)]
+pub(crate) struct CallMetrics {
+    /// One entry per served method, and a last one for every other path.
+    methods: Box<[MethodMetrics]>,
 }
 
-/// Those that ended with the same status.
+#[derive(Debug, Default)]
+struct MethodMetrics {
+    started: Counter,
+    /// By status code; allocated at the first call that ends with it.
+    ended: [OnceLock<Box<Ended>>; status::COUNT],
+}
+
+/// The calls of a method that ended with the same status.
 #[derive(Debug)]
 struct Ended {
     nanos: Histogram,
@@ -29,31 +34,34 @@ struct Ended {
     sent_bytes: Histogram,
 }
 
-/// Calls of one method with one status, of all workers.
+/// The calls of a method that ended with the same status, added up over the workers.
 #[derive(Debug)]
-pub(crate) struct Calls {
-    pub(crate) method: Option<Method>,
+pub(crate) struct EndedTotals {
+    pub(crate) method: MethodIndex,
     pub(crate) code: Code,
     pub(crate) nanos: Distribution,
     pub(crate) received_bytes: Distribution,
     pub(crate) sent_bytes: Distribution,
 }
 
-impl CallStats {
-    /// `None`: a method that is not served.
-    pub(crate) fn began(&self, method: Option<Method>) {
-        self.started[place(method)].add(1);
+impl CallMetrics {
+    pub(crate) fn new(served_methods: usize) -> CallMetrics {
+        CallMetrics { methods: (0..=served_methods).map(|_| MethodMetrics::default()).collect() }
     }
 
-    /// Bytes are those of messages, as they were on the wire, without what frames them.
-    pub(crate) fn ended(
+    pub(crate) fn call_started(&self, method: MethodIndex) {
+        self.method(method).started.add(1);
+    }
+
+    /// Counts messages as they were on the wire, without their prefixes.
+    pub(crate) fn call_ended(
         &self,
-        method: Option<Method>,
+        method: MethodIndex,
         code: Code,
         nanos: u64,
         [received_bytes, sent_bytes]: [u64; 2],
     ) {
-        let ended = self.ended[place(method)][code as usize].get_or_init(|| {
+        let ended = self.method(method).ended[code as usize].get_or_init(|| {
             Box::new(Ended {
                 nanos: Histogram::new(&LATENCY_NANOS),
                 received_bytes: Histogram::new(&MESSAGE_BYTES),
@@ -65,28 +73,29 @@ impl CallStats {
         ended.sent_bytes.observe(sent_bytes);
     }
 
-    pub(crate) fn started(&self, method: Option<Method>) -> u64 {
-        self.started[place(method)].get()
+    pub(crate) fn started(&self, method: MethodIndex) -> u64 {
+        self.method(method).started.get()
     }
 
-    pub(crate) fn started_in_all(&self) -> u64 {
-        self.started.iter().map(Counter::get).sum()
+    pub(crate) fn started_total(&self) -> u64 {
+        self.methods.iter().map(|method| method.started.get()).sum()
+    }
+
+    fn method(&self, method: MethodIndex) -> &MethodMetrics {
+        &self.methods[method.unwrap_or(self.methods.len() - 1)]
     }
 }
 
-/// Every method, served or not.
-pub(crate) fn methods() -> impl Iterator<Item = Option<Method>> {
-    Method::ALL.into_iter().map(Some).chain([None])
-}
-
-/// All that there were, added up over the workers; what never happened is left out.
-pub(crate) fn sums<'a>(
-    workers: impl Iterator<Item = &'a CallStats> + Clone,
-) -> impl Iterator<Item = Calls> {
-    let kinds =
-        methods().flat_map(|method| (0..17).map(move |code| (method, Code::from_i32(code))));
-    kinds.filter_map(move |(method, code)| {
-        let mut calls = Calls {
+/// Adds up the calls that ended, over the workers; a combination that never occurred is left out.
+pub(crate) fn ended_totals<'a>(
+    served_methods: usize,
+    workers: impl Iterator<Item = &'a CallMetrics> + Clone,
+) -> impl Iterator<Item = EndedTotals> {
+    let methods = (0..served_methods).map(Some).chain([None]);
+    let codes = || (0..status::COUNT as i32).map(Code::from_i32);
+    let combinations = methods.flat_map(move |method| codes().map(move |code| (method, code)));
+    combinations.filter_map(move |(method, code)| {
+        let mut totals = EndedTotals {
             method,
             code,
             nanos: Distribution::new(&LATENCY_NANOS),
@@ -94,16 +103,12 @@ pub(crate) fn sums<'a>(
             sent_bytes: Distribution::new(&MESSAGE_BYTES),
         };
         for worker in workers.clone() {
-            if let Some(ended) = worker.ended[place(method)][code as usize].get() {
-                calls.nanos.add(&ended.nanos);
-                calls.received_bytes.add(&ended.received_bytes);
-                calls.sent_bytes.add(&ended.sent_bytes);
+            if let Some(ended) = worker.method(method).ended[code as usize].get() {
+                totals.nanos.add(&ended.nanos);
+                totals.received_bytes.add(&ended.received_bytes);
+                totals.sent_bytes.add(&ended.sent_bytes);
             }
         }
-        (calls.nanos.count() > 0).then_some(calls)
+        (totals.nanos.count() > 0).then_some(totals)
     })
-}
-
-fn place(method: Option<Method>) -> usize {
-    method.map_or(METHODS - 1, |method| method as usize)
 }

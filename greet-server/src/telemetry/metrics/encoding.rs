@@ -7,16 +7,16 @@ use prometheus_client::registry::Registry;
 
 /// OpenMetrics 1.0, and what there was before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Format {
     OpenMetrics,
     Prometheus,
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
-impl Form {
+impl Format {
     /// By the header `Accept`: OpenMetrics for whoever names it and does not like plain text better.
-    pub(crate) fn accepted(accept: &str) -> Form {
+    pub(crate) fn accepted(accept: &str) -> Format {
         let accept = accept.to_ascii_lowercase(); // media types have no case
         let quality = |media: &str| {
             let mut offers = accept.split(',').map(str::trim);
@@ -24,15 +24,15 @@ impl Form {
         };
         let (open_metrics, plain) = (quality(OPEN_METRICS), quality("text/plain"));
         match open_metrics > 0.0 && open_metrics >= plain {
-            true => Form::OpenMetrics,
-            false => Form::Prometheus,
+            true => Format::OpenMetrics,
+            false => Format::Prometheus,
         }
     }
 
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Form::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Form::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 
@@ -41,8 +41,8 @@ impl Form {
         let mut text = String::new();
         encode(&mut text, registry)?;
         Ok(match self {
-            Form::OpenMetrics => text,
-            Form::Prometheus => older(&text),
+            Format::OpenMetrics => text,
+            Format::Prometheus => older(&text),
         })
     }
 }
@@ -91,15 +91,15 @@ mod tests {
         let of_prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
              text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         for (accept, form) in [
-            (of_prometheus, Form::OpenMetrics),
-            ("application/openmetrics-text", Form::OpenMetrics),
-            ("text/plain, application/openmetrics-text;q=0.5", Form::Prometheus),
-            ("application/openmetrics-text;q=0", Form::Prometheus),
-            ("text/plain;version=0.0.4", Form::Prometheus),
-            ("*/*", Form::Prometheus),
-            ("", Form::Prometheus),
+            (of_prometheus, Format::OpenMetrics),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("text/plain, application/openmetrics-text;q=0.5", Format::Prometheus),
+            ("application/openmetrics-text;q=0", Format::Prometheus),
+            ("text/plain;version=0.0.4", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("", Format::Prometheus),
         ] {
-            assert_eq!(Form::accepted(accept), form, "{accept}");
+            assert_eq!(Format::accepted(accept), form, "{accept}");
         }
     }
 

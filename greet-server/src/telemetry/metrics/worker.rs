@@ -3,37 +3,37 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use super::calls::CallStats;
-use super::close_reason::CloseCause;
+use super::calls::CallMetrics;
+use super::close_reason::CloseReason;
 use super::counter::Counter;
 
 /// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
 /// neighbour that processors prefetch with it).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Stats {
-    /// Calls whose headers have arrived and whose reply has not left, or not whole.
+pub(crate) struct WorkerMetrics {
+    /// CallTotals whose headers have arrived and whose reply has not left, or not whole.
     pub(crate) calls_in_flight: Counter,
-    /// Calls whose reply was handed to the kernel whole, whatever its status.
+    /// CallTotals whose reply was handed to the kernel whole, whatever its status.
     pub(crate) calls_answered: Counter,
-    /// Calls that ended without a whole reply: the peer reset them or its connection broke.
+    /// CallTotals that ended without a whole reply: the peer reset them or its connection broke.
     pub(crate) calls_abandoned: Counter,
-    /// Calls by method and by status.
-    pub(crate) calls: CallStats,
+    /// CallTotals by method and by status.
+    pub(crate) calls: CallMetrics,
     /// Requests over HTTP that were none.
     pub(crate) not_grpc: Counter,
     /// Connections that ended because the peer left, or the network took it.
-    pub(crate) left: Counter,
+    pub(crate) closed_by_peer: Counter,
     /// Connections that the acceptor gave to this worker and that have not ended. The one figure
     /// with two writers: the acceptor adds, the worker subtracts, once a connection each.
     pub(crate) connections: AtomicUsize,
-    closed: [Counter; CloseCause::ALL.len()],
-    handshakes: [Counter; Handshake::ALL.len()],
+    closed: [Counter; CloseReason::ALL.len()],
+    handshakes: [Counter; HandshakeResult::ALL.len()],
 }
 
 /// How a TLS handshake ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handshake {
+pub(crate) enum HandshakeResult {
     Ok,
     /// We refused the peer.
     Failed,
@@ -43,33 +43,51 @@ pub(crate) enum Handshake {
     Unfinished,
 }
 
-impl Handshake {
-    pub(crate) const ALL: [Handshake; 4] =
-        [Handshake::Ok, Handshake::Failed, Handshake::Gone, Handshake::Unfinished];
+impl HandshakeResult {
+    pub(crate) const ALL: [HandshakeResult; 4] = [
+        HandshakeResult::Ok,
+        HandshakeResult::Failed,
+        HandshakeResult::Gone,
+        HandshakeResult::Unfinished,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Handshake::Ok => "ok",
-            Handshake::Failed => "failed",
-            Handshake::Gone => "gone",
-            Handshake::Unfinished => "unfinished",
+            HandshakeResult::Ok => "ok",
+            HandshakeResult::Failed => "failed",
+            HandshakeResult::Gone => "gone",
+            HandshakeResult::Unfinished => "unfinished",
         }
     }
 }
 
-impl Stats {
-    pub(crate) fn closed(&self, cause: CloseCause) -> &Counter {
+impl WorkerMetrics {
+    pub(crate) fn new(served_methods: usize) -> WorkerMetrics {
+        WorkerMetrics {
+            calls_in_flight: Counter::default(),
+            calls_answered: Counter::default(),
+            calls_abandoned: Counter::default(),
+            calls: CallMetrics::new(served_methods),
+            not_grpc: Counter::default(),
+            closed_by_peer: Counter::default(),
+            connections: AtomicUsize::new(0),
+            closed: Default::default(),
+            handshakes: Default::default(),
+        }
+    }
+
+    pub(crate) fn closed(&self, cause: CloseReason) -> &Counter {
         &self.closed[cause as usize]
     }
 
-    pub(crate) fn handshakes(&self, result: Handshake) -> &Counter {
+    pub(crate) fn handshakes(&self, result: HandshakeResult) -> &Counter {
         &self.handshakes[result as usize]
     }
 }
 
-/// Calls, all workers together.
+/// CallTotals, all workers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Calls {
+pub(crate) struct CallTotals {
     pub(crate) answered: u64,
     pub(crate) abandoned: u64,
     pub(crate) in_flight: u64,
@@ -77,14 +95,14 @@ pub(crate) struct Calls {
 
 /// What became of changes to the TLS files.
 #[derive(Debug, Default)]
-pub(crate) struct Reloads {
+pub(crate) struct ReloadMetrics {
     pub(crate) done: Counter,
     pub(crate) refused: Counter,
 }
 
 /// What became of spans. More than one thread adds to them.
 #[derive(Debug, Default)]
-pub(crate) struct SpanCounts {
+pub(crate) struct SpanMetrics {
     pub(crate) exported: AtomicU64,
     /// Sent, and not taken.
     pub(crate) failed: AtomicU64,

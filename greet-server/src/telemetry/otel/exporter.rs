@@ -20,7 +20,7 @@ use super::settings::{self, Settings};
 use super::span::Tracer;
 use crate::config::Config;
 use crate::server::StartError;
-use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::metrics::worker::SpanMetrics;
 
 /// How long the daemon waits at its end for the last spans to be taken.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ struct Batches {
     otlp: Otlp,
     queue: mpsc::Receiver<SpanData>,
     settings: Settings,
-    counts: Arc<SpanCounts>,
+    counts: Arc<SpanMetrics>,
     told: Option<Instant>,
 }
 
@@ -51,7 +51,7 @@ impl Exporter {
     /// The endpoint cannot be used. Whether somebody listens there is seen later.
     pub(crate) fn start(
         config: &Config,
-        counts: &Arc<SpanCounts>,
+        counts: &Arc<SpanMetrics>,
     ) -> Result<Option<Exporter>, StartError> {
         let Some(settings) = Settings::read(config.otlp_endpoint.as_deref()) else {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! What stands for OpenTelemetry in a build without it: types that no value has.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,8 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
-use crate::grpc::Method;
-use crate::grpc::connection_state::Peer;
 use crate::server::StartError;
-use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 #[derive(Debug, Clone)]
@@ -27,7 +26,7 @@ pub(crate) fn endpoint_variable() -> Option<(&'static str, String)> {
 }
 
 impl Exporter {
-    pub(crate) fn start(_: &Config, _: &Arc<SpanCounts>) -> Result<Option<Exporter>, StartError> {
+    pub(crate) fn start(_: &Config, _: &Arc<SpanMetrics>) -> Result<Option<Exporter>, StartError> {
         Ok(None)
     }
 
@@ -44,14 +43,14 @@ impl Exporter {
 impl Tracer {
     pub(crate) fn begin(
         &self,
-        _: Option<Method>,
+        _: Option<&'static str>,
         _: Option<TraceContext>,
         _: &HeaderMap,
     ) -> Option<Box<Span>> {
         match *self {}
     }
 
-    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Peer, _: Option<u64>) {
+    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Option<SocketAddr>, _: Option<u64>) {
         match *self {}
     }
 }

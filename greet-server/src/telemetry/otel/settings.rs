@@ -14,9 +14,9 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORT
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
 /// A span that waits is half a KiB or so.
-const MOST_QUEUE: usize = 1_000_000;
+const MAX_QUEUE_SPANS: usize = 1_000_000;
 /// A day.
-const MOST_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+const MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 /// The specification's default for exporters.
 const DEFAULT_TIMEOUT_MILLIS: u64 = 10_000;
 /// The defaults of the specification's batch processor.
@@ -52,11 +52,11 @@ impl Settings {
     /// `None`: nothing is exported.
     pub(super) fn read(endpoint: Option<&str>) -> Option<Settings> {
         let endpoint = endpoint.filter(|_| !is_disabled())?;
-        let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MOST_QUEUE, DEFAULT_MAX_QUEUE);
+        let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MAX_QUEUE_SPANS, DEFAULT_MAX_QUEUE);
         let max_batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=max_queue, DEFAULT_MAX_BATCH);
-        let delay = number("OTEL_BSP_SCHEDULE_DELAY", 0..=MOST_MILLIS, DEFAULT_DELAY_MILLIS);
-        let timeout = number(TIMEOUTS[1], 1..=MOST_MILLIS, DEFAULT_TIMEOUT_MILLIS);
-        let timeout = number(TIMEOUTS[0], 1..=MOST_MILLIS, timeout);
+        let delay = number("OTEL_BSP_SCHEDULE_DELAY", 0..=MAX_MILLIS, DEFAULT_DELAY_MILLIS);
+        let timeout = number(TIMEOUTS[1], 1..=MAX_MILLIS, DEFAULT_TIMEOUT_MILLIS);
+        let timeout = number(TIMEOUTS[0], 1..=MAX_MILLIS, timeout);
         Some(Settings {
             endpoint: endpoint.to_owned(),
             sampler: sampler(),

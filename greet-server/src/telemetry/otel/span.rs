@@ -2,6 +2,7 @@
 //! attributes are those of OpenTelemetry's semantic conventions for gRPC, in the form that is to be stable.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -18,9 +19,7 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::grpc::Method;
-use crate::grpc::connection_state::Peer;
-use crate::telemetry::metrics::worker::SpanCounts;
+use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 const TRACESTATE: &str = "tracestate";
@@ -33,7 +32,7 @@ pub(crate) struct Tracer {
     pub(super) sampler: Sampler,
     pub(super) scope: InstrumentationScope,
     pub(super) queue: mpsc::Sender<SpanData>,
-    pub(super) counts: Arc<SpanCounts>,
+    pub(super) counts: Arc<SpanMetrics>,
 }
 
 /// A call that is sampled, until it has ended.
@@ -50,7 +49,7 @@ impl Tracer {
     /// moved, and most daemons have no spans.
     pub(crate) fn begin(
         &self,
-        method: Option<Method>,
+        method: Option<&'static str>,
         caller: Option<TraceContext>,
         headers: &HeaderMap,
     ) -> Option<Box<Span>> {
@@ -72,7 +71,7 @@ impl Tracer {
             }
             None => (None, ids.new_trace_id(), TraceState::default()),
         };
-        let name = method.map_or(OTHER, |method| Method::label(Some(method)));
+        let name = method.unwrap_or(OTHER);
         let parent_id = parent.as_ref().map_or(SpanId::INVALID, SpanContext::span_id);
         let context = parent.map(|parent| Context::new().with_remote_span_context(parent));
         let kind = SpanKind::Server;
@@ -91,7 +90,7 @@ impl Tracer {
         span: Span,
         code: Code,
         took: Duration,
-        peer: Peer,
+        peer: Option<SocketAddr>,
         name_bytes: Option<u64>,
     ) {
         let data = SpanData {
@@ -127,7 +126,7 @@ impl Span {
 fn attributes(
     method: &'static str,
     code: Code,
-    peer: Peer,
+    peer: Option<SocketAddr>,
     name_bytes: Option<u64>,
 ) -> Vec<KeyValue> {
     let code_name = code_name(code);
@@ -139,7 +138,7 @@ fn attributes(
     if is_error(code) {
         attributes.push(KeyValue::new("error.type", code_name));
     }
-    if let Peer::Tcp(address) = peer {
+    if let Some(address) = peer {
         attributes.push(KeyValue::new("network.peer.address", address.ip().to_string()));
         attributes.push(KeyValue::new("network.peer.port", i64::from(address.port())));
     }

@@ -1,0 +1,199 @@
+//! What became of each name, printed in the order of the names.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use greet_proto::HelloReply;
+use greet_proto::escape::Escaped;
+
+use super::source::{InvalidName, Names, Position};
+use super::tally::Tally;
+use crate::client::Call;
+use crate::exit::Exit;
+use crate::output::report::{CallReport, Hello};
+use crate::output::{Stderr, Stdout, Written};
+
+/// Hints at the end, at most: a server chooses some of their words.
+const MAX_HINTS: usize = 10;
+
+/// What became of a name.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Called { name: String, call: Box<Call<HelloReply>> },
+    InvalidName(InvalidName),
+}
+
+/// What there is to print, and what was printed.
+pub(super) struct OrderedOutput<'a> {
+    data: &'a mut Stdout,
+    prose: &'a mut Stderr,
+    numbers: Position,
+    is_one: bool,
+    with_tally: bool,
+    /// From the first on that was not printed yet.
+    outcomes: VecDeque<Option<Outcome>>,
+    printed: u64,
+    has_failed: bool,
+    exit: Exit,
+    tally: Tally,
+    /// Of the failures that were printed: each is said once, at the end.
+    hints: BTreeSet<String>,
+}
+
+impl<'a> OrderedOutput<'a> {
+    pub(super) fn new(
+        data: &'a mut Stdout,
+        prose: &'a mut Stderr,
+        names: &Names,
+        with_tally: bool,
+    ) -> OrderedOutput<'a> {
+        let calls = names.calls();
+        let is_one = calls == Some(1);
+        if !is_one {
+            prose.begin_progress(calls);
+        }
+        OrderedOutput {
+            data,
+            prose,
+            numbers: names.numbers(),
+            is_one,
+            with_tally,
+            outcomes: VecDeque::new(),
+            printed: 0,
+            has_failed: false,
+            exit: Exit::Done,
+            tally: Tally::new(),
+            hints: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn printed(&self) -> u64 {
+        self.printed
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Of what was printed.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Takes what became of the name at `index`.
+    pub(super) fn arrived(&mut self, index: u64, outcome: Outcome) {
+        self.has_failed |= match &outcome {
+            Outcome::Called { call, .. } => call.result.is_err(),
+            Outcome::InvalidName(_) => true,
+        };
+        let place = usize::try_from(index - self.printed).expect("the window fits into memory");
+        if place >= self.outcomes.len() {
+            self.outcomes.resize_with(place + 1, || None);
+        }
+        self.outcomes[place] = Some(outcome);
+    }
+
+    /// Prints what has no gap before it.
+    pub(super) async fn print_in_order(&mut self) -> anyhow::Result<Written> {
+        while let Some(Some(_)) = self.outcomes.front() {
+            let outcome = self.outcomes.pop_front().flatten().expect("it was looked at");
+            if self.print(outcome).await? == Written::BrokenPipe {
+                return Ok(Written::BrokenPipe);
+            }
+        }
+        Ok(Written::Whole)
+    }
+
+    /// Whether what is printed is to be written, whatever else there is to do.
+    pub(super) fn is_enough(&self) -> bool {
+        self.data.is_enough()
+    }
+
+    /// Returns when it is to be written if there is nothing else to do.
+    pub(super) async fn is_due(&self) {
+        self.data.is_due().await;
+    }
+
+    pub(super) async fn flush(&mut self) -> anyhow::Result<Written> {
+        self.data.flush().await
+    }
+
+    /// Prints what is left, gaps or not, and how it went.
+    pub(super) async fn conclude(mut self, interrupted_by: Option<Exit>) -> anyhow::Result<Exit> {
+        for outcome in std::mem::take(&mut self.outcomes) {
+            match outcome {
+                Some(outcome) => drop(self.print(outcome).await?),
+                None => self.printed += 1,
+            }
+        }
+        if self.with_tally && self.data.is_json() {
+            self.data.line(None::<&str>, || self.tally.report());
+        }
+        let written = self.data.flush().await;
+        self.prose.end_progress();
+        let written = written?;
+        for hint in &self.hints {
+            self.prose.hint(hint);
+        }
+        if !self.is_one && written == Written::Whole {
+            self.prose.summary(&self.tally);
+            if self.with_tally && self.prose.is_verbose() {
+                for (answerer, count) in self.tally.answerers() {
+                    self.prose.summary(&format_args!("{count:>8}  {answerer}"));
+                }
+            }
+        }
+        Ok(interrupted_by.unwrap_or(self.exit))
+    }
+
+    async fn print(&mut self, outcome: Outcome) -> anyhow::Result<Written> {
+        let number = self.numbers.at(self.printed);
+        self.printed += 1;
+        self.prose.progress(self.printed);
+        let (name, call) = match outcome {
+            Outcome::Called { name, call } => (name, call),
+            Outcome::InvalidName(problem) => {
+                self.exit = self.exit.or(Exit::Usage);
+                self.tally.failed += 1;
+                let written = self.keep_order().await?;
+                self.prose.note(format_args!("{number}: {problem}"));
+                return Ok(written);
+            }
+        };
+        self.tally.count(&call);
+        if !self.with_tally {
+            self.prose.verbose(&call); // a tally says it in fewer lines
+        }
+        let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
+        // A newline in a name must not make two lines of its reply.
+        self.data.line(message.map(Escaped), || Hello {
+            schema: "greet.hello/v1",
+            ok: call.result.is_ok(),
+            name: &name,
+            message,
+            call: CallReport::new(&call),
+        });
+        let Err(failure) = &call.result else {
+            return Ok(Written::Whole);
+        };
+        self.exit = self.exit.or(failure.exit());
+        let written = self.keep_order().await?;
+        if self.is_one {
+            self.prose.failure(failure);
+        } else {
+            self.prose.failure_of(&number, failure);
+            if self.hints.len() < MAX_HINTS {
+                self.hints.insert(failure.hint());
+            }
+        }
+        Ok(written)
+    }
+
+    /// On a terminal a failure is to stand where it belongs, between the replies before and after it.
+    async fn keep_order(&mut self) -> anyhow::Result<Written> {
+        if self.data.is_terminal() || self.is_one {
+            self.data.flush().await
+        } else {
+            Ok(Written::Whole)
+        }
+    }
+}

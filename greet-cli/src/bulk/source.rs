@@ -1,0 +1,276 @@
+//! Whom to greet, one after the other: typed, again and again, or a line each.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::{fmt, thread, vec};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+/// Where names come from.
+#[derive(Debug)]
+pub(crate) enum NameSource {
+    Typed {
+        names: Vec<String>,
+        /// How often each is greeted.
+        count: NonZeroU64,
+    },
+    /// A line each; `-` is standard input.
+    File(PathBuf),
+}
+
+/// The names, one after the other.
+#[derive(Debug)]
+pub(crate) enum Names {
+    /// From the command line, `--count` rounds of them.
+    Typed { names: Vec<String>, next: u64, calls: u64 },
+    /// From a file or standard input.
+    Read { lines: Lines, from: PathBuf, next: u64 },
+}
+
+/// The next one, or why it cannot be used.
+pub(super) type Name = Result<String, InvalidName>;
+
+/// Which of many, in words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position {
+    what: &'static str,
+    number: u64,
+}
+
+impl Names {
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn new(source: NameSource) -> anyhow::Result<Names> {
+        let from = match source {
+            NameSource::Typed { names, count } => {
+                let calls = count.get().saturating_mul(names.len() as u64);
+                return Ok(Names::Typed { names, next: 0, calls });
+            }
+            NameSource::File(from) => from,
+        };
+        let lines = match from.as_path() {
+            dash if dash == Path::new("-") => Lines::new(io::stdin()),
+            file => Lines::new(
+                opened(file).with_context(|| format!("could not read `{}`", file.display()))?,
+            ),
+        };
+        Ok(Names::Read { lines, from, next: 0 })
+    }
+
+    /// How many there are, if that is known.
+    pub(crate) fn calls(&self) -> Option<u64> {
+        match self {
+            Names::Typed { calls, .. } => Some(*calls),
+            Names::Read { .. } => None,
+        }
+    }
+
+    /// What they are called in a message.
+    pub(super) fn numbers(&self) -> Position {
+        let what = match self {
+            Names::Typed { .. } => "call",
+            Names::Read { .. } => "line",
+        };
+        Position { what, number: 0 }
+    }
+
+    /// # Errors
+    /// The file cannot be read any further.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Name>> {
+        match self {
+            Names::Typed { next, calls, .. } if next == calls => Ok(None),
+            Names::Typed { names, next, .. } => {
+                let index = usize::try_from(*next % names.len() as u64).unwrap_or_default();
+                *next += 1;
+                Ok(Some(Ok(names[index].clone())))
+            }
+            Names::Read { lines, from, next } => {
+                let line = lines.next().await;
+                *next += 1;
+                line.with_context(|| format!("could not read line {next} of `{}`", from.display()))
+            }
+        }
+    }
+}
+
+/// A directory can be opened as well, and not read.
+fn opened(file: &Path) -> io::Result<File> {
+    let opened = File::open(file)?;
+    match opened.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(opened),
+    }
+}
+
+impl Position {
+    /// The one at `index`; people count from one.
+    pub(super) fn at(self, index: u64) -> Position {
+        Position { number: index + 1, ..self }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what, self.number)
+    }
+}
+
+/// The size of one read.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Batches of lines that are read ahead.
+const MAX_BATCHES_AHEAD: usize = 4;
+/// A file without line ends must not fill memory.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
+
+/// Some editors write it before the first line.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// Why a line is not a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidName {
+    #[error("not UTF-8")]
+    NotUtf8,
+    #[error("longer than {MAX_LINE_BYTES} bytes")]
+    TooLong,
+}
+
+type Line = Result<String, InvalidName>;
+
+/// Lines, in order.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    batches: mpsc::Receiver<io::Result<Vec<Line>>>,
+    batch: vec::IntoIter<Line>,
+}
+
+impl Lines {
+    /// Starts to read in a thread, because reading a file or a terminal blocks.
+    pub(crate) fn new(from: impl Read + Send + 'static) -> Lines {
+        let (sender, batches) = mpsc::channel(MAX_BATCHES_AHEAD);
+        thread::spawn(move || {
+            let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
+            let mut batch = read_batch(&mut from);
+            if let Ok([Ok(first), ..]) = batch.as_deref_mut()
+                && first.starts_with(BYTE_ORDER_MARK)
+            {
+                first.drain(..BYTE_ORDER_MARK.len());
+            }
+            // An error of the channel: the receiver needs no more lines.
+            while !batch.as_ref().is_ok_and(Vec::is_empty) {
+                let has_failed = batch.is_err();
+                if sender.blocking_send(batch).is_err() || has_failed {
+                    break;
+                }
+                batch = read_batch(&mut from);
+            }
+        });
+        Lines { batches, batch: Vec::new().into_iter() }
+    }
+
+    /// Returns the next line without its end, `None` after the last. Cancel safe.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            if let Some(line) = self.batch.next() {
+                return Ok(Some(line));
+            }
+            match self.batches.recv().await {
+                Some(batch) => self.batch = batch?.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Reads a line, and those after it that are in the buffer: a line from a terminal does not wait for
+/// another. No lines: the end.
+fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
+    let mut batch = Vec::new();
+    while let Some(line) = read_line(from)? {
+        batch.push(line);
+        if !from.buffer().contains(&b'\n') {
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
+    let mut line = Vec::new();
+    from.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.pop_if(|last| *last == b'\n').is_none() && line.len() > MAX_LINE_BYTES {
+        from.skip_until(b'\n')?;
+        return Ok(Some(Err(InvalidName::TooLong)));
+    }
+    line.pop_if(|last| *last == b'\r');
+    Ok(Some(String::from_utf8(line).map_err(|_| InvalidName::NotUtf8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out a few bytes at a time.
+    struct Dribble(Vec<u8>, usize);
+
+    impl Read for Dribble {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0.drain(..length);
+            Ok(length)
+        }
+    }
+
+    fn lines(bytes: &[u8], at_a_time: usize) -> Vec<Result<String, InvalidName>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut lines = Lines::new(Dribble(bytes.to_vec(), at_a_time));
+        let mut all = Vec::new();
+        while let Some(line) = runtime.block_on(lines.next()).unwrap() {
+            all.push(line);
+        }
+        all
+    }
+
+    #[test]
+    fn lines_are_lines_however_they_come() {
+        let text = "Ada\n\nZoë\r\nlast".as_bytes();
+        for at_a_time in [1, 2, 3, 100] {
+            assert_eq!(
+                lines(text, at_a_time),
+                ["Ada", "", "Zoë", "last"].map(|l| Ok(l.to_owned()))
+            );
+        }
+        assert_eq!(
+            lines("\u{feff}Ada\n\u{feff}".as_bytes(), 2),
+            ["Ada", "\u{feff}"].map(|l| Ok(l.to_owned()))
+        );
+        assert_eq!(lines(b"", 1), []);
+        assert_eq!(lines(b"\n", 1), [Ok(String::new())]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_name_costs_only_itself() {
+        let text = b"a\n\xff\nb\n";
+        assert_eq!(
+            lines(text, 2),
+            [Ok("a".to_owned()), Err(InvalidName::NotUtf8), Ok("b".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_line_has_a_limit() {
+        let text = |length| [&b"a\n"[..], &b"x".repeat(length), b"\nb\n"].concat();
+        let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
+        assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));
+        let too_long = lines(&text(MAX_LINE_BYTES + 1), BUFFER_BYTES);
+        assert_eq!(too_long[1..], [Err(InvalidName::TooLong), Ok("b".to_owned())]);
+        let endless = lines(&b"x".repeat(5 * MAX_LINE_BYTES), BUFFER_BYTES);
+        assert_eq!(endless, [Err(InvalidName::TooLong)]);
+    }
+}

@@ -1,0 +1,195 @@
+//! Whose turn it is: the targets go in turn, and of a name that stands for each of its addresses
+//! (`dns:///`) these do. It is looked up when a call needs it, and again when nobody is at them any more.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::options::CallOptions;
+use super::pool::{Endpoint, PooledConnection};
+use crate::connect::{Stages, Target};
+use crate::error::ConnectError;
+
+/// Endpoints, and the one that is next.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    /// In the order of the targets. A name is one until it is looked up; then each address is.
+    endpoints: RefCell<Vec<Arc<Endpoint>>>,
+    turn: Cell<usize>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct Unreachable {
+    pub(crate) target: Arc<Target>,
+    pub(crate) problem: ConnectError,
+    pub(crate) remaining: Remaining,
+}
+
+/// Who is remaining to turn to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remaining {
+    Endpoints,
+    /// Nobody but a name, which may stand for other addresses by now.
+    Name,
+    Nothing,
+}
+
+impl Balancer {
+    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Balancer {
+        let endpoints = endpoints.into_iter().map(Arc::new).collect();
+        Balancer { endpoints: RefCell::new(endpoints), turn: Cell::new(0) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.endpoints.borrow().len()
+    }
+
+    /// A connection to whoever's turn it is, for a call that ends by `deadline`. `stages` are those of
+    /// the try before; a look-up among them is not made again.
+    pub(crate) async fn connection(
+        &self,
+        terms: &CallOptions,
+        deadline: Instant,
+        stages: &mut Stages,
+    ) -> Result<(Arc<Endpoint>, PooledConnection), Unreachable> {
+        let before = std::mem::take(stages);
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let latest = terms.connect_by(deadline);
+        loop {
+            let endpoint = self.at(turn);
+            let by = latest.min(self.share_of(deadline));
+            let connected = if endpoint.is_name() {
+                match endpoint.look_up(by, stages).await {
+                    Ok(addresses) => {
+                        self.spread(&endpoint, &addresses);
+                        continue;
+                    }
+                    Err(problem) => Err(problem),
+                }
+            } else {
+                if endpoint.was_found_by(&before) {
+                    (stages.dns, stages.addresses) = (before.dns, before.addresses.clone());
+                }
+                endpoint.connection(by, stages).await
+            };
+            return match connected {
+                Ok(ready) => Ok((endpoint, ready)),
+                Err(problem) => {
+                    let remaining = self.leave_out(&endpoint, terms);
+                    Err(Unreachable { target: Arc::clone(&endpoint.target), problem, remaining })
+                }
+            };
+        }
+    }
+
+    /// Makes every connection that there is to be, to each endpoint that can be reached.
+    ///
+    /// # Errors
+    /// None of them can.
+    pub(crate) async fn connect_all(&self, connect_by: Instant) -> Result<(), ConnectError> {
+        let unknown = self.look_up_all(connect_by, &mut Stages::default()).await;
+        let endpoints: Vec<_> = self.endpoints.borrow().clone();
+        let known = endpoints.iter().filter(|endpoint| !endpoint.is_name());
+        let results = join_all(known.map(|endpoint| endpoint.connect_all(connect_by))).await;
+        if results.iter().any(Result::is_ok) {
+            return Ok(());
+        }
+        unknown?;
+        results.into_iter().collect()
+    }
+
+    /// Each endpoint on its own, once its name is looked up, which is noted in `stages`.
+    ///
+    /// # Errors
+    /// The name cannot be looked up.
+    pub(crate) async fn split(
+        &self,
+        connect_by: Instant,
+        stages: &mut Stages,
+    ) -> Result<Vec<Balancer>, ConnectError> {
+        self.look_up_all(connect_by, stages).await?;
+        let alone = |endpoint: &Arc<Endpoint>| Balancer {
+            endpoints: RefCell::new(vec![Arc::clone(endpoint)]),
+            turn: Cell::new(0),
+        };
+        Ok(self.endpoints.borrow().iter().map(alone).collect())
+    }
+
+    /// The first problem, if there is any; the others are looked up all the same.
+    async fn look_up_all(&self, by: Instant, stages: &mut Stages) -> Result<(), ConnectError> {
+        let endpoints = self.endpoints.borrow().clone();
+        let mut problem = None;
+        for name in endpoints.iter().filter(|endpoint| endpoint.is_name()) {
+            match name.look_up(by, stages).await {
+                Ok(addresses) => self.spread(name, &addresses),
+                Err(unknown) => drop(problem.get_or_insert(unknown)),
+            }
+        }
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Puts the addresses of a name in its place, unless somebody else has.
+    fn spread(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        if let Some(place) = endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, name)) {
+            let each = addresses.iter().map(|address| Arc::new(name.at(Some(*address))));
+            endpoints.splice(place..=place, each);
+        }
+    }
+
+    /// Whose turn it is among those that can be reached; if none can, among all.
+    fn at(&self, turn: usize) -> Arc<Endpoint> {
+        let endpoints = self.endpoints.borrow();
+        let count = endpoints.len();
+        let in_turn = (0..count).map(|distance| &endpoints[turn.wrapping_add(distance) % count]);
+        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_left_out());
+        Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
+    }
+
+    /// Of the time until then, what one of the endpoints that are remaining may take: one that is silent is
+    /// not to take it from the others.
+    fn share_of(&self, deadline: Instant) -> Instant {
+        let endpoints = self.endpoints.borrow();
+        let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
+        let now = Instant::now();
+        let time = deadline.saturating_duration_since(now);
+        now + time / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Gives the turns of one that could not be reached to the others. If it was the last address of
+    /// its name, the name takes their place, to be looked up again.
+    fn leave_out(&self, endpoint: &Arc<Endpoint>, terms: &CallOptions) -> Remaining {
+        let timeout = terms.connect_timeout.unwrap_or(terms.timeout).min(terms.timeout);
+        let mut endpoints = self.endpoints.borrow_mut();
+        // Another call may have given its name another look before.
+        if endpoints.iter().any(|other| Arc::ptr_eq(other, endpoint)) {
+            let is_alone = endpoints.len() == 1;
+            if !is_alone {
+                endpoint.leave_out(timeout);
+            }
+            let is_sibling = |other: &Arc<Endpoint>| other.is_sibling_of(endpoint);
+            let place = endpoints.iter().position(is_sibling).unwrap_or_default();
+            let mut siblings = endpoints.iter().filter(|other| is_sibling(other));
+            if endpoint.target.is_each() && (is_alone || siblings.all(|other| other.is_left_out()))
+            {
+                endpoints.retain(|other| !is_sibling(other));
+                let name = Arc::new(endpoint.at(None));
+                if endpoints.iter().any(|other| !other.is_left_out()) {
+                    name.leave_out(timeout);
+                }
+                endpoints.insert(place, name);
+            }
+        }
+        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_left_out());
+        match (reachable.clone().next(), reachable.any(|endpoint| !endpoint.is_name())) {
+            (None, _) => Remaining::Nothing,
+            (Some(_), true) => Remaining::Endpoints,
+            (Some(_), false) => Remaining::Name,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether a call is tried again, and when (gRFC A6): of its own accord only what the server cannot
+//! have executed; what `--retry-on` names as well; and never against the server's wish.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tonic::Code;
+
+use crate::error::CallError;
+
+/// The server's wish: how long to wait, or, if that is no number, not to try again.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// What `--retries` and `--retry-on` say.
+#[derive(Debug, Clone)]
+pub(crate) struct RetryPolicy {
+    pub(crate) most: u32,
+    pub(crate) on: Vec<Code>,
+}
+
+/// The attempts of one call.
+#[derive(Debug)]
+pub(crate) struct Retries<'a> {
+    policy: &'a RetryPolicy,
+    left: u32,
+    backoff: Backoff,
+}
+
+impl RetryPolicy {
+    pub(crate) fn begin(&self) -> Retries<'_> {
+        Retries { policy: self, left: self.most, backoff: Backoff::new() }
+    }
+}
+
+impl Retries<'_> {
+    /// The pause before the next attempt; `None` if there is to be none.
+    pub(crate) fn pause(
+        &mut self,
+        failure: &CallError,
+        metadata: [&HeaderMap; 2],
+    ) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        let status = failure.status();
+        if status.is_some_and(|status| !self.policy.on.contains(&status.code())) {
+            return None;
+        }
+        let Some(pushback) = metadata.iter().find_map(|headers| headers.get(PUSHBACK)) else {
+            return Some(self.backoff.next());
+        };
+        let millis = pushback.to_str().ok()?.parse::<u32>().ok()?;
+        self.backoff = Backoff::new(); // the server's word replaces what was learnt until now
+        Some(Duration::from_millis(millis.into()))
+    }
+}
+
+/// A person does not notice it, and a server that restarts is asked a handful of times.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
+/// Still often enough for a script that waits.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Share of a pause that chance adds or takes.
+const JITTER: f64 = 0.2;
+
+/// The next pause, doubled up to [`MAX_BACKOFF`].
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { next: INITIAL_BACKOFF }
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(MAX_BACKOFF);
+        pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use crate::error::{ConnectError, RpcError, StatusSource};
+
+    use super::*;
+
+    fn policy(most: u32) -> RetryPolicy {
+        RetryPolicy { most, on: vec![Code::Unavailable] }
+    }
+
+    fn failed(status: Status) -> CallError {
+        RpcError::new(StatusSource::Status, status).into()
+    }
+
+    fn paused(failure: &CallError, pushback: Option<&'static str>) -> Option<Duration> {
+        let mut trailers = HeaderMap::new();
+        if let Some(pushback) = pushback {
+            trailers.insert(PUSHBACK, pushback.parse().unwrap());
+        }
+        policy(1).begin().pause(failure, [&HeaderMap::new(), &trailers])
+    }
+
+    #[test]
+    fn what_was_never_sent_is_tried_again_and_a_status_if_it_is_named() {
+        assert!(paused(&ConnectError::Refused { peer: String::new() }.into(), None).is_some());
+        assert!(paused(&failed(Status::unavailable("")), None).is_some());
+        assert!(paused(&failed(Status::internal("")), None).is_none());
+    }
+
+    #[test]
+    fn the_servers_wish_counts() {
+        let unavailable = failed(Status::unavailable(""));
+        assert_eq!(paused(&unavailable, Some("1500")), Some(Duration::from_millis(1_500)));
+        assert_eq!(paused(&unavailable, Some("-1")), None);
+        assert_eq!(paused(&unavailable, Some("soon")), None);
+    }
+
+    #[test]
+    fn there_are_as_many_as_were_allowed() {
+        let (policy, unavailable) = (policy(2), failed(Status::unavailable("")));
+        let mut retries = policy.begin();
+        let none = HeaderMap::new();
+        let pauses: Vec<_> =
+            (0..4).map(|_| retries.pause(&unavailable, [&none, &none]).is_some()).collect();
+        assert_eq!(pauses, [true, true, false, false]);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_second_and_differ_by_a_fifth() {
+        let mut backoff = Backoff::new();
+        for expected in [50, 100, 200, 400, 800, 1_000, 1_000] {
+            let pause = backoff.next().as_millis();
+            assert!(
+                (expected * 4 / 5..=expected * 6 / 5).contains(&pause),
+                "{pause} for {expected}"
+            );
+        }
+    }
+}

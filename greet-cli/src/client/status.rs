@@ -1,0 +1,150 @@
+//! The status that a reply carries, however it carries it. Nothing that a peer sends may fail here:
+//! what cannot be understood is left out, and the rest of the status stands ("gRPC over HTTP2").
+
+use base64::Engine as _;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use percent_encoding::percent_decode;
+use tonic::{Code, Status};
+
+use super::metadata::BASE64;
+use crate::connect::excerpt;
+use crate::error::{RpcError, StatusSource};
+
+/// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let of_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    of_type.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS)
+}
+
+/// The status of a gRPC reply that arrived whole: `grpc-status`, from the trailers or from headers that
+/// are the whole reply; without it, what the HTTP status stands for.
+pub(crate) fn of_reply(
+    http: StatusCode,
+    headers: &HeaderMap,
+    trailers: &HeaderMap,
+) -> Result<(), RpcError> {
+    match of_headers(trailers).or_else(|| of_headers(headers)) {
+        Some(status) if status.code() == Code::Ok => Ok(()),
+        Some(status) => Err(RpcError::new(StatusSource::Status, status)),
+        None if http == StatusCode::OK => {
+            let status = Status::unknown("the reply ended without grpc-status");
+            Err(RpcError::new(StatusSource::NoStatus, status))
+        }
+        None => Err(of_other(http, headers, &[])),
+    }
+}
+
+fn of_headers(headers: &HeaderMap) -> Option<Status> {
+    let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    if code == Code::Ok {
+        return Some(Status::ok("")); // whatever else it says, there is nothing to be done about it
+    }
+    let message = headers.get(Status::GRPC_MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let message = percent_decode(message).decode_utf8_lossy();
+    let details = headers.get(Status::GRPC_STATUS_DETAILS);
+    let details = details.and_then(|value| BASE64.decode(value).ok()).unwrap_or_default();
+    Some(Status::with_details(code, message, details.into()))
+}
+
+/// What the HTTP status stands for (`http-grpc-status-mapping.md`) in a reply that is not gRPC.
+pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> RpcError {
+    let code = match http {
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    let of_type = headers.get(CONTENT_TYPE).filter(|_| http.is_success());
+    let of_type = of_type.map(|value| format!(" of {}", String::from_utf8_lossy(value.as_bytes())));
+    let status = format!("{http}{}", of_type.unwrap_or_default());
+    let answer = excerpt::response(&status, headers, body);
+    let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
+    let ending = match http {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => StatusSource::HeadersTooLarge,
+        StatusCode::BAD_REQUEST if excerpt::ask_for_a_certificate(body) => {
+            StatusSource::ClientCertificate
+        }
+        _ => StatusSource::NotGrpc,
+    };
+    RpcError::new(ending, status)
+}
+
+/// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
+pub(crate) fn of_broken_stream(error: &h2::Error) -> RpcError {
+    let is_told = error.is_reset() || (error.is_go_away() && error.is_library());
+    let Some(reason) = error.reason().filter(|_| is_told) else {
+        let status = Status::unavailable("the connection was lost before the reply");
+        return RpcError::new(StatusSource::Lost, status);
+    };
+    if !error.is_remote() {
+        let problem = format!("the reply breaks HTTP/2: {}", reason.description());
+        return RpcError::new(StatusSource::Reset, Status::internal(problem));
+    }
+    let code = match reason {
+        h2::Reason::REFUSED_STREAM => Code::Unavailable,
+        h2::Reason::CANCEL => Code::Cancelled,
+        h2::Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Internal,
+    };
+    let problem = format!("the server reset the call: {}", reason.description());
+    RpcError::new(StatusSource::Reset, Status::new(code, problem))
+}
+
+/// Whether the server has promised that it did nothing with the call (gRFC A6, "transparent
+/// retries"): the stream was beyond the last that its GOAWAY lets live, or it was refused.
+pub(crate) fn was_not_accepted(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn status(trailers: &[(&'static str, &str)]) -> (Code, String) {
+        let failed = of_reply(StatusCode::OK, &HeaderMap::new(), &headers(trailers)).unwrap_err();
+        (failed.status.code(), failed.status.message().to_owned())
+    }
+
+    #[test]
+    fn a_message_that_is_badly_encoded_changes_nothing_but_itself() {
+        let broken = [("grpc-status", "14"), ("grpc-message", "100%25%FF%zz")];
+        assert_eq!(status(&broken), (Code::Unavailable, "100%\u{fffd}%zz".to_owned()));
+        let details = [("grpc-status", "3"), ("grpc-status-details-bin", "!!!")];
+        assert_eq!(status(&details), (Code::InvalidArgument, String::new()));
+    }
+
+    #[test]
+    fn a_number_that_nobody_knows_is_unknown() {
+        for number in ["17", "-1", "x", "", "007"] {
+            assert_eq!(status(&[("grpc-status", number)]).0, Code::Unknown, "{number:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_come_before_headers_and_both_before_http() {
+        let ok = headers(&[("grpc-status", "0")]);
+        let not_found = headers(&[("grpc-status", "5")]);
+        let none = HeaderMap::new();
+        let code = |http, headers, trailers| match of_reply(http, headers, trailers) {
+            Ok(()) => Code::Ok,
+            Err(failed) => failed.status.code(),
+        };
+        assert_eq!(code(StatusCode::OK, &not_found, &ok), Code::Ok);
+        assert_eq!(code(StatusCode::BAD_GATEWAY, &not_found, &none), Code::NotFound);
+        let mapped = [400, 401, 403, 404, 429, 502, 503, 504, 200, 415, 500]
+            .map(|http| code(StatusCode::from_u16(http).unwrap(), &none, &none) as i32);
+        assert_eq!(mapped, [13, 16, 7, 12, 14, 14, 14, 14, 2, 2, 2]);
+    }
+}

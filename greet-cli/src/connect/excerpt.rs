@@ -1,0 +1,120 @@
+//! What a peer said that should have spoken gRPC, in a few words: they go into one line of a message.
+
+use http::HeaderMap;
+
+/// As much of an unexpected answer as fits into a message.
+const MAX_EXCERPT_CHARS: usize = 80;
+
+/// Headers that tell who answered, or what it wants instead.
+const HEADERS: [&str; 4] = ["server", "via", "location", "www-authenticate"];
+
+/// The first line, in quotes, what is not printable escaped.
+pub(crate) fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    format!("{:?}", shortened(line.unwrap_or_default()))
+}
+
+/// An HTTP/1 response: its status, and what it says about it.
+pub(crate) fn http1(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let (_version, rest) = text.strip_prefix("HTTP/")?.split_once(' ')?;
+    let (head, body) = rest.split_once("\r\n\r\n").unwrap_or((rest, ""));
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        if let (Ok(name), Ok(value)) =
+            (http::HeaderName::try_from(name.trim()), value.trim().parse())
+        {
+            headers.append(name, value);
+        }
+    }
+    Some(response(status, &headers, body.as_bytes()))
+}
+
+/// `502 Bad Gateway (server: nginx), "upstream is gone"`: status, telling headers, first words.
+pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String {
+    let mut text = shortened(status);
+    let telling = HEADERS.iter().filter_map(|name| {
+        let value = headers.get(*name)?;
+        Some(format!("{name}: {}", shortened(&String::from_utf8_lossy(value.as_bytes()))))
+    });
+    let telling = telling.collect::<Vec<_>>().join(", ");
+    if !telling.is_empty() {
+        text.push_str(&format!(" ({telling})"));
+    }
+    match first_words(body) {
+        Some(words) if !words.contains(status) => text.push_str(&format!(", {words:?}")),
+        _ => {}
+    }
+    text
+}
+
+/// Whether a server says in so many words that it wants TLS: nginx, Go and Apache do.
+pub(crate) fn ask_for_https(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let phrases = [
+        "plain HTTP request was sent to HTTPS port",
+        "HTTP request to an HTTPS server",
+        "plain HTTP to an SSL-enabled server",
+    ];
+    phrases.iter().any(|phrase| text.contains(phrase))
+}
+
+/// Whether nginx says that it wants a client certificate, or another one: it does so in HTTP.
+pub(crate) fn ask_for_a_certificate(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let phrases = ["No required SSL certificate was sent", "The SSL certificate error"];
+    phrases.iter().any(|phrase| text.contains(phrase))
+}
+
+/// The title of a page, or the first line of a text.
+fn first_words(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let lower = text.to_ascii_lowercase(); // as long as `text`, byte for byte
+    let title = lower.find("<title>").map(|begin| begin + "<title>".len());
+    let title = title.and_then(|begin| {
+        let length = lower[begin..].find("</title>")?;
+        text.get(begin..begin + length)
+    });
+    let words = match title {
+        Some(title) => title.trim(),
+        None => {
+            text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('<'))?
+        }
+    };
+    let is_text = words.chars().all(|character| !character.is_control());
+    (is_text && !words.is_empty()).then(|| shortened(words))
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_response_is_status_headers_and_title() {
+        let nginx = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 9\r\n\r\n\
+            <html>\r\n<head><TITLE>400 Bad Request</TITLE></head>";
+        assert_eq!(http1(nginx).unwrap(), "400 Bad Request (server: nginx)");
+        let text = b"HTTP/1.0 503 Busy\r\n\r\n\nall of us are busy\nmore";
+        assert_eq!(http1(text).unwrap(), "503 Busy, \"all of us are busy\"");
+        assert_eq!(http1(b"HTTP/1.1 200 OK").unwrap(), "200 OK");
+        assert_eq!(http1(b"SSH-2.0"), None);
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_what_is_binary_is_left_out() {
+        let long = "ä".repeat(100);
+        assert_eq!(first_line(long.as_bytes()), format!("\"{}…\"", "ä".repeat(80)));
+        assert_eq!(response("500", &HeaderMap::new(), b"\x01\x02"), "500");
+        assert_eq!(first_line(b"\x16\x03"), "\"\\u{16}\\u{3}\"");
+    }
+}

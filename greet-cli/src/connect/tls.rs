@@ -1,0 +1,258 @@
+//! The stage between tcp and http2, if the target says `https`: TLS, and who is wrong if it fails.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerMisbehaved};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_util::io::InspectReader;
+
+use super::certificate::{Certificate, date};
+use super::tls_config::ALPN_H2;
+use super::verifier::RecordingVerifier;
+use super::{Tls, excerpt};
+use crate::error::ConnectError;
+
+/// What was agreed on, as far as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFacts {
+    pub(crate) version: Option<String>,
+    pub(crate) cipher: Option<String>,
+    /// By ALPN.
+    pub(crate) protocol: Option<String>,
+    pub(crate) certificate: Option<Certificate>,
+    /// Whether the server asked for a client certificate, and whether one was given.
+    pub(crate) client_certificate: &'static str,
+}
+
+/// Agrees on TLS and HTTP/2 with `peer`, who has to prove that it is `host`.
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    peer: &str,
+    host: &str,
+    tls: &Tls,
+    deadline: Instant,
+    facts: &mut Option<TlsFacts>,
+) -> Result<
+    (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<RecordingVerifier>),
+    ConnectError,
+> {
+    let begun = Instant::now();
+    let name = match tls.server_name() {
+        Some(name) => name.clone(),
+        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsBroken {
+            peer: peer.to_owned(),
+            problem: format!("{host} is not a name that a certificate can have"),
+        })?,
+    };
+    let wanted = name.to_str().into_owned();
+    let (config, witness) = tls.configure();
+    let connector = TlsConnector::from(Arc::new(config));
+    let recorder = Arc::clone(&witness);
+    let stream = InspectReader::new(stream, move |bytes| recorder.record(bytes));
+    let connected = timeout_at(deadline, connector.connect(name, stream)).await;
+    let stream = match connected {
+        Ok(Ok(stream)) => stream,
+        failed => {
+            *facts = Some(TlsFacts::new(None, &witness));
+            return Err(match failed {
+                Ok(Err(error)) => problem(&error, &witness, peer, &wanted),
+                _ => ConnectError::TlsTimeout {
+                    peer: peer.to_owned(),
+                    after: Instant::now() - begun,
+                },
+            });
+        }
+    };
+    let (_, session) = stream.get_ref();
+    *facts = Some(TlsFacts::new(Some(session), &witness));
+    match session.alpn_protocol() {
+        Some(ALPN_H2) => Ok((stream, witness)),
+        _ => Err(ConnectError::NoHttp2 {
+            peer: peer.to_owned(),
+            answer: "it chose no protocol".to_owned(),
+        }),
+    }
+}
+
+impl TlsFacts {
+    fn new(session: Option<&ClientConnection>, witness: &RecordingVerifier) -> TlsFacts {
+        let version = session.and_then(|session| session.protocol_version());
+        let cipher = session.and_then(|session| session.negotiated_cipher_suite());
+        let protocol = session.and_then(|session| session.alpn_protocol());
+        TlsFacts {
+            version: version.map(|version| match version {
+                rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
+                rustls::ProtocolVersion::TLSv1_3 => "TLS 1.3".to_owned(),
+                other => format!("{other:?}"),
+            }),
+            cipher: cipher.map(|cipher| format!("{:?}", cipher.suite())),
+            protocol: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+            certificate: witness.certificate(),
+            client_certificate: match (witness.was_asked(), witness.has_identity()) {
+                (false, _) => "not asked for",
+                (true, false) => "asked for, not given",
+                (true, true) => "given",
+            },
+        }
+    }
+}
+
+/// Whether an error after the handshake is TLS's: an alert, or the end where a certificate was due.
+pub(super) fn is_about_tls(error: &io::Error, witness: &RecordingVerifier) -> bool {
+    let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
+    is_rustls || witness.is_owed()
+}
+
+/// What an error in the handshake, or right after it, is about.
+pub(super) fn problem(
+    error: &io::Error,
+    witness: &RecordingVerifier,
+    peer: &str,
+    wanted: &str,
+) -> ConnectError {
+    let peer = peer.to_owned();
+    let heard = &witness.heard()[..];
+    if !heard.is_empty() && !is_tls_record(heard) {
+        let heard = match heard {
+            [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),
+            _ => excerpt::http1(heard)
+                .map_or_else(|| excerpt::first_line(heard), |http| format!("HTTP/1.1 {http}")),
+        };
+        return ConnectError::Plaintext { peer, heard };
+    }
+    let broken = || ConnectError::TlsBroken { peer: peer.clone(), problem: error.to_string() };
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(reason)) => match witness.certificate() {
+            Some(certificate) => refused(reason, &certificate, witness, peer, wanted),
+            None => broken(),
+        },
+        Some(Error::AlertReceived(alert)) => alerted(*alert, witness, peer, wanted),
+        Some(Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)) => {
+            ConnectError::NoHttp2 {
+                peer,
+                answer: "it chose another that was not offered".to_owned(),
+            }
+        }
+        Some(_) => broken(),
+        None if is_end(error) && witness.is_owed() => {
+            ConnectError::ClientCertificateRequired { peer }
+        }
+        None if is_end(error) => ConnectError::TlsClosed { peer },
+        None => broken(),
+    }
+}
+
+/// RFC 8446, section 5.1: type, then a version that begins with 3.
+fn is_tls_record(heard: &[u8]) -> bool {
+    matches!(heard, [20..=23] | [20..=23, 3, ..])
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
+}
+
+/// We refused the server's certificate.
+fn refused(
+    reason: &CertificateError,
+    certificate: &Certificate,
+    witness: &RecordingVerifier,
+    peer: String,
+    wanted: &str,
+) -> ConnectError {
+    let subject = certificate.subject.clone();
+    let now = SystemTime::now();
+    let apart = |one: SystemTime, other: SystemTime| {
+        const SECONDS_A_MINUTE: u64 = 60;
+        const SECONDS_A_DAY: u64 = 24 * 60 * SECONDS_A_MINUTE;
+        match one.duration_since(other).unwrap_or_default().as_secs() {
+            seconds @ ..SECONDS_A_DAY => format!("{} minutes", seconds / SECONDS_A_MINUTE),
+            seconds => format!("{} days", seconds / SECONDS_A_DAY),
+        }
+    };
+    match reason {
+        CertificateError::UnknownIssuer => {
+            ConnectError::UnknownIssuer { peer, subject, issuer: certificate.issuer.clone() }
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            let names = certificate.names_in_a_row();
+            ConnectError::WrongName { peer, names, wanted: wanted.to_owned() }
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            // It may be another one of the chain.
+            let expired = witness.chain().find(|certificate| certificate.not_after < now);
+            let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
+            let (on, ago) = (date(not_after), apart(now, not_after));
+            ConnectError::Expired { peer, subject, on, ago }
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            let not_yet = witness.chain().find(|certificate| certificate.not_before > now);
+            let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
+            let (from, time) = (date(not_before), apart(not_before, now));
+            ConnectError::NotYetValid { peer, subject, from, time }
+        }
+        other => ConnectError::BadCertificate { peer, subject, problem: in_words(other) },
+    }
+}
+
+/// What rustls and webpki have only names for.
+fn in_words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::BadEncoding => "it is malformed".to_owned(),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is the certificate of a CA, not of a server".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The server ended it, and said why in one word.
+fn alerted(
+    alert: AlertDescription,
+    witness: &RecordingVerifier,
+    peer: String,
+    wanted: &str,
+) -> ConnectError {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::NoApplicationProtocol => ConnectError::NoHttp2 {
+            peer,
+            answer: "it refused h2, which alone was offered".to_owned(),
+        },
+        Alert::UnrecognisedName => {
+            ConnectError::UnknownServerName { peer, name: wanted.to_owned() }
+        }
+        Alert::CertificateRequired => ConnectError::ClientCertificateRequired { peer },
+        // What servers of TLS 1.2 say to a client without a certificate.
+        Alert::HandshakeFailure
+        | Alert::BadCertificate
+        | Alert::CertificateUnknown
+        | Alert::AccessDenied
+        | Alert::UnknownCA
+            if witness.is_owed() =>
+        {
+            ConnectError::ClientCertificateRequired { peer }
+        }
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied
+        | Alert::DecryptError
+            if witness.was_asked() =>
+        {
+            ConnectError::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
+        }
+        _ => ConnectError::TlsRefused { peer, alert: format!("{alert:?}") },
+    }
+}

@@ -1,0 +1,112 @@
+//! From `--ca-cert`, `--cert`, `--key`, `--server-name` and `--insecure` to what a TLS handshake needs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, KeyLogFile, RootCertStore};
+
+use super::verifier::RecordingVerifier;
+
+/// HTTP/2 over TLS (RFC 9113, section 3.2). It alone is offered: nothing else could be spoken.
+pub(crate) const ALPN_H2: &[u8] = b"h2";
+
+/// Whom to trust, who we are, and whom we expect.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    provider: Arc<CryptoProvider>,
+    roots: Arc<RootCertStore>,
+    identity: Option<Arc<CertifiedKey>>,
+    server_name: Option<ServerName<'static>>,
+    insecure: bool,
+}
+
+impl Tls {
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should.
+    pub(crate) fn new(
+        ca_cert: Option<&Path>,
+        cert_and_key: Option<(&Path, &Path)>,
+        server_name: Option<ServerName<'static>>,
+        insecure: bool,
+    ) -> anyhow::Result<Tls> {
+        let provider = Arc::new(ring::default_provider());
+        let roots = match ca_cert {
+            Some(file) => trusted_by(file)?,
+            None if insecure => RootCertStore::empty(),
+            None => trusted_by_the_system(),
+        };
+        let identity = match cert_and_key {
+            Some((cert, key)) => Some(Arc::new(identity(cert, key, &provider)?)),
+            None => None,
+        };
+        Ok(Tls { provider, roots: Arc::new(roots), identity, server_name, insecure })
+    }
+
+    /// The name that the certificate has to have, if it is another than the target's host.
+    pub(crate) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.server_name.as_ref()
+    }
+
+    /// What one handshake needs, and who sees what comes in it. `SSLKEYLOGFILE` names the file that its
+    /// keys are added to, for those who look at packets.
+    pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
+        let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
+        let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
+        let witness = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has a cipher for each version")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&witness))
+            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&witness));
+        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.key_log = Arc::new(KeyLogFile::new());
+        (config, witness)
+    }
+}
+
+fn trusted_by(file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        let added = roots.add(certificate);
+        added.with_context(|| format!("`{}` has a certificate that is none", file.display()))?;
+    }
+    Ok(roots)
+}
+
+/// What cannot be read there is left out: it is the system's, and nobody asked for it by name.
+fn trusted_by_the_system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let name = file.display();
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("could not read certificates from `{name}`"))?;
+    anyhow::ensure!(!certificates.is_empty(), "`{name}` has no certificate (expected PEM)");
+    Ok(certificates)
+}
+
+fn identity(cert: &Path, key: &Path, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+    let chain = certificates(cert)?;
+    let name = key.display();
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("could not read a private key from `{name}`"))?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| {
+        let cert = cert.display();
+        match error {
+            rustls::Error::InconsistentKeys(_) => {
+                anyhow::anyhow!("the key in `{name}` does not match the certificate in `{cert}`")
+            }
+            error => anyhow::anyhow!("`{name}` and `{cert}` cannot be used: {error}"),
+        }
+    })
+}

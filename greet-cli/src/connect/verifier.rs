@@ -1,0 +1,146 @@
+//! Sees what passes in a TLS handshake, and trusts as it is told. rustls says why it refused a
+//! certificate, but not which; and of an alert nobody knows what it is about unless one has seen
+//! whether the server asked for a certificate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::certificate::Certificate;
+
+/// Enough for an HTTP head and the title of an error page.
+const MAX_RECORDED_BYTES: usize = 1_024;
+
+/// Verifies one server and answers for us.
+#[derive(Debug)]
+pub(crate) struct RecordingVerifier {
+    provider: Arc<CryptoProvider>,
+    /// `None`: whoever it is will do (`--insecure`).
+    roots: Option<Arc<RootCertStore>>,
+    identity: Option<Arc<CertifiedKey>>,
+    /// Its own certificate first.
+    chain: OnceLock<Vec<CertificateDer<'static>>>,
+    was_asked: AtomicBool,
+    /// The first bytes of the server.
+    heard: Mutex<Vec<u8>>,
+}
+
+impl RecordingVerifier {
+    pub(crate) fn new(
+        provider: Arc<CryptoProvider>,
+        roots: Option<Arc<RootCertStore>>,
+        identity: Option<Arc<CertifiedKey>>,
+    ) -> RecordingVerifier {
+        let (chain, was_asked) = (OnceLock::new(), AtomicBool::new(false));
+        RecordingVerifier { provider, roots, identity, chain, was_asked, heard: Mutex::default() }
+    }
+
+    /// Keeps the first bytes that the server sent.
+    pub(super) fn record(&self, bytes: &[u8]) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_RECORDED_BYTES - heard.len();
+        heard.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Returns the first bytes that the server sent: rustls only reports that they are not TLS.
+    pub(super) fn heard(&self) -> Vec<u8> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The server's certificate, if one came.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        self.chain.get().and_then(|chain| Certificate::read(chain.first()?))
+    }
+
+    /// All that came, the server's own first.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = Certificate> {
+        self.chain.get().into_iter().flatten().filter_map(|der| Certificate::read(der))
+    }
+
+    /// Whether the server asked for a client certificate.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it asked for one that there is not.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.was_asked() && !self.has_identity()
+    }
+
+    /// Whether there is one to give.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+}
+
+impl ServerCertVerifier for RecordingVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.chain.get_or_init(|| {
+            let chain = std::iter::once(end_entity).chain(intermediates);
+            chain.map(|der| der.clone().into_owned()).collect()
+        });
+        let Some(roots) = &self.roots else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // Without a single root there is nobody who could have signed it.
+        let provider = Arc::clone(&self.provider);
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider).build();
+        let verifier = verifier
+            .map_err(|_no_roots| Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ResolvesClientCert for RecordingVerifier {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.identity.clone()
+    }
+
+    /// Always: else rustls would not ask, and nobody would know that the server did.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,224 @@
+//! The whole way of a call, stage by stage, with what was found in each.
+
+mod details;
+
+use std::fmt;
+use std::time::Duration;
+
+use greet_proto::HelloReply;
+use greet_proto::escape::Escaped;
+use serde::Serialize;
+use tonic::Code;
+use tonic_health::pb::HealthCheckResponse;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use self::details::Details;
+use crate::client::Call;
+use crate::connect::{Stages, Target};
+use crate::error::{CallError, ConnectError, Stage};
+use crate::exit::Exit;
+use crate::format::HumanDuration;
+use crate::output::report::{ErrorReport, micros};
+
+/// `greet.diagnose/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct Diagnosis {
+    schema: &'static str,
+    /// Whether nothing failed.
+    ok: bool,
+    target: String,
+    stages: Vec<Finding>,
+    /// Of the first stage that failed.
+    error: Option<ErrorReport>,
+    #[serde(skip)]
+    pub(crate) exit: Exit,
+}
+
+/// What was found in a stage.
+#[derive(Debug, Serialize)]
+struct Finding {
+    stage: &'static str,
+    result: StageResult,
+    #[serde(rename = "time_us", serialize_with = "in_micros")]
+    time: Option<Duration>,
+    details: Option<Details>,
+    error: Option<ErrorReport>,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum StageResult {
+    Ok,
+    Failed,
+    /// There is nothing to do in it, or nobody to do it.
+    None,
+    /// An earlier one failed.
+    NotReached,
+}
+
+const NOT_SERVING_HINT: &str =
+    "the server says that it takes no calls: it is starting or leaving, or lacks what it needs";
+
+impl Diagnosis {
+    /// The stages up to the one that failed.
+    pub(crate) fn of_failed_connection(
+        target: &Target,
+        stages: &Stages,
+        problem: ConnectError,
+    ) -> Diagnosis {
+        let failure = CallError::from(problem);
+        let mut findings = of_connection(stages, Some(&failure));
+        findings.extend(
+            ["health", "rpc"].map(|stage| Finding::without(stage, StageResult::NotReached)),
+        );
+        Diagnosis::new(target, findings, failure.exit())
+    }
+
+    /// All stages.
+    pub(crate) fn of_calls(
+        target: &Target,
+        stages: &Stages,
+        health: &Call<HealthCheckResponse>,
+        hello: &Call<HelloReply>,
+    ) -> Diagnosis {
+        let mut findings = of_connection(stages, None);
+        let (health, health_exit) = of_health(health);
+        findings.push(health);
+        findings.push(Finding {
+            stage: "rpc",
+            result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
+            time: hello.rpc,
+            details: Some(Details::of_hello(hello)),
+            error: hello.result.as_ref().err().map(ErrorReport::new),
+        });
+        let hello_exit = hello.result.as_ref().err().map_or(Exit::Done, CallError::exit);
+        Diagnosis::new(target, findings, health_exit.or(hello_exit))
+    }
+
+    fn new(target: &Target, stages: Vec<Finding>, exit: Exit) -> Diagnosis {
+        let error = stages.iter().find_map(|finding| finding.error.clone());
+        let (schema, target) = ("greet.diagnose/v1", target.to_string());
+        Diagnosis { schema, ok: exit == Exit::Done, target, stages, error, exit }
+    }
+}
+
+impl Finding {
+    fn without(stage: &'static str, result: StageResult) -> Finding {
+        Finding { stage, result, time: None, details: None, error: None }
+    }
+}
+
+fn of_connection(stages: &Stages, failure: Option<&CallError>) -> Vec<Finding> {
+    let failed = failure.map(CallError::stage);
+    let finding = |stage: Stage, time: Option<Duration>, details: Option<Details>| {
+        let failure = failure.filter(|failure| failure.stage() == stage);
+        let result = match failed {
+            Some(failed) if failed == stage => StageResult::Failed,
+            Some(failed) if failed < stage => StageResult::NotReached,
+            _ if time.is_none() => StageResult::None,
+            _ => StageResult::Ok,
+        };
+        let time = time.filter(|_| result != StageResult::NotReached);
+        let error = failure.map(ErrorReport::new);
+        Finding { stage: stage.name(), result, time, details, error }
+    };
+    vec![
+        finding(Stage::Dns, stages.dns, Details::of_names(stages)),
+        finding(Stage::Tcp, stages.tcp, Some(Details::of_addresses(stages))),
+        finding(Stage::Tls, stages.tls, Details::of_tls(stages)),
+        finding(Stage::Http2, stages.http2, Details::of_settings(stages)),
+    ]
+}
+
+fn of_health(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
+    let mut finding = Finding::without("health", StageResult::Ok);
+    finding.time = call.rpc;
+    let exit = match &call.result {
+        Ok(response) => {
+            let state = response.status();
+            finding.details = Some(Details::of_health(state));
+            if state == ServingStatus::Serving {
+                return (finding, Exit::Done);
+            }
+            let cause = format!("the server is {}", state.as_str_name());
+            finding.error =
+                Some(ErrorReport { stage: "health", cause, hint: NOT_SERVING_HINT.to_owned() });
+            Exit::NotServing
+        }
+        // Health is not part of the contract; a Greeter without it is a Greeter.
+        Err(failure) if failure.status().is_some_and(|s| s.code() == Code::Unimplemented) => {
+            finding.result = StageResult::None;
+            return (finding, Exit::Done);
+        }
+        Err(failure) => {
+            finding.error = Some(ErrorReport { stage: "health", ..ErrorReport::new(failure) });
+            failure.exit()
+        }
+    };
+    finding.result = StageResult::Failed;
+    (finding, exit)
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn in_micros<S: serde::Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(micros).serialize(serializer)
+}
+
+/// What stands in front of a further line of the same stage.
+const INDENT: &str = "                              ";
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.target)?;
+        write!(f, "{:<8}{:<12}{:>8}  found", "stage", "result", "time")?;
+        for finding in &self.stages {
+            let time = finding.time.map(|time| HumanDuration(time).to_string()).unwrap_or_default();
+            let lines = finding.lines();
+            let found = lines.join(&format!("\n{INDENT}"));
+            let row =
+                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.words());
+            write!(f, "\n{}", row.trim_end())?;
+        }
+        match &self.error {
+            Some(error) => write!(f, "\n\nhint: {}", Escaped(&error.hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Finding {
+    /// What is wrong, then what else is known.
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
+        match &self.details {
+            Some(details) => lines.extend(details.lines()),
+            None if self.result == StageResult::None => lines.push(self.nothing().to_owned()),
+            None => {}
+        }
+        lines.dedup(); // the last of the addresses that were tried is what failed
+        lines.iter().map(|line| Escaped(line).to_string()).collect()
+    }
+
+    fn nothing(&self) -> &'static str {
+        match self.stage {
+            "tls" => "plaintext",
+            "health" => "the server has no health service",
+            _ => "nothing to look up",
+        }
+    }
+}
+
+impl StageResult {
+    fn words(self) -> &'static str {
+        match self {
+            StageResult::Ok => "ok",
+            StageResult::Failed => "failed",
+            StageResult::None => "-",
+            StageResult::NotReached => "not reached",
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! How long something took, and how much it was, for people.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A duration in the one unit that fits it: `85us`, `1.2ms`, `5s`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HumanDuration(pub(crate) Duration);
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        let tenths = |unit: u128| micros.saturating_add(unit / 20) / (unit / 10);
+        let (tenths, unit) = match micros {
+            ..1_000 => return f.pad(&format!("{micros}us")),
+            1_000..1_000_000 => (tenths(1_000), "ms"),
+            _ => (tenths(1_000_000), "s"),
+        };
+        match (tenths / 10, tenths % 10) {
+            (whole, 0) => f.pad(&format!("{whole}{unit}")),
+            (whole, tenth) => f.pad(&format!("{whole}.{tenth}{unit}")),
+        }
+    }
+}
+
+/// A number of bytes in the one unit that fits it: `85 B`, `1.2 MB`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HumanBytes(pub(crate) u64);
+
+impl fmt::Display for HumanBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        match self.0 {
+            ..1_000 => write!(f, "{} B", self.0),
+            1_000..1_000_000 => write!(f, "{:.1} kB", bytes / 1e3),
+            1_000_000..1_000_000_000 => write!(f, "{:.1} MB", bytes / 1e6),
+            _ => write!(f, "{:.1} GB", bytes / 1e9),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_one_unit_and_at_most_one_decimal() {
+        let brief = |micros| HumanDuration(Duration::from_micros(micros)).to_string();
+        assert_eq!(brief(0), "0us");
+        assert_eq!(brief(999), "999us");
+        assert_eq!(brief(1_249), "1.2ms");
+        assert_eq!(brief(300_040), "300ms");
+        assert_eq!(brief(5_000_000), "5s");
+        assert_eq!(brief(90_250_000), "90.3s");
+    }
+
+    #[test]
+    fn bytes_have_one_unit() {
+        let bytes = |bytes| HumanBytes(bytes).to_string();
+        assert_eq!([bytes(999), bytes(1_234), bytes(1_250_000)], ["999 B", "1.2 kB", "1.2 MB"]);
+    }
+}

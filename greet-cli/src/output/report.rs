@@ -1,0 +1,128 @@
+//! What a call's object looks like in JSON. Field names are an interface; units are in them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use greet_proto::status::code_name;
+use serde::Serialize;
+use tonic::Code;
+
+use crate::client::{Call, metadata};
+use crate::error::CallError;
+
+/// `greet.hello/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct Hello<'a> {
+    pub(crate) schema: &'static str,
+    pub(crate) ok: bool,
+    pub(crate) name: &'a str,
+    /// The greeting; null on failure.
+    pub(crate) message: Option<&'a str>,
+    #[serde(flatten)]
+    pub(crate) call: CallReport,
+}
+
+/// `greet.health/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct Health<'a> {
+    pub(crate) schema: &'static str,
+    /// Whether the service is SERVING.
+    pub(crate) ok: bool,
+    /// The service asked about; empty for the server as a whole.
+    pub(crate) service: &'a str,
+    /// SERVING, NOT_SERVING, …; null on failure.
+    pub(crate) serving: Option<&'static str>,
+    /// When it changed to that; only of a watch (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<String>,
+    #[serde(flatten)]
+    pub(crate) call: CallReport,
+}
+
+/// What every call has.
+#[derive(Debug, Serialize)]
+pub(crate) struct CallReport {
+    /// Null if the call was never sent.
+    status: Option<StatusReport>,
+    target: String,
+    /// Who is on the other end of the connection; null if there was none.
+    peer: Option<String>,
+    /// The header `greet-instance` of the reply.
+    instance: Option<String>,
+    headers: BTreeMap<String, String>,
+    trailers: BTreeMap<String, String>,
+    attempts: u32,
+    timing_us: Timing,
+    error: Option<ErrorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StatusReport {
+    code: i32,
+    name: &'static str,
+    message: String,
+}
+
+/// Null: a stage that was not reached, or that a call on an open connection did not need.
+#[derive(Debug, Serialize)]
+struct Timing {
+    dns: Option<u64>,
+    tcp: Option<u64>,
+    tls: Option<u64>,
+    http2: Option<u64>,
+    rpc: Option<u64>,
+    total: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ErrorReport {
+    pub(crate) stage: &'static str,
+    pub(crate) cause: String,
+    pub(crate) hint: String,
+}
+
+impl CallReport {
+    pub(crate) fn new<Reply>(call: &Call<Reply>) -> CallReport {
+        let failure = call.result.as_ref().err();
+        CallReport {
+            status: match failure {
+                None => Some(StatusReport::new(Code::Ok, "")),
+                Some(failure) => {
+                    let status = failure.status();
+                    status.map(|status| StatusReport::new(status.code(), status.message()))
+                }
+            },
+            target: call.target.to_string(),
+            peer: call.stages.peer.as_deref().map(str::to_owned),
+            instance: call.instance().map(str::to_owned),
+            headers: metadata::custom(&call.headers),
+            trailers: metadata::custom(&call.trailers),
+            attempts: call.attempts,
+            timing_us: Timing {
+                dns: call.stages.dns.map(micros),
+                tcp: call.stages.tcp.map(micros),
+                tls: call.stages.tls.map(micros),
+                http2: call.stages.http2.map(micros),
+                rpc: call.rpc.map(micros),
+                total: micros(call.total),
+            },
+            error: failure.map(ErrorReport::new),
+        }
+    }
+}
+
+impl StatusReport {
+    fn new(code: Code, message: &str) -> StatusReport {
+        StatusReport { code: code.into(), name: code_name(code), message: message.to_owned() }
+    }
+}
+
+impl ErrorReport {
+    pub(crate) fn new(failure: &CallError) -> ErrorReport {
+        ErrorReport { stage: failure.stage().name(), cause: failure.cause(), hint: failure.hint() }
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
