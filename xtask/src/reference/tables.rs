@@ -143,7 +143,7 @@ impl DefaultValue {
 
 fn describe(flag: &Arg) -> anyhow::Result<Described> {
     let help = flag.get_help().with_context(|| format!("--{} has no help", flag.get_id()))?;
-    let help = help.to_string();
+    let help = help.to_string() + &possible_values(flag);
     let in_words = help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: "));
     let values: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
     let (meaning, default) = match (in_words, values.join(",")) {
@@ -156,6 +156,15 @@ fn describe(flag: &Arg) -> anyhow::Result<Described> {
         (None, _) => (help, DefaultValue::None),
     };
     Ok(Described { meaning, default })
+}
+
+fn possible_values(flag: &Arg) -> String {
+    if !takes_value(flag) || flag.is_hide_possible_values_set() {
+        return String::new();
+    }
+    let values = flag.get_possible_values();
+    let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
+    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
 /// The headings in the order of help, `None` for flags without one.
