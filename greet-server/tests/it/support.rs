@@ -22,7 +22,7 @@ use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
-pub(crate) use greet_testkit::{TIMEOUT, eventually_async, soon};
+pub(crate) use greet_testkit::{TIMEOUT, eventually, soon};
 
 /// A running server. [`TestServer::stop`] drains it and returns its report.
 pub(crate) struct TestServer {
