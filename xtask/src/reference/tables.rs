@@ -145,14 +145,14 @@ fn describe(flag: &Arg) -> anyhow::Result<Described> {
     let help = flag.get_help().with_context(|| format!("--{} has no help", flag.get_id()))?;
     let help = help.to_string() + &possible_values(flag);
     let in_words = help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: "));
-    let values: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+    let has_default = takes_value(flag) && !flag.is_hide_default_value_set();
+    let values = flag.get_default_values().iter().filter(|_| has_default);
+    let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
     let (meaning, default) = match (in_words, values.join(",")) {
         (Some((meaning, words)), _) => {
             (meaning.trim().to_owned(), DefaultValue::Words(words.to_owned()))
         }
-        (None, value) if takes_value(flag) && !value.is_empty() => {
-            (help, DefaultValue::Value(value))
-        }
+        (None, value) if !value.is_empty() => (help, DefaultValue::Value(value)),
         (None, _) => (help, DefaultValue::None),
     };
     Ok(Described { meaning, default })
