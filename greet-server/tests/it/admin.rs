@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::http1;
-use crate::support::{ScriptedGreeter, TestServer, eventually_async, with_timeout};
+use crate::support::{ScriptedGreeter, TestServer, eventually, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Maximum concurrent connections.
@@ -23,7 +23,7 @@ async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
 
     server.drain();
     let is_not_ready = async || http1::get(&admin, "/readyz").await.status != 200;
-    eventually_async("readiness ends", is_not_ready).await;
+    eventually("readiness ends", is_not_ready).await;
     let page = http1::get(&admin, "/readyz").await;
     assert_eq!((page.status, page.text()), (503, "not ready: lame_duck\n"));
     assert_eq!(http1::get(&admin, "/livez").await.status, 200);
@@ -33,7 +33,7 @@ async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
     server.cut();
     server.stopped().await;
     let is_refused = async || TcpStream::connect(&admin).await.is_err();
-    eventually_async("the admin port closes with the daemon", is_refused).await;
+    eventually("the admin port closes with the daemon", is_refused).await;
 }
 
 #[tokio::test]

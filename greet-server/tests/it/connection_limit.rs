@@ -8,7 +8,7 @@ use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Client, TestServer, closed, eventually_async, with_timeout};
+use crate::support::{Client, TestServer, closed, eventually, with_timeout};
 
 /// Keeps a handshake timeout from passing for a refusal.
 const NO_HANDSHAKE_TIMEOUT: &str = "--handshake-timeout=1h";
@@ -47,7 +47,7 @@ async fn connection_over_the_limit_is_refused_until_another_ends() {
         refused += u64::from(!is_served);
         is_served
     };
-    eventually_async("the next connection is admitted", is_admitted).await;
+    eventually("the next connection is admitted", is_admitted).await;
     assert_eq!(closed(&server.stop().await, CloseReason::OverMaxConnections), refused);
 }
 
@@ -89,7 +89,7 @@ async fn default_limit_leaves_room_within_the_descriptor_limit() {
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     }
     drop(crowd);
-    eventually_async("a later client is served", async || is_served(&address).await).await;
+    eventually("a later client is served", async || is_served(&address).await).await;
     let exit = process.stop_async().await;
     assert!(exit.log.contains("over_max_connections"), "{exit:?}");
     assert!(!exit.log.contains("could not accept"), "{exit:?}");

@@ -1,26 +1,13 @@
 //! The binary as a process: standard output, exit codes, environment and signals.
 
-#[cfg(unix)]
 use std::io::Read as _;
-use std::process::Output;
-#[cfg(unix)]
 use std::time::{Duration, Instant};
 
-#[cfg(unix)]
 use rustix::process::Signal;
 
-use crate::support::process::daemon;
-#[cfg(unix)]
-use crate::support::process::{Process, start_and_stop};
+use crate::configuration::run;
+use crate::support::process::{Process, daemon, start_and_stop};
 
-/// Returns exit code, standard output and standard error of a daemon that does not start.
-fn fails(flags: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = daemon(flags).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
-
-#[cfg(unix)]
 #[test]
 fn standard_output_is_one_line_with_the_address() {
     let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0"]));
@@ -31,29 +18,17 @@ fn standard_output_is_one_line_with_the_address() {
     assert_eq!((exit.stdout.as_str(), exit.code), ("", Some(0)));
 }
 
-#[cfg(unix)]
 #[test]
-fn every_setting_has_a_variable_and_its_flag_takes_precedence() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| format!("unix:{}", directory.path().join(name).display());
-    let mut command = daemon(&["--listen", &path("flag")]);
-    command.env("GREET_LISTEN", path("environment"));
-    assert_eq!(start_and_stop(command).0, format!("listening on {}", path("flag")));
-
-    let mut command = daemon(&[]);
-    command.env("GREET_LISTEN", path("environment"));
-    assert_eq!(start_and_stop(command).0, format!("listening on {}", path("environment")));
-
-    let help = String::from_utf8(daemon(&["--help"]).output().unwrap().stdout).unwrap();
-    let flags = help.matches("\n      --").count();
-    let actions = ["check", "print-config"].len();
-    assert_eq!(help.matches("[env: GREET_").count(), flags - actions, "{help}");
+fn every_flag_but_the_actions_has_a_variable() {
+    for flag in greet_server::command().get_arguments() {
+        let is_action = matches!(flag.get_id().as_str(), "check" | "print_config");
+        assert_eq!(flag.get_env().is_none(), is_action, "{flag}");
+    }
 }
 
 /// A variable left over from a shell session must not keep the daemon from serving.
-#[cfg(unix)]
 #[test]
-fn actions_have_no_environment_variable() {
+fn variable_named_after_an_action_has_no_effect() {
     let mut command = daemon(&["--listen=127.0.0.1:0"]);
     command.env("GREET_CHECK", "1").env("GREET_PRINT_CONFIG", "1");
     assert!(start_and_stop(command).0.starts_with("listening on "));
@@ -61,22 +36,15 @@ fn actions_have_no_environment_variable() {
 
 /// As in `GREET_LISTEN=${LISTEN:-}`.
 #[test]
-fn empty_variable_is_not_set() {
-    let help = daemon(&["--help"]).output().unwrap().stdout;
-    let help = String::from_utf8(help).unwrap();
-    let variables = help.split("[env: ").skip(1).map(|rest| rest.split(']').next().unwrap());
-    let mut command = daemon(&["--no-such-flag"]);
+fn empty_variable_is_unset() {
+    let definition = greet_server::command();
+    let variables = definition.get_arguments().filter_map(clap::Arg::get_env);
+    let mut command = daemon(&["--check"]);
     command.envs(variables.map(|variable| (variable, "")));
-    let stderr = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(stderr.starts_with("error: unexpected argument '--no-such-flag'"), "{stderr}");
-    let mut command = daemon(&["--listen=127.0.0.1:0"]);
-    command.env("GREET_WORKERS", "").env("GREET_INSTANCE", "").env("GREET_LOG_LEVEL", "");
-    #[cfg(unix)]
-    assert_eq!(start_and_stop(command).1, Some(0));
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
 }
 
 /// Some supervisors signal the process and then its group: that is one request, not two.
-#[cfg(unix)]
 #[test]
 fn two_signals_at_once_count_as_one() {
     let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", "--drain-delay=500ms"]));
@@ -89,23 +57,10 @@ fn two_signals_at_once_count_as_one() {
 }
 
 #[test]
-fn all_invalid_values_are_reported_with_exit_code_2() {
-    let (code, stdout, stderr) = fails(&["--workers=none", "--drain-timeout=later"]);
-    assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert_eq!(
-        stderr,
-        "greet-server: --workers (GREET_WORKERS): \"none\" is not a whole number from 1 to 1024\n\
-         greet-server: --drain-timeout (GREET_DRAIN_TIMEOUT): \"later\" is not a duration such as \
-         250ms, 5s or 1m, at most 1day\n"
-    );
-    assert_eq!(fails(&["--no-such-flag"]).0, Some(2));
-}
-
-#[test]
 fn address_in_use_is_one_line_with_exit_code_1() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (code, stdout, stderr) = fails(&["--listen", &address]);
+    let (code, stdout, stderr) = run(&mut daemon(&["--listen", &address]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     let expected = format!("greet-server: could not listen on {address}: Address already in use");
     assert!(stderr.starts_with(&expected), "{stderr}");
@@ -113,7 +68,6 @@ fn address_in_use_is_one_line_with_exit_code_1() {
 }
 
 /// The acceptor logs one refusal a second; the drain logs the number of the suppressed ones.
-#[cfg(unix)]
 #[test]
 fn refusals_of_the_last_second_are_logged_at_shutdown() {
     let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", "--max-connections=1"]));

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::{
-    Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually_async, with_timeout,
+    Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,
 };
 
 fn call(
@@ -27,7 +27,7 @@ fn call(
 /// Waits until the listener is closed, which is the start of the drain.
 async fn listener_closed(address: &str) {
     let is_refused = async || TcpStream::connect(address).await.is_err();
-    eventually_async("the listener is closed", is_refused).await;
+    eventually("the listener is closed", is_refused).await;
 }
 
 #[tokio::test]

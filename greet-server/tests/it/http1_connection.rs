@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::support::http1;
 use crate::support::{
-    SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually_async, framed, with_timeout,
+    SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, framed, with_timeout,
 };
 
 const WEB: &str = "--grpc-web";
@@ -127,7 +127,7 @@ async fn incomplete_head_does_not_delay_the_drain() {
     incomplete.0.write_all(b"POST /gr").await.unwrap();
     let sample = "\ngreet_connections_open 1\n";
     let is_counted = async || http1::get(server.admin(), "/metrics").await.text().contains(sample);
-    eventually_async("the connection is counted", is_counted).await;
+    eventually("the connection is counted", is_counted).await;
     server.drain();
     incomplete.closed().await;
     let report = server.stopped().await;

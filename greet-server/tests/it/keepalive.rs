@@ -10,7 +10,7 @@ use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
 use tokio::io::AsyncReadExt as _;
 use tower_service::Service as _;
 
-use crate::support::{ScriptedGreeter, TestServer, closed, eventually_async, with_timeout};
+use crate::support::{ScriptedGreeter, TestServer, closed, eventually, with_timeout};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -52,7 +52,7 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
     drop(peer);
     let is_closed = async || poll_fn(|context| client.poll_ready(context)).await.is_err();
-    eventually_async("the second connection is closed", is_closed).await;
+    eventually("the second connection is closed", is_closed).await;
     let report = server.stop().await;
     assert_eq!(closed(&report, CloseReason::MaxConnectionAge), 2);
     assert_eq!((report.answered, report.cut), (1, 0));

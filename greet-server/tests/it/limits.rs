@@ -9,7 +9,7 @@ use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_reques
 
 #[tokio::test]
 async fn message_over_the_limit_is_resource_exhausted() {
-    let server = TestServer::start(&["--max-message-bytes=1000", "--max-name-bytes=2000"]).await;
+    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     let client = server.connect().await;
     let message = |bytes: usize| {
         let name = "x".repeat(bytes - 3);

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::support::http1;
 use crate::support::process::{Process, daemon};
-use crate::support::{Client, SAY_HELLO, eventually_async, framed, grpc_request};
+use crate::support::{Client, SAY_HELLO, eventually, framed, grpc_request};
 
 struct Daemon {
     process: Process,
@@ -113,9 +113,9 @@ async fn log_filter_changes_by_signal_and_by_admin_port() {
     assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
 
     daemon.process.signal(Signal::USR1);
-    eventually_async("the filter is debug", async || filter().await == "debug").await;
+    eventually("the filter is debug", async || filter().await == "debug").await;
     daemon.process.signal(Signal::USR1);
-    eventually_async("the filter is warn", async || filter().await == "warn").await;
+    eventually("the filter is warn", async || filter().await == "warn").await;
     let (log, _) = daemon.stop().await;
     assert!(log.contains("log filter changed"), "{log}");
 }
@@ -131,6 +131,6 @@ async fn lines_that_cannot_be_written_are_counted() {
         let count = lines.find_map(|line| line.strip_prefix("greet_log_lines_dropped_total "));
         count.unwrap().parse::<u64>().unwrap()
     };
-    eventually_async("dropped lines are counted", async || dropped().await > 0).await;
+    eventually("dropped lines are counted", async || dropped().await > 0).await;
     assert_eq!(daemon.process.stop_async().await.code, Some(0));
 }

@@ -9,6 +9,7 @@ mod admin;
 mod compression;
 mod configuration;
 mod connection_limit;
+#[cfg(unix)]
 mod daemon;
 mod deadline;
 mod drain;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::certs::Files;
 use crate::support::http1;
 use crate::support::{
-    SAY_HELLO, ScriptedGreeter, TestServer, eventually_async, framed, grpc_request, with_timeout,
+    SAY_HELLO, ScriptedGreeter, TestServer, eventually, framed, grpc_request, with_timeout,
 };
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
@@ -57,7 +57,7 @@ async fn scrape_until(server: &TestServer, condition: impl Fn(&Samples) -> bool)
         samples = Samples::scrape(server).await;
         condition(&samples)
     };
-    eventually_async("the samples meet the condition", is_met).await;
+    eventually("the samples meet the condition", is_met).await;
     samples
 }
 

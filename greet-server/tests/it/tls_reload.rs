@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::support::certs::{Files, roots};
 use crate::support::http1;
-use crate::support::{Client, TestServer, eventually_async};
+use crate::support::{Client, TestServer, eventually};
 
 /// Connects. Returns the serial number of the certificate and the connection.
 async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
@@ -37,7 +37,7 @@ async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
 /// Connects until a certificate with this serial number is served.
 async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
     let is_served = async || connect(server, ca).await.0 == expected;
-    eventually_async("the certificate is served", is_served).await;
+    eventually("the certificate is served", is_served).await;
 }
 
 fn reloads(report: &ShutdownReport) -> (u64, u64) {
@@ -106,7 +106,7 @@ async fn invalid_files_are_rejected_and_the_certificate_stays() {
         let sample = format!("\ngreet_tls_reloads_total{{result=\"refused\"}} {count}\n");
         let is_counted =
             async || http1::get(server.admin(), "/metrics").await.text().contains(&sample);
-        eventually_async("the rejection is counted", is_counted).await;
+        eventually("the rejection is counted", is_counted).await;
         assert_eq!(connect(&server, &ca).await.0, 1);
     };
 

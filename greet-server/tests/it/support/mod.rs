@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
-use greet_server::flags::Flags;
-use greet_server::{CloseReason, Greeting, Server, ShutdownReport};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
+use greet_testkit::poll_until;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -21,13 +20,13 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
-pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually_async, with_timeout};
+pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
 
 /// A running server. Dropped, it runs until the test's runtime ends; [`TestServer::stop`] drains it.
 pub(crate) struct TestServer {
@@ -63,7 +62,7 @@ impl TestServer {
             !flags.iter().any(|flag| flag.starts_with(name))
         });
         let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
-        let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
+        let config = config::load(arguments).unwrap().config;
         Server::bind(config, greeter).await.unwrap()
     }
 
@@ -267,9 +266,8 @@ impl Greeter for ScriptedGreeter {
             "block" => {
                 self.started.add_permits(1);
                 // Blocks the thread, and with it every other call of the worker.
-                greet_testkit::eventually("the test releases the call", || {
-                    self.release.try_acquire().map(SemaphorePermit::forget).is_ok()
-                });
+                let permit = poll_until(TEST_TIMEOUT, || self.release.try_acquire().ok());
+                permit.expect("the test releases the call").forget();
             }
             "wait" => {
                 self.started.add_permits(1);
