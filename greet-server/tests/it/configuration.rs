@@ -1,20 +1,9 @@
 //! Configuration: the order of its sources, the file of `--config`, and the place in each error.
 
-use std::process::{Command, Output};
-
 use clap::Arg;
 use tempfile::TempDir;
 
-use crate::support::process::daemon;
-
-pub(crate) type Ran = (Option<i32>, String, String);
-
-/// Returns exit code, standard output and standard error.
-pub(crate) fn run(command: &mut Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
+use crate::support::process::{Ran, daemon, run};
 
 /// Creates a directory with a `greet.toml`.
 fn directory_with(text: &str) -> TempDir {

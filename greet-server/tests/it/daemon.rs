@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::configuration::run;
-use crate::support::process::{Process, daemon, start_and_stop};
+use crate::support::process::{Process, daemon, run, start_and_stop};
 
 #[test]
 fn standard_output_is_one_line_with_the_address() {

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::certs::{Files, pair, roots};
-use crate::support::process::daemon;
+use crate::support::process::{daemon, run};
 use crate::support::{Client, TestServer, closed, with_timeout};
 
 /// The settings of a client.
@@ -166,9 +166,8 @@ async fn plaintext_is_closed_at_once_and_silence_at_the_timeout() {
 fn start_error(flags: &[String]) -> String {
     let flags = flags.iter().map(String::as_str);
     let flags: Vec<_> = ["--listen=127.0.0.1:0"].into_iter().chain(flags).collect();
-    let output = daemon(&flags).output().unwrap();
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), line.lines().count()), (Some(1), 1), "{line}");
+    let (code, _, line) = run(&mut daemon(&flags));
+    assert_eq!((code, line.lines().count()), (Some(1), 1), "{line}");
     line.trim_end().trim_start_matches("greet-server: ").to_owned()
 }
 

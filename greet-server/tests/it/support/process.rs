@@ -1,6 +1,6 @@
 //! The daemon as a process: the real binary in a clean environment.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 #[cfg(unix)]
 pub(crate) use unix::{Process, start_and_stop};
@@ -10,6 +10,16 @@ pub(crate) fn daemon(flags: &[&str]) -> Command {
     command.args(flags).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Exit code, standard output and standard error.
+pub(crate) type Ran = (Option<i32>, String, String);
+
+/// Runs a command that ends on its own.
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
 }
 
 #[cfg(unix)]
