@@ -64,7 +64,7 @@ mod unix {
         /// Reads a line that announces a listener, and returns its `HOST:PORT`.
         pub(crate) fn next_address(&mut self) -> String {
             let line = self.next_line();
-            line.split_once(" on http://").unwrap_or_else(|| panic!("{line}")).1.to_owned()
+            line.split_once("://").unwrap_or_else(|| panic!("{line}")).1.to_owned()
         }
 
         pub(crate) fn signal(&self, signal: Signal) {
