@@ -1,11 +1,14 @@
-//! Runs the console blocks of the documents.
+//! Runs the examples in the documents.
 
 use std::fs;
 
+use anyhow::Context as _;
 use greet_testkit::certs::Ca;
 
 use crate::e2e::proxied_fleet::Proxy;
+use crate::harness::command::capture;
 use crate::harness::console;
+use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
@@ -20,6 +23,29 @@ const ENVOY: &str = "127.0.0.1:50064";
 
 pub(crate) fn readme(programs: &Programs) -> anyhow::Result<String> {
     run(programs, "README.md", &[50051])
+}
+
+/// Runs the Python code of the README against greet-server.
+pub(crate) fn readme_python(programs: &Programs) -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    let script = directory.path().join("readme.py");
+    let mut python = tools::python(&script.to_string_lossy())?;
+    let daemon = Daemon::start(programs, &["--listen=127.0.0.1:0"])?;
+
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let code = readme.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```"));
+    let (code, _) = code.context("README.md has no Python block")?;
+    let address = daemon.target.trim_start_matches("http://");
+    fs::write(script, code.replace("127.0.0.1:50051", address))?;
+    let printed = capture(python.env("PYTHONPATH", root()))?.succeeded()?;
+    anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
+    Ok("Hello Ada".to_owned())
+}
+
+pub(crate) fn references(programs: &Programs) -> anyhow::Result<String> {
+    let server = run(programs, "docs/greet-server.md", &[50051])?;
+    let cli = run(programs, "docs/greet-cli.md", &[50051])?;
+    Ok(format!("greet-server: {server}, greet-cli: {cli}"))
 }
 
 pub(crate) fn operations(programs: &Programs) -> anyhow::Result<String> {
