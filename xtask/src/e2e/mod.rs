@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 28] = [
+const SCENARIOS: [(&str, Scenario); 29] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
     ("health across a lifecycle", lifecycle::health),
@@ -41,6 +41,7 @@ const SCENARIOS: [(&str, Scenario); 28] = [
     ("documents: references", documents::references),
     ("documents: operations", documents::operations),
     ("documents: errors", documents::errors),
+    ("documents: proxies", documents::proxies),
     ("TLS and mTLS", tls::handshakes),
     ("certificate rotation", tls::rotation),
     ("stalled TLS handshakes", stalled_handshakes::run),
