@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 29] = [
+const SCENARIOS: [(&str, Scenario); 30] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
     ("health across a lifecycle", lifecycle::health),
@@ -40,6 +40,7 @@ const SCENARIOS: [(&str, Scenario); 29] = [
     ("documents: readme in Python", documents::readme_python),
     ("documents: references", documents::references),
     ("documents: operations", documents::operations),
+    ("documents: tls", documents::tls),
     ("documents: errors", documents::errors),
     ("documents: proxies", documents::proxies),
     ("TLS and mTLS", tls::handshakes),

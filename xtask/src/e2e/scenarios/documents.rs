@@ -55,6 +55,11 @@ pub(crate) fn operations(programs: &Programs) -> anyhow::Result<String> {
     run(programs, "docs/operations.md", &[50051, 9090])
 }
 
+pub(crate) fn tls(programs: &Programs) -> anyhow::Result<String> {
+    tools::openssl()?;
+    run(programs, "docs/tls.md", &[50051, 50052])
+}
+
 fn run(programs: &Programs, document: &str, ports: &[u16]) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
     let ports = Ports::new(ports.iter().copied())?;
