@@ -5,10 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
-use greet_server::flags::Flags;
-use greet_server::{CloseReason, Greeting, Server, ShutdownReport};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -59,7 +57,7 @@ impl TestServer {
         });
         let arguments =
             ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
-        let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
+        let config = config::load(arguments).unwrap().config;
         Server::bind(config, greeter).await.unwrap()
     }
 

@@ -63,7 +63,7 @@ fn documents() -> anyhow::Result<Vec<Document>> {
         let new = with_generated_parts(&old, generate).with_context(|| file.to_owned())?;
         documents.push(Document { file, old, new });
     }
-    let new = tables::example(&tables::server())?;
+    let new = greet_server::config::example();
     documents.push(Document { file: EXAMPLE, old: read(EXAMPLE)?, new });
     Ok(documents)
 }
