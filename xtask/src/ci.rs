@@ -38,7 +38,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let doc = "doc --workspace --no-deps --locked --quiet --document-private-items";
         run_shown(cargo().args(doc.split(' ')).env("RUSTDOCFLAGS", "-D warnings"))
     });
-    report.check("tests", || run_cargo("test --workspace --locked"));
+    report.check("tests", || {
+        let mut tests = cargo();
+        if args.require_all {
+            tests.env("REQUIRE_ALL_TESTS", "1"); // a test that cannot run fails
+        }
+        run_shown(tests.args(["test", "--workspace", "--locked"]))
+    });
     report
         .check("tests of xtask with docs", || run_cargo("test -p xtask --features docs --locked"));
     report.check("licences, bans, sources", deny);
