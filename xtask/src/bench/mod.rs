@@ -14,7 +14,7 @@ mod targets;
 
 use std::fs;
 
-use greet_testkit::Peer as RawClient;
+use greet_testkit::BlockingPeer;
 
 use crate::harness::command::{print, progress};
 use crate::harness::daemon::Daemon;
@@ -146,7 +146,7 @@ fn many_connections(
     effort: Effort,
 ) -> anyhow::Result<f64> {
     let (few, many) = (starter.start(Peer::Greet)?, starter.start(Peer::Greet)?);
-    let idle = (0..MANY_CONNECTIONS).map(|_| RawClient::connect(&many.target));
+    let idle = (0..MANY_CONNECTIONS).map(|_| BlockingPeer::connect(&many.target));
     let idle = idle.collect::<Result<Vec<_>, _>>()?;
     let cpu = |server: &Daemon| {
         let calls = (CALLS_PER_S_OF_MANY * effort.seconds_per_sample) as u64;

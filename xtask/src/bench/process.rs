@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use greet_testkit::Peer as RawClient;
+use greet_testkit::BlockingPeer;
 
 use super::calls::median;
 use super::peers::{CLIENT_CORE, Peer, Starter, on_core};
@@ -39,9 +39,9 @@ pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::R
     let starts = (0..rounds).map(|_| first_reply(starter, peer));
     let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
     let server = starter.start(peer)?;
-    drop(RawClient::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     let before = Resources::of(&server)?.kib;
-    let connections = (0..IDLE_CONNECTIONS).map(|_| RawClient::connect(&server.target));
+    let connections = (0..IDLE_CONNECTIONS).map(|_| BlockingPeer::connect(&server.target));
     let connections = connections.collect::<Result<Vec<_>, _>>()?;
     let after = Resources::of(&server)?.kib;
     drop(connections);
@@ -58,7 +58,7 @@ fn first_reply(starter: &Starter, peer: Peer) -> anyhow::Result<Duration> {
     starter.command(peer)?;
     let started = Instant::now();
     let server = starter.start(peer)?;
-    drop(RawClient::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     Ok(started.elapsed())
 }
 

@@ -142,39 +142,36 @@ impl<'a> Fleet<'a> {
     /// Drains `b` under load and starts `b2` in its place: no call fails, and each daemon gets its share.
     pub(super) fn replaces_one_under_load(&mut self) -> anyhow::Result<String> {
         let drained = self.daemons.remove(1);
+        let this = &*self;
         let is_over = AtomicBool::new(false);
-        let (before, after) = thread::scope(|scope| {
-            let (this, is_over) = (&*self, &is_over);
-            let clients = scope.spawn(move || this.call_until(is_over));
-            let replaced = (|| {
-                let before = this.batch()?;
-                drained.terminate()?;
-                let mut drained = drained;
-                let ended = drained.wait()?;
-                anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
-                let _replacement = this.daemon(1, "b2")?;
-                let after = wait_for("b2 gets its share", REPLACE_TIMEOUT, || {
-                    let batch = this.batch()?;
-                    Ok((batch.get("b2") >= Some(&50)).then_some(batch))
-                })?;
-                is_over.store(true, Ordering::Relaxed);
-                anyhow::Ok((before, after, clients.join().expect("a client does not panic")?))
-            })();
+        let ((before, after, _replacement), all) = thread::scope(|scope| {
+            let clients = scope.spawn(|| this.call_until(&is_over));
+            let replaced = this.replace(drained);
             is_over.store(true, Ordering::Relaxed);
-            let (before, after, all) = replaced?;
-            let calls: u64 = all.values().sum();
-            anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
-            anyhow::Ok((
-                before,
-                format!("{calls} calls meanwhile, none failed; at the end {after:?}"),
-            ))
+            anyhow::Ok((replaced?, clients.join().expect("a client does not panic")?))
         })?;
+        anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
         let calls: u64 = before.values().sum();
         for name in NAMES {
             let share = *before.get(name).unwrap_or(&0) as f64 / calls as f64;
             anyhow::ensure!(share >= MIN_SHARE, "{name} has {share:.2} of the calls: {before:?}");
         }
-        Ok(after)
+        let calls: u64 = all.values().sum();
+        Ok(format!("{calls} calls meanwhile, none failed; at the end {after:?}"))
+    }
+
+    /// Returns the calls before the drain and after the replacement, and the new daemon.
+    fn replace(&self, mut drained: Daemon) -> anyhow::Result<(Tally, Tally, Daemon)> {
+        let before = self.batch()?;
+        drained.terminate()?;
+        let ended = drained.wait()?;
+        anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
+        let replacement = self.daemon(1, "b2")?;
+        let after = wait_for("b2 gets its share", REPLACE_TIMEOUT, || {
+            let batch = self.batch()?;
+            Ok((batch.get("b2") >= Some(&50)).then_some(batch))
+        })?;
+        Ok((before, after, replacement))
     }
 
     fn call_until(&self, is_over: &AtomicBool) -> anyhow::Result<Tally> {

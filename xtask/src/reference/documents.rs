@@ -42,7 +42,7 @@ pub(crate) fn write() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if [`write`] would change a file.
+/// Fails if `write` would change a file.
 pub(crate) fn check() -> anyhow::Result<()> {
     for Document { file, old, new } in documents()? {
         if let Some((old, new)) = old.lines().zip(new.lines()).find(|(old, new)| old != new) {

@@ -92,12 +92,14 @@ fn describe(flag: &Arg) -> anyhow::Result<(String, String)> {
         return Ok((meaning.trim().to_owned(), words));
     }
     let values: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
-    let default = if takes_value(flag) { code(&values.join(",")) } else { String::new() };
+    let has_default = takes_value(flag) && !flag.is_hide_default_value_set();
+    let default = if has_default { code(&values.join(",")) } else { String::new() };
     Ok((help + &possible_values(flag), default))
 }
 
 fn possible_values(flag: &Arg) -> String {
-    let values = if takes_value(flag) { flag.get_possible_values() } else { Vec::new() };
+    let is_listed = takes_value(flag) && !flag.is_hide_possible_values_set();
+    let values = if is_listed { flag.get_possible_values() } else { Vec::new() };
     let values: Vec<_> = values.iter().map(|value| code(value.get_name())).collect();
     if values.is_empty() { String::new() } else { format!("; one of {}", values.join(", ")) }
 }

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use greet_testkit::Peer;
+use greet_testkit::BlockingPeer;
 use greet_testkit::http2::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     call_headers, frame,
@@ -72,9 +72,9 @@ fn attack(target: &str) -> anyhow::Result<usize> {
             let peers = (0..PEERS_PER_ATTACK).map(|_| {
                 scope.spawn(|| {
                     if frames.is_empty() {
-                        return Peer::silent(target).map(drop);
+                        return BlockingPeer::silent(target).map(drop);
                     }
-                    Peer::connect(target)?.attack(frames, *times)
+                    BlockingPeer::connect(target)?.attack(frames, *times)
                 })
             });
             let peers: Vec<_> = peers.collect();

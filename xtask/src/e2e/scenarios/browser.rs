@@ -9,8 +9,6 @@ use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, target_directory};
 use crate::harness::tools;
 
-const LONG_NAME_BYTES: usize = 5_000;
-
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     tools::chromium()?;
     let page = Daemon::spawn(tools::web("clients/web/serve.js")?.arg("127.0.0.1:0"))?;
@@ -24,7 +22,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     fs::create_dir_all(&directory)?;
     let picture = directory.join("browser.png");
     let daemon = ours(&origin)?;
-    let long = "x".repeat(LONG_NAME_BYTES);
+    let long = "x".repeat(5_000);
     let url = format!("{origin}/?server={}&name=Ada&name=Zo%C3%AB&name={long}", daemon.target);
     let shown =
         browse(tools::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;

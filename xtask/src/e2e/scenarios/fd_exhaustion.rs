@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use greet_testkit::{Peer, repeat_for};
+use greet_testkit::{BlockingPeer, repeat_for};
 
 use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
@@ -29,8 +29,9 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::spawn(&mut shell)?;
     let target = daemon.target.clone();
 
-    let mut early = Peer::connect(&target)?;
-    let peers = (0..SILENT_PEERS).map(|_| Peer::silent(&target)).collect::<Result<Vec<_>, _>>()?;
+    let mut early = BlockingPeer::connect(&target)?;
+    let peers =
+        (0..SILENT_PEERS).map(|_| BlockingPeer::silent(&target)).collect::<Result<Vec<_>, _>>()?;
     let before = cpu_time(&daemon)?;
     let mut calls = 0;
     let failed = repeat_for(EXHAUSTED_FOR, CALL_INTERVAL, || {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use greet_testkit::Peer;
+use greet_testkit::BlockingPeer;
 
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
@@ -59,10 +59,10 @@ pub(crate) fn drain_with_hostile_peers(programs: &Programs) -> anyhow::Result<St
     let daemon = Daemon::start(programs, &flags)?;
     let target = daemon.target.clone();
 
-    let _silent = Peer::silent(&target)?;
-    let _mute = Peer::connect(&target)?;
-    let _watch = Peer::calling(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
-    let _hanging = Peer::calling(&target, "/greet.Greeter/SayHello", None)?;
+    let _silent = BlockingPeer::silent(&target)?;
+    let _mute = BlockingPeer::connect(&target)?;
+    let _watch = BlockingPeer::calling(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
+    let _hanging = BlockingPeer::calling(&target, "/greet.Greeter/SayHello", None)?;
 
     let ended = daemon.stop()?;
     let took = ended.took;

@@ -21,8 +21,8 @@ const HELLO: &str = "grpc_method=greet.Greeter/SayHello";
 type Sums = BTreeMap<String, f64>;
 
 pub(crate) fn metrics(programs: &Programs) -> anyhow::Result<String> {
-    let mut daemon =
-        Daemon::start(programs, &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])?;
+    let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let daemon = Daemon::start(programs, &flags)?;
     let admin = daemon.admin.clone().context("it prints its admin port")?;
     let scrape = || -> anyhow::Result<Sums> {
         let mut metrics =
@@ -67,8 +67,7 @@ pub(crate) fn metrics(programs: &Programs) -> anyhow::Result<String> {
     never_decreases(&scrapes)?;
     let queried = queried_metrics_exist(&sums)?;
     check_metrics(&format!("{admin}/metrics"))?;
-    daemon.terminate()?;
-    daemon.wait()?;
+    daemon.stop()?;
     Ok(format!(
         "{} scrapes beside {CALLS} calls; {queried} queried metrics exist; promtool accepts them",
         scrapes.len()
