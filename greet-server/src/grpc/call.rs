@@ -17,7 +17,7 @@ use tonic::body::Body;
 use super::call_record::CallRecord;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
-use super::method::{Method, Requests};
+use super::method::Method;
 use super::reject;
 use super::request_body::RequestBody;
 use super::response_body::{ResponseBody, stream_end};
@@ -186,7 +186,7 @@ fn admit(
 ) -> Result<Admitted, Status> {
     let method = method.ok_or_else(|| unknown_method(request.uri().path()))?;
     let head = Deadline::of(request.headers(), Some(limits.request_timeout), arrived)?;
-    let stream = if method.is_streaming {
+    let stream = if method.is_server_streaming {
         Some(Deadline::of(request.headers(), None, arrived)?)
     } else {
         None
@@ -220,10 +220,10 @@ impl AdmittedCall {
         H: FnOnce(tonic::Request<Asked>) -> F + 'static,
         F: Future<Output = Result<tonic::Response<Answered>, Status>> + 'static,
     {
-        let AdmittedCall { reply, admitted: Admitted { head, .. }, .. } = self;
+        let AdmittedCall { reply, admitted: Admitted { method, head, .. }, .. } = self;
         Box::pin(async move {
             let limit = reply.state.limits.max_message_bytes;
-            let request = request.map(|body| RequestBody::new(body, Requests::One, limit));
+            let request = request.map(|body| RequestBody::new(body, method, limit));
             let answered = unary::call(request, &reply.in_flight, handler);
             let response = head.bound(answered).await.flatten();
             Ok(reply.finish(response))
@@ -241,7 +241,7 @@ impl AdmittedCall {
             let limit = reply.state.limits.max_message_bytes;
             let reads = reply.in_flight.record().map(CallRecord::reads);
             let request =
-                request.map(|body| RequestBody::new(body, method.requests, limit).counting(reads));
+                request.map(|body| RequestBody::new(body, method, limit).count_reads(reads));
             // A handler that panics costs its own call; the connection and its other calls go on.
             let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
             let response = head.bound(handler).await;

@@ -7,7 +7,7 @@ mod concurrency_limit;
 pub(crate) mod connection_state;
 mod deadline;
 mod in_flight;
-pub(crate) mod method;
+mod method;
 mod reject;
 mod request_body;
 mod response_body;

@@ -82,7 +82,7 @@ async fn read<Asked: Message + Default>(
             Ok(data) if !data.is_empty() => message = data,
             Ok(_) | Err(_) => {}
         }
-        if body.is_over() {
+        if body.is_complete() {
             break;
         }
     }

@@ -31,11 +31,11 @@ pub(crate) static METHODS: [Method; 5] = [
     Method::unary(SAY_HELLO, "/greet.Greeter/SayHello"),
     Method::unary(HEALTH_CHECK, "/grpc.health.v1.Health/Check"),
     Method::server_streaming(HEALTH_WATCH, "/grpc.health.v1.Health/Watch"),
-    Method::bidirectional(
+    Method::bidi_streaming(
         REFLECTION_V1,
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     ),
-    Method::bidirectional(
+    Method::bidi_streaming(
         REFLECTION_V1ALPHA,
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ),
@@ -124,7 +124,6 @@ mod tests {
     use prost_types::FileDescriptorSet;
 
     use super::*;
-    use crate::grpc::method::Requests;
 
     #[test]
     fn the_list_agrees_with_every_descriptor_that_is_served() {
@@ -143,9 +142,9 @@ mod tests {
                         let path = format!("/{package}.{service}/{}", method.name());
                         let listed = METHODS.iter().find(|listed| listed.path() == path);
                         let listed = listed.unwrap_or_else(|| panic!("{path} is not listed"));
-                        let many = listed.requests == Requests::Many;
-                        assert_eq!(many, method.client_streaming(), "{path}");
-                        assert_eq!(listed.is_streaming, method.server_streaming(), "{path}");
+                        let streaming = (listed.is_client_streaming, listed.is_server_streaming);
+                        let described_as = (method.client_streaming(), method.server_streaming());
+                        assert_eq!(streaming, described_as, "{path}");
                         described += 1;
                     }
                 }
