@@ -13,6 +13,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::BoxFuture;
+use tower_service::Service;
 
 use super::call_record::CallRecord;
 use super::deadline::Deadline;
@@ -44,7 +46,31 @@ pub(crate) trait Dispatch {
     fn method(&self, path: &str) -> Option<&'static Method>;
 
     /// Hands an admitted call to its method.
-    fn dispatch(self: Rc<Self>, call: AdmittedCall, request: Request<DecodedBody>) -> Answer;
+    fn dispatch(
+        self: Rc<Self>,
+        call: AdmittedCall,
+        request: Request<DecodedBody>,
+    ) -> ResponseFuture;
+}
+
+/// A generated service as a function, which hides its type.
+pub(crate) type Handler = Rc<dyn Fn(Request<RequestBody>) -> GeneratedFuture>;
+
+/// The future of every generated service; a failed call is a response too.
+type GeneratedFuture = BoxFuture<Response<Body>, Infallible>;
+
+/// Wraps a generated service, which is always ready.
+pub(crate) fn handler<S>(service: S) -> Handler
+where
+    S: Service<
+            Request<RequestBody>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = GeneratedFuture,
+        >,
+    S: Clone + 'static,
+{
+    Rc::new(move |request| service.clone().call(request))
 }
 
 /// The services of a worker, and the state that all its calls share.
@@ -76,8 +102,9 @@ struct Reply {
     web: Option<Box<WebCall>>,
 }
 
-/// The reply to a call, in the making. Boxed: it is moved several times on its way to the runtime.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
+/// The future of a response. Boxed, because it is moved several times before it is polled.
+pub(crate) type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
 
 /// What ends a call whose peer does not take its reply.
 #[derive(Debug)]
@@ -164,7 +191,7 @@ impl Call {
     }
 
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
-    pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
+    pub(crate) fn answer(self, request: Request<Incoming>) -> ResponseFuture {
         let Call { services, reply, admitted, stall, .. } = self;
         let encoding = reply.web.as_ref().map_or(Encoding::Binary, |web| web.request());
         let version = request.version();
@@ -213,7 +240,7 @@ impl AdmittedCall {
         self,
         request: Request<DecodedBody>,
         handler: H,
-    ) -> Answer
+    ) -> ResponseFuture
     where
         Asked: prost::Message + Default,
         Answered: prost::Message,
@@ -231,11 +258,11 @@ impl AdmittedCall {
     }
 
     /// Answers by the service that was generated for the method.
-    pub(crate) fn generated<H, F>(self, request: Request<DecodedBody>, handler: H) -> Answer
-    where
-        H: FnOnce(Request<RequestBody>) -> F + 'static,
-        F: Future<Output = Response<Body>> + 'static,
-    {
+    pub(crate) fn generated(
+        self,
+        request: Request<DecodedBody>,
+        handler: Handler,
+    ) -> ResponseFuture {
         let AdmittedCall { reply, admitted: Admitted { method, head, stream }, stall } = self;
         Box::pin(async move {
             let limit = reply.state.limits.max_message_bytes;
@@ -246,7 +273,7 @@ impl AdmittedCall {
             let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
             let response = head.bound(handler).await;
             let response = response.and_then(|handled| handled.map_err(unary::panicked));
-            let response = response.map(|response| {
+            let response = response.map(|Ok(response)| {
                 response.map(|body| match stream {
                     Some(deadline) => {
                         let end = stream_end(deadline, reply.state.phase.clone());
@@ -257,6 +284,11 @@ impl AdmittedCall {
             });
             Ok(reply.finish(response))
         })
+    }
+
+    /// Answers with `status`, without reading the request.
+    pub(crate) fn fail(self, status: Status) -> ResponseFuture {
+        Box::pin(async move { Ok(self.reply.finish(Err(status))) })
     }
 }
 

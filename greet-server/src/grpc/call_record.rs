@@ -83,7 +83,7 @@ impl CallRecord {
     }
 
     /// Never the name itself.
-    pub(crate) fn named(&self, bytes: usize) {
+    pub(super) fn named(&self, bytes: usize) {
         self.name_bytes.set(Some(bytes as u64));
     }
 

@@ -32,7 +32,14 @@ impl InFlight {
         Rc::new(InFlight { state, connection, has_place, record, replied: Cell::new(false) })
     }
 
-    pub(crate) fn record(&self) -> Option<&CallRecord> {
+    /// Records the length of the name, for the access log and the span.
+    pub(crate) fn set_name_bytes(&self, bytes: usize) {
+        if let Some(record) = &self.record {
+            record.named(bytes);
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&CallRecord> {
         self.record.as_ref()
     }
 

@@ -17,9 +17,10 @@ mod web;
 mod worker_state;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use call::{AdmittedCall, Answer, Call, DeliveryDeadline, Dispatch, Router};
+pub(crate) use call::{
+    AdmittedCall, Call, DeliveryDeadline, Dispatch, Handler, ResponseFuture, Router, handler,
+};
 pub(crate) use concurrency_limit::ConcurrencyLimit;
 pub(crate) use method::Method;
-pub(crate) use request_body::RequestBody;
 pub(crate) use web::{Cors, DecodedBody};
 pub(crate) use worker_state::WorkerState;
