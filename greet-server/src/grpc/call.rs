@@ -25,7 +25,7 @@ use super::request_body::RequestBody;
 use super::response_body::{ResponseBody, stream_end};
 use super::stall::StallDetector;
 use super::unary;
-use super::web::{DecodedBody, Encoding, Seen, WebCall};
+use super::web::{DecodedBody, Encoding, WebCall, WebRequest};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
 use crate::grpc::connection_state::ConnectionState;
@@ -145,16 +145,17 @@ impl Call {
         let Router { services, state } = router;
         let arrived = Instant::now();
         let has_place = state.concurrency.take();
-        let (web, refusal) = match state.cors.as_ref().map(|cors| Seen::of(request, cors)) {
-            Some(Seen::Call(web)) => (Some(Box::new(web)), None),
-            Some(Seen::Preflight(answer)) => (None, Some(answer)),
-            Some(Seen::Other(cors)) => (None, reject::refusal(request, cors)),
-            None => (None, reject::refusal(request, HeaderMap::new())),
+        let web_request = state.cors.as_ref().map(|cors| WebRequest::classify(request, cors));
+        let (web, rejection) = match web_request {
+            Some(WebRequest::Call(web)) => (Some(Box::new(web)), None),
+            Some(WebRequest::Preflight(response)) => (None, Some(response)),
+            Some(WebRequest::Other(cors)) => (None, reject::rejection(request, cors)),
+            None => (None, reject::rejection(request, HeaderMap::new())),
         };
-        let (record, admitted) = match refusal {
-            Some(refusal) => {
+        let (record, admitted) = match rejection {
+            Some(response) => {
                 state.metrics.not_grpc.add(1);
-                (None, Err(refusal))
+                (None, Err(response))
             }
             None => {
                 let method = services.method(request.uri().path());
@@ -193,9 +194,10 @@ impl Call {
     /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
     pub(crate) fn answer(self, request: Request<Incoming>) -> ResponseFuture {
         let Call { services, reply, admitted, stall, .. } = self;
-        let encoding = reply.web.as_ref().map_or(Encoding::Binary, |web| web.request());
+        let web = reply.web.as_ref();
+        let is_base64 = web.is_some_and(|web| web.request_encoding == Encoding::Text);
         let version = request.version();
-        let request = request.map(|body| DecodedBody::new(body, encoding, version));
+        let request = request.map(|body| DecodedBody::new(body, is_base64, version));
         match admitted {
             Ok(admitted) => services.dispatch(AdmittedCall { reply, admitted, stall }, request),
             Err(refusal) => {
@@ -304,9 +306,9 @@ impl Reply {
             record.may_end_with(response.headers());
         }
         if let Some(web) = &web {
-            web.label(response.headers_mut());
+            web.add_headers(response.headers_mut());
         }
-        let encoding = web.map(|web| web.reply());
+        let encoding = web.map(|web| web.response_encoding);
         response.map(|body| body.encoded(encoding).counting(in_flight))
     }
 }

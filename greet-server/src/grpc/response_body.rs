@@ -136,7 +136,7 @@ impl http_body::Body for ResponseBody {
             note(frame, record);
         }
         let frame = match self.encoding {
-            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.frame(frame))),
+            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.encode(frame))),
             None => frame,
         };
         let call = self.call.clone();
