@@ -1,4 +1,4 @@
-//! Answers the calls that arrive on a connection: admission, dispatch, deadline, handler, accounting.
+//! Answers the calls of a connection: rejection, admission, deadline, handler, accounting.
 
 mod access_log;
 mod call;

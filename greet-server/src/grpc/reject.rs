@@ -7,7 +7,8 @@ use tonic::body::Body;
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// Returns the response, with `headers`, to a request that is not a gRPC call, or `None` for a call.
+/// Returns the response, with `headers`, to a request that is not a gRPC call, or `None` for a
+/// call.
 ///
 /// The status is 405 for a method other than POST, 415 for another content type ("gRPC over HTTP2"
 /// requires it; grpc-go sends both), 505 for gRPC over HTTP/1.1.

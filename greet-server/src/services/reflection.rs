@@ -1,7 +1,8 @@
-//! Implements server reflection, v1 and v1alpha, with which clients read the descriptors at run time.
+//! Implements server reflection, v1 and v1alpha, with which clients read the descriptors at run
+//! time.
 //!
-//! The messages are those of `tonic-reflection`. Its service is not used: it ends the stream at an unknown
-//! symbol, where the protocol answers that request with an error and continues.
+//! The messages are those of `tonic-reflection`. Its service is not used: it ends the stream at an
+//! unknown symbol, where the protocol answers that request with an error and continues.
 
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -30,7 +30,8 @@ impl DecodedBody {
         DecodedBody { body, partial, is_http1: version < Version::HTTP_2 }
     }
 
-    /// Over HTTP/2 an error means that the stream was reset. Over HTTP/1.1 the client may still read.
+    /// Over HTTP/2 an error means that the stream was reset. Over HTTP/1.1 the client may still
+    /// read.
     fn status(&self, error: &hyper::Error) -> Option<Status> {
         if !self.is_http1 {
             return None;

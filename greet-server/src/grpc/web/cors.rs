@@ -1,5 +1,5 @@
-//! Implements CORS (the Fetch standard): the browser sends a preflight before a call from a page, and
-//! hides response headers from the page unless the response exposes them.
+//! Implements CORS (the Fetch standard): the browser sends a preflight before a call from a page,
+//! and hides response headers from the page unless the response exposes them.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -30,8 +30,8 @@ impl Cors {
         Cors { allowed_origins: config.origins.clone() }
     }
 
-    /// Returns the response to a preflight, or `None` for another request. The response to an origin
-    /// that may not call allows nothing.
+    /// Returns the response to a preflight, or `None` for another request. The response to an
+    /// origin that may not call allows nothing.
     pub(super) fn preflight(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         let origin = headers.get(ORIGIN)?;
