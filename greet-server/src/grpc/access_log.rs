@@ -1,5 +1,5 @@
-//! Writes the access log: a line for every call, for failed calls, or for none. A line has the
-//! length of the name, never the name.
+//! Writes the access log: a line for every call, for failed calls, or for none. No line has a name,
+//! only its length.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

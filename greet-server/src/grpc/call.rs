@@ -36,9 +36,8 @@ const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
 /// Bytes of an unknown path that the status repeats; peers limit the size of headers.
 const MAX_ECHOED_PATH_BYTES: usize = 256;
 
-/// Time after the deadline for a peer to open its flow-control window for the response, which is
-/// DEADLINE_EXCEEDED by then. After that the stream is reset, or it would stay until the peer
-/// leaves.
+/// Time after the deadline for the peer to open its flow-control window for the response, which is
+/// DEADLINE_EXCEEDED by then. The stream is reset at its end.
 const DELIVERY_GRACE: Duration = Duration::from_secs(1);
 
 /// The services of a worker and the state that its calls share.
@@ -47,7 +46,7 @@ pub(crate) struct Router {
     pub(crate) state: Rc<WorkerState>,
 }
 
-/// The services of a worker, as calls reach them.
+/// The interface of the services.
 pub(crate) trait Dispatch {
     /// Returns the method with this path, if it is served.
     fn method(&self, path: &str) -> Option<&'static Method>;
@@ -121,9 +120,8 @@ struct Responder {
 /// The limit on a peer that does not read the response.
 #[derive(Debug)]
 pub(crate) enum DeliveryDeadline {
-    /// An instant.
     At(Instant),
-    /// A stall of the stream.
+    /// As long as the stream is not stalled.
     Stall(StallDetector),
 }
 

@@ -1,5 +1,4 @@
-//! Computes the deadline of a call: the client's `grpc-timeout`, or the configured limit if
-//! shorter.
+//! Computes the deadline of a call, from the shorter of `grpc-timeout` and the configured limit.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -13,11 +12,13 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits of a `grpc-timeout` ("gRPC over HTTP2").
 const MAX_DIGITS: usize = 8;
 
-/// An instant and the time to it from the arrival of the call. `None` if there is no limit.
+/// The instant at which a call times out, and its timeout. `None` if the call has no limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
+    /// Returns the deadline by `grpc-timeout` or `limit`, whichever is shorter.
+    ///
     /// # Errors
     /// INTERNAL for a malformed `grpc-timeout` (as grpc-go), DEADLINE_EXCEEDED for one of zero.
     pub(super) fn from_headers(
@@ -35,7 +36,7 @@ impl Deadline {
         Ok(timeout.map_or(Deadline(None), |timeout| Deadline::after(arrived, timeout)))
     }
 
-    /// Returns no limit if the instant cannot be represented.
+    /// Returns a deadline without limit if the instant cannot be represented.
     pub(super) fn after(arrived: Instant, timeout: Duration) -> Deadline {
         Deadline(arrived.checked_add(timeout).map(|at| (at, timeout)))
     }

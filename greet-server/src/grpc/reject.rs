@@ -7,8 +7,7 @@ use tonic::body::Body;
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// Returns the response, with `headers`, to a request that is not a gRPC call, or `None` for a
-/// call.
+/// Returns the response to a request that is not a gRPC call, with `headers` among its own.
 ///
 /// The status is 405 for a method other than POST, 415 for another content type ("gRPC over HTTP2"
 /// requires it; grpc-go sends both), 505 for gRPC over HTTP/1.1.
@@ -30,8 +29,7 @@ fn reason<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
     }
     let content_type = request.headers().get(CONTENT_TYPE);
     if !content_type.is_some_and(|content_type| is_grpc(content_type.as_bytes())) {
-        let message =
-            "the content type must be application/grpc, or a type of gRPC-Web if enabled\n";
+        let message = "the content type must be application/grpc, or that of gRPC-Web if enabled\n";
         return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     if request.version() < Version::HTTP_2 {

@@ -1,9 +1,8 @@
 //! Validates a request's messages on their way to the codec: each within the size limit, and
 //! exactly one unless the client streams.
 //!
-//! The codec alone answers an oversize message with OUT_OF_RANGE, reserves memory for a length that
-//! is only announced, and ignores further messages of a unary call. So it receives whole messages
-//! only.
+//! The codec alone would answer an oversize message with OUT_OF_RANGE, reserve memory for a length
+//! that is only announced, and ignore further messages of a unary call.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Detects a stalled stream, whose peer does not open its flow-control window. Such a stream would
-//! hold a permit and delay a drain for as long as the peer likes; a stream that has nothing to send
-//! is not stalled.
+//! Detects a stalled stream: one with data to send whose peer does not open the flow-control window.
+//! Such a stream would hold a permit, and delay a drain, until the peer leaves.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,8 +17,7 @@ pub(crate) struct StallDetector {
 }
 
 impl StallDetector {
-    /// Notes that HTTP/2 has the head or the next chunk. It polls again once the peer has accepted
-    /// that.
+    /// Notes that HTTP/2 has the next chunk, or the head; it polls again once the peer accepts it.
     pub(super) fn sent(&self) {
         self.blocked_since.set(Some(Instant::now()));
     }

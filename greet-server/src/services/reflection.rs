@@ -1,5 +1,4 @@
-//! Implements server reflection, v1 and v1alpha, with which clients read the descriptors at run
-//! time.
+//! Implements server reflection, v1 and v1alpha: clients read the descriptors from the server.
 //!
 //! The messages are those of `tonic-reflection`. Its service is not used: it ends the stream at an
 //! unknown symbol, where the protocol answers that request with an error and continues.

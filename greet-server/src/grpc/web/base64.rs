@@ -30,8 +30,7 @@ impl DecodedBody {
         DecodedBody { body, partial, is_http1: version < Version::HTTP_2 }
     }
 
-    /// Over HTTP/2 an error means that the stream was reset. Over HTTP/1.1 the client may still
-    /// read.
+    /// Returns `None` over HTTP/2, where an error means that the stream was reset.
     fn status(&self, error: &hyper::Error) -> Option<Status> {
         if !self.is_http1 {
             return None;
