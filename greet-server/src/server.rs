@@ -286,7 +286,12 @@ where
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
     let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |metrics| Router {
-        services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
+        services: Rc::new(Services::new(
+            greeter.clone(),
+            phase.clone(),
+            reflection,
+            limits.max_message_bytes,
+        )),
         state: Rc::new(WorkerState {
             limits,
             instance: instance.clone(),
