@@ -58,8 +58,6 @@ fn worked_out(key: &str, config: &Config) -> Option<Value> {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),
         }),
-        // By a variable of OpenTelemetry's own.
-        "otlp-endpoint" => config.otlp_endpoint.clone().map(Value::String),
         _ => None,
     }
 }

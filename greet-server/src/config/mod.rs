@@ -18,6 +18,7 @@ use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
 pub use listen_addr::ListenAddr;
+pub use values::OtlpEndpoint;
 
 /// The original's address: its clients find the daemon without being told.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
@@ -96,8 +97,8 @@ pub struct Config {
     pub web: Option<WebConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
-    /// Where spans go, an `http` URL. What is not said here is taken from the OTEL_* variables.
-    pub otlp_endpoint: Option<String>,
+    /// Destination of spans; without it, the OTEL_* variables decide.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Who may call over gRPC-Web.

@@ -8,9 +8,9 @@ use crate::config::args::{DrainFlags, Flags, LimitFlags, LogFlags, ServiceFlags,
 use crate::config::listen_addr::ListenAddr;
 use crate::config::values::Check;
 use crate::config::{
-    self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, TlsFiles, WebConfig,
+    self, ClientCa, Config, DrainTimes, Limits, LogConfig, LogFormat, OtlpEndpoint, TlsFiles,
+    WebConfig,
 };
-use crate::telemetry::otel;
 
 /// For what has no default.
 const OFF: &str = "off";
@@ -150,16 +150,12 @@ fn log(flags: &LogFlags, check: &mut Check) -> Option<LogConfig> {
     Some(LogConfig { format: format?, filter: filter?, access: access? })
 }
 
-/// What OpenTelemetry's own variables say counts as if it had been typed.
-fn otlp_endpoint(flags: &LogFlags, check: &mut Check) -> Option<Option<String>> {
-    const FLAG: &str = "otlp-endpoint";
-    if let Some(given) = &flags.otlp_endpoint {
-        let given = (given != OFF).then_some(given);
-        return given.map(|given| check.endpoint(FLAG, given));
+fn otlp_endpoint(flags: &LogFlags, check: &mut Check) -> Option<Option<OtlpEndpoint>> {
+    let given = flags.otlp_endpoint.as_ref()?;
+    if given == OFF {
+        return Some(Some(OtlpEndpoint::Off));
     }
-    let (variable, given) = otel::endpoint_variable()?;
-    check.places.insert(FLAG.to_owned(), variable.to_owned());
-    Some(check.endpoint(FLAG, &given))
+    Some(check.endpoint("otlp-endpoint", given))
 }
 
 /// So that what a file sets can be unset by a variable, and what that sets by a flag.

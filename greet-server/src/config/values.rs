@@ -12,6 +12,26 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::config::web_url::WebAddress;
 use crate::config::{self, AccessLog, ClientAuth, LogFormat};
 
+/// Destination of spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OtlpEndpoint {
+    /// None, whatever the OTEL_* variables are.
+    Off,
+    /// URL of a collector.
+    Url(String),
+}
+
+impl FromStr for OtlpEndpoint {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        match WebAddress::parse(given) {
+            Some(_) => Ok(OtlpEndpoint::Url(given.to_owned())),
+            None => Err(format!("{given:?} is not a URL such as http://localhost:4317")),
+        }
+    }
+}
+
 /// Parses values; `None` means that the problem was noted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Check {
@@ -145,14 +165,12 @@ impl Check {
         }
     }
 
-    pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<String> {
-        match WebAddress::parse(given) {
-            _ if cfg!(not(feature = "otel")) => {
-                self.refuse(flag, given, "of use to a build without the feature `otel`")
-            }
-            Some(address) if !address.is_tls() => Some(given.to_owned()),
-            _ => self.refuse(flag, given, "a URL such as http://localhost:4317"),
+    pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<OtlpEndpoint> {
+        if cfg!(not(feature = "otel")) {
+            return self.refuse(flag, given, "of use to a build without the feature `otel`");
         }
+        let endpoint = given.parse().ok();
+        endpoint.or_else(|| self.refuse(flag, given, "a URL such as http://localhost:4317"))
     }
 
     pub(crate) fn filter(&mut self, flag: &str, given: &str) -> Option<Targets> {

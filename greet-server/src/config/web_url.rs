@@ -28,10 +28,6 @@ impl WebAddress {
         is_plain.then(|| WebAddress { scheme: scheme.to_owned(), host, port, is_bare })
     }
 
-    pub(crate) fn is_tls(&self) -> bool {
-        self.scheme == "https"
-    }
-
     /// As a browser puts it into `Origin`: in lower case, and with the port unless it is the scheme's own
     /// (RFC 6454, section 6.2). `None`: it is more than an origin, or is meant to be many.
     pub(crate) fn origin(&self) -> Option<String> {

@@ -47,7 +47,7 @@ impl CallRecord {
         let caller = if is_traced { TraceContext::of(headers) } else { None };
         let tracer = state.tracer.as_ref();
         let span = tracer.and_then(|tracer| {
-            tracer.begin(method.map(|_| Method::label(method)), caller, headers)
+            tracer.start_span(method.map(|_| Method::label(method)), caller, headers)
         });
         let callers = || caller.map(|caller| caller.trace_id());
         let path = || request.uri().path().into();
@@ -118,8 +118,8 @@ impl CallRecord {
         let received_bytes = self.received_bytes.get() + read_bytes;
         let bytes = [received_bytes, self.sent_bytes.get()];
         state.metrics.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
-        if let (Some(tracer), Some(span)) = (&state.tracer, self.span.take()) {
-            tracer.end(*span, code, took, peer.address(), self.name_bytes.get());
+        if let Some(span) = self.span.take() {
+            span.end(code, took, peer.address(), self.name_bytes.get());
         }
         state.access_log.log(&AccessEntry {
             method: Method::label(self.method),

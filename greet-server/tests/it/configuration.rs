@@ -253,21 +253,6 @@ fn an_address_twice_is_refused_before_the_system_does() {
     assert_eq!(said(&mut daemon(&free)).0, Some(0));
 }
 
-#[cfg(feature = "otel")]
-#[test]
-fn an_endpoint_by_opentelemetrys_variable_is_checked_and_printed_as_one_by_ours() {
-    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    for bad in ["https://collector:4317", "zzz", "http://h:99999", "http://u:p@h"] {
-        let told = complaints(said(daemon(&["--check"]).env(VARIABLE, bad)));
-        assert_eq!(
-            told,
-            [format!("{VARIABLE}: {bad:?} is not a URL such as http://localhost:4317")]
-        );
-    }
-    let printed = said(daemon(&["--print-config"]).env(VARIABLE, "http://h:4317")).1;
-    assert!(printed.contains("\notlp-endpoint = \"http://h:4317\"\n"), "{printed}");
-}
-
 /// As large as it may be, and one byte more; what is in it is one comment.
 #[test]
 fn a_file_has_a_limit() {

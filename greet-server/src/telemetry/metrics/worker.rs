@@ -100,12 +100,12 @@ pub(crate) struct ReloadMetrics {
     pub(crate) refused: Counter,
 }
 
-/// What became of spans. More than one thread adds to them.
+/// Counts of spans. Several threads write them.
 #[derive(Debug, Default)]
 pub(crate) struct SpanMetrics {
     pub(crate) exported: AtomicU64,
-    /// Sent, and not taken.
+    /// Spans whose export failed.
     pub(crate) failed: AtomicU64,
-    /// There was no room for them to wait.
+    /// Spans that found the queue full.
     pub(crate) dropped: AtomicU64,
 }
