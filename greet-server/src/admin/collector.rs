@@ -98,7 +98,10 @@ impl MetricsCollector {
         let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], of(result)));
         page.family(&family::TLS_HANDSHAKES, handshakes)?;
         let ReloadMetrics { done, refused } = &*self.reloads;
-        page.family(&family::TLS_RELOADS, [(["taken"], done.get()), (["refused"], refused.get())])?;
+        page.family(
+            &family::TLS_RELOADS,
+            [(["success"], done.get()), (["refused"], refused.get())],
+        )?;
         let expiry = self.tls.as_ref().map(|tls| {
             let since_1970 = tls.borrow().not_after.duration_since(UNIX_EPOCH);
             since_1970.unwrap_or_default().as_secs()

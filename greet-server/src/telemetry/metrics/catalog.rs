@@ -91,9 +91,9 @@ families! {
     CONNECTIONS_CLOSED: Counter "greet_connections_closed" "" ["cause"]
         "Connections that have ended, by why; `peer`: it left, or the network took it";
     TLS_HANDSHAKES: Counter "greet_tls_handshakes" "" ["result"]
-        "TLS handshakes: `ok`, `failed` (we refused), `gone` (the peer did) or `unfinished` (in time)";
+        "TLS handshakes by result: `ok`, `failed` (rejected by the daemon), `peer_closed` or `timeout`";
     TLS_RELOADS: Counter "greet_tls_reloads" "" ["result"]
-        "Changes of the TLS files: `taken`, or `refused` while the old ones stay";
+        "Reloads of the TLS files by result: `success`, or `refused` (the current certificate stays in use)";
     CERTIFICATE_EXPIRY: Gauge "greet_tls_certificate_expiry_timestamp" "seconds" []
         "When the certificate that is served expires, since 1970";
     PHASE: Gauge "greet_phase" "" ["phase"]

@@ -35,28 +35,28 @@ pub(crate) struct WorkerMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandshakeResult {
     Ok,
-    /// We refused the peer.
+    /// The daemon rejected the peer.
     Failed,
-    /// The peer left, or the network took it.
-    Gone,
-    /// Its time was up.
-    Unfinished,
+    /// The peer or the network ended the connection.
+    PeerClosed,
+    /// `--handshake-timeout` passed.
+    Timeout,
 }
 
 impl HandshakeResult {
     pub(crate) const ALL: [HandshakeResult; 4] = [
         HandshakeResult::Ok,
         HandshakeResult::Failed,
-        HandshakeResult::Gone,
-        HandshakeResult::Unfinished,
+        HandshakeResult::PeerClosed,
+        HandshakeResult::Timeout,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             HandshakeResult::Ok => "ok",
             HandshakeResult::Failed => "failed",
-            HandshakeResult::Gone => "gone",
-            HandshakeResult::Unfinished => "unfinished",
+            HandshakeResult::PeerClosed => "peer_closed",
+            HandshakeResult::Timeout => "timeout",
         }
     }
 }
