@@ -47,7 +47,7 @@ impl CallRecord {
         let caller = if needs_trace { TraceContext::of(headers) } else { None };
         let tracer = state.tracer.as_ref();
         let span = tracer.and_then(|tracer| {
-            tracer.begin(method.map(|_| Method::label(method)), caller, headers)
+            tracer.start_span(method.map(|_| Method::label(method)), caller, headers)
         });
         let trace_id = span.as_deref().map(Span::trace_id);
         let path = || request.uri().path().into();
@@ -110,8 +110,8 @@ impl CallRecord {
         let read_bytes = self.read_counter.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         let bytes = [self.received_bytes.get() + read_bytes, self.sent_bytes.get()];
         state.metrics.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
-        if let (Some(tracer), Some(span)) = (&state.tracer, self.span.take()) {
-            tracer.end(*span, code, took, peer.address(), self.name_bytes.get());
+        if let Some(span) = self.span.take() {
+            span.end(code, took, peer.address(), self.name_bytes.get());
         }
         state.access_log.log(&AccessEntry {
             method: Method::label(self.method),
