@@ -199,7 +199,7 @@ impl Server {
         let limits = &config.limits;
         let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
-            admission: admission.clone(),
+            connection_limit: admission.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,

@@ -83,7 +83,7 @@ impl MetricsCollector {
         let (workers, admission) = (&self.workers, &self.admission);
         page.one(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
         page.one(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
-        page.one(&family::CONNECTIONS_ACCEPTED, admission.came())?;
+        page.one(&family::CONNECTIONS_ACCEPTED, admission.accepted())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
             CloseReason::ALL.into_iter().partition(|cause| cause.is_refusal());
         let refused = refusals.into_iter().map(|cause| ([cause.name()], admission.refused(cause)));

@@ -122,7 +122,7 @@ fn look(files: &TlsFiles) -> Result<Option<String>, Vec<String>> {
     }
     let made = PemFiles::read(files).and_then(|material| Tls::new(files, &material));
     let made = made.map_err(|error| vec![in_one_line(error)])?;
-    let complaint = made.complaint(SystemTime::now());
+    let complaint = made.validity_problem(SystemTime::now());
     Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
 }
 
