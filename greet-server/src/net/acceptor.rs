@@ -42,7 +42,7 @@ impl Acceptor {
                 let connection = connection.secured(self.tls.as_ref());
                 self.workers.least_loaded().serve(connection, permit);
             }
-            Err(cause) => log.closed(connection.peer(), cause),
+            Err(reason) => log.closed(connection.peer(), &reason.into()),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-use super::handshake::{Closed, Negotiated, drain_signalled, linger, with_deadline};
+use super::close_log::Close;
+use super::handshake::{HandshakeError, Negotiated, drain_signalled, linger, with_deadline};
 use super::stream::Stream;
 use super::transport::Transport;
 use super::{http1, http2};
@@ -15,11 +16,11 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 /// Serves until the peer leaves, breaks a rule, or a drain (the end of `drained`) has finished.
 /// Returns why we closed the connection, or `None` when the peer did or it was told to go in peace.
 pub(crate) async fn serve<IO>(
-    handshake: impl Future<Output = Result<Negotiated<IO>, Closed>>,
+    handshake: impl Future<Output = Result<Negotiated<IO>, HandshakeError>>,
     peer: Peer,
     transport: Rc<Transport>,
     mut drained: oneshot::Receiver<()>,
-) -> Option<CloseReason>
+) -> Option<Close>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -39,5 +40,5 @@ where
     if cause != Some(CloseReason::GoawayUnanswered) {
         linger(&mut io).await;
     }
-    cause
+    cause.map(Close::from)
 }

@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::close_log::Close;
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{HandshakeResult, WorkerMetrics};
 
@@ -40,8 +42,8 @@ const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
 const NOT_HTTP_2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
-/// Why there is no connection; `None` if the peer, or the network, ended it.
-pub(crate) type Closed = Option<CloseReason>;
+/// Why a handshake failed: `None` if the peer or the network closed the connection.
+pub(crate) type HandshakeError = Option<Close>;
 
 /// A stream and what it said already.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub(crate) enum Protocols {
 pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
     spoken: Protocols,
-) -> Result<Negotiated<IO>, Closed> {
+) -> Result<Negotiated<IO>, HandshakeError> {
     match preface::read(&mut io).await {
         Ok(first_bytes) => Ok(Negotiated { io, first_bytes, is_http2: true }),
         Err(PrefaceError::NotHttp2(first_bytes))
@@ -81,7 +83,7 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
             };
             let _ = io.write_all(words).await;
             linger(&mut io).await;
-            Err(Some(CloseReason::NotHttp2))
+            Err(Some(CloseReason::NotHttp2.into()))
         }
         Err(PrefaceError::Gone) => Err(None),
     }
@@ -97,9 +99,10 @@ fn may_be_http1(first_bytes: &[u8]) -> bool {
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
+    peer: Peer,
     spoken: Protocols,
     metrics: &WorkerMetrics,
-) -> Result<Negotiated<TlsStream<IO>>, Closed> {
+) -> Result<Negotiated<TlsStream<IO>>, HandshakeError> {
     let mut counted = Counted { metrics, result: HandshakeResult::Unfinished };
     let accepted = TlsAcceptor::from(config).accept(io).into_fallible().await;
     counted.result = match &accepted {
@@ -113,16 +116,16 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
             if spoken == Protocols::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
         {
             let _ = io.shutdown().await; // close_notify, for a peer that is still there
-            Err(Some(CloseReason::NoAlpn))
+            Err(Some(CloseReason::NoAlpn.into()))
         }
         Ok(io) => plaintext(io, spoken).await,
-        Err((error, mut io)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            if error.kind() != ErrorKind::InvalidData {
-                return Err(None); // the network's error, or the peer left
-            }
+        Err((error, mut io)) if error.kind() == ErrorKind::InvalidData => {
             linger(&mut io).await;
-            Err(Some(CloseReason::TlsFailed))
+            Err(Some(Close { reason: CloseReason::TlsFailed, error: Some(error) }))
+        }
+        Err((error, _)) => {
+            tracing::debug!(%peer, %error, "TLS handshake aborted");
+            Err(None)
         }
     }
 }
@@ -141,19 +144,19 @@ impl Drop for Counted<'_> {
 
 /// Bounds a handshake: by its own timeout, and by the patience of a drain.
 pub(crate) async fn with_deadline<T>(
-    handshake: impl Future<Output = Result<T, Closed>>,
+    handshake: impl Future<Output = Result<T, HandshakeError>>,
     handshake_timeout: Duration,
     drained: impl Future<Output = ()>,
-) -> Result<T, Closed> {
+) -> Result<T, HandshakeError> {
     let mut handshake = pin!(timeout(handshake_timeout, handshake));
     let ended = tokio::select! {
         ended = handshake.as_mut() => ended,
         () = drained => match timeout(DRAIN_HANDSHAKE_GRACE, handshake).await {
             Ok(ended) => ended,
-            Err(_elapsed) => return Err(Some(CloseReason::DrainedInHandshake)),
+            Err(_elapsed) => return Err(Some(CloseReason::DrainedInHandshake.into())),
         },
     };
-    ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout))?
+    ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout.into()))?
 }
 
 /// Closes our side, if it is still open, then reads on, and throws away, until the peer has closed too.

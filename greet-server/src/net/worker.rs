@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
-use super::close_log::CloseLog;
+use super::close_log::{Close, CloseLog};
 use super::connection;
 use super::connection_limit::ConnectionPermit;
-use super::handshake::{Closed, plaintext, tls};
+use super::handshake::{HandshakeError, plaintext, tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
@@ -148,7 +148,7 @@ fn run(
 /// The connections of a worker.
 struct Connections {
     transport: Rc<Transport>,
-    tasks: JoinSet<(Peer, Option<CloseReason>)>,
+    tasks: JoinSet<(Peer, Option<Close>)>,
     log: CloseLog,
     /// Dropping a sender tells its connection to drain. One each, because waiting on a oneshot
     /// costs an atomic load, and a connection looks at it on every turn.
@@ -178,10 +178,10 @@ impl Connections {
                     Some(Command::Cut) | None => return self.cut(),
                 },
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
-                    Ok((id, (peer, cause))) => {
-                        self.forget(id, cause);
-                        if let Some(cause) = cause {
-                            self.log.closed(peer, cause);
+                    Ok((id, (peer, close))) => {
+                        self.forget(id, close.as_ref().map(|close| close.reason));
+                        if let Some(close) = close {
+                            self.log.closed(peer, &close);
                         }
                     }
                     Err(panic) => self.forget(panic.id(), Some(CloseReason::Panic)),
@@ -207,7 +207,7 @@ impl Connections {
                     let io = || registered(TcpStream::from_std(stream));
                     let metrics = transport.metrics().clone();
                     let handshake =
-                        Box::pin(async move { tls(io()?, config, spoken, &metrics).await });
+                        Box::pin(async move { tls(io()?, config, peer, spoken, &metrics).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
@@ -240,7 +240,7 @@ impl Connections {
 }
 
 /// A socket in this worker's runtime; `None` of a cause if the system has no room for it there.
-fn registered<IO>(io: io::Result<IO>) -> Result<IO, Closed> {
+fn registered<IO>(io: io::Result<IO>) -> Result<IO, HandshakeError> {
     io.map_err(|error| {
         tracing::error!(%error, "could not register a connection with its worker");
         None
