@@ -44,8 +44,7 @@ impl CloseLog {
     }
 }
 
-/// Logs how many lines were suppressed since the last one of each reason. On drop, so that every owner
-/// does.
+/// Logs how many lines of each reason were suppressed since the last one.
 impl Drop for CloseLog {
     fn drop(&mut self) {
         for (reason, limiter) in CloseReason::ALL.into_iter().zip(&mut self.limiters) {

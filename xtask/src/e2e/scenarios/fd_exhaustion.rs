@@ -53,7 +53,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     drop(early);
     let ended = daemon.stop()?;
-    let complaints = ended.log.matches("could not accept").count();
+    let complaints = ended.log.matches("accept failed").count();
     let most = STARVED_FOR.as_secs() as usize + 2;
     anyhow::ensure!((1..=most).contains(&complaints), "{complaints} complaints: {}", ended.log);
     let (percent, took) = (share * 100.0, took.as_millis());
