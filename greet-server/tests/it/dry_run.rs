@@ -88,7 +88,7 @@ fn checking_tells_of_tls_files_that_cannot_be_served() {
     let section = "ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
     files.put("key.pem", &format!("-----BEGIN {section}"));
     let told = complaints(check(&[]));
-    assert!(told[0].ends_with("it is encrypted; a daemon has nobody to ask for the passphrase"));
+    assert!(told[0].ends_with("it is encrypted, and the daemon cannot ask for a passphrase"));
 
     files.put("cert.pem", "no PEM");
     let no_pem = "has no usable certificate: it has no PEM section CERTIFICATE";
