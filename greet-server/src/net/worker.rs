@@ -141,7 +141,8 @@ fn run(
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let transport = Rc::new(Transport::new(limits, make_router(metrics)));
-    runtime.block_on(Connections::new(transport).run(commands));
+    let (tasks, log, drains) = Default::default();
+    runtime.block_on(Connections { transport, tasks, log, drains }.run(commands));
     Ok(())
 }
 
@@ -156,15 +157,6 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(transport: Rc<Transport>) -> Connections {
-        Connections {
-            transport,
-            tasks: JoinSet::new(),
-            log: CloseLog::default(),
-            drains: HashMap::new(),
-        }
-    }
-
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut draining = false;
         while !(draining && self.tasks.is_empty()) {
@@ -199,23 +191,22 @@ impl Connections {
             // Boxed, because a task is as large as its largest branch, the TLS handshake.
             let close = match connection {
                 Accepted::Tcp(stream, _) => {
-                    let io = || registered(TcpStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?, protocols).await });
+                    let io = registered(TcpStream::from_std(stream));
+                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 Accepted::Tls(stream, _, config) => {
-                    let io = || registered(TcpStream::from_std(stream));
+                    let io = registered(TcpStream::from_std(stream));
                     let metrics = transport.metrics().clone();
                     let handshake =
-                        Box::pin(
-                            async move { tls(io()?, config, peer, protocols, &metrics).await },
-                        );
+                        async move { tls(io?, config, peer, protocols, &metrics).await };
+                    let handshake = Box::pin(handshake);
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
-                    let io = || registered(UnixStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?, protocols).await });
+                    let io = registered(UnixStream::from_std(stream));
+                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
             };

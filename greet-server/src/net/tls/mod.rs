@@ -91,7 +91,10 @@ impl Tls {
     pub(crate) fn new(files: &TlsFiles, pem: &PemFiles) -> Result<Tls, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates(&files.cert, &pem.cert)?;
-        let leaf = Leaf::read(&chain, &files.cert)?;
+        let leaf = leaf(&chain, &files.cert)?;
+        let serial = leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect();
+        let not_before = leaf.validity().not_before.to_datetime().into();
+        let not_after = leaf.validity().not_after.to_datetime().into();
         let key = private_key(&files.key, &pem.key)?;
         let certified =
             CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
@@ -117,7 +120,6 @@ impl Tls {
         if files.http1 {
             config.alpn_protocols.push(ALPN_HTTP_1.to_vec());
         }
-        let Leaf { serial, not_before, not_after } = leaf;
         Ok(Tls { config: Arc::new(config), serial, not_before, not_after })
     }
 
@@ -127,29 +129,6 @@ impl Tls {
             return Some("the certificate has expired");
         }
         (now < self.not_before).then_some("the certificate is not yet valid")
-    }
-}
-
-/// Facts of the server's own certificate.
-struct Leaf {
-    serial: String,
-    not_before: SystemTime,
-    not_after: SystemTime,
-}
-
-impl Leaf {
-    fn read(chain: &[CertificateDer<'_>], file: &Path) -> Result<Leaf, TlsError> {
-        let leaf = chain.first().map(|leaf| X509Certificate::from_der(leaf));
-        let Some(Ok((_, leaf))) = leaf else {
-            let problem = "the first one is not X.509".to_owned();
-            return Err(TlsError::Certificate { file: file.to_owned(), problem });
-        };
-        let validity = leaf.validity();
-        Ok(Leaf {
-            serial: leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
-            not_before: validity.not_before.to_datetime().into(),
-            not_after: validity.not_after.to_datetime().into(),
-        })
     }
 }
 
@@ -165,6 +144,15 @@ fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
         return Err(invalid("it has no PEM section CERTIFICATE".to_owned()));
     }
     Ok(chain)
+}
+
+/// Returns the server's own certificate.
+fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certificate<'a>, TlsError> {
+    let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+    leaf.map(|(_, leaf)| leaf).ok_or_else(|| TlsError::Certificate {
+        file: file.to_owned(),
+        problem: "the first one is not X.509".to_owned(),
+    })
 }
 
 fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
