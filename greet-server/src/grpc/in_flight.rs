@@ -27,7 +27,7 @@ impl InFlight {
         has_permit: bool,
         record: Option<CallRecord>,
     ) -> Rc<InFlight> {
-        connection.call_begun();
+        connection.call_started();
         Rc::new(InFlight { state, connection, has_permit, record, is_answered: Cell::new(false) })
     }
 
