@@ -28,6 +28,8 @@ mod logging;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otlp;
+#[cfg(all(feature = "otel", unix))]
+mod otlp_environment;
 mod rapid_reset;
 mod reflection;
 mod status_codes;

@@ -29,6 +29,10 @@ impl TlsClient<'_> {
     }
 
     async fn connect(&self, server: &TestServer) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_to(server.url.strip_prefix("https://").unwrap()).await
+    }
+
+    async fn connect_to(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
@@ -41,7 +45,6 @@ impl TlsClient<'_> {
             }
         };
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let address = server.url.strip_prefix("https://").unwrap();
         let tcp = TcpStream::connect(address).await?;
         let connector = TlsConnector::from(Arc::new(config));
         with_timeout(connector.connect("localhost".try_into().unwrap(), tcp)).await
@@ -160,6 +163,50 @@ async fn plaintext_is_closed_at_once_and_silence_at_the_timeout() {
     let report = server.stop().await;
     assert_eq!(closed(&report, CloseReason::TlsFailed), 2);
     assert_eq!(closed(&report, CloseReason::HandshakeTimeout), 2);
+}
+
+/// Starts a daemon for one failed handshake. Returns the log line of the closed connection.
+#[cfg(unix)]
+async fn log_line(files: &Files, handshake: impl AsyncFnOnce(String)) -> serde_json::Value {
+    use crate::support::process::Process;
+
+    let [cert, key] = files.flags();
+    let flags = ["--listen=127.0.0.1:0", "--log-format=json", &cert, &key];
+    let mut process = Process::start(&mut daemon(&flags));
+    handshake(process.next_address()).await;
+    let log = process.stop_async().await.log;
+    let mut lines =
+        log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.find(|line| line["message"] == "connection closed").expect(&log)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn failed_handshake_is_logged_with_peer_and_error() {
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
+    let untrusting = log_line(&files, async |address| {
+        let other = Ca::new("another CA");
+        TlsClient::without_certificate(&other).connect_to(&address).await.unwrap_err();
+    });
+    let tls_1_0 = log_line(&files, async |address| {
+        let mut client_hello = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".to_vec();
+        client_hello.extend([0; 32]); // random
+        client_hello.extend(b"\x00\x00\x02\xc0\x13\x01\x00"); // no session, one cipher suite
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        tcp.write_all(&client_hello).await.unwrap();
+        let _ = with_timeout(tcp.read_to_end(&mut Vec::new())).await;
+    });
+    for (line, error) in [(untrusting.await, "UnknownCA"), (tls_1_0.await, "peer is incompatible")]
+    {
+        assert_eq!(
+            (&line["level"], &line["cause"]),
+            (&"INFO".into(), &"tls_failed".into()),
+            "{line}"
+        );
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["error"].as_str().unwrap().contains(error), "{line}");
+    }
 }
 
 /// Starts with these flags and returns the error.
