@@ -1,4 +1,5 @@
-//! Limits of connections, in total and per address: a refusal is counted and affects no other connection.
+//! Limits of connections, in total and per address. A refusal is counted and affects no other
+//! connection.
 
 use std::net::SocketAddr;
 #[cfg(unix)]

@@ -143,7 +143,8 @@ async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
         peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
     }
     for call in 3..10 {
-        peer.send(&headers_of_call(2 * call + 1)).await; // DATA on a refused stream would be another violation
+        // Without a message: DATA on a refused stream would be another violation.
+        peer.send(&headers_of_call(2 * call + 1)).await;
     }
     let mut refused = Vec::new();
     while refused.len() < 7 {

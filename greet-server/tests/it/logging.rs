@@ -24,7 +24,7 @@ impl Daemon {
 
     async fn connect(&self) -> Client {
         let tcp = TcpStream::connect(&self.address).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // a delayed acknowledgement holds each small frame for 40 ms
+        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
         Client::handshake(tcp).await
     }
 

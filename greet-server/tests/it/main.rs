@@ -1,5 +1,5 @@
-//! The behaviour of the daemon: one module per promise, `support` apart. The tests run the whole
-//! daemon, with bound sockets, worker threads and HTTP/2 over loopback.
+//! Tests the behaviour of the daemon, one module per promise. The tests run the whole daemon, with
+//! bound sockets, worker threads and HTTP/2 over loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

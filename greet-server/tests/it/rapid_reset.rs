@@ -67,7 +67,8 @@ async fn single_resets_over_the_limit_close_the_connection() {
     assert!(answered);
     assert_eq!(closed(&report, CloseReason::AbandonedCalls), 0);
 
-    let (answered, report) = is_answered_after_resets(230).await; // the limit regains a few in the meantime
+    // The limit of 200 regains a few in the meantime.
+    let (answered, report) = is_answered_after_resets(230).await;
     assert!(!answered);
     assert_eq!(closed(&report, CloseReason::AbandonedCalls), 1);
 }

@@ -68,7 +68,7 @@ async fn compressed_flag_without_an_encoding_is_internal() {
 }
 
 #[tokio::test]
-async fn unsupported_encoding_is_unimplemented_with_the_supported_list() {
+async fn unsupported_encoding_is_unimplemented_with_accept_encoding() {
     let server = TestServer::start(&[]).await;
     let mut request = grpc_request(SAY_HELLO, framed(b""));
     let encoding = "snappy".parse().unwrap();

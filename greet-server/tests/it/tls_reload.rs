@@ -64,8 +64,7 @@ async fn changed_files_are_served_and_connections_stay_open() {
     assert_eq!(reloads(&server.stop().await).0, 1);
 }
 
-/// Kubernetes rotates a secret so: the files are links through a directory link, and only that link
-/// changes.
+/// Kubernetes rotates a secret by swapping one directory link, which the links to the files pass.
 #[cfg(unix)]
 #[tokio::test]
 async fn swapped_symlink_is_a_change() {

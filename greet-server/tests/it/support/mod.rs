@@ -101,7 +101,7 @@ impl TestServer {
 
     pub(crate) async fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address()).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // a delayed acknowledgement holds each small frame for 40 ms
+        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
         tcp
     }
 
