@@ -58,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_64_and_its_number() {
+    fn exit_code_of_status_is_64_plus_number() {
         assert_eq!(Exit::Status(Code::InvalidArgument).code(), 67);
         assert_eq!(Exit::Status(Code::DeadlineExceeded).code(), 68);
         assert_eq!(Exit::Status(Code::Unavailable).code(), 78);
     }
 
     #[test]
-    fn the_first_failure_counts() {
+    fn first_failure_determines_exit_code() {
         assert_eq!(Exit::Done.or(Exit::ConnectError), Exit::ConnectError);
         assert_eq!(Exit::ConnectError.or(Exit::Internal), Exit::ConnectError);
         assert_eq!(Exit::Usage.or(Exit::Done), Exit::Usage);

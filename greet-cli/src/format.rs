@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_one_unit_and_at_most_one_decimal() {
+    fn duration_has_one_unit_and_at_most_one_decimal() {
         let brief = |micros| HumanDuration(Duration::from_micros(micros)).to_string();
         assert_eq!(brief(0), "0us");
         assert_eq!(brief(999), "999us");
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_one_unit() {
+    fn byte_count_has_one_unit() {
         let bytes = |bytes| HumanBytes(bytes).to_string();
         assert_eq!([bytes(999), bytes(1_234), bytes(1_250_000)], ["999 B", "1.2 kB", "1.2 MB"]);
     }

@@ -41,7 +41,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let args = Args::from_command_line();
     let verbosity = args.output.verbosity();
-    let prose = Stderr::new(args.output.output, verbosity);
+    let stderr = Stderr::new(args.output.output, verbosity);
     // A fault of ours is exit code 1 like any other; the default is a code that no table has.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
@@ -52,10 +52,10 @@ pub fn main() -> ExitCode {
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
     let ended = ended.unwrap_or(Ok(Exit::Internal));
     let exit = ended.unwrap_or_else(|error| {
-        prose.note(format_args!("{error:#}"));
+        stderr.note(format_args!("{error:#}"));
         Exit::Internal
     });
-    die_of_the_signal(exit);
+    raise_signal(exit);
     ExitCode::from(exit.code())
 }
 
@@ -77,47 +77,49 @@ fn run(args: Args) -> anyhow::Result<Exit> {
 /// Standard output is not writable, or input is not readable.
 async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let Args { command: subcommand, connection, tls, output } = args;
-    let data = &mut Stdout::new(output.output);
-    let prose = &mut Stderr::new(output.output, output.verbosity());
+    let stdout = &mut Stdout::new(output.output);
+    let stderr = &mut Stderr::new(output.output, output.verbosity());
     let call = match subcommand {
         Command::Call(call) => call,
         Command::Completions { shell } => {
-            return commands::reference::completions(&command(), shell, data).await;
+            return commands::reference::completions(&command(), shell, stdout).await;
         }
-        Command::Man => return commands::reference::man(&command(), data).await,
-        Command::Errors => return commands::reference::errors(data).await,
+        Command::Man => return commands::reference::man(&command(), stdout).await,
+        Command::Errors => return commands::reference::errors(stdout).await,
     };
     if tls.insecure && connection.target.iter().any(Target::is_tls) {
-        prose.note(format_args!("--insecure: whoever answers is not verified"));
+        stderr.note(format_args!("--insecure: whoever answers is not verified"));
     }
-    let terms = match connection.terms(&tls) {
-        Ok(terms) => terms,
-        Err(unusable) => {
-            prose.note(format_args!("{unusable:#}"));
+    let call_options = match connection.call_options(&tls) {
+        Ok(call_options) => call_options,
+        Err(invalid) => {
+            stderr.note(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };
-    if let Some(trace) = terms.trace {
-        prose.note(format_args!("trace {trace}"));
-        data.begin_trace(trace);
+    if let Some(trace) = call_options.trace {
+        stderr.note(format_args!("trace {trace}"));
+        stdout.begin_trace(trace);
     }
-    let context = Context { targets: connection.target, wait: connection.wait, terms };
+    let context = Context { targets: connection.target, wait: connection.wait, call_options };
     match call {
         CallCommand::Hello(hello) => {
-            commands::hello::run(hello.options(), context, data, prose).await
+            commands::hello::run(&hello.options(), context, stdout, stderr).await
         }
         CallCommand::Health(args) => {
-            commands::health::run(&args.service, args.watch, context, data, prose).await
+            commands::health::run(&args.service, args.watch, context, stdout, stderr).await
         }
         CallCommand::Diagnose(args) => {
-            commands::diagnose::run(&args.service, context, data, prose).await
+            commands::diagnose::run(&args.service, context, stdout, stderr).await
         }
-        CallCommand::Load(load) => commands::load::run(&load.options(), context, data, prose).await,
+        CallCommand::Load(load) => {
+            commands::load::run(&load.options(), context, stdout, stderr).await
+        }
     }
 }
 
 /// A script's shell ends with its user's Ctrl-C only if the command was seen to. Returns if it was no signal.
-fn die_of_the_signal(exit: Exit) {
+fn raise_signal(exit: Exit) {
     #[cfg(unix)]
     match exit {
         Exit::Interrupted => drop(emulate_default_handler(signal_hook::consts::SIGINT)),

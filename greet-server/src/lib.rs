@@ -16,7 +16,7 @@ mod server;
 mod services;
 pub mod telemetry;
 
-pub use config::{args as flags, load as settings};
+pub use config::command;
 pub use drain::RunError;
 pub use lifecycle::report::ShutdownReport;
 pub use net::listener::BindError;

@@ -1,35 +1,42 @@
-//! The daemon, as a story: parse, telemetry, bind, announce, run, exit code.
+//! The process: loads the configuration, starts the log, binds, announces the addresses, serves,
+//! and returns the exit code.
 
-use std::io::Write as _;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use greet_server::config::Config;
+use greet_server::config::{self, Config, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
-use greet_server::settings::{Answer, Settings};
 use greet_server::{Greeting, Server, ShutdownReport, Sockets, telemetry};
 
-/// Faster than the system's under one thread a core, and its free lists are per thread as ours are.
+/// Faster than the system's allocator with a thread per core: its free lists are per thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Exit code of invalid flags or configuration.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let settings = Settings::gather();
-    let config = match settings.resolve() {
-        Ok(config) => config,
-        Err(problems) => return tell(&problems, 2),
+    let result = match config::load(std::env::args_os()) {
+        Ok(loaded) if loaded.check || loaded.printed.is_some() => return report(&loaded),
+        Ok(loaded) => serve(loaded),
+        Err(LoadError::Help(help)) => help.print().map(|()| 0).context("could not print the help"),
+        Err(error) => return fail(&error, USAGE),
     };
-    if let Some(answer) = settings.answer(&config) {
-        return give(&answer);
-    }
-    match serve(config) {
-        Ok(outcome) => ExitCode::from(outcome.exit_code()),
-        Err(error) => tell(&[format!("{error:#}")], 1),
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&format_args!("{error:#}"), 1),
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<ShutdownReport> {
-    let (log, _writes_the_rest_when_dropped) = telemetry::logging::init(&config.log);
+fn serve(loaded: Loaded) -> anyhow::Result<u8> {
+    let Loaded { config, unknown_variables, .. } = loaded;
+    let (log, _flushes_when_dropped) = telemetry::logging::init(&config.log);
+    for unknown in unknown_variables {
+        let suggestion = unknown.suggestion;
+        tracing::warn!(variable = unknown.name, suggestion, "environment variable ignored");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,14 +52,14 @@ fn serve(config: Config) -> anyhow::Result<ShutdownReport> {
         server.controls(log.clone());
         signals.on_toggle(move || log.toggle());
         announce(&server);
-        Ok(server.run(signals.nth(1), signals.nth(2)).await?)
+        anyhow::Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });
-    // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
+    // A name lookup that hangs in the system's resolver cannot be cancelled; do not wait for it.
     runtime.shutdown_background();
-    outcome
+    Ok(outcome?.exit_code())
 }
 
-/// On what a supervisor handed down, or on the addresses of the configuration.
+/// Binds the sockets of a supervisor, or else the addresses of the configuration.
 async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
     Ok(match Sockets::inherited()? {
         Some(sockets) => Server::on(config, sockets, greeting).await?,
@@ -60,32 +67,45 @@ async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
     })
 }
 
-/// One line per listener on standard output and nothing else, ever: scripts read the address there.
+/// Writes one line per listener to standard output, and nothing else: scripts read the address.
 fn announce(server: &Server) {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     let admin = server.admin_address().map(|address| format!("admin on {address}"));
     let listening = server.addresses().into_iter().map(|address| format!("listening on {address}"));
     for address in listening.chain(admin) {
         if let Err(error) = writeln!(stdout, "{address}").and(stdout.flush()) {
-            tracing::warn!(%address, %error, "could not announce the address on standard output");
+            tracing::warn!(%address, %error, "address not announced");
         }
     }
 }
 
-/// For who asked for the configuration, not for a daemon.
-fn give(answer: &Answer) -> ExitCode {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(answer.data.as_bytes()).and(stdout.flush()) {
-        Ok(()) => tell(&answer.told, 0),
-        Err(error) => tell(&[format!("could not write to standard output: {error}")], 1),
+/// Answers `--check` and `--print-config`: data on standard output, findings on standard error.
+fn report(loaded: &Loaded) -> ExitCode {
+    if let Some(printed) = &loaded.printed {
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(printed.as_bytes()).and(stdout.flush()) {
+            return fail(&format_args!("could not write to standard output: {error}"), 1);
+        }
     }
+    for unknown in &loaded.unknown_variables {
+        say(unknown);
+    }
+    if loaded.check {
+        match Server::check(&loaded.config) {
+            Ok(warning) => warning.iter().for_each(|warning| say(warning)),
+            Err(error) => return fail(&format_args!("{:#}", anyhow::Error::new(error)), USAGE),
+        }
+        say(&"the configuration is valid");
+    }
+    ExitCode::SUCCESS
 }
 
-/// One line each on standard error, then the exit code. Nothing is left to do if even that fails.
-fn tell(lines: &[String], code: u8) -> ExitCode {
-    let mut stderr = std::io::stderr().lock();
-    for line in lines {
-        let _ = writeln!(stderr, "greet-server: {line}");
-    }
+fn fail(error: &dyn Display, code: u8) -> ExitCode {
+    say(error);
     ExitCode::from(code)
+}
+
+/// Writes a line to standard error. If that fails, there is no other place to report it.
+fn say(line: &dyn Display) {
+    let _ = writeln!(io::stderr(), "greet-server: {line}");
 }

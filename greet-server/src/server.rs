@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use greet_proto::Greeter;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ use crate::net::listener::{BindError, Listener};
 #[cfg(unix)]
 use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
-use crate::net::tls::{Tls, TlsError};
+use crate::net::tls::{PemFiles, Tls, TlsError};
 use crate::net::worker::{MakeRouter, Workers};
 use crate::services::{METHODS, Services};
 use crate::telemetry::logging::LogControl;
@@ -143,6 +144,20 @@ impl Server {
             exporter,
             spans,
         })
+    }
+
+    /// Reads the TLS files as [`Server::bind`] does. Returns a warning about a certificate that
+    /// clients will reject.
+    ///
+    /// # Errors
+    /// A TLS file cannot be used.
+    pub fn check(config: &Config) -> Result<Option<String>, TlsError> {
+        let Some(files) = &config.tls else {
+            return Ok(None);
+        };
+        let tls = Tls::new(files, &PemFiles::read(files)?)?;
+        let problem = tls.validity_problem(SystemTime::now());
+        Ok(problem.map(|problem| format!("`{}`: {problem}", files.cert.display())))
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.

@@ -1,5 +1,5 @@
-//! `cargo xtask`: what a person or a CI job does with this workspace beyond building it. Each task
-//! is a file; all of them drive the built programs and none uses the crates behind them.
+//! `cargo xtask`: the tasks of a developer or a CI job besides building. They run the built programs as a
+//! user does; only the feature `docs` reads the crates of the programs.
 
 mod bench;
 mod ci;
@@ -23,17 +23,17 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build both programs, start the daemon, say hello, stop the daemon
+    /// Build both programs, start the daemon, call it, stop it
     Demo(demo::Args),
-    /// Check the built programs end to end, with clients and servers of other languages
+    /// Test the built programs with clients, servers and proxies of other stacks
     E2e(e2e::Args),
-    /// Measure the daemon beside its peers, and write docs/benchmarks.md
+    /// Measure the daemon beside other servers, and write docs/benchmarks.md
     Bench(bench::Args),
-    /// Everything that must hold: format, lints, docs, tests, end to end
+    /// Run every check: format, lints, documents, tests, end to end
     Ci(ci::Args),
-    /// Write the tables of the documents that mirror the programs
+    /// Generate the tables in the documents
     Docs(reference::Args),
-    /// Write the manual pages and completion scripts of both programs into target/dist
+    /// Write man pages and completions of both programs into target/dist
     Dist,
 }
 
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            harness::command::step(format_args!("error: {error:#}"));
+            harness::command::progress(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -5,12 +5,12 @@
 use crate::exit::Exit;
 
 /// Returns at the first, with how the process is to end.
-pub(crate) async fn once() -> Exit {
+pub(crate) async fn first_signal() -> Exit {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
 
-        die_at_the_second();
+        exit_on_second_signal();
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             return tokio::select! {
                 _ = tokio::signal::ctrl_c() => Exit::Interrupted,
@@ -24,7 +24,7 @@ pub(crate) async fn once() -> Exit {
 
 /// The order counts: the first signal finds the flag down, and raises it for the second.
 #[cfg(unix)]
-fn die_at_the_second() {
+fn exit_on_second_signal() {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 

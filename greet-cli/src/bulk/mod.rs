@@ -1,21 +1,136 @@
 //! Many calls: names as they come, so many at a time, replies in the order of the names.
 
-mod calls;
 pub(crate) mod interrupt;
 mod ordered_output;
 mod source;
 mod tally;
 
-pub(crate) use self::calls::Bulk;
+use std::pin::Pin;
+
+use futures_util::future::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use self::ordered_output::{OrderedOutput, Outcome};
+use self::source::Name;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{Stderr, Stdout, Written};
+
 pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
 
 /// What `hello` is asked to do.
 #[derive(Debug)]
 pub(crate) struct BulkOptions {
     pub(crate) source: NameSource,
+    /// Maximum calls in flight.
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
     pub(crate) fail_fast: bool,
     /// Counts the replies of each server.
     pub(crate) with_tally: bool,
+}
+
+/// How many replies may wait for an earlier one, for each call that may be under way: one slow call
+/// must not hold up the others, and a stuck one must not let them fill memory.
+const MAX_WAITING_PER_CALL: u64 = 16;
+
+/// What happens next.
+enum Event {
+    Named(anyhow::Result<Option<Name>>),
+    Ended(u64, Outcome),
+    /// What is gathered is to be written.
+    Due,
+    Interrupted(Exit),
+}
+
+/// Calls SayHello for each name and prints the replies in the order of the names.
+///
+/// # Errors
+/// Names are not readable, or standard output is not writable.
+pub(crate) async fn run(
+    client: &Client,
+    mut names: Names,
+    options: &BulkOptions,
+    stdout: &mut Stdout,
+    stderr: &mut Stderr,
+) -> anyhow::Result<Exit> {
+    let calls = names.calls();
+    let is_one = calls == Some(1);
+    let mut interrupted = std::pin::pin!(async {
+        if is_one {
+            std::future::pending().await // the default action of the signal ends one call
+        } else {
+            interrupt::first_signal().await
+        }
+    });
+    let mut output = OrderedOutput::new(stdout, stderr, &names, options.with_tally);
+    let mut in_flight = FuturesUnordered::new();
+    let (mut started, mut more, mut unreadable) = (0, true, None);
+    let window = options.concurrency as u64 * MAX_WAITING_PER_CALL;
+    let interrupted_by = loop {
+        more &= !(options.fail_fast && output.has_failed());
+        let has_room = in_flight.len() < options.concurrency && started - output.printed() < window;
+        let may_begin = more && has_room;
+        if !may_begin && in_flight.is_empty() {
+            break None;
+        }
+        let next = next_event(&mut names, may_begin, &mut in_flight, &mut interrupted);
+        let event = tokio::select! {
+            biased;
+            () = std::future::ready(()), if output.is_full() => Event::Due,
+            event = next => event,
+            () = output.flush_due() => Event::Due,
+        };
+        match event {
+            Event::Named(Ok(Some(Ok(name)))) => {
+                in_flight.push(Box::pin(greet(client, started, name))); // it is large to move
+                started += 1;
+            }
+            Event::Named(Ok(Some(Err(invalid)))) => {
+                output.push(started, Outcome::InvalidName(invalid));
+                started += 1;
+            }
+            Event::Named(Ok(None)) => more = false,
+            Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
+            Event::Ended(index, outcome) => output.push(index, outcome),
+            // Whoever reads may be slow, and is not to be waited for against our user's will.
+            Event::Due => tokio::select! {
+                written = output.flush() => if written? == Written::BrokenPipe {
+                    return Ok(output.exit());
+                },
+                by = &mut interrupted => break Some(by),
+            },
+            Event::Interrupted(by) => break Some(by),
+        }
+        if output.print_in_order().await? == Written::BrokenPipe {
+            return Ok(output.exit());
+        }
+    };
+    while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
+        output.push(index, outcome);
+    }
+    drop(in_flight);
+    let exit = output.finish(interrupted_by).await?;
+    unreadable.map_or(Ok(exit), Err)
+}
+
+async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
+    let call = Box::new(client.say_hello(&name).await);
+    (index, Outcome::Called { name, call })
+}
+
+/// Waits for the next event; replies come first, because they make room.
+async fn next_event(
+    names: &mut Names,
+    may_begin: bool,
+    in_flight: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
+    interrupted: &mut Pin<&mut impl Future<Output = Exit>>,
+) -> Event {
+    tokio::select! {
+        biased;
+        by = interrupted => Event::Interrupted(by),
+        Some((index, outcome)) = in_flight.next() => Event::Ended(index, outcome),
+        name = names.next(), if may_begin => Event::Named(name),
+        else => std::future::pending().await,
+    }
 }

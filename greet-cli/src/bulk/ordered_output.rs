@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 
-use super::source::{InvalidName, Names, Position};
+use super::source::{InvalidName, Names};
 use super::tally::Tally;
 use crate::client::Call;
 use crate::exit::Exit;
@@ -24,9 +24,9 @@ pub(super) enum Outcome {
 
 /// What there is to print, and what was printed.
 pub(super) struct OrderedOutput<'a> {
-    data: &'a mut Stdout,
-    prose: &'a mut Stderr,
-    numbers: Position,
+    stdout: &'a mut Stdout,
+    stderr: &'a mut Stderr,
+    label: &'static str,
     is_one: bool,
     with_tally: bool,
     /// From the first on that was not printed yet.
@@ -41,20 +41,20 @@ pub(super) struct OrderedOutput<'a> {
 
 impl<'a> OrderedOutput<'a> {
     pub(super) fn new(
-        data: &'a mut Stdout,
-        prose: &'a mut Stderr,
+        stdout: &'a mut Stdout,
+        stderr: &'a mut Stderr,
         names: &Names,
         with_tally: bool,
     ) -> OrderedOutput<'a> {
         let calls = names.calls();
         let is_one = calls == Some(1);
         if !is_one {
-            prose.begin_progress(calls);
+            stderr.begin_progress(calls);
         }
         OrderedOutput {
-            data,
-            prose,
-            numbers: names.numbers(),
+            stdout,
+            stderr,
+            label: names.label(),
             is_one,
             with_tally,
             outcomes: VecDeque::new(),
@@ -80,7 +80,7 @@ impl<'a> OrderedOutput<'a> {
     }
 
     /// Takes what became of the name at `index`.
-    pub(super) fn arrived(&mut self, index: u64, outcome: Outcome) {
+    pub(super) fn push(&mut self, index: u64, outcome: Outcome) {
         self.has_failed |= match &outcome {
             Outcome::Called { call, .. } => call.result.is_err(),
             Outcome::InvalidName(_) => true,
@@ -104,41 +104,41 @@ impl<'a> OrderedOutput<'a> {
     }
 
     /// Whether what is printed is to be written, whatever else there is to do.
-    pub(super) fn is_enough(&self) -> bool {
-        self.data.is_enough()
+    pub(super) fn is_full(&self) -> bool {
+        self.stdout.is_full()
     }
 
     /// Returns when it is to be written if there is nothing else to do.
-    pub(super) async fn is_due(&self) {
-        self.data.is_due().await;
+    pub(super) async fn flush_due(&self) {
+        self.stdout.flush_due().await;
     }
 
     pub(super) async fn flush(&mut self) -> anyhow::Result<Written> {
-        self.data.flush().await
+        self.stdout.flush().await
     }
 
     /// Prints what is left, gaps or not, and how it went.
-    pub(super) async fn conclude(mut self, interrupted_by: Option<Exit>) -> anyhow::Result<Exit> {
+    pub(super) async fn finish(mut self, interrupted_by: Option<Exit>) -> anyhow::Result<Exit> {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
                 Some(outcome) => drop(self.print(outcome).await?),
                 None => self.printed += 1,
             }
         }
-        if self.with_tally && self.data.is_json() {
-            self.data.line(None::<&str>, || self.tally.report());
+        if self.with_tally && self.stdout.is_json() {
+            self.stdout.line(None::<&str>, || self.tally.report());
         }
-        let written = self.data.flush().await;
-        self.prose.end_progress();
+        let written = self.stdout.flush().await;
+        self.stderr.end_progress();
         let written = written?;
         for hint in &self.hints {
-            self.prose.hint(hint);
+            self.stderr.hint(hint);
         }
         if !self.is_one && written == Written::Whole {
-            self.prose.summary(&self.tally);
-            if self.with_tally && self.prose.is_verbose() {
+            self.stderr.summary(&self.tally);
+            if self.with_tally && self.stderr.is_verbose() {
                 for (answerer, count) in self.tally.answerers() {
-                    self.prose.summary(&format_args!("{count:>8}  {answerer}"));
+                    self.stderr.summary(&format_args!("{count:>8}  {answerer}"));
                 }
             }
         }
@@ -146,26 +146,26 @@ impl<'a> OrderedOutput<'a> {
     }
 
     async fn print(&mut self, outcome: Outcome) -> anyhow::Result<Written> {
-        let number = self.numbers.at(self.printed);
         self.printed += 1;
-        self.prose.progress(self.printed);
+        let (label, number) = (self.label, self.printed);
+        self.stderr.progress(self.printed);
         let (name, call) = match outcome {
             Outcome::Called { name, call } => (name, call),
             Outcome::InvalidName(problem) => {
                 self.exit = self.exit.or(Exit::Usage);
                 self.tally.failed += 1;
                 let written = self.keep_order().await?;
-                self.prose.note(format_args!("{number}: {problem}"));
+                self.stderr.note(format_args!("{label} {number}: {problem}"));
                 return Ok(written);
             }
         };
         self.tally.count(&call);
         if !self.with_tally {
-            self.prose.verbose(&call); // a tally says it in fewer lines
+            self.stderr.verbose(&call); // a tally says it in fewer lines
         }
         let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
         // A newline in a name must not make two lines of its reply.
-        self.data.line(message.map(Escaped), || Hello {
+        self.stdout.line(message.map(Escaped), || Hello {
             schema: "greet.hello/v1",
             ok: call.result.is_ok(),
             name: &name,
@@ -178,9 +178,9 @@ impl<'a> OrderedOutput<'a> {
         self.exit = self.exit.or(failure.exit());
         let written = self.keep_order().await?;
         if self.is_one {
-            self.prose.failure(failure);
+            self.stderr.failure(failure);
         } else {
-            self.prose.failure_of(&number, failure);
+            self.stderr.failure_for(&format_args!("{label} {number}"), failure);
             if self.hints.len() < MAX_HINTS {
                 self.hints.insert(failure.hint());
             }
@@ -190,8 +190,8 @@ impl<'a> OrderedOutput<'a> {
 
     /// On a terminal a failure is to stand where it belongs, between the replies before and after it.
     async fn keep_order(&mut self) -> anyhow::Result<Written> {
-        if self.data.is_terminal() || self.is_one {
-            self.data.flush().await
+        if self.stdout.is_terminal() || self.is_one {
+            self.stdout.flush().await
         } else {
             Ok(Written::Whole)
         }

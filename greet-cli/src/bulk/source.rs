@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::{fmt, thread, vec};
+use std::{thread, vec};
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
@@ -33,31 +33,24 @@ pub(crate) enum Names {
 /// The next one, or why it cannot be used.
 pub(super) type Name = Result<String, InvalidName>;
 
-/// Which of many, in words.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Position {
-    what: &'static str,
-    number: u64,
-}
-
 impl Names {
     /// # Errors
     /// The file cannot be opened.
-    pub(crate) fn new(source: NameSource) -> anyhow::Result<Names> {
+    pub(crate) fn new(source: &NameSource) -> anyhow::Result<Names> {
         let from = match source {
             NameSource::Typed { names, count } => {
                 let calls = count.get().saturating_mul(names.len() as u64);
-                return Ok(Names::Typed { names, next: 0, calls });
+                return Ok(Names::Typed { names: names.clone(), next: 0, calls });
             }
             NameSource::File(from) => from,
         };
         let lines = match from.as_path() {
             dash if dash == Path::new("-") => Lines::new(io::stdin()),
             file => Lines::new(
-                opened(file).with_context(|| format!("could not read `{}`", file.display()))?,
+                open_file(file).with_context(|| format!("could not read `{}`", file.display()))?,
             ),
         };
-        Ok(Names::Read { lines, from, next: 0 })
+        Ok(Names::Read { lines, from: from.clone(), next: 0 })
     }
 
     /// How many there are, if that is known.
@@ -68,13 +61,12 @@ impl Names {
         }
     }
 
-    /// What they are called in a message.
-    pub(super) fn numbers(&self) -> Position {
-        let what = match self {
+    /// Returns what a message calls one of them.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
             Names::Typed { .. } => "call",
             Names::Read { .. } => "line",
-        };
-        Position { what, number: 0 }
+        }
     }
 
     /// # Errors
@@ -97,25 +89,12 @@ impl Names {
 }
 
 /// A directory can be opened as well, and not read.
-fn opened(file: &Path) -> io::Result<File> {
-    let opened = File::open(file)?;
-    match opened.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(opened),
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
-}
-
-impl Position {
-    /// The one at `index`; people count from one.
-    pub(super) fn at(self, index: u64) -> Position {
-        Position { number: index + 1, ..self }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.what, self.number)
-    }
+    Ok(file)
 }
 
 /// The size of one read.
@@ -238,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_lines_however_they_come() {
+    fn lines_are_split_regardless_of_read_sizes() {
         let text = "Ada\n\nZoë\r\nlast".as_bytes();
         for at_a_time in [1, 2, 3, 100] {
             assert_eq!(
@@ -255,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_name_costs_only_itself() {
+    fn invalid_line_does_not_affect_other_lines() {
         let text = b"a\n\xff\nb\n";
         assert_eq!(
             lines(text, 2),
@@ -264,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_limit() {
+    fn line_over_limit_is_rejected() {
         let text = |length| [&b"a\n"[..], &b"x".repeat(length), b"\nb\n"].concat();
         let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
         assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));

@@ -17,7 +17,7 @@ const OTHERS: &str = "others";
 /// Counts, from the first call on.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    begun: Instant,
+    started: Instant,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     /// By `greet-instance`, or by address of the connection.
@@ -37,7 +37,7 @@ pub(crate) struct TallyReport<'a> {
 
 impl Tally {
     pub(crate) fn new() -> Tally {
-        Tally { begun: Instant::now(), answered: 0, failed: 0, answered_by: BTreeMap::new() }
+        Tally { started: Instant::now(), answered: 0, failed: 0, answered_by: BTreeMap::new() }
     }
 
     pub(crate) fn count<Reply>(&mut self, call: &Call<Reply>) {
@@ -63,7 +63,7 @@ impl Tally {
             answered: self.answered,
             failed: self.failed,
             answered_by: &self.answered_by,
-            total_us: u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            total_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
     }
 
@@ -77,7 +77,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calls = self.answered + self.failed;
-        let took = self.begun.elapsed().max(Duration::from_micros(1));
+        let took = self.started.elapsed().max(Duration::from_micros(1));
         let rate = calls as f64 / took.as_secs_f64();
         let Tally { answered, failed, .. } = self;
         let took = HumanDuration(took);

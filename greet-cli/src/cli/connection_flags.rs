@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{Switch, duration, server_name, status_code, timeout};
+use super::values::{BoolFlag, duration, server_name, status_code, timeout};
 use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
@@ -60,7 +60,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
     #[arg(long, global = true, env = "GREET_TRACE")]
-    #[arg(value_parser = Switch)]
+    #[arg(value_parser = BoolFlag)]
     pub(crate) trace: bool,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct TlsArgs {
 
     /// Do not verify the server's certificate: whoever answers will do
     #[arg(long, global = true, env = "GREET_INSECURE")]
-    #[arg(value_parser = Switch)]
+    #[arg(value_parser = BoolFlag)]
     pub(crate) insecure: bool,
 }
 
@@ -100,12 +100,12 @@ pub(crate) struct OutputArgs {
 
     /// Tell on standard error how each call went
     #[arg(short, long, global = true, env = "GREET_VERBOSE")]
-    #[arg(value_parser = Switch)]
+    #[arg(value_parser = BoolFlag)]
     pub(crate) verbose: bool,
 
     /// Say nothing on standard error; the exit code tells
     #[arg(short, long, global = true, env = "GREET_QUIET")]
-    #[arg(value_parser = Switch)]
+    #[arg(value_parser = BoolFlag)]
     pub(crate) quiet: bool,
 }
 
@@ -114,7 +114,7 @@ impl ConnectionArgs {
     ///
     /// # Errors
     /// A file is not readable or its content is not usable, or two flags contradict each other.
-    pub(crate) fn terms(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
+    pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
             !(self.trace && metadata.contains_key(TRACEPARENT)),
@@ -126,9 +126,9 @@ impl ConnectionArgs {
             tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
-            retries: RetryPolicy { most: self.retries, on: self.retry_on.clone() },
+            retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
-            latest: Some(Instant::now() + self.wait + self.timeout),
+            overall_deadline: Some(Instant::now() + self.wait + self.timeout),
         })
     }
 }

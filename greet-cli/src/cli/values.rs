@@ -52,9 +52,9 @@ pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
 /// What a variable says of a flag without a value. A word that is neither is refused: a typing error must
 /// not turn anything on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Switch;
+pub(super) struct BoolFlag;
 
-impl TypedValueParser for Switch {
+impl TypedValueParser for BoolFlag {
     type Value = bool;
 
     fn parse_ref(
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units_and_an_end() {
+    fn duration_needs_unit_and_has_maximum() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1day"), Ok(MAX_DURATION));
         for bad in ["", "5", "-1s", "soon", "2days"] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_number_above_zero() {
+    fn rate_is_positive_and_bounded() {
         assert_eq!(rate("20000"), Ok(20_000.0));
         assert_eq!(rate("0.5"), Ok(0.5));
         for bad in ["", "0", "-1", "NaN", "inf", "1e9", "20k"] {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_to_repeat_after_is_a_failure() {
+    fn retryable_status_is_parsed_by_name_and_not_ok() {
         assert_eq!(status_code("unavailable"), Ok(Code::Unavailable));
         assert_eq!(status_code(" resource-exhausted"), Ok(Code::ResourceExhausted));
         assert!(status_code("OK").is_err());

@@ -29,7 +29,7 @@ pub(crate) struct Unreachable {
     pub(crate) remaining: Remaining,
 }
 
-/// Who is remaining to turn to.
+/// What a call can still try to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remaining {
     Endpoints,
@@ -52,21 +52,21 @@ impl Balancer {
     /// the try before; a look-up among them is not made again.
     pub(crate) async fn connection(
         &self,
-        terms: &CallOptions,
+        call_options: &CallOptions,
         deadline: Instant,
         stages: &mut Stages,
     ) -> Result<(Arc<Endpoint>, PooledConnection), Unreachable> {
         let before = std::mem::take(stages);
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        let latest = terms.connect_by(deadline);
+        let latest = call_options.connect_deadline(deadline);
         loop {
-            let endpoint = self.at(turn);
-            let by = latest.min(self.share_of(deadline));
+            let endpoint = self.select(turn);
+            let by = latest.min(self.time_share(deadline));
             let connected = if endpoint.is_name() {
                 match endpoint.look_up(by, stages).await {
                     Ok(addresses) => {
-                        self.spread(&endpoint, &addresses);
+                        self.replace_name(&endpoint, &addresses);
                         continue;
                     }
                     Err(problem) => Err(problem),
@@ -78,9 +78,9 @@ impl Balancer {
                 endpoint.connection(by, stages).await
             };
             return match connected {
-                Ok(ready) => Ok((endpoint, ready)),
+                Ok(connection) => Ok((endpoint, connection)),
                 Err(problem) => {
-                    let remaining = self.leave_out(&endpoint, terms);
+                    let remaining = self.eject(&endpoint, call_options);
                     Err(Unreachable { target: Arc::clone(&endpoint.target), problem, remaining })
                 }
             };
@@ -126,7 +126,7 @@ impl Balancer {
         let mut problem = None;
         for name in endpoints.iter().filter(|endpoint| endpoint.is_name()) {
             match name.look_up(by, stages).await {
-                Ok(addresses) => self.spread(name, &addresses),
+                Ok(addresses) => self.replace_name(name, &addresses),
                 Err(unknown) => drop(problem.get_or_insert(unknown)),
             }
         }
@@ -134,7 +134,7 @@ impl Balancer {
     }
 
     /// Puts the addresses of a name in its place, unless somebody else has.
-    fn spread(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
+    fn replace_name(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
         let mut endpoints = self.endpoints.borrow_mut();
         if let Some(place) = endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, name)) {
             let each = addresses.iter().map(|address| Arc::new(name.at(Some(*address))));
@@ -143,19 +143,19 @@ impl Balancer {
     }
 
     /// Whose turn it is among those that can be reached; if none can, among all.
-    fn at(&self, turn: usize) -> Arc<Endpoint> {
+    fn select(&self, turn: usize) -> Arc<Endpoint> {
         let endpoints = self.endpoints.borrow();
         let count = endpoints.len();
         let in_turn = (0..count).map(|distance| &endpoints[turn.wrapping_add(distance) % count]);
-        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_left_out());
+        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_ejected());
         Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
     }
 
-    /// Of the time until then, what one of the endpoints that are remaining may take: one that is silent is
-    /// not to take it from the others.
-    fn share_of(&self, deadline: Instant) -> Instant {
+    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal share of
+    /// the time until `deadline`, so that a silent one leaves time for the others.
+    fn time_share(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
-        let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_left_out()).count();
+        let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).count();
         let now = Instant::now();
         let time = deadline.saturating_duration_since(now);
         now + time / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX)
@@ -163,29 +163,31 @@ impl Balancer {
 
     /// Gives the turns of one that could not be reached to the others. If it was the last address of
     /// its name, the name takes their place, to be looked up again.
-    fn leave_out(&self, endpoint: &Arc<Endpoint>, terms: &CallOptions) -> Remaining {
-        let timeout = terms.connect_timeout.unwrap_or(terms.timeout).min(terms.timeout);
+    fn eject(&self, endpoint: &Arc<Endpoint>, call_options: &CallOptions) -> Remaining {
+        let timeout =
+            call_options.connect_timeout.unwrap_or(call_options.timeout).min(call_options.timeout);
         let mut endpoints = self.endpoints.borrow_mut();
         // Another call may have given its name another look before.
         if endpoints.iter().any(|other| Arc::ptr_eq(other, endpoint)) {
             let is_alone = endpoints.len() == 1;
             if !is_alone {
-                endpoint.leave_out(timeout);
+                endpoint.eject(timeout);
             }
             let is_sibling = |other: &Arc<Endpoint>| other.is_sibling_of(endpoint);
             let place = endpoints.iter().position(is_sibling).unwrap_or_default();
             let mut siblings = endpoints.iter().filter(|other| is_sibling(other));
-            if endpoint.target.is_each() && (is_alone || siblings.all(|other| other.is_left_out()))
+            if endpoint.target.is_per_address()
+                && (is_alone || siblings.all(|other| other.is_ejected()))
             {
                 endpoints.retain(|other| !is_sibling(other));
                 let name = Arc::new(endpoint.at(None));
-                if endpoints.iter().any(|other| !other.is_left_out()) {
-                    name.leave_out(timeout);
+                if endpoints.iter().any(|other| !other.is_ejected()) {
+                    name.eject(timeout);
                 }
                 endpoints.insert(place, name);
             }
         }
-        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_left_out());
+        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_ejected());
         match (reachable.clone().next(), reachable.any(|endpoint| !endpoint.is_name())) {
             (None, _) => Remaining::Nothing,
             (Some(_), true) => Remaining::Endpoints,

@@ -25,7 +25,7 @@ pub(crate) struct Call<Reply> {
     /// How its connection was made; nothing but the peer if it stood already.
     pub(crate) stages: Stages,
     /// Whether a reply began, and was not a status alone.
-    pub(crate) has_begun: bool,
+    pub(crate) has_started: bool,
     /// From the request to the end of the reply, in the last attempt.
     pub(crate) rpc: Option<Duration>,
     pub(crate) total: Duration,
@@ -40,7 +40,7 @@ impl<Reply: Default> Call<Reply> {
             target,
             attempts: 0,
             stages: Stages::default(),
-            has_begun: false,
+            has_started: false,
             rpc: None,
             total: Duration::ZERO,
         }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_a_key_and_a_value() {
+    fn header_is_parsed_into_key_and_value() {
         let map =
             resolved(&["X-Trace: a:b", "x-trace:c", "token-bin: aGk=", "raw-bin: aGk"]).unwrap();
         assert_eq!(map.get_all("x-trace").iter().collect::<Vec<_>>(), ["a:b", "c"]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_come_from_a_file() {
+    fn header_value_is_read_from_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, "secret\n").unwrap();
         let map = resolved(&[&format!("authorization: @{}", file.path().display())]).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_refused() {
+    fn invalid_headers_are_rejected() {
         for bad in ["no colon", ": value", "sp ace: x", "grpc-timeout: 1S", "te: trailers"] {
             assert!(bad.parse::<Header>().is_err(), "{bad}");
         }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_protocols_own_headers_are_not_custom() {
+    fn protocol_headers_are_not_custom_metadata() {
         let mut headers = HeaderMap::new();
         for (key, value) in
             [("content-type", "x"), ("grpc-status", "0"), ("a", "1"), ("a", "2"), ("date", "now")]

@@ -44,20 +44,21 @@ const MAX_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 /// Calls one target, or several in turn.
 #[derive(Debug)]
 pub(crate) struct Client {
-    terms: CallOptions,
+    call_options: CallOptions,
     targets: Vec<Arc<Target>>,
-    balance: Balancer,
+    balancer: Balancer,
     traffic: Arc<Traffic>,
 }
 
 impl Client {
-    pub(crate) fn new(terms: CallOptions, targets: &[Target], connections: usize) -> Client {
+    pub(crate) fn new(call_options: CallOptions, targets: &[Target], connections: usize) -> Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
-        let endpoint =
-            |target| Endpoint::new(target, terms.tls.as_ref(), connections, Arc::clone(&traffic));
-        let balance = Balancer::new(targets.iter().map(endpoint));
-        Client { terms, targets, balance, traffic }
+        let endpoint = |target| {
+            Endpoint::new(target, call_options.tls.as_ref(), connections, Arc::clone(&traffic))
+        };
+        let balancer = Balancer::new(targets.iter().map(endpoint));
+        Client { call_options, targets, balancer, traffic }
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
@@ -80,30 +81,32 @@ impl Client {
         service: &str,
     ) -> Result<ResponseStream<HealthCheckResponse>, CallError> {
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        let deadline = self.terms.deadline();
+        let deadline = self.call_options.deadline();
         let mut stages = Stages::default();
-        let connected = self.balance.connection(&self.terms, deadline, &mut stages);
-        let (endpoint, mut ready) = connected.await.map_err(|unreachable| unreachable.problem)?;
+        let connected = self.balancer.connection(&self.call_options, deadline, &mut stages);
+        let (endpoint, mut connection) =
+            connected.await.map_err(|unreachable| unreachable.problem)?;
         let outgoing = OutgoingCall {
             uri: endpoint.uri(Method::Watch),
-            headers: &self.terms.headers,
-            trace: self.terms.trace,
+            headers: &self.call_options.headers,
+            trace: self.call_options.trace,
             timeout: None,
             body,
             previous_attempts: 0,
         };
-        match timeout_at(deadline, wire::open(&mut ready.sender, &outgoing)).await {
+        match timeout_at(deadline, wire::open(&mut connection.sender, &outgoing)).await {
             Ok(Ok(Ok(replies))) => Ok(replies),
             Ok(Ok(Err(UnaryResponse::<HealthCheckResponse> { result, .. }))) => {
                 Err(result.expect_err("a reply that did not begin has failed").into())
             }
             Ok(Err(NotAccepted { reason })) => {
-                endpoint.discard(&ready);
+                endpoint.discard(&connection);
                 Err(ConnectError::NoCallTaken { target: endpoint.target.to_string(), reason }
                     .into())
             }
             Err(_elapsed) => {
-                let problem = format!("no reply within {}", HumanDuration(self.terms.timeout));
+                let problem =
+                    format!("no reply within {}", HumanDuration(self.call_options.timeout));
                 Err(RpcError::new(StatusSource::Deadline, Status::deadline_exceeded(problem))
                     .into())
             }
@@ -111,12 +114,12 @@ impl Client {
     }
 
     /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
-    pub(crate) async fn reach(&self, until: Instant) -> Result<(), CallError> {
-        let deadline = self.terms.deadline().min(until);
+    pub(crate) async fn connect_ahead(&self, until: Instant) -> Result<(), CallError> {
+        let deadline = self.call_options.deadline().min(until);
         let mut stages = Stages::default();
-        let connected = self.balance.connection(&self.terms, deadline, &mut stages);
-        let (endpoint, ready) = connected.await.map_err(|unreachable| unreachable.problem)?;
-        endpoint.keep_ahead(ready).await;
+        let connected = self.balancer.connection(&self.call_options, deadline, &mut stages);
+        let (endpoint, connection) = connected.await.map_err(|unreachable| unreachable.problem)?;
+        endpoint.keep_ahead(connection).await;
         Ok(())
     }
 
@@ -125,7 +128,10 @@ impl Client {
     /// # Errors
     /// None of them can.
     pub(crate) async fn connect_all(&self) -> Result<(), CallError> {
-        Ok(self.balance.connect_all(self.terms.connect_by(self.terms.deadline())).await?)
+        Ok(self
+            .balancer
+            .connect_all(self.call_options.connect_deadline(self.call_options.deadline()))
+            .await?)
     }
 
     /// A client for each server: those that stand behind one name are told apart.
@@ -133,12 +139,12 @@ impl Client {
     /// # Errors
     /// The name cannot be looked up; `stages` has how that went.
     pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, ConnectError> {
-        let connect_by = self.terms.connect_by(self.terms.deadline());
-        let parts = self.balance.split(connect_by, stages).await?.into_iter();
-        let part = |balance| Client {
-            terms: self.terms.clone(),
+        let connect_by = self.call_options.connect_deadline(self.call_options.deadline());
+        let parts = self.balancer.split(connect_by, stages).await?.into_iter();
+        let part = |balancer| Client {
+            call_options: self.call_options.clone(),
             targets: self.targets.clone(),
-            balance,
+            balancer,
             traffic: Arc::clone(&self.traffic),
         };
         Ok(parts.map(part).collect())
@@ -151,9 +157,9 @@ impl Client {
 
     /// Connects, and adds to `stages` how that went.
     pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), ConnectError> {
-        let deadline = self.terms.deadline();
-        match self.balance.connection(&self.terms, deadline, stages).await {
-            Ok((_, ready)) => *stages = ready.made.unwrap_or_default(),
+        let deadline = self.call_options.deadline();
+        match self.balancer.connection(&self.call_options, deadline, stages).await {
+            Ok((_, connection)) => *stages = connection.made.unwrap_or_default(),
             Err(unreachable) => return Err(unreachable.problem),
         }
         Ok(())
@@ -165,25 +171,25 @@ impl Client {
     }
 
     async fn call<Reply: Message + Default>(&self, method: Method, body: Bytes) -> Call<Reply> {
-        let (begun, deadline) = (Instant::now(), self.terms.deadline());
+        let (started, deadline) = (Instant::now(), self.call_options.deadline());
         let mut call = Call::new(Arc::clone(&self.targets[0]));
-        let mut retries = self.terms.retries.begin();
+        let mut retries = self.call_options.retries.begin();
         let mut previous_attempts = 0;
         loop {
             let mut outgoing = OutgoingCall {
                 uri: http::Uri::default(),
-                headers: &self.terms.headers,
-                trace: self.terms.trace,
+                headers: &self.call_options.headers,
+                trace: self.call_options.trace,
                 timeout: None,
                 body: body.clone(),
                 previous_attempts,
             };
-            self.attempt(method, &mut outgoing, (begun, deadline), &mut call).await;
+            self.attempt(method, &mut outgoing, (started, deadline), &mut call).await;
             let Err(failure) = &call.result else {
                 break;
             };
             // A reply that has begun is the server's answer (gRFC A6: the call is committed).
-            if call.has_begun {
+            if call.has_started {
                 break;
             }
             // An attempt that could not even begin in time would only hide why this one failed.
@@ -193,7 +199,7 @@ impl Client {
             }
             previous_attempts += u32::from(call.rpc.is_some());
         }
-        call.total += begun.elapsed();
+        call.total += started.elapsed();
         call
     }
 
@@ -203,7 +209,7 @@ impl Client {
         &self,
         method: Method,
         outgoing: &mut OutgoingCall<'_>,
-        (begun, deadline): (Instant, Instant),
+        (started, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) {
         let (mut unreachable, mut refused, mut looked_again) = (0, 0, false);
@@ -212,9 +218,10 @@ impl Client {
             call.attempts += 1;
             call.rpc = None;
             (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
-            call.has_begun = false;
-            let connected = self.balance.connection(&self.terms, deadline, &mut call.stages).await;
-            let (endpoint, mut ready) = match connected {
+            call.has_started = false;
+            let connected =
+                self.balancer.connection(&self.call_options, deadline, &mut call.stages).await;
+            let (endpoint, mut connection) = match connected {
                 Ok(connected) => connected,
                 Err(Unreachable { target, problem, remaining }) => {
                     call.target = target;
@@ -223,7 +230,7 @@ impl Client {
                     // Addresses that an earlier call has looked up may be those of servers that are gone.
                     let look_again = remaining == Remaining::Name && call.stages.dns.is_none();
                     let has_others =
-                        remaining != Remaining::Nothing && unreachable < self.balance.len();
+                        remaining != Remaining::Nothing && unreachable < self.balancer.len();
                     if !has_others && look_again && !looked_again {
                         (looked_again, unreachable) = (true, 0); // of what it stands for nobody was tried
                     } else if !has_others {
@@ -236,14 +243,14 @@ impl Client {
                 }
             };
             call.target = Arc::clone(&endpoint.target);
-            call.total += ready.ahead;
-            call.stages = ready.made.take().unwrap_or_default();
-            call.stages.peer = Some(ready.peer.clone());
+            call.total += connection.ahead;
+            call.stages = connection.made.take().unwrap_or_default();
+            call.stages.peer = Some(connection.peer.clone());
             outgoing.uri = endpoint.uri(method);
-            match self.send(&mut ready, outgoing, (begun, deadline), call).await {
+            match self.send(&mut connection, outgoing, (started, deadline), call).await {
                 Ok(()) => return,
                 Err(NotAccepted { reason }) => {
-                    endpoint.discard(&ready);
+                    endpoint.discard(&connection);
                     refused += 1;
                     if refused == MAX_CONNECTIONS_PER_ATTEMPT {
                         let target = endpoint.target.to_string();
@@ -257,25 +264,25 @@ impl Client {
 
     async fn send<Reply: Message + Default>(
         &self,
-        ready: &mut PooledConnection,
+        connection: &mut PooledConnection,
         outgoing: &mut OutgoingCall<'_>,
-        (begun, deadline): (Instant, Instant),
+        (started, deadline): (Instant, Instant),
         call: &mut Call<Reply>,
     ) -> Result<(), NotAccepted> {
         let sent = Instant::now();
         outgoing.timeout = Some(deadline.saturating_duration_since(sent));
-        let ended = timeout_at(deadline, wire::unary(&mut ready.sender, outgoing)).await;
+        let ended = timeout_at(deadline, wire::unary(&mut connection.sender, outgoing)).await;
         match ended {
             Ok(ended) => {
                 let ended = ended?;
                 call.rpc = Some(sent.elapsed());
                 call.result = ended.result.map_err(CallError::from);
                 (call.headers, call.trailers) = (ended.headers, ended.trailers);
-                call.has_begun = ended.has_begun;
+                call.has_started = ended.has_started;
             }
             Err(_elapsed) => {
                 call.rpc = Some(sent.elapsed());
-                let took = HumanDuration(begun.elapsed());
+                let took = HumanDuration(started.elapsed());
                 let problem = format!("no reply within {took}: {}", call.times());
                 let status = Status::deadline_exceeded(problem);
                 call.result = Err(RpcError::new(StatusSource::Deadline, status).into());

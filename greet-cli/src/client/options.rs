@@ -20,28 +20,28 @@ pub(crate) struct CallOptions {
     pub(crate) retries: RetryPolicy,
     pub(crate) trace: Option<Trace>,
     /// No call ends later; `None` if each has its time for itself.
-    pub(crate) latest: Option<Instant>,
+    pub(crate) overall_deadline: Option<Instant>,
 }
 
 impl CallOptions {
     /// For calls that are of no use after that.
-    pub(crate) fn until(self, latest: Instant) -> CallOptions {
-        CallOptions { latest: Some(latest), ..self }
+    pub(crate) fn with_deadline(self, overall_deadline: Instant) -> CallOptions {
+        CallOptions { overall_deadline: Some(overall_deadline), ..self }
     }
 
     /// For calls without end: each has `--timeout` for itself.
-    pub(crate) fn without_end(self) -> CallOptions {
-        CallOptions { latest: None, ..self }
+    pub(crate) fn without_deadline(self) -> CallOptions {
+        CallOptions { overall_deadline: None, ..self }
     }
 
     /// When a call that begins now ends at the latest.
     pub(crate) fn deadline(&self) -> Instant {
         let deadline = Instant::now() + self.timeout;
-        self.latest.map_or(deadline, |latest| latest.min(deadline))
+        self.overall_deadline.map_or(deadline, |overall_deadline| overall_deadline.min(deadline))
     }
 
     /// When connecting for it does.
-    pub(crate) fn connect_by(&self, deadline: Instant) -> Instant {
+    pub(crate) fn connect_deadline(&self, deadline: Instant) -> Instant {
         let by = self.connect_timeout.map(|timeout| Instant::now() + timeout);
         by.map_or(deadline, |by| by.min(deadline))
     }

@@ -32,11 +32,11 @@ pub(crate) struct Endpoint {
     looked_up: Mutex<Option<LookedUp>>,
     uris: [Uri; Method::ALL.len()],
     tls: Option<Arc<Tls>>,
-    lines: Vec<Mutex<Slot>>,
+    slots: Vec<Mutex<Slot>>,
     traffic: Arc<Traffic>,
     turn: AtomicUsize,
     /// It could not be reached, and calls go elsewhere until it can.
-    left_out: AtomicBool,
+    ejected: AtomicBool,
 }
 
 /// How the last look-up of a name ended, and when: whoever waited for it has the same.
@@ -63,7 +63,7 @@ pub(crate) struct PooledConnection {
     pub(crate) made: Option<Stages>,
     /// Time that it took before the call began.
     pub(crate) ahead: Duration,
-    line: usize,
+    slot: usize,
     serial: u64,
 }
 
@@ -87,10 +87,10 @@ impl Endpoint {
             looked_up: Mutex::default(),
             uris: Method::ALL.map(|method| uri(target, &authority, method)),
             tls,
-            lines: (0..connections).map(|_| Mutex::default()).collect(),
+            slots: (0..connections).map(|_| Mutex::default()).collect(),
             traffic,
             turn: AtomicUsize::new(0),
-            left_out: AtomicBool::new(false),
+            ejected: AtomicBool::new(false),
         }
     }
 
@@ -102,16 +102,16 @@ impl Endpoint {
             looked_up: Mutex::default(),
             uris: self.uris.clone(),
             tls: self.tls.clone(),
-            lines: self.lines.iter().map(|_| Mutex::default()).collect(),
+            slots: self.slots.iter().map(|_| Mutex::default()).collect(),
             traffic: Arc::clone(&self.traffic),
             turn: AtomicUsize::new(0),
-            left_out: AtomicBool::new(false),
+            ejected: AtomicBool::new(false),
         }
     }
 
     /// Whether its addresses are still to be looked up, each of which is an endpoint of its own.
     pub(crate) fn is_name(&self) -> bool {
-        self.target.is_each() && self.address.is_none()
+        self.target.is_per_address() && self.address.is_none()
     }
 
     /// Whether both are of the same target.
@@ -121,7 +121,8 @@ impl Endpoint {
 
     /// Whether it is one of the addresses that a look-up of its name has found.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
-        self.target.is_each() && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
+        self.target.is_per_address()
+            && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
     }
 
     /// The addresses of its name, by `deadline`.
@@ -130,12 +131,12 @@ impl Endpoint {
         deadline: Instant,
         stages: &mut Stages,
     ) -> Result<Vec<IpAddr>, ConnectError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
-            let (host, after) = (self.target.host().to_owned(), begun.elapsed());
+            let (host, after) = (self.target.host().to_owned(), started.elapsed());
             return Err(ConnectError::LookupTimeout { host, after });
         };
-        if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > begun) {
+        if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > started) {
             return result.clone();
         }
         let looked_up = look_up(&self.target, deadline, stages).await;
@@ -155,80 +156,80 @@ impl Endpoint {
         deadline: Instant,
         stages: &mut Stages,
     ) -> Result<PooledConnection, ConnectError> {
-        let begun = Instant::now();
-        let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
-        let Ok(mut line) = timeout_at(deadline, self.lines[index].lock()).await else {
+        let started = Instant::now();
+        let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        let Ok(mut slot) = timeout_at(deadline, self.slots[index].lock()).await else {
             // Another call is at it, and its time is not over yet.
-            let (peer, after) = (self.target.to_string(), begun.elapsed());
+            let (peer, after) = (self.target.to_string(), started.elapsed());
             return Err(ConnectError::ConnectTimeout { peer, after });
         };
         let mut made = None;
-        if !line.connection.as_ref().is_some_and(Connection::takes_calls) {
-            if let Some((_, problem)) = line.failed.as_ref().filter(|(at, _)| *at > begun) {
+        if !slot.connection.as_ref().is_some_and(Connection::takes_calls) {
+            if let Some((_, problem)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
                 return Err(problem.clone());
             }
-            line.ahead = None;
-            line.connection = None;
+            slot.ahead = None;
+            slot.connection = None;
             // Boxed: it is large, and the many calls that need no connection are moved about.
             let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
             let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
             let connecting = Box::pin(connecting);
             match connecting.await {
                 Ok(connection) => {
-                    line.connection = Some(connection);
-                    line.serial += 1;
+                    slot.connection = Some(connection);
+                    slot.serial += 1;
                 }
                 Err(problem) => {
-                    line.failed = Some((Instant::now(), problem.clone()));
+                    slot.failed = Some((Instant::now(), problem.clone()));
                     return Err(problem);
                 }
             }
             made = Some(stages.clone());
         }
-        let ahead = line.ahead.take();
-        let connection = line.connection.as_ref().expect("it stood, or was made just now");
+        let ahead = slot.ahead.take();
+        let connection = slot.connection.as_ref().expect("it stood, or was made just now");
         Ok(PooledConnection {
             sender: connection.sender.clone(),
             peer: connection.peer.clone(),
             ahead: ahead.as_ref().map(Stages::total).unwrap_or_default(),
             made: made.or(ahead),
-            line: index,
-            serial: line.serial,
+            slot: index,
+            serial: slot.serial,
         })
     }
 
     /// Makes all connections ahead of the first call.
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {
-        for _ in &self.lines {
+        for _ in &self.slots {
             self.connection(deadline, &mut Stages::default()).await?;
         }
         Ok(())
     }
 
     /// Keeps a connection that was made ahead for the first call.
-    pub(crate) async fn keep_ahead(&self, ready: PooledConnection) {
-        self.turn.store(ready.line, Ordering::Relaxed); // the first call is to go over this one
-        self.lines[ready.line].lock().await.ahead = ready.made;
+    pub(crate) async fn keep_ahead(&self, connection: PooledConnection) {
+        self.turn.store(connection.slot, Ordering::Relaxed); // the first call is to go over this one
+        self.slots[connection.slot].lock().await.ahead = connection.made;
     }
 
     /// Forgets a connection that takes no more calls.
-    pub(crate) fn discard(&self, ready: &PooledConnection) {
+    pub(crate) fn discard(&self, connection: &PooledConnection) {
         // If it is held, somebody makes another one already.
-        if let Ok(mut line) = self.lines[ready.line].try_lock()
-            && line.serial == ready.serial
+        if let Ok(mut slot) = self.slots[connection.slot].try_lock()
+            && slot.serial == connection.serial
         {
-            line.connection = None;
+            slot.connection = None;
         }
     }
 
-    pub(crate) fn is_left_out(&self) -> bool {
-        self.left_out.load(Ordering::Relaxed)
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.ejected.load(Ordering::Relaxed)
     }
 
     /// Leaves it out of the turns until it can be reached again, which is tried meanwhile, as long as
     /// anybody knows it.
-    pub(crate) fn leave_out(self: &Arc<Self>, timeout: Duration) {
-        if self.left_out.swap(true, Ordering::Relaxed) {
+    pub(crate) fn eject(self: &Arc<Self>, timeout: Duration) {
+        if self.ejected.swap(true, Ordering::Relaxed) {
             return;
         }
         let endpoint = Arc::downgrade(self);
@@ -241,7 +242,7 @@ impl Endpoint {
                 };
                 let deadline = Instant::now() + timeout;
                 if endpoint.connection(deadline, &mut Stages::default()).await.is_ok() {
-                    break endpoint.left_out.store(false, Ordering::Relaxed);
+                    break endpoint.ejected.store(false, Ordering::Relaxed);
                 }
             }
         });

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tonic::Status;
 
-use super::status::{of_broken_stream, of_reply};
+use super::status::{from_reply, from_stream_error};
 use crate::error::{RpcError, StatusSource};
 
 /// The limit that other gRPC clients have for a reply.
@@ -20,7 +20,7 @@ const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,
-    has_begun: bool,
+    has_started: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     body: RecvStream,
@@ -33,7 +33,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     pub(crate) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
         ResponseStream {
             http: head.status,
-            has_begun: !body.is_end_stream(),
+            has_started: !body.is_end_stream(),
             headers: head.headers,
             trailers: HeaderMap::new(),
             body,
@@ -59,11 +59,11 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
                     let _ = self.body.flow_control().release_capacity(data.len());
                     self.received.extend_from_slice(&data);
                 }
-                Some(Err(error)) => self.broken = Some(of_broken_stream(&error)),
+                Some(Err(error)) => self.broken = Some(from_stream_error(&error)),
                 None => {
                     match self.body.trailers().await {
                         Ok(trailers) => self.trailers = trailers.unwrap_or_default(),
-                        Err(error) => self.broken = Some(of_broken_stream(&error)),
+                        Err(error) => self.broken = Some(from_stream_error(&error)),
                     }
                     break;
                 }
@@ -73,8 +73,8 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 
     /// Whether it was more than headers with a status.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun
+    pub(crate) fn has_started(&self) -> bool {
+        self.has_started
     }
 
     /// How the reply ended.
@@ -82,7 +82,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
         if let Some(broken) = self.broken.take() {
             return Err(broken);
         }
-        of_reply(self.http, &self.headers, &self.trailers)?;
+        from_reply(self.http, &self.headers, &self.trailers)?;
         if self.received.is_empty() {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     /// Why there are no more messages of a reply that has no end.
     pub(crate) fn ended(&mut self) -> RpcError {
         let ended = Status::unavailable("the server ended the stream");
-        self.status().err().unwrap_or(RpcError::new(StatusSource::Lost, ended))
+        self.status().err().unwrap_or(RpcError::new(StatusSource::ConnectionLost, ended))
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_taken_once_it_is_whole() {
+    fn message_is_decoded_once_complete() {
         let whole = b"\0\0\0\0\x03\x0a\x01Arest";
         for length in 0..8 {
             assert_eq!(taken(&whole[..length]), Ok(None), "{length} bytes");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_has_a_limit() {
+    fn reply_over_size_limit_is_rejected() {
         let announced =
             |bytes: usize| Prefix { flags: 0, length: u32::try_from(bytes).unwrap() }.encode();
         assert_eq!(taken(&announced(MAX_REPLY_BYTES)), Ok(None));

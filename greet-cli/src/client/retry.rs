@@ -14,8 +14,8 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// What `--retries` and `--retry-on` say.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryPolicy {
-    pub(crate) most: u32,
-    pub(crate) on: Vec<Code>,
+    pub(crate) max_retries: u32,
+    pub(crate) codes: Vec<Code>,
 }
 
 /// The attempts of one call.
@@ -28,7 +28,7 @@ pub(crate) struct Retries<'a> {
 
 impl RetryPolicy {
     pub(crate) fn begin(&self) -> Retries<'_> {
-        Retries { policy: self, left: self.most, backoff: Backoff::new() }
+        Retries { policy: self, left: self.max_retries, backoff: Backoff::new() }
     }
 }
 
@@ -41,7 +41,7 @@ impl Retries<'_> {
     ) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let status = failure.status();
-        if status.is_some_and(|status| !self.policy.on.contains(&status.code())) {
+        if status.is_some_and(|status| !self.policy.codes.contains(&status.code())) {
             return None;
         }
         let Some(pushback) = metadata.iter().find_map(|headers| headers.get(PUSHBACK)) else {
@@ -86,12 +86,12 @@ mod tests {
 
     use super::*;
 
-    fn policy(most: u32) -> RetryPolicy {
-        RetryPolicy { most, on: vec![Code::Unavailable] }
+    fn policy(max_retries: u32) -> RetryPolicy {
+        RetryPolicy { max_retries, codes: vec![Code::Unavailable] }
     }
 
     fn failed(status: Status) -> CallError {
-        RpcError::new(StatusSource::Status, status).into()
+        RpcError::new(StatusSource::Server, status).into()
     }
 
     fn paused(failure: &CallError, pushback: Option<&'static str>) -> Option<Duration> {
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_is_tried_again_and_a_status_if_it_is_named() {
+    fn unsent_calls_and_listed_statuses_are_retried() {
         assert!(paused(&ConnectError::Refused { peer: String::new() }.into(), None).is_some());
         assert!(paused(&failed(Status::unavailable("")), None).is_some());
         assert!(paused(&failed(Status::internal("")), None).is_none());
     }
 
     #[test]
-    fn the_servers_wish_counts() {
+    fn server_pushback_overrides_backoff() {
         let unavailable = failed(Status::unavailable(""));
         assert_eq!(paused(&unavailable, Some("1500")), Some(Duration::from_millis(1_500)));
         assert_eq!(paused(&unavailable, Some("-1")), None);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_as_were_allowed() {
+    fn retries_stop_at_maximum() {
         let (policy, unavailable) = (policy(2), failed(Status::unavailable("")));
         let mut retries = policy.begin();
         let none = HeaderMap::new();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_second_and_differ_by_a_fifth() {
+    fn backoff_doubles_to_one_second_with_jitter() {
         let mut backoff = Backoff::new();
         for expected in [50, 100, 200, 400, 800, 1_000, 1_000] {
             let pause = backoff.next().as_millis();

@@ -19,23 +19,23 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The status of a gRPC reply that arrived whole: `grpc-status`, from the trailers or from headers that
 /// are the whole reply; without it, what the HTTP status stands for.
-pub(crate) fn of_reply(
+pub(crate) fn from_reply(
     http: StatusCode,
     headers: &HeaderMap,
     trailers: &HeaderMap,
 ) -> Result<(), RpcError> {
-    match of_headers(trailers).or_else(|| of_headers(headers)) {
+    match from_headers(trailers).or_else(|| from_headers(headers)) {
         Some(status) if status.code() == Code::Ok => Ok(()),
-        Some(status) => Err(RpcError::new(StatusSource::Status, status)),
+        Some(status) => Err(RpcError::new(StatusSource::Server, status)),
         None if http == StatusCode::OK => {
             let status = Status::unknown("the reply ended without grpc-status");
             Err(RpcError::new(StatusSource::NoStatus, status))
         }
-        None => Err(of_other(http, headers, &[])),
+        None => Err(from_http(http, headers, &[])),
     }
 }
 
-fn of_headers(headers: &HeaderMap) -> Option<Status> {
+fn from_headers(headers: &HeaderMap) -> Option<Status> {
     let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
     if code == Code::Ok {
         return Some(Status::ok("")); // whatever else it says, there is nothing to be done about it
@@ -48,7 +48,7 @@ fn of_headers(headers: &HeaderMap) -> Option<Status> {
 }
 
 /// What the HTTP status stands for (`http-grpc-status-mapping.md`) in a reply that is not gRPC.
-pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> RpcError {
+pub(crate) fn from_http(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> RpcError {
     let code = match http {
         StatusCode::BAD_REQUEST => Code::Internal,
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
@@ -65,22 +65,22 @@ pub(crate) fn of_other(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> Rp
     let status = format!("{http}{}", of_type.unwrap_or_default());
     let answer = excerpt::response(&status, headers, body);
     let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
-    let ending = match http {
+    let source = match http {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => StatusSource::HeadersTooLarge,
-        StatusCode::BAD_REQUEST if excerpt::ask_for_a_certificate(body) => {
+        StatusCode::BAD_REQUEST if excerpt::mentions_client_certificate(body) => {
             StatusSource::ClientCertificate
         }
         _ => StatusSource::NotGrpc,
     };
-    RpcError::new(ending, status)
+    RpcError::new(source, status)
 }
 
 /// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
-pub(crate) fn of_broken_stream(error: &h2::Error) -> RpcError {
-    let is_told = error.is_reset() || (error.is_go_away() && error.is_library());
-    let Some(reason) = error.reason().filter(|_| is_told) else {
+pub(crate) fn from_stream_error(error: &h2::Error) -> RpcError {
+    let has_reason = error.is_reset() || (error.is_go_away() && error.is_library());
+    let Some(reason) = error.reason().filter(|_| has_reason) else {
         let status = Status::unavailable("the connection was lost before the reply");
-        return RpcError::new(StatusSource::Lost, status);
+        return RpcError::new(StatusSource::ConnectionLost, status);
     };
     if !error.is_remote() {
         let problem = format!("the reply breaks HTTP/2: {}", reason.description());
@@ -99,7 +99,7 @@ pub(crate) fn of_broken_stream(error: &h2::Error) -> RpcError {
 
 /// Whether the server has promised that it did nothing with the call (gRFC A6, "transparent
 /// retries"): the stream was beyond the last that its GOAWAY lets live, or it was refused.
-pub(crate) fn was_not_accepted(error: &h2::Error) -> bool {
+pub(crate) fn was_not_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)
 }
@@ -113,12 +113,12 @@ mod tests {
     }
 
     fn status(trailers: &[(&'static str, &str)]) -> (Code, String) {
-        let failed = of_reply(StatusCode::OK, &HeaderMap::new(), &headers(trailers)).unwrap_err();
+        let failed = from_reply(StatusCode::OK, &HeaderMap::new(), &headers(trailers)).unwrap_err();
         (failed.status.code(), failed.status.message().to_owned())
     }
 
     #[test]
-    fn a_message_that_is_badly_encoded_changes_nothing_but_itself() {
+    fn malformed_message_or_details_keep_status() {
         let broken = [("grpc-status", "14"), ("grpc-message", "100%25%FF%zz")];
         assert_eq!(status(&broken), (Code::Unavailable, "100%\u{fffd}%zz".to_owned()));
         let details = [("grpc-status", "3"), ("grpc-status-details-bin", "!!!")];
@@ -126,18 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_nobody_knows_is_unknown() {
+    fn unknown_status_number_is_unknown() {
         for number in ["17", "-1", "x", "", "007"] {
             assert_eq!(status(&[("grpc-status", number)]).0, Code::Unknown, "{number:?}");
         }
     }
 
     #[test]
-    fn trailers_come_before_headers_and_both_before_http() {
+    fn status_is_taken_from_trailers_then_headers_then_http() {
         let ok = headers(&[("grpc-status", "0")]);
         let not_found = headers(&[("grpc-status", "5")]);
         let none = HeaderMap::new();
-        let code = |http, headers, trailers| match of_reply(http, headers, trailers) {
+        let code = |http, headers, trailers| match from_reply(http, headers, trailers) {
             Ok(()) => Code::Ok,
             Err(failed) => failed.status.code(),
         };

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_has_the_form_that_the_standard_asks_for() {
+    fn traceparent_has_w3c_format_and_is_unique() {
         let trace = Trace(0xa);
         let parent = trace.parent();
         let parts: Vec<_> = parent.to_str().unwrap().split('-').collect();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::response_stream::ResponseStream;
-use super::status::{is_grpc, of_broken_stream, of_other, was_not_accepted};
+use super::status::{from_http, from_stream_error, is_grpc, was_not_processed};
 use super::trace::{TRACEPARENT, Trace};
 use crate::error::{RpcError, StatusSource};
 
@@ -53,7 +53,7 @@ pub(crate) struct UnaryResponse<Reply> {
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     /// Whether the reply was more than a status alone.
-    pub(crate) has_begun: bool,
+    pub(crate) has_started: bool,
 }
 
 /// The server took no part in the call: it was never sent, or the server has said that it did nothing
@@ -96,8 +96,8 @@ pub(crate) async fn unary<Reply: Message + Default>(
             Err(RpcError::new(StatusSource::BadReply, problem))
         }
     };
-    let has_begun = replies.has_begun();
-    Ok(UnaryResponse { result, headers: replies.headers, trailers: replies.trailers, has_begun })
+    let has_started = replies.has_started();
+    Ok(UnaryResponse { result, headers: replies.headers, trailers: replies.trailers, has_started })
 }
 
 /// Calls a method, and returns once its reply begins.
@@ -112,15 +112,15 @@ pub(crate) async fn open<Reply: Message + Default>(
     sent.map_err(|error| NotAccepted::new(&error))?;
     let response = match response.await {
         Ok(response) => response,
-        Err(error) if was_not_accepted(&error) => return Err(NotAccepted::new(&error)),
+        Err(error) if was_not_processed(&error) => return Err(NotAccepted::new(&error)),
         Err(error) => {
-            let failed = of_broken_stream(&error);
+            let failed = from_stream_error(&error);
             return Ok(Err(UnaryResponse::without_trailers(failed, HeaderMap::new())));
         }
     };
     let (head, body) = response.into_parts();
     if !is_grpc(&head.headers) {
-        let failed = of_other(head.status, &head.headers, &page(body).await);
+        let failed = from_http(head.status, &head.headers, &error_page(body).await);
         return Ok(Err(UnaryResponse::without_trailers(failed, head.headers)));
     }
     Ok(Ok(ResponseStream::new(head, body)))
@@ -128,7 +128,12 @@ pub(crate) async fn open<Reply: Message + Default>(
 
 impl<Reply> UnaryResponse<Reply> {
     fn without_trailers(failed: RpcError, headers: HeaderMap) -> UnaryResponse<Reply> {
-        UnaryResponse { result: Err(failed), headers, trailers: HeaderMap::new(), has_begun: false }
+        UnaryResponse {
+            result: Err(failed),
+            headers,
+            trailers: HeaderMap::new(),
+            has_started: false,
+        }
     }
 }
 
@@ -173,18 +178,18 @@ fn grpc_timeout(timeout: Duration) -> HeaderValue {
 }
 
 /// The beginning of a reply that is not gRPC.
-async fn page(mut body: RecvStream) -> Vec<u8> {
-    let mut page = Vec::new();
+async fn error_page(mut body: RecvStream) -> Vec<u8> {
+    let mut error_page = Vec::new();
     let reading = async {
         while let Some(Ok(data)) = body.data().await {
-            page.extend_from_slice(&data);
-            if page.len() >= MAX_ERROR_PAGE_BYTES {
+            error_page.extend_from_slice(&data);
+            if error_page.len() >= MAX_ERROR_PAGE_BYTES {
                 break;
             }
         }
     };
     let _whole_or_not = timeout(ERROR_PAGE_TIMEOUT, reading).await;
-    page
+    error_page
 }
 
 #[cfg(test)]
@@ -192,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_has_at_most_eight_digits_and_is_never_rounded_down() {
+    fn grpc_timeout_has_eight_digits_and_is_rounded_up() {
         assert_eq!(grpc_timeout(Duration::from_millis(300)), "300001u");
         assert_eq!(grpc_timeout(Duration::from_secs(1)), "1010m");
         assert_eq!(grpc_timeout(Duration::from_micros(4_999_980)), "5000m");

@@ -2,7 +2,7 @@
 
 use futures_util::future::{join, join_all};
 
-use super::{Context, until_reachable};
+use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::connect::{Stages, Target};
 use crate::diagnose::Diagnosis;
@@ -15,43 +15,48 @@ const NAME: &str = "greet-cli";
 pub(crate) async fn run(
     service: &str,
     context: Context,
-    data: &mut Stdout,
-    prose: &Stderr,
+    stdout: &mut Stdout,
+    stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let walks = context.targets.iter().map(async |target| {
-        let client = || Client::new(context.terms.clone(), std::slice::from_ref(target), 1);
-        until_reachable(&client(), context.wait, prose).await;
-        walk_all(client(), target, service).await
+    let diagnoses = context.targets.iter().map(async |target| {
+        let client = || Client::new(context.call_options.clone(), std::slice::from_ref(target), 1);
+        wait_until_reachable(&client(), context.wait, stderr).await;
+        diagnose_target(client(), target, service).await
     });
     let mut exit = Exit::Done;
-    for (index, diagnosis) in join_all(walks).await.into_iter().flatten().enumerate() {
-        if index > 0 && !data.is_json() {
-            data.text(b"\n");
+    for (index, diagnosis) in join_all(diagnoses).await.into_iter().flatten().enumerate() {
+        if index > 0 && !stdout.is_json() {
+            stdout.text(b"\n");
         }
-        data.line(Some(&diagnosis.to_string()), || &diagnosis);
-        data.flush().await?;
+        stdout.line(Some(&diagnosis.to_string()), || &diagnosis);
+        stdout.flush().await?;
         exit = exit.or(diagnosis.exit);
     }
     Ok(exit)
 }
 
 /// Behind a name that stands for each of its addresses one server may be well and another not.
-async fn walk_all(client: Client, target: &Target, service: &str) -> Vec<Diagnosis> {
+async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<Diagnosis> {
     let mut stages = Stages::default();
     match client.split(&mut stages).await {
         Ok(clients) => {
-            let walk = |client| walk(client, target, service, stages.clone());
-            join_all(clients.iter().map(walk)).await
+            let diagnose_server = |client| diagnose_server(client, target, service, stages.clone());
+            join_all(clients.iter().map(diagnose_server)).await
         }
-        Err(problem) => vec![Diagnosis::of_failed_connection(target, &stages, problem)],
+        Err(problem) => vec![Diagnosis::from_failed_connection(target, &stages, problem)],
     }
 }
 
 /// Health and hello share the time that is left: a server that answers one may still leave the other.
-async fn walk(client: &Client, target: &Target, service: &str, mut stages: Stages) -> Diagnosis {
+async fn diagnose_server(
+    client: &Client,
+    target: &Target,
+    service: &str,
+    mut stages: Stages,
+) -> Diagnosis {
     if let Err(problem) = client.connect(&mut stages).await {
-        return Diagnosis::of_failed_connection(target, &stages, problem);
+        return Diagnosis::from_failed_connection(target, &stages, problem);
     }
     let (health, hello) = join(client.check_health(service), client.say_hello(NAME)).await;
-    Diagnosis::of_calls(target, &stages, &health, &hello)
+    Diagnosis::from_calls(target, &stages, &health, &hello)
 }

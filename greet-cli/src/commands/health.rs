@@ -24,25 +24,26 @@ pub(crate) async fn run(
     service: &str,
     watch: bool,
     context: Context,
-    data: &mut Stdout,
-    prose: &Stderr,
+    stdout: &mut Stdout,
+    stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let Context { targets, wait, terms } = context;
+    let Context { targets, wait, call_options } = context;
     if watch {
         let [target] = &targets[..] else {
-            prose.note(format_args!("--watch watches one --target, not {}", targets.len()));
+            stderr.note(format_args!("--watch watches one --target, not {}", targets.len()));
             return Ok(Exit::Usage);
         };
-        return watch_changes(service, target, wait, terms, data, prose).await;
+        return watch_changes(service, target, wait, call_options, stdout, stderr).await;
     }
-    let clients =
-        targets.iter().map(|target| Client::new(terms.clone(), std::slice::from_ref(target), 1));
+    let clients = targets
+        .iter()
+        .map(|target| Client::new(call_options.clone(), std::slice::from_ref(target), 1));
     let clients: Vec<_> = clients.collect();
-    let checks = clients.iter().map(|client| check(service, wait, client, prose));
+    let checks = clients.iter().map(|client| check(service, wait, client, stderr));
     let is_one = clients.len() == 1;
     let mut exit = Exit::Done;
     for call in join_all(checks).await {
-        exit = exit.or(report(service, &call, is_one, data, prose).await?);
+        exit = exit.or(report(service, &call, is_one, stdout, stderr).await?);
     }
     Ok(exit)
 }
@@ -51,9 +52,9 @@ async fn check(
     service: &str,
     wait: Duration,
     client: &Client,
-    prose: &Stderr,
+    stderr: &Stderr,
 ) -> Call<HealthCheckResponse> {
-    let mut patience = WaitBudget::new(wait);
+    let mut budget = WaitBudget::new(wait);
     loop {
         let call = client.check_health(service).await;
         if state(&call) == Some(ServingStatus::Serving) {
@@ -63,7 +64,7 @@ async fn check(
             Ok(response) => format!("{}: {}", call.target, response.status().as_str_name()),
             Err(failure) => format!("{}: {failure}", call.target),
         };
-        if !patience.lasts(seen, prose).await {
+        if !budget.pause(seen, stderr).await {
             return call;
         }
     }
@@ -73,18 +74,20 @@ async fn report(
     service: &str,
     call: &Call<HealthCheckResponse>,
     is_one: bool,
-    data: &mut Stdout,
-    prose: &Stderr,
+    stdout: &mut Stdout,
+    stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
     let state = state(call);
     let is_serving = state == Some(ServingStatus::Serving);
     let serving = state.map(|state| state.as_str_name());
-    prose.verbose(call);
-    let text = serving.map(|serving| match is_one {
-        true => serving.to_owned(),
-        false => format!("{serving} {}", call.target),
-    });
-    data.line(text.as_deref(), || Health {
+    stderr.verbose(call);
+    let text =
+        serving.map(
+            |serving| {
+                if is_one { serving.to_owned() } else { format!("{serving} {}", call.target) }
+            },
+        );
+    stdout.line(text.as_deref(), || Health {
         schema: "greet.health/v1",
         ok: is_serving,
         service,
@@ -92,14 +95,15 @@ async fn report(
         time: None,
         call: CallReport::new(call),
     });
-    data.flush().await?;
+    stdout.flush().await?;
     Ok(match &call.result {
         Ok(_) if is_serving => Exit::Done,
         Ok(_) => Exit::NotServing,
         Err(failure) => {
-            match is_one {
-                true => prose.failure(failure),
-                false => prose.failure_of(&call.target, failure),
+            if is_one {
+                stderr.failure(failure);
+            } else {
+                stderr.failure_for(&call.target, failure);
             }
             failure.exit()
         }
@@ -121,29 +125,29 @@ struct Watch<'a> {
     service: &'a str,
     target: Arc<Target>,
     state: Option<Result<ServingStatus, CallError>>,
-    data: &'a mut Stdout,
-    prose: &'a Stderr,
+    stdout: &'a mut Stdout,
+    stderr: &'a Stderr,
 }
 
 async fn watch_changes(
     service: &str,
     target: &Target,
     wait: Duration,
-    terms: CallOptions,
-    data: &mut Stdout,
-    prose: &Stderr,
+    call_options: CallOptions,
+    stdout: &mut Stdout,
+    stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let shown = Arc::new(target.clone());
-    let mut watch = Watch { service, target: shown, state: None, data, prose };
-    let client = |terms| Client::new(terms, std::slice::from_ref(target), 1);
+    let state_name = Arc::new(target.clone());
+    let mut watch = Watch { service, target: state_name, state: None, stdout, stderr };
+    let client = |call_options| Client::new(call_options, std::slice::from_ref(target), 1);
     if wait.is_zero() {
-        return watch.follow(&client(terms.without_end()), None).await;
+        return watch.follow(&client(call_options.without_deadline()), None).await;
     }
     let until = Instant::now() + wait;
-    let client = client(terms.until(until));
+    let client = client(call_options.with_deadline(until));
     match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
         Ok(ended) => ended,
-        Err(_elapsed) => Ok(watch.given_up()),
+        Err(_elapsed) => Ok(watch.exit_after_timeout()),
     }
 }
 
@@ -157,7 +161,7 @@ impl Watch<'_> {
                     match next(&mut replies).await {
                         Ok(state) => {
                             backoff = Backoff::new();
-                            if self.changed(Ok(state)).await? == Written::BrokenPipe {
+                            if self.state_changed(Ok(state)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
                             }
                             if until.is_some() && state == ServingStatus::Serving {
@@ -171,26 +175,27 @@ impl Watch<'_> {
             };
             // Nothing will change that.
             if failure.status().is_some_and(|status| status.code() == Code::Unimplemented) {
-                self.prose.failure(&failure);
+                self.stderr.failure(&failure);
                 return Ok(failure.exit());
             }
-            if self.changed(Err(failure)).await? == Written::BrokenPipe {
+            if self.state_changed(Err(failure)).await? == Written::BrokenPipe {
                 return Ok(Exit::Done);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
-                return Ok(self.given_up());
+                return Ok(self.exit_after_timeout());
             }
             sleep(backoff.next()).await;
         }
     }
 
     /// Prints a state, if it is another than before.
-    async fn changed(
+    async fn state_changed(
         &mut self,
         state: Result<ServingStatus, CallError>,
     ) -> anyhow::Result<Written> {
-        let shown = shown(&state);
-        let is_same = self.state.as_ref().is_some_and(|before| self::shown(before) == shown);
+        let state_name = state_name(&state);
+        let is_same =
+            self.state.as_ref().is_some_and(|before| self::state_name(before) == state_name);
         if is_same {
             self.state = Some(state); // what is wrong may have changed, and is the exit code in the end
             return Ok(Written::Whole);
@@ -198,7 +203,7 @@ impl Watch<'_> {
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
         let mut call = Call::new(Arc::clone(&self.target));
         call.result = state.clone().map(|_| HealthCheckResponse::default());
-        self.data.line(Some(&format!("{time} {shown}")), || Health {
+        self.stdout.line(Some(&format!("{time} {state_name}")), || Health {
             schema: "greet.health/v1",
             ok: matches!(state, Ok(ServingStatus::Serving)),
             service: self.service,
@@ -206,16 +211,16 @@ impl Watch<'_> {
             time: Some(time.clone()),
             call: CallReport::new(&call),
         });
-        let written = self.data.flush().await?;
+        let written = self.stdout.flush().await?;
         if let Err(failure) = &state {
-            self.prose.failure(failure);
+            self.stderr.failure(failure);
         }
         self.state = Some(state);
         Ok(written)
     }
 
     /// The time is over: what was seen last says why.
-    fn given_up(&self) -> Exit {
+    fn exit_after_timeout(&self) -> Exit {
         match &self.state {
             Some(Err(failure)) => failure.exit(),
             _ => Exit::NotServing,
@@ -224,7 +229,7 @@ impl Watch<'_> {
 }
 
 /// A server that is gone, or going, is one thing; one that answers something else is told by its name.
-fn shown(state: &Result<ServingStatus, CallError>) -> &'static str {
+fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
     match state {
         Ok(state) => state.as_str_name(),
         Err(failure) => match failure.status().map(Status::code) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Context, until_reachable};
+use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
@@ -16,32 +16,33 @@ use crate::output::{Stderr, Stdout};
 pub(crate) async fn run(
     options: &LoadOptions,
     context: Context,
-    data: &mut Stdout,
-    prose: &mut Stderr,
+    stdout: &mut Stdout,
+    stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
     // The page's file before the load: who cannot have the one does not want the other.
-    let Context { targets, wait, terms } = context;
-    let client = Client::new(terms.clone(), &targets, 1);
-    let prepared = page_file(options)
-        .and_then(|html| Ok((html, Plan::new(&options.names, options.shape, targets, terms)?)));
+    let Context { targets, wait, call_options } = context;
+    let client = Client::new(call_options.clone(), &targets, 1);
+    let prepared = page_file(options).and_then(|html| {
+        Ok((html, Plan::new(&options.names, options.shape, targets, call_options)?))
+    });
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
-        Err(unusable) => {
-            prose.note(format_args!("{unusable:#}"));
+        Err(invalid) => {
+            stderr.note(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };
-    until_reachable(&client, wait, prose).await;
-    let (figures, unreachable) = match load::run::run(&plan, prose).await? {
-        Ok(figures) => (figures, None),
-        Err(failure) => (Summary::of_nothing(failure.clone()), Some(failure)),
+    wait_until_reachable(&client, wait, stderr).await;
+    let (summary, unreachable) = match load::run::run(&plan, stderr).await? {
+        Ok(summary) => (summary, None),
+        Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
-    let report = LoadReport::new(&plan, &figures, &options.thresholds);
-    let text = TextReport { plan: &plan, figures: &figures }.to_string();
-    data.line(unreachable.is_none().then_some(&text), || &report);
-    data.flush().await?;
+    let report = LoadReport::new(&plan, &summary, &options.thresholds);
+    let text = TextReport { plan: &plan, summary: &summary }.to_string();
+    stdout.line(unreachable.is_none().then_some(&text), || &report);
+    stdout.flush().await?;
     if let Some(failure) = unreachable {
-        prose.failure(&failure);
+        stderr.failure(&failure);
         return Ok(failure.exit());
     }
     if let Some((name, mut file)) = html {
@@ -49,7 +50,7 @@ pub(crate) async fn run(
         let written = file.write_all(page(&report).as_bytes());
         written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
-    Ok(conclude(options, &figures, prose))
+    Ok(conclude(options, &summary, stderr))
 }
 
 /// The file for the page, if there is to be one.
@@ -63,20 +64,20 @@ fn page_file(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// What is to be known beyond the figures, and how it ends.
-fn conclude(options: &LoadOptions, figures: &Summary, prose: &Stderr) -> Exit {
-    if let Some(bottleneck) = figures.bottleneck() {
-        prose.note(format_args!("{bottleneck}"));
+fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
+    if let Some(bottleneck) = summary.bottleneck() {
+        stderr.note(format_args!("{bottleneck}"));
     }
-    let crossed = options.thresholds.iter().filter(|rule| rule.is_crossed(figures));
+    let crossed = options.thresholds.iter().filter(|rule| rule.is_crossed(summary));
     for rule in crossed {
-        prose.note(format_args!("--fail-if '{rule}' holds: {}", rule.measured(figures)));
+        stderr.note(format_args!("--fail-if '{rule}' holds: {}", rule.measured(summary)));
     }
-    if let Some(failure) = &figures.counts.first_failure {
-        prose.failure(failure);
+    if let Some(failure) = &summary.counts.first_failure {
+        stderr.failure(failure);
     }
-    let exit = load::exit(figures, &options.thresholds);
+    let exit = load::exit(summary, &options.thresholds);
     if exit == Exit::Usage {
-        prose.note(format_args!("no call was sent in the time that was given to measure"));
+        stderr.note(format_args!("no call was sent in the time that was given to measure"));
     }
     exit
 }

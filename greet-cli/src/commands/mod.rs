@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) targets: Vec<Target>,
     /// The time to wait until a server is reachable; zero does not wait.
     pub(crate) wait: Duration,
-    pub(crate) terms: CallOptions,
+    pub(crate) call_options: CallOptions,
 }
 
 /// The time that `--wait` gives.
@@ -28,23 +28,23 @@ pub(crate) struct Context {
 pub(super) struct WaitBudget {
     until: Instant,
     backoff: Backoff,
-    told: bool,
+    announced: bool,
 }
 
 impl WaitBudget {
     pub(super) fn new(wait: Duration) -> WaitBudget {
-        WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), told: false }
+        WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), announced: false }
     }
 
     /// Pauses and returns whether to try again. `seen` is what there is instead of what is waited for.
-    pub(super) async fn lasts(&mut self, seen: impl FnOnce() -> String, prose: &Stderr) -> bool {
+    pub(super) async fn pause(&mut self, seen: impl FnOnce() -> String, stderr: &Stderr) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
         }
-        if !self.told {
-            prose.note(format_args!("waiting for {}", seen()));
-            self.told = true;
+        if !self.announced {
+            stderr.note(format_args!("waiting for {}", seen()));
+            self.announced = true;
         }
         sleep(self.backoff.next().min(left)).await;
         true
@@ -52,14 +52,14 @@ impl WaitBudget {
 }
 
 /// Until a connection stands, or the time is over. The call then says what is wrong.
-pub(super) async fn until_reachable(client: &Client, wait: Duration, prose: &Stderr) {
+pub(super) async fn wait_until_reachable(client: &Client, wait: Duration, stderr: &Stderr) {
     if wait.is_zero() {
         return;
     }
-    let mut patience = WaitBudget::new(wait);
-    while let Err(failure) = client.reach(patience.until).await {
+    let mut budget = WaitBudget::new(wait);
+    while let Err(failure) = client.connect_ahead(budget.until).await {
         let seen = || format!("{}: {failure}", client.targets());
-        if !patience.lasts(seen, prose).await {
+        if !budget.pause(seen, stderr).await {
             return;
         }
     }

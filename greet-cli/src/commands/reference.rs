@@ -11,28 +11,28 @@ use crate::output::Stdout;
 pub(crate) async fn completions(
     command: &clap::Command,
     shell: Shell,
-    data: &mut Stdout,
+    stdout: &mut Stdout,
 ) -> anyhow::Result<Exit> {
-    data.text(documentation::completions(command, shell)?.as_bytes());
-    data.flush().await?;
+    stdout.text(documentation::completions(command, shell)?.as_bytes());
+    stdout.flush().await?;
     Ok(Exit::Done)
 }
 
-pub(crate) async fn man(command: &clap::Command, data: &mut Stdout) -> anyhow::Result<Exit> {
-    data.text(&documentation::man_page(command, &documentation::VARIABLES)?);
-    data.flush().await?;
+pub(crate) async fn man(command: &clap::Command, stdout: &mut Stdout) -> anyhow::Result<Exit> {
+    stdout.text(&documentation::man_page(command, &documentation::VARIABLES)?);
+    stdout.flush().await?;
     Ok(Exit::Done)
 }
 
-pub(crate) async fn errors(data: &mut Stdout) -> anyhow::Result<Exit> {
+pub(crate) async fn errors(stdout: &mut Stdout) -> anyhow::Result<Exit> {
     let connecting = ConnectError::examples().into_iter().map(CallError::from);
     let calling = RpcError::examples().into_iter().map(CallError::from);
-    data.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
+    stdout.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
     for failure in connecting.chain(calling) {
         let stage = failure.stage().name();
         let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
-        data.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
+        stdout.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
     }
-    data.flush().await?;
+    stdout.flush().await?;
     Ok(Exit::Done)
 }

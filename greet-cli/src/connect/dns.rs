@@ -19,7 +19,7 @@ pub(super) async fn look_up(
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let unknown = |problem: &str| {
         Err(ConnectError::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
     };
@@ -42,7 +42,7 @@ pub(super) async fn look_up(
             unknown(problem.trim_start_matches(PREFIX))
         }
         Err(_elapsed) => {
-            let after = Instant::now() - begun;
+            let after = Instant::now() - started;
             Err(ConnectError::LookupTimeout { host: host.to_owned(), after })
         }
     }

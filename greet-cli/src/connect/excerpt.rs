@@ -12,7 +12,7 @@ const HEADERS: [&str; 4] = ["server", "via", "location", "www-authenticate"];
 pub(crate) fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-    format!("{:?}", shortened(line.unwrap_or_default()))
+    format!("{:?}", truncated(line.unwrap_or_default()))
 }
 
 /// An HTTP/1 response: its status, and what it says about it.
@@ -35,16 +35,16 @@ pub(crate) fn http1(bytes: &[u8]) -> Option<String> {
 
 /// `502 Bad Gateway (server: nginx), "upstream is gone"`: status, telling headers, first words.
 pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String {
-    let mut text = shortened(status);
+    let mut text = truncated(status);
     let telling = HEADERS.iter().filter_map(|name| {
         let value = headers.get(*name)?;
-        Some(format!("{name}: {}", shortened(&String::from_utf8_lossy(value.as_bytes()))))
+        Some(format!("{name}: {}", truncated(&String::from_utf8_lossy(value.as_bytes()))))
     });
     let telling = telling.collect::<Vec<_>>().join(", ");
     if !telling.is_empty() {
         text.push_str(&format!(" ({telling})"));
     }
-    match first_words(body) {
+    match title_or_first_line(body) {
         Some(words) if !words.contains(status) => text.push_str(&format!(", {words:?}")),
         _ => {}
     }
@@ -52,7 +52,7 @@ pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String
 }
 
 /// Whether a server says in so many words that it wants TLS: nginx, Go and Apache do.
-pub(crate) fn ask_for_https(bytes: &[u8]) -> bool {
+pub(crate) fn mentions_https(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let phrases = [
         "plain HTTP request was sent to HTTPS port",
@@ -63,14 +63,14 @@ pub(crate) fn ask_for_https(bytes: &[u8]) -> bool {
 }
 
 /// Whether nginx says that it wants a client certificate, or another one: it does so in HTTP.
-pub(crate) fn ask_for_a_certificate(bytes: &[u8]) -> bool {
+pub(crate) fn mentions_client_certificate(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let phrases = ["No required SSL certificate was sent", "The SSL certificate error"];
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
 /// The title of a page, or the first line of a text.
-fn first_words(body: &[u8]) -> Option<String> {
+fn title_or_first_line(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let lower = text.to_ascii_lowercase(); // as long as `text`, byte for byte
     let title = lower.find("<title>").map(|begin| begin + "<title>".len());
@@ -85,10 +85,10 @@ fn first_words(body: &[u8]) -> Option<String> {
         }
     };
     let is_text = words.chars().all(|character| !character.is_control());
-    (is_text && !words.is_empty()).then(|| shortened(words))
+    (is_text && !words.is_empty()).then(|| truncated(words))
 }
 
-fn shortened(text: &str) -> String {
+fn truncated(text: &str) -> String {
     match text.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_http_response_is_status_headers_and_title() {
+    fn http_response_is_reduced_to_status_headers_and_title() {
         let nginx = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 9\r\n\r\n\
             <html>\r\n<head><TITLE>400 Bad Request</TITLE></head>";
         assert_eq!(http1(nginx).unwrap(), "400 Bad Request (server: nginx)");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_and_what_is_binary_is_left_out() {
+    fn long_text_is_truncated_and_binary_body_omitted() {
         let long = "ä".repeat(100);
         assert_eq!(first_line(long.as_bytes()), format!("\"{}…\"", "ä".repeat(80)));
         assert_eq!(response("500", &HeaderMap::new(), b"\x01\x02"), "500");

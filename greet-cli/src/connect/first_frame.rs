@@ -41,22 +41,23 @@ impl<IO> FirstFrame<IO> {
         (FirstFrame { io, listening: Some((sender, Vec::new())) }, receiver)
     }
 
-    fn listen(&mut self, bytes: &[u8]) {
+    fn inspect(&mut self, bytes: &[u8]) {
         let Some((sender, mut received)) = self.listening.take() else {
             return;
         };
         received.extend_from_slice(bytes);
-        match recognise(&received) {
+        match parse(&received) {
             Some(heard) => drop(sender.send(heard)), // an error: the deadline has passed meanwhile
             None => self.listening = Some((sender, received)),
         }
     }
 
-    fn broken(&mut self, error: &io::Error) {
+    fn report_error(&mut self, error: &io::Error) {
         if let Some((sender, received)) = self.listening.take() {
-            drop(sender.send(match received.is_empty() {
-                true => FirstInput::Broken(copied(error)),
-                false => FirstInput::Other(received),
+            drop(sender.send(if received.is_empty() {
+                FirstInput::Broken(clone_error(error))
+            } else {
+                FirstInput::Other(received)
             }));
         }
     }
@@ -66,7 +67,7 @@ impl<IO: AsyncRead + Unpin> FirstFrame<IO> {
     /// Passes on what came of a write. If the peer takes no more, what it said before it hung up, such
     /// as a TLS alert, may still be on its way through the kernel, and nobody would read it once the
     /// error is passed on: it is heard out first.
-    fn written<T>(
+    fn drain_after_error<T>(
         &mut self,
         written: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
@@ -95,7 +96,7 @@ impl<IO> Drop for FirstFrame<IO> {
 }
 
 /// Copies an error that h2 receives as well, with the TLS error inside it.
-fn copied(error: &io::Error) -> io::Error {
+fn clone_error(error: &io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(inner) => io::Error::new(error.kind(), inner.clone()),
@@ -103,7 +104,7 @@ fn copied(error: &io::Error) -> io::Error {
     }
 }
 
-fn recognise(received: &[u8]) -> Option<FirstInput> {
+fn parse(received: &[u8]) -> Option<FirstInput> {
     if received.starts_with(b"HTTP/") {
         return None; // the rest of the head follows; h2 closes the connection after it
     }
@@ -135,8 +136,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for FirstFrame<IO> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         match &read {
-            Ok(()) => self.listen(&buf.filled()[before..]),
-            Err(error) => self.broken(error),
+            Ok(()) => self.inspect(&buf.filled()[before..]),
+            Err(error) => self.report_error(error),
         }
         Poll::Ready(read)
     }
@@ -149,7 +150,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.written(written, cx)
+        self.drain_after_error(written, cx)
     }
 
     fn poll_write_vectored(
@@ -158,7 +159,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.written(written, cx)
+        self.drain_after_error(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -167,7 +168,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FirstFrame<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(flushed, cx)
+        self.drain_after_error(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,20 +181,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_settings_once_they_are_whole() {
+    fn settings_frame_is_recognised_once_complete() {
         let whole = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
         for length in 0..whole.len() {
-            assert!(recognise(&whole[..length]).is_none(), "{length} bytes");
+            assert!(parse(&whole[..length]).is_none(), "{length} bytes");
         }
-        let Some(FirstInput::Settings(settings)) = recognise(&whole) else {
+        let Some(FirstInput::Settings(settings)) = parse(&whole) else {
             panic!("those are SETTINGS");
         };
         assert_eq!(settings, [0, 3, 0, 0, 0, 100]);
     }
 
     #[test]
-    fn anything_else_is_kept_to_be_shown() {
-        let Some(FirstInput::Other(bytes)) = recognise(b"SSH-2.0-OpenSSH_10.0\r\n") else {
+    fn other_bytes_are_kept_for_message() {
+        let Some(FirstInput::Other(bytes)) = parse(b"SSH-2.0-OpenSSH_10.0\r\n") else {
             panic!("that is not HTTP/2");
         };
         assert_eq!(bytes, b"SSH-2.0-OpenSSH_10.0\r\n");

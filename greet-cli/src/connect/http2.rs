@@ -2,6 +2,8 @@
 //! apart from its first bytes.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use futures_util::future::FutureExt as _;
 use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::excerpt;
 use super::first_frame::{FirstFrame, FirstInput, is_tls};
@@ -43,7 +46,7 @@ pub(super) async fn begin<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (io, first_frame) = FirstFrame::new(io);
     let mut builder = Builder::new();
     builder
@@ -66,20 +69,20 @@ where
         Ok(Ok(FirstInput::Other(bytes))) => Err(Http2HandshakeError::Other(bytes)),
         Ok(Ok(FirstInput::Broken(error))) => Err(Http2HandshakeError::Broken(error)),
         Ok(Err(_dropped)) => Err(Http2HandshakeError::Closed),
-        Err(_elapsed) => Err(Http2HandshakeError::Elapsed(Instant::now() - begun)),
+        Err(_elapsed) => Err(Http2HandshakeError::Elapsed(Instant::now() - started)),
     }
 }
 
 impl Http2HandshakeError {
     /// What is wrong with `peer`.
-    pub(super) fn problem(self, peer: &str) -> ConnectError {
+    pub(super) fn into_connect_error(self, peer: &str) -> ConnectError {
         let peer = peer.to_owned();
         match self {
             Http2HandshakeError::GoAway(payload) => {
                 ConnectError::GoAwayBeforeSettings { peer, reason: goaway(&payload) }
             }
             Http2HandshakeError::Other(bytes)
-                if is_tls(&bytes) || excerpt::ask_for_https(&bytes) =>
+                if is_tls(&bytes) || excerpt::mentions_https(&bytes) =>
             {
                 ConnectError::SpeaksTls { peer }
             }
@@ -138,19 +141,47 @@ impl Settings {
     }
 }
 
+/// The bytes of all connections of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    /// Returns the bytes sent and received.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// Returns a stream whose bytes are counted.
+    pub(super) fn count<IO>(self: &Arc<Self>, io: IO) -> impl AsyncRead + AsyncWrite + use<IO>
+    where
+        IO: AsyncRead + AsyncWrite,
+    {
+        let (sent, received) = (Arc::clone(self), Arc::clone(self));
+        let io = InspectWriter::new(io, move |bytes: &[u8]| {
+            sent.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
+        InspectReader::new(io, move |bytes| {
+            received.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_goaway_says_why() {
+    fn goaway_reason_and_debug_data_are_shown() {
         assert_eq!(goaway(&[0, 0, 0, 0, 0, 0, 0, 11]), "ENHANCE_YOUR_CALM");
         assert_eq!(goaway(b"\0\0\0\0\0\0\0\0max_age"), "NO_ERROR \"max_age\"");
         assert_eq!(goaway(&[]), "no reason");
     }
 
     #[test]
-    fn settings_have_names_and_half_a_setting_is_none() {
+    fn settings_are_named_and_partial_setting_is_ignored() {
         let settings = Settings::read(&[0, 3, 0, 0, 0, 200, 0xf0, 1, 0, 0, 1, 0, 0, 4]);
         let named: Vec<_> = settings.named().collect();
         assert_eq!(

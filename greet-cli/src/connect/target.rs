@@ -27,7 +27,7 @@ pub(crate) enum Target {
         /// Over TLS (`https`), not in plaintext.
         tls: bool,
         /// Each address of the host is a server of its own (`dns:///`); else the first that answers will do.
-        each: bool,
+        per_address: bool,
     },
     /// HTTP/2 in plaintext over a Unix socket.
     Unix(PathBuf),
@@ -39,8 +39,8 @@ impl Target {
     }
 
     /// Whether it stands for a server at each address of a name.
-    pub(crate) fn is_each(&self) -> bool {
-        matches!(self, Target::Tcp { each: true, .. })
+    pub(crate) fn is_per_address(&self) -> bool {
+        matches!(self, Target::Tcp { per_address: true, .. })
     }
 
     /// What is looked up; empty if there is nothing to look up.
@@ -72,7 +72,7 @@ fn host_port(host: &str, port: u16) -> String {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Tcp { each: false, .. } => {
+            Target::Tcp { per_address: false, .. } => {
                 write!(f, "{}://{}", self.scheme(), self.authority())
             }
             Target::Tcp { tls: false, .. } => write!(f, "dns:///{}", self.authority()),
@@ -89,7 +89,7 @@ impl FromStr for Target {
         if let Some(path) = given.strip_prefix("unix:") {
             return if path.is_empty() { Err(EXPECTED) } else { Ok(Target::Unix(path.into())) };
         }
-        let (address, tls, each) = match given.split_once("://") {
+        let (address, tls, per_address) = match given.split_once("://") {
             None => (given, false, false),
             Some(("http", address)) => (address, false, false),
             Some(("https", address)) => (address, true, false),
@@ -106,11 +106,11 @@ impl FromStr for Target {
             // A colon without a port is a typing error, not a wish for the default.
             None if authority.as_str() != authority.host() => None,
             None if tls => Some(HTTPS_PORT),
-            None => each.then_some(DEFAULT_PORT),
+            None => per_address.then_some(DEFAULT_PORT),
         };
         match port {
             Some(port) if !host.is_empty() && !address.contains('@') => {
-                Ok(Target::Tcp { host: host.to_owned(), port, tls, each })
+                Ok(Target::Tcp { host: host.to_owned(), port, tls, per_address })
             }
             _ => Err(EXPECTED),
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_url_an_address_or_a_path() {
+    fn url_address_and_socket_path_are_targets() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
         assert_eq!(shown("http://127.0.0.1:50051"), "http://127.0.0.1:50051");
         assert_eq!(shown("http://greeter:1/"), "http://greeter:1");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_stand_for_all_its_addresses() {
+    fn dns_target_stands_for_all_addresses_of_name() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
         assert_eq!(shown("dns:///greeter:1"), "dns:///greeter:1");
         assert_eq!(shown("dns:///greeter"), "dns:///greeter:50051");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_port_or_another_scheme_is_refused() {
+    fn target_without_port_or_with_unknown_scheme_is_rejected() {
         let bad = ["", "localhost", "http://localhost", "localhost:port", ":50051", "unix:"];
         let worse = ["https://x:99999", "https://[::1]:-1", "https://x:https"];
         let worst =

@@ -29,8 +29,8 @@ pub(super) async fn open(
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     let mut failed = None;
     for address in addresses {
-        let begun = Instant::now();
-        let until = begun + (deadline.saturating_duration_since(begun) / left);
+        let started = Instant::now();
+        let until = started + (deadline.saturating_duration_since(started) / left);
         left -= 1;
         let opened = timeout_at(until, TcpStream::connect(address)).await;
         match opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into())) {
@@ -47,7 +47,7 @@ pub(super) async fn open(
                 return Ok((stream, address));
             }
             Err(error) => {
-                let problem = not_open(address.to_string(), &error, Instant::now() - begun);
+                let problem = connect_error(address.to_string(), &error, Instant::now() - started);
                 tried.push((address, Some(problem.clone())));
                 failed = Some(problem);
             }
@@ -61,11 +61,11 @@ pub(super) async fn open_unix(
     path: &Path,
     deadline: Instant,
 ) -> Result<tokio::net::UnixStream, ConnectError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let opened = timeout_at(deadline, tokio::net::UnixStream::connect(path)).await;
     let opened = opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
     opened.map_err(|error| {
-        not_open(format!("unix:{}", path.display()), &error, Instant::now() - begun)
+        connect_error(format!("unix:{}", path.display()), &error, Instant::now() - started)
     })
 }
 
@@ -73,10 +73,10 @@ pub(super) async fn open_unix(
 pub(super) async fn open_unix(path: &Path, _deadline: Instant) -> Result<TcpStream, ConnectError> {
     let unsupported = ErrorKind::Unsupported.into();
     let peer = format!("unix:{}", path.display());
-    std::future::ready(Err(not_open(peer, &unsupported, Duration::ZERO))).await
+    std::future::ready(Err(connect_error(peer, &unsupported, Duration::ZERO))).await
 }
 
-fn not_open(peer: String, error: &io::Error, after: Duration) -> ConnectError {
+fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectError {
     match error.kind() {
         ErrorKind::ConnectionRefused => ConnectError::Refused { peer },
         ErrorKind::NotFound => ConnectError::NoSuchSocket { peer },

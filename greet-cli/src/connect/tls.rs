@@ -6,32 +6,32 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, PeerMisbehaved};
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
 
-use super::certificate::{Certificate, date};
-use super::tls_config::ALPN_H2;
+use super::certificate::{Certificate, rfc3339};
+use super::excerpt;
+use super::tls_config::{ALPN_H2, Tls};
 use super::verifier::RecordingVerifier;
-use super::{Tls, excerpt};
 use crate::error::ConnectError;
 
 /// What was agreed on, as far as it came.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct TlsFacts {
     pub(crate) version: Option<String>,
     pub(crate) cipher: Option<String>,
-    /// By ALPN.
-    pub(crate) protocol: Option<String>,
+    pub(crate) alpn: Option<String>,
     pub(crate) certificate: Option<Certificate>,
     /// Whether the server asked for a client certificate, and whether one was given.
     pub(crate) client_certificate: &'static str,
 }
 
 /// Agrees on TLS and HTTP/2 with `peer`, who has to prove that it is `host`.
-pub(super) async fn shake_hands(
+pub(super) async fn handshake(
     stream: TcpStream,
     peer: &str,
     host: &str,
@@ -42,7 +42,7 @@ pub(super) async fn shake_hands(
     (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<RecordingVerifier>),
     ConnectError,
 > {
-    let begun = Instant::now();
+    let started = Instant::now();
     let name = match tls.server_name() {
         Some(name) => name.clone(),
         None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsBroken {
@@ -51,28 +51,28 @@ pub(super) async fn shake_hands(
         })?,
     };
     let wanted = name.to_str().into_owned();
-    let (config, witness) = tls.configure();
+    let (config, verifier) = tls.configure();
     let connector = TlsConnector::from(Arc::new(config));
-    let recorder = Arc::clone(&witness);
+    let recorder = Arc::clone(&verifier);
     let stream = InspectReader::new(stream, move |bytes| recorder.record(bytes));
     let connected = timeout_at(deadline, connector.connect(name, stream)).await;
     let stream = match connected {
         Ok(Ok(stream)) => stream,
         failed => {
-            *facts = Some(TlsFacts::new(None, &witness));
+            *facts = Some(TlsFacts::new(None, &verifier));
             return Err(match failed {
-                Ok(Err(error)) => problem(&error, &witness, peer, &wanted),
+                Ok(Err(error)) => problem(&error, &verifier, peer, &wanted),
                 _ => ConnectError::TlsTimeout {
                     peer: peer.to_owned(),
-                    after: Instant::now() - begun,
+                    after: Instant::now() - started,
                 },
             });
         }
     };
     let (_, session) = stream.get_ref();
-    *facts = Some(TlsFacts::new(Some(session), &witness));
+    *facts = Some(TlsFacts::new(Some(session), &verifier));
     match session.alpn_protocol() {
-        Some(ALPN_H2) => Ok((stream, witness)),
+        Some(ALPN_H2) => Ok((stream, verifier)),
         _ => Err(ConnectError::NoHttp2 {
             peer: peer.to_owned(),
             answer: "it chose no protocol".to_owned(),
@@ -81,7 +81,7 @@ pub(super) async fn shake_hands(
 }
 
 impl TlsFacts {
-    fn new(session: Option<&ClientConnection>, witness: &RecordingVerifier) -> TlsFacts {
+    fn new(session: Option<&ClientConnection>, verifier: &RecordingVerifier) -> TlsFacts {
         let version = session.and_then(|session| session.protocol_version());
         let cipher = session.and_then(|session| session.negotiated_cipher_suite());
         let protocol = session.and_then(|session| session.alpn_protocol());
@@ -92,9 +92,9 @@ impl TlsFacts {
                 other => format!("{other:?}"),
             }),
             cipher: cipher.map(|cipher| format!("{:?}", cipher.suite())),
-            protocol: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
-            certificate: witness.certificate(),
-            client_certificate: match (witness.was_asked(), witness.has_identity()) {
+            alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+            certificate: verifier.certificate(),
+            client_certificate: match (verifier.certificate_requested(), verifier.has_identity()) {
                 (false, _) => "not asked for",
                 (true, false) => "asked for, not given",
                 (true, true) => "given",
@@ -104,20 +104,20 @@ impl TlsFacts {
 }
 
 /// Whether an error after the handshake is TLS's: an alert, or the end where a certificate was due.
-pub(super) fn is_about_tls(error: &io::Error, witness: &RecordingVerifier) -> bool {
+pub(super) fn is_tls_error(error: &io::Error, verifier: &RecordingVerifier) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
-    is_rustls || witness.is_owed()
+    is_rustls || verifier.lacks_identity()
 }
 
 /// What an error in the handshake, or right after it, is about.
 pub(super) fn problem(
     error: &io::Error,
-    witness: &RecordingVerifier,
+    verifier: &RecordingVerifier,
     peer: &str,
     wanted: &str,
 ) -> ConnectError {
     let peer = peer.to_owned();
-    let heard = &witness.heard()[..];
+    let heard = &verifier.heard()[..];
     if !heard.is_empty() && !is_tls_record(heard) {
         let heard = match heard {
             [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),
@@ -128,11 +128,11 @@ pub(super) fn problem(
     }
     let broken = || ConnectError::TlsBroken { peer: peer.clone(), problem: error.to_string() };
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(reason)) => match witness.certificate() {
-            Some(certificate) => refused(reason, &certificate, witness, peer, wanted),
+        Some(Error::InvalidCertificate(reason)) => match verifier.certificate() {
+            Some(certificate) => certificate_error(reason, &certificate, verifier, peer, wanted),
             None => broken(),
         },
-        Some(Error::AlertReceived(alert)) => alerted(*alert, witness, peer, wanted),
+        Some(Error::AlertReceived(alert)) => alert_error(*alert, verifier, peer, wanted),
         Some(Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)) => {
             ConnectError::NoHttp2 {
                 peer,
@@ -140,7 +140,7 @@ pub(super) fn problem(
             }
         }
         Some(_) => broken(),
-        None if is_end(error) && witness.is_owed() => {
+        None if is_end(error) && verifier.lacks_identity() => {
             ConnectError::ClientCertificateRequired { peer }
         }
         None if is_end(error) => ConnectError::TlsClosed { peer },
@@ -161,10 +161,10 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 /// We refused the server's certificate.
-fn refused(
+fn certificate_error(
     reason: &CertificateError,
     certificate: &Certificate,
-    witness: &RecordingVerifier,
+    verifier: &RecordingVerifier,
     peer: String,
     wanted: &str,
 ) -> ConnectError {
@@ -183,28 +183,28 @@ fn refused(
             ConnectError::UnknownIssuer { peer, subject, issuer: certificate.issuer.clone() }
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            let names = certificate.names_in_a_row();
+            let names = certificate.joined_names();
             ConnectError::WrongName { peer, names, wanted: wanted.to_owned() }
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             // It may be another one of the chain.
-            let expired = witness.chain().find(|certificate| certificate.not_after < now);
+            let expired = verifier.chain().find(|certificate| certificate.not_after < now);
             let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
-            let (on, ago) = (date(not_after), apart(now, not_after));
+            let (on, ago) = (rfc3339(not_after), apart(now, not_after));
             ConnectError::Expired { peer, subject, on, ago }
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let not_yet = witness.chain().find(|certificate| certificate.not_before > now);
+            let not_yet = verifier.chain().find(|certificate| certificate.not_before > now);
             let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
-            let (from, time) = (date(not_before), apart(not_before, now));
+            let (from, time) = (rfc3339(not_before), apart(not_before, now));
             ConnectError::NotYetValid { peer, subject, from, time }
         }
-        other => ConnectError::BadCertificate { peer, subject, problem: in_words(other) },
+        other => ConnectError::BadCertificate { peer, subject, problem: describe(other) },
     }
 }
 
 /// What rustls and webpki have only names for.
-fn in_words(reason: &CertificateError) -> String {
+fn describe(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadEncoding => "it is malformed".to_owned(),
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
@@ -215,9 +215,9 @@ fn in_words(reason: &CertificateError) -> String {
 }
 
 /// The server ended it, and said why in one word.
-fn alerted(
+fn alert_error(
     alert: AlertDescription,
-    witness: &RecordingVerifier,
+    verifier: &RecordingVerifier,
     peer: String,
     wanted: &str,
 ) -> ConnectError {
@@ -237,7 +237,7 @@ fn alerted(
         | Alert::CertificateUnknown
         | Alert::AccessDenied
         | Alert::UnknownCA
-            if witness.is_owed() =>
+            if verifier.lacks_identity() =>
         {
             ConnectError::ClientCertificateRequired { peer }
         }
@@ -249,7 +249,7 @@ fn alerted(
         | Alert::UnknownCA
         | Alert::AccessDenied
         | Alert::DecryptError
-            if witness.was_asked() =>
+            if verifier.certificate_requested() =>
         {
             ConnectError::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
         }

@@ -36,12 +36,12 @@ impl Tls {
     ) -> anyhow::Result<Tls> {
         let provider = Arc::new(ring::default_provider());
         let roots = match ca_cert {
-            Some(file) => trusted_by(file)?,
+            Some(file) => read_roots(file)?,
             None if insecure => RootCertStore::empty(),
-            None => trusted_by_the_system(),
+            None => system_roots(),
         };
         let identity = match cert_and_key {
-            Some((cert, key)) => Some(Arc::new(identity(cert, key, &provider)?)),
+            Some((cert, key)) => Some(Arc::new(read_identity(cert, key, &provider)?)),
             None => None,
         };
         Ok(Tls { provider, roots: Arc::new(roots), identity, server_name, insecure })
@@ -57,22 +57,22 @@ impl Tls {
     pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
-        let witness = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
+        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&provider), roots, identity));
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has a cipher for each version")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&witness))
-            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&witness));
+            .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&verifier))
+            .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&verifier));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.key_log = Arc::new(KeyLogFile::new());
-        (config, witness)
+        (config, verifier)
     }
 }
 
-fn trusted_by(file: &Path) -> anyhow::Result<RootCertStore> {
+fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
+    for certificate in read_certificates(file)? {
         let added = roots.add(certificate);
         added.with_context(|| format!("`{}` has a certificate that is none", file.display()))?;
     }
@@ -80,13 +80,13 @@ fn trusted_by(file: &Path) -> anyhow::Result<RootCertStore> {
 }
 
 /// What cannot be read there is left out: it is the system's, and nobody asked for it by name.
-fn trusted_by_the_system() -> RootCertStore {
+fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let name = file.display();
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -95,8 +95,12 @@ fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-fn identity(cert: &Path, key: &Path, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
-    let chain = certificates(cert)?;
+fn read_identity(
+    cert: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> anyhow::Result<CertifiedKey> {
+    let chain = read_certificates(cert)?;
     let name = key.display();
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("could not read a private key from `{name}`"))?;

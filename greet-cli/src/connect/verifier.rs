@@ -26,7 +26,7 @@ pub(crate) struct RecordingVerifier {
     identity: Option<Arc<CertifiedKey>>,
     /// Its own certificate first.
     chain: OnceLock<Vec<CertificateDer<'static>>>,
-    was_asked: AtomicBool,
+    certificate_requested: AtomicBool,
     /// The first bytes of the server.
     heard: Mutex<Vec<u8>>,
 }
@@ -37,8 +37,15 @@ impl RecordingVerifier {
         roots: Option<Arc<RootCertStore>>,
         identity: Option<Arc<CertifiedKey>>,
     ) -> RecordingVerifier {
-        let (chain, was_asked) = (OnceLock::new(), AtomicBool::new(false));
-        RecordingVerifier { provider, roots, identity, chain, was_asked, heard: Mutex::default() }
+        let (chain, certificate_requested) = (OnceLock::new(), AtomicBool::new(false));
+        RecordingVerifier {
+            provider,
+            roots,
+            identity,
+            chain,
+            certificate_requested,
+            heard: Mutex::default(),
+        }
     }
 
     /// Keeps the first bytes that the server sent.
@@ -64,13 +71,13 @@ impl RecordingVerifier {
     }
 
     /// Whether the server asked for a client certificate.
-    pub(crate) fn was_asked(&self) -> bool {
-        self.was_asked.load(Ordering::Relaxed)
+    pub(crate) fn certificate_requested(&self) -> bool {
+        self.certificate_requested.load(Ordering::Relaxed)
     }
 
     /// Whether it asked for one that there is not.
-    pub(crate) fn is_owed(&self) -> bool {
-        self.was_asked() && !self.has_identity()
+    pub(crate) fn lacks_identity(&self) -> bool {
+        self.certificate_requested() && !self.has_identity()
     }
 
     /// Whether there is one to give.
@@ -135,7 +142,7 @@ impl ResolvesClientCert for RecordingVerifier {
         _root_hint_subjects: &[&[u8]],
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        self.was_asked.store(true, Ordering::Relaxed);
+        self.certificate_requested.store(true, Ordering::Relaxed);
         self.identity.clone()
     }
 

@@ -8,16 +8,16 @@ use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::client::{Call, metadata};
-use crate::connect::Stages;
-use crate::connect::certificate::{Certificate, date};
+use crate::connect::certificate::{Certificate, rfc3339};
+use crate::connect::{Stages, TlsFacts};
 
 /// Of one stage each.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Details {
-    Names { addresses: Vec<IpAddr> },
-    Addresses { tried: Vec<Tried>, peer: Option<String> },
-    Tls(Box<Tls>),
+    Dns { addresses: Vec<IpAddr> },
+    Tcp { tried: Vec<Tried>, peer: Option<String> },
+    Tls(Box<TlsFacts>),
     Http2 { settings: BTreeMap<String, u32> },
     Health { serving: &'static str },
     Hello { message: Option<String>, instance: Option<String>, headers: BTreeMap<String, String> },
@@ -30,62 +30,33 @@ pub(super) struct Tried {
     problem: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Tls {
-    version: Option<String>,
-    cipher: Option<String>,
-    alpn: Option<String>,
-    certificate: Option<CertificateReport>,
-    client_certificate: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct CertificateReport {
-    subject: String,
-    issuer: String,
-    names: Vec<String>,
-    not_before: String,
-    not_after: String,
-    days_left: i64,
-}
-
 impl Details {
-    pub(super) fn of_names(stages: &Stages) -> Option<Details> {
-        stages.dns.map(|_| Details::Names { addresses: stages.addresses.clone() })
+    pub(super) fn dns(stages: &Stages) -> Option<Details> {
+        stages.dns.map(|_| Details::Dns { addresses: stages.addresses.clone() })
     }
 
-    pub(super) fn of_addresses(stages: &Stages) -> Details {
+    pub(super) fn tcp(stages: &Stages) -> Details {
         let tried = stages.tried.iter().map(|(address, problem)| Tried {
             address: address.to_string(),
             problem: problem.as_ref().map(ToString::to_string),
         });
-        Details::Addresses {
-            tried: tried.collect(),
-            peer: stages.peer.as_deref().map(str::to_owned),
-        }
+        Details::Tcp { tried: tried.collect(), peer: stages.peer.as_deref().map(str::to_owned) }
     }
 
-    pub(super) fn of_tls(stages: &Stages) -> Option<Details> {
-        let facts = stages.tls_facts.as_ref()?;
-        Some(Details::Tls(Box::new(Tls {
-            version: facts.version.clone(),
-            cipher: facts.cipher.clone(),
-            alpn: facts.protocol.clone(),
-            certificate: facts.certificate.as_ref().map(CertificateReport::new),
-            client_certificate: facts.client_certificate,
-        })))
+    pub(super) fn tls(stages: &Stages) -> Option<Details> {
+        stages.tls_facts.clone().map(|facts| Details::Tls(Box::new(facts)))
     }
 
-    pub(super) fn of_settings(stages: &Stages) -> Option<Details> {
+    pub(super) fn http2(stages: &Stages) -> Option<Details> {
         let settings = stages.settings.as_ref()?;
         Some(Details::Http2 { settings: settings.named().collect() })
     }
 
-    pub(super) fn of_health(state: ServingStatus) -> Details {
+    pub(super) fn health(state: ServingStatus) -> Details {
         Details::Health { serving: state.as_str_name() }
     }
 
-    pub(super) fn of_hello(call: &Call<HelloReply>) -> Details {
+    pub(super) fn hello(call: &Call<HelloReply>) -> Details {
         Details::Hello {
             message: call.result.as_ref().ok().map(|reply| reply.message.clone()),
             instance: call.instance().map(str::to_owned),
@@ -96,15 +67,15 @@ impl Details {
     /// For people, a line each.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
-            Details::Names { addresses } => {
+            Details::Dns { addresses } => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 vec![addresses.join(", ")]
             }
-            Details::Addresses { tried, peer } => {
+            Details::Tcp { tried, peer } => {
                 let problems = tried.iter().filter_map(|tried| tried.problem.clone());
                 problems.chain(peer.clone()).collect()
             }
-            Details::Tls(tls) => tls.lines(),
+            Details::Tls(facts) => tls_lines(facts),
             Details::Http2 { settings } if settings.is_empty() => {
                 vec!["all settings are the defaults".to_owned()]
             }
@@ -123,38 +94,22 @@ impl Details {
     }
 }
 
-impl Tls {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let (Some(version), Some(cipher)) = (&self.version, &self.cipher) {
-            let alpn = self.alpn.as_deref().unwrap_or("none");
-            lines.push(format!("{version}, {cipher}, ALPN {alpn}"));
-        }
-        if let Some(certificate) = &self.certificate {
-            let CertificateReport { subject, issuer, names, not_after, days_left, .. } =
-                certificate;
-            lines.push(format!("certificate {subject}, signed by {issuer}"));
-            let names = names.join(", ");
-            lines.push(format!("for {}", if names.is_empty() { "no name at all" } else { &names }));
-            lines.push(match days_left {
-                ..0 => format!("expired on {not_after}"),
-                _ => format!("valid until {not_after}, {days_left} days left"),
-            });
-            lines.push(format!("client certificate: {}", self.client_certificate));
-        }
-        lines
+fn tls_lines(facts: &TlsFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(version), Some(cipher)) = (&facts.version, &facts.cipher) {
+        let alpn = facts.alpn.as_deref().unwrap_or("none");
+        lines.push(format!("{version}, {cipher}, ALPN {alpn}"));
     }
-}
-
-impl CertificateReport {
-    fn new(certificate: &Certificate) -> CertificateReport {
-        CertificateReport {
-            subject: certificate.subject.clone(),
-            issuer: certificate.issuer.clone(),
-            names: certificate.names.clone(),
-            not_before: date(certificate.not_before),
-            not_after: date(certificate.not_after),
-            days_left: certificate.days_left(),
-        }
+    if let Some(certificate) = &facts.certificate {
+        let Certificate { subject, issuer, not_after, days_left, .. } = certificate;
+        lines.push(format!("certificate {subject}, signed by {issuer}"));
+        lines.push(format!("for {}", certificate.joined_names()));
+        let not_after = rfc3339(*not_after);
+        lines.push(match days_left {
+            ..0 => format!("expired on {not_after}"),
+            _ => format!("valid until {not_after}, {days_left} days left"),
+        });
+        lines.push(format!("client certificate: {}", facts.client_certificate));
     }
+    lines
 }

@@ -62,13 +62,13 @@ const NOT_SERVING_HINT: &str =
 
 impl Diagnosis {
     /// The stages up to the one that failed.
-    pub(crate) fn of_failed_connection(
+    pub(crate) fn from_failed_connection(
         target: &Target,
         stages: &Stages,
         problem: ConnectError,
     ) -> Diagnosis {
         let failure = CallError::from(problem);
-        let mut findings = of_connection(stages, Some(&failure));
+        let mut findings = connection_findings(stages, Some(&failure));
         findings.extend(
             ["health", "rpc"].map(|stage| Finding::without(stage, StageResult::NotReached)),
         );
@@ -76,20 +76,20 @@ impl Diagnosis {
     }
 
     /// All stages.
-    pub(crate) fn of_calls(
+    pub(crate) fn from_calls(
         target: &Target,
         stages: &Stages,
         health: &Call<HealthCheckResponse>,
         hello: &Call<HelloReply>,
     ) -> Diagnosis {
-        let mut findings = of_connection(stages, None);
-        let (health, health_exit) = of_health(health);
+        let mut findings = connection_findings(stages, None);
+        let (health, health_exit) = health_finding(health);
         findings.push(health);
         findings.push(Finding {
             stage: "rpc",
             result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
             time: hello.rpc,
-            details: Some(Details::of_hello(hello)),
+            details: Some(Details::hello(hello)),
             error: hello.result.as_ref().err().map(ErrorReport::new),
         });
         let hello_exit = hello.result.as_ref().err().map_or(Exit::Done, CallError::exit);
@@ -109,7 +109,7 @@ impl Finding {
     }
 }
 
-fn of_connection(stages: &Stages, failure: Option<&CallError>) -> Vec<Finding> {
+fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Finding> {
     let failed = failure.map(CallError::stage);
     let finding = |stage: Stage, time: Option<Duration>, details: Option<Details>| {
         let failure = failure.filter(|failure| failure.stage() == stage);
@@ -124,20 +124,20 @@ fn of_connection(stages: &Stages, failure: Option<&CallError>) -> Vec<Finding> {
         Finding { stage: stage.name(), result, time, details, error }
     };
     vec![
-        finding(Stage::Dns, stages.dns, Details::of_names(stages)),
-        finding(Stage::Tcp, stages.tcp, Some(Details::of_addresses(stages))),
-        finding(Stage::Tls, stages.tls, Details::of_tls(stages)),
-        finding(Stage::Http2, stages.http2, Details::of_settings(stages)),
+        finding(Stage::Dns, stages.dns, Details::dns(stages)),
+        finding(Stage::Tcp, stages.tcp, Some(Details::tcp(stages))),
+        finding(Stage::Tls, stages.tls, Details::tls(stages)),
+        finding(Stage::Http2, stages.http2, Details::http2(stages)),
     ]
 }
 
-fn of_health(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
+fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     let mut finding = Finding::without("health", StageResult::Ok);
     finding.time = call.rpc;
     let exit = match &call.result {
         Ok(response) => {
             let state = response.status();
-            finding.details = Some(Details::of_health(state));
+            finding.details = Some(Details::health(state));
             if state == ServingStatus::Serving {
                 return (finding, Exit::Done);
             }
@@ -180,7 +180,7 @@ impl fmt::Display for Diagnosis {
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
             let row =
-                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.words());
+                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.name());
             write!(f, "\n{}", row.trim_end())?;
         }
         match &self.error {
@@ -196,14 +196,14 @@ impl Finding {
         let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
         match &self.details {
             Some(details) => lines.extend(details.lines()),
-            None if self.result == StageResult::None => lines.push(self.nothing().to_owned()),
+            None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
             None => {}
         }
         lines.dedup(); // the last of the addresses that were tried is what failed
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 
-    fn nothing(&self) -> &'static str {
+    fn empty_text(&self) -> &'static str {
         match self.stage {
             "tls" => "plaintext",
             "health" => "the server has no health service",
@@ -213,7 +213,7 @@ impl Finding {
 }
 
 impl StageResult {
-    fn words(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             StageResult::Ok => "ok",
             StageResult::Failed => "failed",

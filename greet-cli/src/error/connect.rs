@@ -261,14 +261,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_an_example_of_each() {
+    fn every_error_has_an_example() {
         let examples = ConnectError::examples();
         let kinds: HashSet<_> = examples.iter().map(discriminant).collect();
         assert_eq!((kinds.len(), examples.len()), (ConnectError::COUNT, ConnectError::COUNT));
     }
 
     #[test]
-    fn they_are_in_the_order_of_the_stages() {
+    fn examples_are_ordered_by_stage() {
         let stages: Vec<_> = ConnectError::examples().iter().map(ConnectError::stage).collect();
         assert!(stages.is_sorted(), "{stages:?}");
     }

@@ -7,7 +7,7 @@ use tonic_types::StatusExt as _;
 /// A call that was sent and brought no reply.
 #[derive(Debug, Clone)]
 pub(crate) struct RpcError {
-    pub(crate) ending: StatusSource,
+    pub(crate) source: StatusSource,
     /// Never OK.
     pub(crate) status: Status,
 }
@@ -16,8 +16,8 @@ pub(crate) struct RpcError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub(crate) enum StatusSource {
-    /// The server's own words.
-    Status,
+    /// `grpc-status` of the server.
+    Server,
     /// Our patience.
     Deadline,
     /// An HTTP reply that is not gRPC.
@@ -32,19 +32,19 @@ pub(crate) enum StatusSource {
     BadReply,
     /// RST_STREAM, or HTTP/2 broken by the peer.
     Reset,
-    /// The connection went away.
-    Lost,
+    /// The connection was lost.
+    ConnectionLost,
 }
 
 impl RpcError {
-    pub(crate) fn new(ending: StatusSource, status: Status) -> RpcError {
-        RpcError { ending, status }
+    pub(crate) fn new(source: StatusSource, status: Status) -> RpcError {
+        RpcError { source, status }
     }
 
     /// What most likely helps.
     pub(crate) fn hint(&self) -> String {
-        let hint = match (self.ending, self.status.code()) {
-            (StatusSource::Status, code) => return self.hint_for_status(code),
+        let hint = match (self.source, self.status.code()) {
+            (StatusSource::Server, code) => return self.hint_for_status(code),
             (StatusSource::Deadline, _) => DEADLINE_HINT,
             (StatusSource::NotGrpc, code) => hint_for_http(code),
             (StatusSource::ClientCertificate, _) => {
@@ -62,7 +62,7 @@ impl RpcError {
             (StatusSource::Reset, _) => {
                 "the server, or something before it, gave this call up; its log says more"
             }
-            (StatusSource::Lost, _) => {
+            (StatusSource::ConnectionLost, _) => {
                 "the server is gone, or something before it; it may have executed the call"
             }
         };
@@ -126,11 +126,14 @@ impl RpcError {
             (StatusSource::NoStatus, Status::unknown("the reply ended without grpc-status")),
             (StatusSource::BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
             (StatusSource::Reset, Status::internal("the server reset the call: REASON")),
-            (StatusSource::Lost, Status::unavailable("the connection was lost before the reply")),
+            (
+                StatusSource::ConnectionLost,
+                Status::unavailable("the connection was lost before the reply"),
+            ),
         ];
-        let found = found.map(|(ending, status)| RpcError::new(ending, status));
+        let found = found.map(|(source, status)| RpcError::new(source, status));
         let statuses = (1..=16).map(|code| Status::new(code.into(), "MESSAGE"));
-        let statuses = statuses.map(|status| RpcError::new(StatusSource::Status, status));
+        let statuses = statuses.map(|status| RpcError::new(StatusSource::Server, status));
         found.into_iter().chain(statuses).collect()
     }
 }
@@ -187,12 +190,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_an_example_of_each_ending_and_of_each_status() {
+    fn every_source_and_every_status_has_an_example() {
         let examples = RpcError::examples();
-        let endings: HashSet<_> =
-            examples.iter().map(|failed| discriminant(&failed.ending)).collect();
-        assert_eq!(endings.len(), StatusSource::COUNT);
-        let statuses = examples.iter().filter(|failed| failed.ending == StatusSource::Status);
+        let sources: HashSet<_> =
+            examples.iter().map(|failed| discriminant(&failed.source)).collect();
+        assert_eq!(sources.len(), StatusSource::COUNT);
+        let statuses = examples.iter().filter(|failed| failed.source == StatusSource::Server);
         let codes: HashSet<i32> = statuses.map(|failed| failed.status.code().into()).collect();
         assert_eq!(codes, (1..=16).collect());
     }

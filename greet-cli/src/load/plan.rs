@@ -26,9 +26,9 @@ const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
-    pub(super) terms: CallOptions,
+    pub(super) call_options: CallOptions,
     /// Messages to send in turn, with their prefixes.
-    pub(super) hellos: Arc<[Bytes]>,
+    pub(super) messages: Arc<[Bytes]>,
     pub(super) shape: Shape,
 }
 
@@ -80,15 +80,15 @@ impl Plan {
         names: &LoadNames,
         shape: Shape,
         targets: Vec<Target>,
-        terms: CallOptions,
+        call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let (terms, hellos) = (terms.without_end(), hellos(names)?);
-        Ok(Plan { targets, terms, hellos, shape })
+        let (call_options, messages) = (call_options.without_deadline(), messages(names)?);
+        Ok(Plan { targets, call_options, messages, shape })
     }
 
     /// A client for one worker; for its thread alone.
     pub(super) fn client(&self, share: Share) -> Rc<Client> {
-        Rc::new(Client::new(self.terms.clone(), &self.targets, share.connections as usize))
+        Rc::new(Client::new(self.call_options.clone(), &self.targets, share.connections as usize))
     }
 
     /// One for each thread; together they are the whole.
@@ -121,7 +121,7 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn hellos(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
+fn messages(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
     let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
     let from = match names {
         LoadNames::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_the_whole() {
+    fn shares_add_up_to_whole() {
         let parts = |whole, count| (0..count).map(|i| part(whole, count, i)).collect::<Vec<_>>();
         assert_eq!(parts(10, 3), [4, 3, 3]);
         assert_eq!(parts(1, 2), [1, 0]);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lines_and_there_is_one() {
+    fn names_are_lines_and_at_least_one_is_required() {
         assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
         assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn random_names_are_the_same_for_the_same_seed() {
+    fn same_seed_gives_same_random_names() {
         let names = |seed| {
             let mut random = fastrand::Rng::with_seed(seed);
             (0..100).map(|_| random_name(&mut random)).collect::<Vec<_>>()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use greet_proto::status;
 use hdrhistogram::Histogram as Hdr;
+use serde::Serialize;
 use tonic::Code;
 
 use crate::client::Call;
@@ -43,7 +44,7 @@ impl Counts {
     }
 
     /// A call has ended, so long after it was due.
-    pub(super) fn ended<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
+    pub(super) fn record<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
         let Err(failure) = &call.result else {
             self.by_status[Code::Ok as usize] += 1;
             return self.latency.record(latency);
@@ -95,6 +96,14 @@ const DIGITS: u8 = 3;
 /// Fine enough for a plot, and there are many of those.
 const COARSE_DIGITS: u8 = 2;
 
+/// The calls with a latency of at least `from_us` and below `to_us`.
+#[derive(Debug, Serialize)]
+pub(super) struct Bucket {
+    pub(super) from_us: u64,
+    pub(super) to_us: u64,
+    pub(super) calls: u64,
+}
+
 /// How often which latency came.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram(Hdr<u64>);
@@ -126,7 +135,7 @@ impl Histogram {
     }
 
     /// How many there are.
-    pub(super) fn calls(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
 
@@ -155,9 +164,8 @@ impl Histogram {
         self.0.stdev()
     }
 
-    /// Buckets from the least to the largest latency, each reaching `growth` times as far as the one
-    /// before: from, to (microseconds), and how many are in between.
-    pub(super) fn buckets(&self, growth: f64) -> Vec<(u64, u64, u64)> {
+    /// Returns buckets from the least to the largest latency, each `growth` times as wide as the one before.
+    pub(super) fn buckets(&self, growth: f64) -> Vec<Bucket> {
         if self.is_empty() {
             return Vec::new();
         }
@@ -165,13 +173,13 @@ impl Histogram {
         let mut from = self.min();
         while from <= self.max() {
             let to = ((from as f64 * growth) as u64).max(from + 1);
-            buckets.push((from, to, 0));
+            buckets.push(Bucket { from_us: from, to_us: to, calls: 0 });
             from = to;
         }
         for recorded in self.0.iter_recorded() {
             let micros = recorded.value_iterated_to().min(self.max());
-            let index = buckets.partition_point(|(_, to, _)| *to <= micros);
-            buckets[index].2 += recorded.count_at_value();
+            let index = buckets.partition_point(|bucket: &Bucket| bucket.to_us <= micros);
+            buckets[index].calls += recorded.count_at_value();
         }
         buckets
     }
@@ -182,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_recorded_is_found_again() {
+    fn percentiles_match_recorded_values() {
         let mut histogram = Histogram::new();
         (1..=10_000).for_each(|micros| histogram.record(Duration::from_micros(micros)));
         for (percentile, expected) in [(50.0, 5_000.0), (99.0, 9_900.0), (99.9, 9_990.0)] {
@@ -194,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn buckets_hold_each_of_them_once() {
+    fn buckets_count_every_value_once() {
         let mut histogram = Histogram::new();
         for micros in [0, 1, 2, 3, 50, 51, 1_000, 1_001, 70_000_000] {
             histogram.record(Duration::from_micros(micros));
         }
         let buckets = histogram.buckets(1.5);
-        assert_eq!(buckets.iter().map(|(_, _, calls)| calls).sum::<u64>(), 9);
-        assert!(buckets.windows(2).all(|pair| pair[0].1 == pair[1].0));
+        assert_eq!(buckets.iter().map(|bucket| bucket.calls).sum::<u64>(), 9);
+        assert!(buckets.windows(2).all(|pair| pair[0].to_us == pair[1].from_us));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use greet_proto::status::code_name;
 
 use super::plan::{Plan, Until};
+use super::recorder::Bucket;
 use super::summary::Summary;
 use crate::format::{HumanBytes, HumanDuration};
 
@@ -20,31 +21,31 @@ const BAR_COLUMNS: u64 = 40;
 #[derive(Debug)]
 pub(crate) struct TextReport<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) figures: &'a Summary,
+    pub(crate) summary: &'a Summary,
 }
 
 impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TextReport { plan, figures } = self;
-        let counts = &figures.counts;
+        let TextReport { plan, summary } = self;
+        let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        let took = HumanDuration(figures.measured);
+        let took = HumanDuration(summary.measured);
         writeln!(
             f,
             "calls    {ok} ok, {failed} failed in {took}: {:.0} ok a second",
-            figures.rps()
+            summary.rps()
         )?;
-        if figures.not_begun > 0 {
-            let (not_begun, room) = (figures.not_begun, plan.shape.concurrency);
+        if summary.not_started > 0 {
+            let (not_started, room) = (summary.not_started, plan.shape.concurrency);
             writeln!(
                 f,
-                "         {not_begun} more were due and never begun: {room} were under way"
+                "         {not_started} more were due and never begun: {room} were under way"
             )?;
         }
         self.latency(f)?;
         let statuses = counts.by_status().map(|(code, count)| (code_name(code), count));
-        list(f, "status", statuses)?;
-        list(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
+        write_counts(f, "status", statuses)?;
+        write_counts(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
         let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
         write!(f, "load     {}", self.load())?;
@@ -54,7 +55,7 @@ impl fmt::Display for TextReport<'_> {
 
 impl TextReport<'_> {
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.figures.counts.latency;
+        let latency = &self.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
@@ -74,8 +75,8 @@ impl TextReport<'_> {
             Some(rate) => format!("{rate}/s were due, at most {} under way", plan.concurrency),
             None => format!("{} under way", plan.concurrency),
         }];
-        parts.push(some(plan.connections, "connection"));
-        parts.push(some(plan.threads, "thread"));
+        parts.push(plural(plan.connections, "connection"));
+        parts.push(plural(plan.threads, "thread"));
         match plan.until {
             Until::Elapsed(_) if plan.warm_up.is_zero() => {}
             Until::Elapsed(_) => {
@@ -83,7 +84,7 @@ impl TextReport<'_> {
             }
             Until::Calls(calls) => parts.push(format!("{calls} calls")),
         }
-        if self.figures.interrupted.is_some() {
+        if self.summary.interrupted.is_some() {
             parts.push("interrupted".to_owned());
         }
         parts.join(", ")
@@ -91,25 +92,25 @@ impl TextReport<'_> {
 
     /// Each row reaches equally many times as far as the one before.
     fn histogram(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.figures.counts.latency;
+        let latency = &self.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
         let span = (latency.max() + 1) as f64 / latency.min().max(1) as f64;
         let buckets = latency.buckets(span.powf(1.0 / ROWS).max(MIN_GROWTH));
-        let most = buckets.iter().map(|(_, _, calls)| *calls).max().unwrap_or(1);
+        let most = buckets.iter().map(|bucket| bucket.calls).max().unwrap_or(1);
         writeln!(f)?;
-        for (from, _, calls) in buckets {
+        for Bucket { from_us, calls, .. } in buckets {
             let columns = (calls * BAR_COLUMNS).div_ceil(most.max(1));
             let bar = "#".repeat(usize::try_from(columns).unwrap_or(0));
-            let from = HumanDuration(Duration::from_micros(from)).to_string();
+            let from = HumanDuration(Duration::from_micros(from_us)).to_string();
             write!(f, "\n{from:>8} {bar:<40} {calls}")?;
         }
         Ok(())
     }
 }
 
-fn list<'a>(
+fn write_counts<'a>(
     f: &mut fmt::Formatter<'_>,
     what: &str,
     counts: impl Iterator<Item = (&'a str, u64)>,
@@ -122,7 +123,7 @@ fn list<'a>(
 }
 
 /// `1 thread`, `2 threads`
-fn some(number: u32, what: &str) -> String {
+fn plural(number: u32, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -6,7 +6,7 @@ use greet_proto::status::code_name;
 use serde::Serialize;
 
 use super::plan::Plan;
-use super::recorder::Histogram;
+use super::recorder::{Bucket, Histogram};
 use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
@@ -56,7 +56,7 @@ struct CallCounts {
     sent: u64,
     ok: u64,
     failed: u64,
-    not_begun: u64,
+    not_started: u64,
     by_status: BTreeMap<&'static str, u64>,
     by_failed_stage: BTreeMap<&'static str, u64>,
 }
@@ -78,13 +78,6 @@ struct Latency {
     p99_9: u64,
     p99_99: u64,
     max: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Bucket {
-    from_us: u64,
-    to_us: u64,
-    calls: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,14 +114,14 @@ struct ThresholdReport {
 }
 
 impl LoadReport {
-    pub(crate) fn new(plan: &Plan, figures: &Summary, thresholds: &[Threshold]) -> LoadReport {
-        let counts = &figures.counts;
+    pub(crate) fn new(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -> LoadReport {
+        let counts = &summary.counts;
         let latency = &counts.latency;
         let lag = |percentile| (!counts.lag.is_empty()).then(|| counts.lag.percentile(percentile));
-        let started = humantime::format_rfc3339_seconds(figures.started).to_string();
+        let started = humantime::format_rfc3339_seconds(summary.started).to_string();
         LoadReport {
             schema: "greet.load/v1",
-            ok: exit(figures, thresholds) == Exit::Done,
+            ok: exit(summary, thresholds) == Exit::Done,
             targets: plan.targets.iter().map(ToString::to_string).collect(),
             started,
             version: env!("CARGO_PKG_VERSION"),
@@ -138,32 +131,28 @@ impl LoadReport {
             connections: plan.shape.connections,
             threads: plan.shape.threads,
             warm_up_us: micros(plan.shape.warm_up),
-            measured_us: micros(figures.measured),
-            interrupted: figures.interrupted.is_some(),
-            calls: CallCounts::new(figures),
-            rps: figures.rps(),
-            error_rate: figures.error_rate(),
+            measured_us: micros(summary.measured),
+            interrupted: summary.interrupted.is_some(),
+            calls: CallCounts::new(summary),
+            rps: summary.rps(),
+            error_rate: summary.error_rate(),
             bytes: ByteCounts { sent: counts.sent_bytes, received: counts.received_bytes },
             latency_us: (!latency.is_empty()).then(|| Latency::new(latency)),
-            histogram: latency
-                .buckets(BUCKET_GROWTH)
-                .into_iter()
-                .map(|(from_us, to_us, calls)| Bucket { from_us, to_us, calls })
-                .collect(),
-            percentiles: curve(latency),
-            intervals: intervals(figures),
+            histogram: latency.buckets(BUCKET_GROWTH),
+            percentiles: percentile_curve(latency),
+            intervals: intervals(summary),
             generator: Generator {
-                cpu_share: figures.cpu_share,
+                cpu_share: summary.cpu_share,
                 lag_p99_us: lag(99.0),
                 lag_max_us: lag(100.0),
-                bottleneck: figures.bottleneck(),
+                bottleneck: summary.bottleneck(),
             },
             thresholds: thresholds
                 .iter()
                 .map(|threshold| ThresholdReport {
                     rule: threshold.rule().to_owned(),
-                    measured: threshold.measured(figures),
-                    crossed: threshold.is_crossed(figures),
+                    measured: threshold.measured(summary),
+                    crossed: threshold.is_crossed(summary),
                 })
                 .collect(),
             error: counts.first_failure.as_ref().map(ErrorReport::new),
@@ -172,14 +161,14 @@ impl LoadReport {
 }
 
 impl CallCounts {
-    fn new(figures: &Summary) -> CallCounts {
-        let counts = &figures.counts;
+    fn new(summary: &Summary) -> CallCounts {
+        let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
         CallCounts {
             sent: ok + failed,
             ok,
             failed,
-            not_begun: figures.not_begun,
+            not_started: summary.not_started,
             by_status: counts.by_status().map(|(code, count)| (code_name(code), count)).collect(),
             by_failed_stage: counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect(),
         }
@@ -203,13 +192,13 @@ impl Latency {
 }
 
 /// Ever closer to 100 %, as far as there are calls to tell: half of what is left, in five steps.
-fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
+fn percentile_curve(latency: &Histogram) -> Vec<PercentilePoint> {
     if latency.is_empty() {
         return Vec::new();
     }
     let point = |percentile| PercentilePoint { percentile, us: latency.percentile(percentile) };
     let (mut points, mut left) = (Vec::new(), 100.0);
-    while left * latency.calls() as f64 >= 100.0 {
+    while left * latency.count() as f64 >= 100.0 {
         points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
         left /= 2.0;
     }
@@ -217,8 +206,8 @@ fn curve(latency: &Histogram) -> Vec<PercentilePoint> {
     points
 }
 
-fn intervals(figures: &Summary) -> Vec<IntervalReport> {
-    let length_us = micros(figures.intervals.length);
+fn intervals(summary: &Summary) -> Vec<IntervalReport> {
+    let length_us = micros(summary.intervals.length);
     let report = |(at_us, interval): (u64, &Interval)| {
         let some = |us: u64| (!interval.latency.is_empty()).then_some(us);
         IntervalReport {
@@ -232,7 +221,7 @@ fn intervals(figures: &Summary) -> Vec<IntervalReport> {
         }
     };
     let begins = (0..).map(|index: u64| index * length_us);
-    begins.zip(&figures.intervals.all).map(report).collect()
+    begins.zip(&summary.intervals.all).map(report).collect()
 }
 
 const PAGE: &str = include_str!("report.html");
@@ -252,26 +241,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_curve_rises_to_the_maximum() {
+    fn percentile_curve_rises_to_maximum() {
         let mut latency = Histogram::new();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
-        let points = curve(&latency);
+        let points = percentile_curve(&latency);
         assert!(
             points.windows(2).all(|pair| {
                 pair[0].percentile < pair[1].percentile && pair[0].us <= pair[1].us
             })
         );
         assert_eq!((points[0].percentile, points.last().unwrap().us), (0.0, latency.max()));
-        assert!(curve(&Histogram::new()).is_empty());
+        assert!(percentile_curve(&Histogram::new()).is_empty());
     }
 
     #[test]
-    fn the_page_has_one_place_for_the_report() {
+    fn page_has_one_placeholder() {
         assert_eq!(PAGE.matches(PLACEHOLDER).count(), 1);
     }
 
     #[test]
-    fn the_page_needs_no_network() {
+    fn page_loads_nothing_from_network() {
         assert!(PAGE.contains("default-src 'none'"), "and browsers hold it to that");
         for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch("] {
             assert!(!PAGE.contains(elsewhere), "{elsewhere}");

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, Until};
 use super::summary::Summary;
-use super::worker;
-use super::worker::{WorkerCommand, WorkerEvent, WorkerResult};
+use super::worker::{self, WorkerCommand, WorkerEvent, WorkerResult};
 use crate::bulk::interrupt;
 use crate::error::CallError;
 use crate::format::HumanDuration;
@@ -23,16 +22,16 @@ const START_DELAY: Duration = Duration::from_millis(5);
 /// The system has no threads for it.
 pub(crate) async fn run(
     plan: &Plan,
-    prose: &mut Stderr,
+    stderr: &mut Stderr,
 ) -> anyhow::Result<Result<Summary, CallError>> {
-    let (order, orders) = watch::channel(WorkerCommand::Wait);
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (command, commands) = watch::channel(WorkerCommand::Wait);
+    let (event_sender, mut events) = mpsc::unbounded_channel();
     for share in plan.shares() {
-        worker::start(plan.clone(), share, orders.clone(), tell.clone())?;
+        worker::start(plan.clone(), share, commands.clone(), event_sender.clone())?;
     }
-    drop(tell);
+    drop(event_sender);
     for _ in 0..plan.shape.threads {
-        match told.recv().await {
+        match events.recv().await {
             Some(WorkerEvent::Connected(Ok(()))) => {}
             Some(WorkerEvent::Connected(Err(failure))) => return Ok(Err(failure)),
             Some(WorkerEvent::Broken(error)) => return Err(error.into()),
@@ -45,88 +44,88 @@ pub(crate) async fn run(
         Until::Elapsed(duration) => Some(measure + duration),
         Until::Calls(_) => None,
     };
-    order.send_replace(WorkerCommand::Run { begin, measure, end });
-    prose.begin_load();
-    let figures = Summary::new();
-    let mut course =
-        Course { plan, begin, measure, end, figures, running: plan.shape.threads, ended: None };
-    course.figures.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
-    course.watch(&order, &mut told, prose).await;
-    prose.end_progress();
-    anyhow::ensure!(course.running == 0, "a thread of the load test broke");
-    Ok(Ok(course.figures))
+    command.send_replace(WorkerCommand::Run { begin, measure, end });
+    stderr.begin_load_progress();
+    let summary = Summary::new();
+    let mut run =
+        LoadRun { plan, begin, measure, end, summary, running: plan.shape.threads, ended: None };
+    run.summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
+    run.collect(&command, &mut events, stderr).await;
+    stderr.end_progress();
+    anyhow::ensure!(run.running == 0, "a thread of the load test broke");
+    Ok(Ok(run.summary))
 }
 
 /// How far it is.
-struct Course<'a> {
+struct LoadRun<'a> {
     plan: &'a Plan,
     begin: Instant,
     measure: Instant,
     end: Option<Instant>,
-    figures: Summary,
+    summary: Summary,
     /// Workers that have not ended.
     running: u32,
     /// When the last call ended.
     ended: Option<Instant>,
 }
 
-impl Course<'_> {
-    async fn watch(
+impl LoadRun<'_> {
+    async fn collect(
         &mut self,
-        order: &watch::Sender<WorkerCommand>,
-        told: &mut mpsc::UnboundedReceiver<WorkerEvent>,
-        prose: &Stderr,
+        command: &watch::Sender<WorkerCommand>,
+        events: &mut mpsc::UnboundedReceiver<WorkerEvent>,
+        stderr: &Stderr,
     ) {
-        let mut interrupted = std::pin::pin!(interrupt::once());
+        let mut interrupted = std::pin::pin!(interrupt::first_signal());
         loop {
-            let told = tokio::select! {
-                told = told.recv() => told,
-                by = &mut interrupted, if self.figures.interrupted.is_none() => {
-                    self.figures.interrupted = Some(by);
+            let event = tokio::select! {
+                event = events.recv() => event,
+                by = &mut interrupted, if self.summary.interrupted.is_none() => {
+                    self.summary.interrupted = Some(by);
                     self.end = Some(Instant::now().max(self.measure));
-                    order.send_replace(WorkerCommand::Stop);
+                    command.send_replace(WorkerCommand::Stop);
                     continue;
                 }
             };
-            match told {
+            match event {
                 Some(WorkerEvent::Seen(seen)) => {
-                    self.figures.add(self.measure.elapsed(), *seen);
-                    prose.load_progress(self.share_done(), || self.so_far());
+                    self.summary.add(self.measure.elapsed(), *seen);
+                    stderr.load_progress(self.fraction_done(), || self.progress_text());
                 }
-                Some(WorkerEvent::Ended(ended)) => self.one_ended(ended),
+                Some(WorkerEvent::Ended(ended)) => self.worker_ended(ended),
                 Some(WorkerEvent::Connected(_) | WorkerEvent::Broken(_)) => {}
                 None => break,
             }
         }
         // A count is measured until its last call has ended.
         let until = self.end.or(self.ended).unwrap_or(self.measure);
-        self.figures.measured = until.saturating_duration_since(self.measure);
-        self.figures.started = self.figures.started.min(SystemTime::now());
+        self.summary.measured = until.saturating_duration_since(self.measure);
+        self.summary.started = self.summary.started.min(SystemTime::now());
     }
 
-    fn one_ended(&mut self, ended: WorkerResult) {
+    fn worker_ended(&mut self, ended: WorkerResult) {
         self.running -= 1;
         self.ended = self.ended.max(Some(ended.at));
-        self.figures.not_begun += ended.not_begun;
-        let busiest = self.figures.cpu_share.into_iter().chain(ended.cpu_share).reduce(f64::max);
-        self.figures.cpu_share = busiest;
+        self.summary.not_started += ended.not_started;
+        let busiest = self.summary.cpu_share.into_iter().chain(ended.cpu_share).reduce(f64::max);
+        self.summary.cpu_share = busiest;
     }
 
-    fn share_done(&self) -> f64 {
+    fn fraction_done(&self) -> f64 {
         match self.plan.shape.until {
             Until::Elapsed(duration) => {
                 self.begin.elapsed().as_secs_f64()
                     / (self.plan.shape.warm_up + duration).as_secs_f64()
             }
             Until::Calls(calls) => {
-                (self.figures.counts.ok() + self.figures.counts.failed()) as f64 / calls as f64
+                (self.summary.counts.ok() + self.summary.counts.failed()) as f64 / calls as f64
             }
         }
     }
 
     /// `20000/s, p50 190us, p99 820us, 0 failed`
-    fn so_far(&self) -> String {
-        let counts = &self.figures.counts;
+    fn progress_text(&self) -> String {
+        let counts = &self.summary.counts;
         let measured = self.measure.elapsed().as_secs_f64().max(1e-3);
         let percentile = |p| HumanDuration(Duration::from_micros(counts.latency.percentile(p)));
         let rate = counts.ok() as f64 / measured;

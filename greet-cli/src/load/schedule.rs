@@ -20,7 +20,7 @@ impl Schedule {
     }
 
     /// When the call with this number is due; the first has number 0.
-    pub(super) fn at(&self, number: u64) -> Instant {
+    pub(super) fn due_at(&self, number: u64) -> Instant {
         self.begins + Duration::from_secs_f64(number as f64 / self.per_second)
     }
 
@@ -31,10 +31,10 @@ impl Schedule {
         };
         let mut due = (elapsed.as_secs_f64() * self.per_second) as u64;
         // What a float loses must make no call due before its time, and none after.
-        while due > 0 && self.at(due - 1) > now {
+        while due > 0 && self.due_at(due - 1) > now {
             due -= 1;
         }
-        while self.at(due) <= now {
+        while self.due_at(due) <= now {
             due += 1;
         }
         due
@@ -120,23 +120,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_due_and_none_before_its_time() {
+    fn calls_are_due_at_their_time_and_not_before() {
         let begins = Instant::now();
-        let pace = Schedule::new(begins, 3.0);
-        assert_eq!(pace.due_by(begins), 1);
+        let schedule = Schedule::new(begins, 3.0);
+        assert_eq!(schedule.due_by(begins), 1);
         for number in 0..10_000 {
-            let at = pace.at(number);
-            assert_eq!(pace.due_by(at), number + 1);
+            let at = schedule.due_at(number);
+            assert_eq!(schedule.due_by(at), number + 1);
             if number > 0 {
-                assert_eq!(pace.due_by(at - Duration::from_nanos(1)), number);
+                assert_eq!(schedule.due_by(at - Duration::from_nanos(1)), number);
             }
         }
-        assert_eq!(pace.due_before(begins), 0);
-        assert_eq!(pace.due_before(begins + Duration::from_secs(3_000)), 9_000);
+        assert_eq!(schedule.due_before(begins), 0);
+        assert_eq!(schedule.due_before(begins + Duration::from_secs(3_000)), 9_000);
     }
 
     #[tokio::test]
-    async fn the_clock_never_rings_early() {
+    async fn clock_never_wakes_early() {
         let mut clock = Clock::new();
         for micros in [0, 1, 50, 1_500] {
             let until = Instant::now() + Duration::from_micros(micros);

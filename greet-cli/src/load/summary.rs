@@ -21,7 +21,7 @@ pub(crate) struct Summary {
     pub(super) measured: Duration,
     pub(crate) counts: Counts,
     /// Calls that were due in time, and for which there was no room until the end.
-    pub(super) not_begun: u64,
+    pub(super) not_started: u64,
     /// Of the thread that had the most to do.
     pub(super) cpu_share: Option<f64>,
     pub(super) intervals: Intervals,
@@ -50,7 +50,7 @@ impl Summary {
             started: SystemTime::now(),
             measured: Duration::ZERO,
             counts: Counts::new(),
-            not_begun: 0,
+            not_started: 0,
             cpu_share: None,
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
             interrupted: None,
@@ -58,10 +58,10 @@ impl Summary {
     }
 
     /// Of a test that could not begin.
-    pub(crate) fn of_nothing(failure: CallError) -> Summary {
-        let mut figures = Summary::new();
-        figures.counts.first_failure = Some(failure);
-        figures
+    pub(crate) fn failed(failure: CallError) -> Summary {
+        let mut summary = Summary::new();
+        summary.counts.first_failure = Some(failure);
+        summary
     }
 
     /// What a worker has seen, so long after the beginning.
@@ -77,7 +77,7 @@ impl Summary {
 
     /// Of the calls that were due, the share that failed or was never begun.
     pub(super) fn error_rate(&self) -> f64 {
-        let bad = self.counts.failed() + self.not_begun;
+        let bad = self.counts.failed() + self.not_started;
         let all = self.counts.ok() + bad;
         if all == 0 { 0.0 } else { bad as f64 / all as f64 }
     }
@@ -86,7 +86,7 @@ impl Summary {
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
         // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
-        if lag > MAX_LAG && self.counts.lag.calls() >= 100 {
+        if lag > MAX_LAG && self.counts.lag.count() >= 100 {
             let lag = HumanDuration(lag);
             return Some(format!(
                 "one call in a hundred began {lag} late or later, because greet-cli was late"
@@ -149,22 +149,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_test_has_no_more_intervals_than_a_plot_can_show() {
-        let mut figures = Summary::new();
+    fn long_test_is_folded_into_at_most_max_intervals() {
+        let mut summary = Summary::new();
         let mut seen = Counts::new();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
-        seen.ended(Duration::from_micros(70), &call);
+        seen.record(Duration::from_micros(70), &call);
         call.result = Err(failed.into());
-        seen.ended(Duration::from_micros(70), &call);
+        seen.record(Duration::from_micros(70), &call);
         for tick in 1..=5_000 {
-            figures.add(REPORT_INTERVAL * tick, seen.clone());
+            summary.add(REPORT_INTERVAL * tick, seen.clone());
         }
-        let Intervals { length, all } = &figures.intervals;
+        let Intervals { length, all } = &summary.intervals;
         assert_eq!((*length, all.len()), (16 * REPORT_INTERVAL, 5_000_usize.div_ceil(16)));
         assert_eq!(all.iter().map(|interval| interval.ok).sum::<u64>(), 5_000);
         assert_eq!(all[0].ok, 16);
         assert_eq!(all[0].latency.max(), 70);
-        assert_eq!(figures.error_rate(), 0.5);
+        assert_eq!(summary.error_rate(), 0.5);
     }
 }

@@ -60,8 +60,8 @@ impl Threshold {
 
     /// Whether it holds, which it may not. A latency that nobody has, because no call ended well, is as
     /// bad as can be.
-    pub(crate) fn is_crossed(&self, figures: &Summary) -> bool {
-        let Some(value) = self.figure.of(figures) else {
+    pub(crate) fn is_crossed(&self, summary: &Summary) -> bool {
+        let Some(value) = self.figure.of(summary) else {
             return true;
         };
         match (self.is_above, self.or_equal) {
@@ -73,8 +73,8 @@ impl Threshold {
     }
 
     /// What the figure was, in its own unit.
-    pub(crate) fn measured(&self, figures: &Summary) -> String {
-        let Some(value) = self.figure.of(figures) else {
+    pub(crate) fn measured(&self, summary: &Summary) -> String {
+        let Some(value) = self.figure.of(summary) else {
             return "unknown, no call ended well".to_owned();
         };
         match self.figure {
@@ -87,12 +87,12 @@ impl Threshold {
 }
 
 /// Returns how a load test ends for a script.
-pub(crate) fn exit(figures: &Summary, thresholds: &[Threshold]) -> Exit {
-    let has_ok = figures.counts.ok() > 0;
-    match (figures.interrupted, &figures.counts.first_failure) {
+pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
+    let has_ok = summary.counts.ok() > 0;
+    match (summary.interrupted, &summary.counts.first_failure) {
         (Some(by), _) => by,
         // Single failures are for --fail-if to judge; but nothing was measured if every call failed.
-        _ if thresholds.iter().any(|threshold| threshold.is_crossed(figures)) => {
+        _ if thresholds.iter().any(|threshold| threshold.is_crossed(summary)) => {
             Exit::ThresholdViolated
         }
         (None, Some(failure)) if !has_ok => failure.exit(),
@@ -142,17 +142,17 @@ impl Figure {
         }
     }
 
-    fn of(self, figures: &Summary) -> Option<f64> {
-        let latency = &figures.counts.latency;
+    fn of(self, summary: &Summary) -> Option<f64> {
+        let latency = &summary.counts.latency;
         let micros = |micros: u64| (!latency.is_empty()).then_some(micros as f64);
         match self {
             Figure::Min => micros(latency.min()),
             Figure::Mean => (!latency.is_empty()).then(|| latency.mean()),
             Figure::Max => micros(latency.max()),
             Figure::Percentile(percentile) => micros(latency.percentile(percentile)),
-            Figure::ErrorRate => Some(figures.error_rate()),
-            Figure::Errors => Some((figures.counts.failed() + figures.not_begun) as f64),
-            Figure::Rps => Some(figures.rps()),
+            Figure::ErrorRate => Some(summary.error_rate()),
+            Figure::Errors => Some((summary.counts.failed() + summary.not_started) as f64),
+            Figure::Rps => Some(summary.rps()),
         }
     }
 }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_is_a_figure_a_comparison_and_a_bound() {
+    fn threshold_is_parsed_into_figure_comparison_and_bound() {
         let parsed = |rule: &str| {
             let rule: Threshold = rule.parse().unwrap();
             (rule.figure, rule.is_above, rule.or_equal, rule.bound)

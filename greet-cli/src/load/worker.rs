@@ -40,7 +40,7 @@ pub(super) struct WorkerResult {
     /// When its last call ended.
     pub(super) at: Instant,
     /// Calls that were due in time, and for which there was no room until the end.
-    pub(super) not_begun: u64,
+    pub(super) not_started: u64,
     /// Share of a core that it used while it was measured.
     pub(super) cpu_share: Option<f64>,
 }
@@ -60,16 +60,16 @@ pub(super) enum WorkerCommand {
 pub(super) fn start(
     plan: Plan,
     share: Share,
-    orders: watch::Receiver<WorkerCommand>,
-    told: mpsc::UnboundedSender<WorkerEvent>,
+    commands: watch::Receiver<WorkerCommand>,
+    events: mpsc::UnboundedSender<WorkerEvent>,
 ) -> anyhow::Result<()> {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
-            Ok(runtime) => runtime.block_on(run(&plan, share, orders, &told)),
-            Err(error) => tell(&told, WorkerEvent::Broken(error)),
+            Ok(runtime) => runtime.block_on(run(&plan, share, commands, &events)),
+            Err(error) => send(&events, WorkerEvent::Broken(error)),
         }
     };
     let name = format!("load-{}", share.worker);
@@ -78,28 +78,28 @@ pub(super) fn start(
 }
 
 /// Whoever does not listen any more has ended the test.
-fn tell(told: &mpsc::UnboundedSender<WorkerEvent>, what: WorkerEvent) {
-    let _ = told.send(what);
+fn send(events: &mpsc::UnboundedSender<WorkerEvent>, what: WorkerEvent) {
+    let _ = events.send(what);
 }
 
 async fn run(
     plan: &Plan,
     share: Share,
-    mut orders: watch::Receiver<WorkerCommand>,
-    told: &mpsc::UnboundedSender<WorkerEvent>,
+    mut commands: watch::Receiver<WorkerCommand>,
+    events: &mpsc::UnboundedSender<WorkerEvent>,
 ) {
     let client = plan.client(share);
-    tell(told, WorkerEvent::Connected(client.connect_all().await));
-    let Ok(order) =
-        orders.wait_for(|order| *order != WorkerCommand::Wait).await.map(|order| *order)
+    send(events, WorkerEvent::Connected(client.connect_all().await));
+    let Ok(command) =
+        commands.wait_for(|command| *command != WorkerCommand::Wait).await.map(|command| *command)
     else {
         return;
     };
-    let WorkerCommand::Run { begin, measure, end } = order else {
+    let WorkerCommand::Run { begin, measure, end } = command else {
         return;
     };
-    let pace = share.rate.map(|(rate, behind)| Schedule::new(begin + behind, rate));
-    let due_in_time = pace.zip(end).map(|(pace, end)| pace.due_before(end));
+    let schedule = share.rate.map(|(rate, behind)| Schedule::new(begin + behind, rate));
+    let due_in_time = schedule.zip(end).map(|(schedule, end)| schedule.due_before(end));
     let calls = match share.until {
         Until::Calls(calls) => calls,
         Until::Elapsed(_) => due_in_time.unwrap_or(u64::MAX),
@@ -107,24 +107,25 @@ async fn run(
     let callers = Rc::new(Callers {
         client,
         // Copies: clones would share counters that all threads write.
-        hellos: plan.hellos.iter().map(|hello| Bytes::copy_from_slice(hello)).collect(),
+        messages: plan.messages.iter().map(|hello| Bytes::copy_from_slice(hello)).collect(),
         measure,
         end,
-        pace,
+        schedule,
         due: Semaphore::new(0),
-        was_due: Cell::new(0),
+        released: Cell::new(0),
         calls,
-        begun: Cell::new(0),
+        started: Cell::new(0),
         is_over: Cell::new(false),
         counts: RefCell::new(Counts::new()),
     });
     sleep_until(begin).await;
     let mut tasks = JoinSet::new();
     for _ in 0..share.concurrency {
-        tasks.spawn_local(Rc::clone(&callers).call());
+        tasks.spawn_local(Rc::clone(&callers).run_caller());
     }
-    let pacemaker = pace.map(|pace| spawn_local(Rc::clone(&callers).keep(pace)));
-    callers.watch(&mut tasks, &mut orders, told).await;
+    let pacemaker =
+        schedule.map(|schedule| spawn_local(Rc::clone(&callers).release_calls(schedule)));
+    callers.report_until_ended(&mut tasks, &mut commands, events).await;
     if let Some(pacemaker) = pacemaker {
         pacemaker.abort();
     }
@@ -133,50 +134,50 @@ async fn run(
 /// All callers of a worker.
 struct Callers {
     client: Rc<Client>,
-    hellos: Box<[Bytes]>,
+    messages: Box<[Bytes]>,
     measure: Instant,
     end: Option<Instant>,
-    pace: Option<Schedule>,
+    schedule: Option<Schedule>,
     /// Calls at a rate that are due and not begun.
     due: Semaphore,
-    was_due: Cell<u64>,
+    released: Cell<u64>,
     /// So many and no more.
     calls: u64,
-    begun: Cell<u64>,
+    started: Cell<u64>,
     is_over: Cell<bool>,
     counts: RefCell<Counts>,
 }
 
 impl Callers {
     /// One after the other.
-    async fn call(self: Rc<Self>) {
-        while let Some((number, due)) = self.next().await {
-            let index = usize::try_from(number).unwrap_or(0) % self.hellos.len();
-            let call = self.client.say_framed_hello(self.hellos[index].clone()).await;
+    async fn run_caller(self: Rc<Self>) {
+        while let Some((number, due)) = self.next_call().await {
+            let index = usize::try_from(number).unwrap_or(0) % self.messages.len();
+            let call = self.client.say_framed_hello(self.messages[index].clone()).await;
             if due >= self.measure {
-                self.counts.borrow_mut().ended(due.elapsed(), &call);
+                self.counts.borrow_mut().record(due.elapsed(), &call);
             }
-            if call.rpc.is_none() && self.pace.is_none() {
+            if call.rpc.is_none() && self.schedule.is_none() {
                 sleep(RECONNECT_INTERVAL).await;
             }
         }
     }
 
     /// The number of the next call, and when it is or was due; `None` if there is none.
-    async fn next(&self) -> Option<(u64, Instant)> {
-        let due = match self.pace {
-            Some(pace) => {
+    async fn next_call(&self) -> Option<(u64, Instant)> {
+        let due = match self.schedule {
+            Some(schedule) => {
                 self.due.acquire().await.ok()?.forget();
-                pace.at(self.begun.get())
+                schedule.due_at(self.started.get())
             }
             None => Instant::now(),
         };
-        let is_late = self.pace.is_none() && self.end.is_some_and(|end| due >= end);
-        let number = self.begun.get();
+        let is_late = self.schedule.is_none() && self.end.is_some_and(|end| due >= end);
+        let number = self.started.get();
         if self.is_over.get() || is_late || number == self.calls {
             return None;
         }
-        self.begun.set(number + 1);
+        self.started.set(number + 1);
         if number + 1 == self.calls {
             self.due.close(); // whoever waits for another waits in vain
         }
@@ -184,19 +185,19 @@ impl Callers {
     }
 
     /// Lets each call be due at its time, and none after the end.
-    async fn keep(self: Rc<Self>, pace: Schedule) {
+    async fn release_calls(self: Rc<Self>, schedule: Schedule) {
         let mut clock = Clock::new();
-        while self.was_due.get() < self.calls {
-            let due = self.was_due.get();
-            clock.sleep_until(pace.at(due)).await;
+        while self.released.get() < self.calls {
+            let due = self.released.get();
+            clock.sleep_until(schedule.due_at(due)).await;
             let now = Instant::now();
-            let by_now = pace.due_by(now).min(self.calls);
-            for at in (due..by_now).map(|number| pace.at(number)) {
+            let by_now = schedule.due_by(now).min(self.calls);
+            for at in (due..by_now).map(|number| schedule.due_at(number)) {
                 if at >= self.measure {
                     self.counts.borrow_mut().lag.record(now - at);
                 }
             }
-            self.was_due.set(by_now);
+            self.released.set(by_now);
             self.due.add_permits(usize::try_from(by_now - due).unwrap_or(0));
         }
         if let Some(end) = self.end {
@@ -207,25 +208,25 @@ impl Callers {
     }
 
     /// Tells what is seen, until all callers have ended.
-    async fn watch(
+    async fn report_until_ended(
         &self,
         tasks: &mut JoinSet<()>,
-        orders: &mut watch::Receiver<WorkerCommand>,
-        told: &mpsc::UnboundedSender<WorkerEvent>,
+        commands: &mut watch::Receiver<WorkerCommand>,
+        events: &mpsc::UnboundedSender<WorkerEvent>,
     ) {
         let traffic = self.client.traffic();
         let stopped =
-            timeout_at(self.measure, orders.wait_for(|order| *order == WorkerCommand::Stop));
+            timeout_at(self.measure, commands.wait_for(|command| *command == WorkerCommand::Stop));
         drop(stopped.await);
         let (cpu, mut bytes) = (thread_cpu_time(), traffic.bytes());
         let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tell_seen = || {
+        let mut report = || {
             let mut counts = self.counts.replace(Counts::new());
             let now = traffic.bytes();
             (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
             bytes = now;
-            tell(told, WorkerEvent::Seen(Box::new(counts)));
+            send(events, WorkerEvent::Seen(Box::new(counts)));
         };
         loop {
             tokio::select! {
@@ -233,22 +234,22 @@ impl Callers {
                     Some(_) => {}
                     None => break,
                 },
-                _ = ticks.tick() => tell_seen(),
-                stopped = orders.wait_for(|order| *order == WorkerCommand::Stop), if !self.is_over.get() => {
+                _ = ticks.tick() => report(),
+                stopped = commands.wait_for(|command| *command == WorkerCommand::Stop), if !self.is_over.get() => {
                     drop(stopped);
                     self.is_over.set(true);
                     self.due.close();
                 }
             }
         }
-        tell_seen();
+        report();
         let at = Instant::now();
         let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
         // Without a measurement, because it was interrupted before, there is no share of it.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
-        let not_begun = self.was_due.get().saturating_sub(self.begun.get());
-        tell(told, WorkerEvent::Ended(WorkerResult { at, not_begun, cpu_share }));
+        let not_started = self.released.get().saturating_sub(self.started.get());
+        send(events, WorkerEvent::Ended(WorkerResult { at, not_started, cpu_share }));
     }
 }
 

@@ -29,12 +29,16 @@ impl Stderr {
     pub(crate) fn failure(&self, failure: &CallError) {
         if self.format == Format::Text {
             let (line, hint) = (failure.to_string(), failure.hint());
-            self.say(format_args!("greet-cli: {}\n\nhint: {}", Escaped(&line), Escaped(&hint)));
+            self.write_line(format_args!(
+                "greet-cli: {}\n\nhint: {}",
+                Escaped(&line),
+                Escaped(&hint)
+            ));
         }
     }
 
     /// One of many failures: which, and what is wrong.
-    pub(crate) fn failure_of(&self, which: &impl fmt::Display, failure: &CallError) {
+    pub(crate) fn failure_for(&self, which: &impl fmt::Display, failure: &CallError) {
         if self.format == Format::Text {
             self.note(format_args!("{which}: {failure}"));
         }
@@ -43,7 +47,7 @@ impl Stderr {
     /// What to do about one of many failures.
     pub(crate) fn hint(&self, hint: &str) {
         if self.format == Format::Text {
-            self.say(format_args!("hint: {}", Escaped(hint)));
+            self.write_line(format_args!("hint: {}", Escaped(hint)));
         }
     }
 
@@ -54,7 +58,7 @@ impl Stderr {
         }
         let stage = |name: &str, took: Option<Duration>, what: &str| {
             if let Some(took) = took {
-                self.say(format_args!("* {name:<5} {:>8} us  {what}", took.as_micros()));
+                self.write_line(format_args!("* {name:<5} {:>8} us  {what}", took.as_micros()));
             }
         };
         let stages = &call.stages;
@@ -73,20 +77,20 @@ impl Stderr {
         stage("rpc", call.rpc, &format!("{status}{attempt}"));
         for headers in [&call.headers, &call.trailers] {
             for (key, value) in metadata::custom(headers) {
-                self.say(format_args!("< {key}: {}", Escaped(&value)));
+                self.write_line(format_args!("< {key}: {}", Escaped(&value)));
             }
         }
     }
 
     /// Prints one line; text from a server may be part of it.
     pub(crate) fn note(&self, note: fmt::Arguments<'_>) {
-        self.say(format_args!("greet-cli: {}", Escaped(&note.to_string())));
+        self.write_line(format_args!("greet-cli: {}", Escaped(&note.to_string())));
     }
 
     /// How it went as a whole, for whoever watches or asks.
     pub(crate) fn summary(&self, summary: &impl fmt::Display) {
         if self.is_verbose() || io::stderr().is_terminal() {
-            self.say(format_args!("{summary}"));
+            self.write_line(format_args!("{summary}"));
         }
     }
 
@@ -113,16 +117,16 @@ impl Stderr {
     }
 
     /// Shows how far a load test is, if somebody watches.
-    pub(crate) fn begin_load(&mut self) {
+    pub(crate) fn begin_load_progress(&mut self) {
         if io::stderr().is_terminal() && !self.is_quiet() {
-            self.progress = Some(Progress::of_load());
+            self.progress = Some(Progress::for_load());
         }
     }
 
     /// The share that is done, and how it goes.
-    pub(crate) fn load_progress(&self, share: f64, so_far: impl FnOnce() -> String) {
+    pub(crate) fn load_progress(&self, share: f64, progress_text: impl FnOnce() -> String) {
         if let Some(progress) = &self.progress {
-            progress.at_share(share, so_far());
+            progress.set_fraction(share, progress_text());
         }
     }
 
@@ -130,15 +134,15 @@ impl Stderr {
         self.progress = None;
     }
 
-    fn say(&self, line: fmt::Arguments<'_>) {
+    fn write_line(&self, line: fmt::Arguments<'_>) {
         if self.is_quiet() {
             return;
         }
         // With nowhere to complain, no complaint.
-        let say = || drop(writeln!(io::stderr().lock(), "{line}"));
+        let write_line = || drop(writeln!(io::stderr().lock(), "{line}"));
         match &self.progress {
-            Some(progress) => progress.aside(say),
-            None => say(),
+            Some(progress) => progress.suspend(write_line),
+            None => write_line(),
         }
     }
 }
@@ -173,7 +177,7 @@ impl Progress {
     }
 
     /// Of a load test.
-    pub(super) fn of_load() -> Progress {
+    pub(super) fn for_load() -> Progress {
         let bar = ProgressBar::new(LOAD_STEPS);
         let style = ProgressStyle::with_template("{bar:20} {percent}% {msg}");
         bar.set_style(style.expect("the template is fixed"));
@@ -183,9 +187,9 @@ impl Progress {
     }
 
     /// How far it is, and what is to be said of it.
-    pub(super) fn at_share(&self, share: f64, so_far: String) {
+    pub(super) fn set_fraction(&self, share: f64, progress_text: String) {
         self.0.set_position((share.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
-        self.0.set_message(so_far);
+        self.0.set_message(progress_text);
     }
 
     pub(super) fn at(&self, calls: u64) {
@@ -193,7 +197,7 @@ impl Progress {
     }
 
     /// Does `what` to the terminal while the line is out of the way.
-    pub(super) fn aside(&self, what: impl FnOnce()) {
+    pub(super) fn suspend(&self, what: impl FnOnce()) {
         self.0.suspend(what);
     }
 }

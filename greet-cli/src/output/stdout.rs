@@ -22,9 +22,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Stdout {
     format: Format,
-    gathered: Vec<u8>,
+    buffer: Vec<u8>,
     /// When the first of it came.
-    since: Option<Instant>,
+    oldest_at: Option<Instant>,
     stdout: tokio::io::Stdout,
     is_terminal: bool,
     /// The trace that everything told here belongs to.
@@ -53,8 +53,8 @@ impl Stdout {
         let is_terminal = std::io::stdout().is_terminal();
         Stdout {
             format,
-            gathered: Vec::new(),
-            since: None,
+            buffer: Vec::new(),
+            oldest_at: None,
             stdout: tokio::io::stdout(),
             is_terminal,
             trace: None,
@@ -83,35 +83,35 @@ impl Stdout {
     ) {
         match (self.format, text) {
             (Format::Text, Some(text)) => {
-                write!(self.gathered, "{text}").expect("memory takes all of it");
+                write!(self.buffer, "{text}").expect("memory takes all of it");
             }
             (Format::Text, None) => return,
             (Format::Json, _) => match self.trace {
-                None => serde_json::to_writer(&mut self.gathered, &object()),
+                None => serde_json::to_writer(&mut self.buffer, &object()),
                 Some(trace) => {
                     let traced = Traced { object: object(), trace_id: trace.to_string() };
-                    serde_json::to_writer(&mut self.gathered, &traced)
+                    serde_json::to_writer(&mut self.buffer, &traced)
                 }
             }
             .expect("a report has only strings as keys, and memory takes all of it"),
         }
-        self.gathered.push(b'\n');
-        self.since.get_or_insert_with(Instant::now);
+        self.buffer.push(b'\n');
+        self.oldest_at.get_or_insert_with(Instant::now);
     }
 
     /// Gathers a text of many lines that has no object, such as a script.
     pub(crate) fn text(&mut self, text: &[u8]) {
-        self.gathered.extend_from_slice(text);
+        self.buffer.extend_from_slice(text);
     }
 
-    pub(crate) fn is_enough(&self) -> bool {
-        self.gathered.len() >= FLUSH_BYTES
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.len() >= FLUSH_BYTES
     }
 
     /// Returns when what is gathered has waited long enough; never if there is nothing.
-    pub(crate) async fn is_due(&self) {
-        match self.since {
-            Some(since) => sleep_until(since + FLUSH_INTERVAL).await,
+    pub(crate) async fn flush_due(&self) {
+        match self.oldest_at {
+            Some(oldest_at) => sleep_until(oldest_at + FLUSH_INTERVAL).await,
             None => std::future::pending().await,
         }
     }
@@ -121,12 +121,12 @@ impl Stdout {
     /// # Errors
     /// Standard output cannot be written, for another reason than that nobody reads it any more.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
-        self.since = None;
-        if self.gathered.is_empty() {
+        self.oldest_at = None;
+        if self.buffer.is_empty() {
             return Ok(Written::Whole);
         }
-        let taken = self.stdout.write_all(&self.gathered).await;
-        self.gathered.clear(); // before the next wait: whoever gives that up must not print it twice
+        let taken = self.stdout.write_all(&self.buffer).await;
+        self.buffer.clear(); // before the next wait: whoever gives that up must not print it twice
         let written = match taken {
             Ok(()) => self.stdout.flush().await,
             failed => failed,

@@ -48,7 +48,7 @@ fn each(name: &Name, port: u16, calls: u64) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn calls_go_to_each_address_of_a_name_in_turn() {
+fn calls_rotate_over_addresses_of_name() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
@@ -64,7 +64,7 @@ fn calls_go_to_each_address_of_a_name_in_turn() {
 }
 
 #[test]
-fn the_look_up_is_told_by_the_call_that_made_it() {
+fn lookup_time_is_reported_by_call_that_made_it() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
@@ -82,7 +82,7 @@ fn the_look_up_is_told_by_the_call_that_made_it() {
 }
 
 #[test]
-fn an_address_that_is_dead_is_left_out_and_no_call_fails() {
+fn refusing_address_is_ejected_and_no_call_fails() {
     let name = Name::of_both_families();
     let port = name.free_port();
     for alive in name.addresses.iter().take(2) {
@@ -96,7 +96,7 @@ fn an_address_that_is_dead_is_left_out_and_no_call_fails() {
 }
 
 #[test]
-fn an_address_that_is_silent_takes_its_share_of_the_time_and_no_more() {
+fn silent_address_uses_only_its_share_of_timeout() {
     let Some((name, [silent, alive])) = Name::of(["127.0.0.1", "127.0.0.2"]) else {
         return;
     };
@@ -113,7 +113,7 @@ fn an_address_that_is_silent_takes_its_share_of_the_time_and_no_more() {
 }
 
 #[test]
-fn nobody_at_any_address_is_exit_code_3() {
+fn all_addresses_refusing_is_exit_code_3() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let ran = name.greet("dns", port, &["hello", "--name=Ada"]);
@@ -126,7 +126,7 @@ fn nobody_at_any_address_is_exit_code_3() {
 }
 
 #[test]
-fn a_name_that_is_not_found_failed_in_dns() {
+fn unknown_name_fails_in_dns_stage() {
     let target = "dns:///no-such-host.invalid:1";
     for arguments in [&["hello", "--name=Ada"][..], &["health"], &["load", "--count=10"]] {
         let ran = greet(target, arguments);
@@ -143,7 +143,7 @@ fn a_name_that_is_not_found_failed_in_dns() {
 }
 
 #[test]
-fn a_load_test_is_spread_over_the_addresses() {
+fn load_is_spread_over_addresses() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
@@ -152,7 +152,7 @@ fn a_load_test_is_spread_over_the_addresses() {
 }
 
 #[test]
-fn each_address_is_diagnosed() {
+fn every_address_is_diagnosed() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let _daemon = daemon(name.addresses[0], port, &[]);
@@ -168,7 +168,7 @@ fn each_address_is_diagnosed() {
 }
 
 #[test]
-fn a_certificate_is_for_the_name_and_not_for_an_address() {
+fn certificate_is_checked_against_name_not_address() {
     let name = Name::of_both_families();
     let port = name.free_port();
     let ca = Ca::new("Test CA");
@@ -185,7 +185,7 @@ fn a_certificate_is_for_the_name_and_not_for_an_address() {
 
 /// One call after the other, each begun when the one before is answered.
 #[test]
-fn a_name_is_looked_up_again_when_nobody_is_at_its_addresses_any_more() {
+fn name_is_looked_up_again_once_all_addresses_fail() {
     let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
     let Some((mut name, [old, dead, new, dead_too])) = Name::of(addresses) else {
         return;
@@ -222,7 +222,7 @@ fn a_name_is_looked_up_again_when_nobody_is_at_its_addresses_any_more() {
 }
 
 #[test]
-fn waiting_looks_the_name_up_again() {
+fn wait_looks_name_up_again() {
     let Some((mut name, [old, new])) = Name::of(["127.0.0.1", "127.0.0.2"]) else {
         return;
     };

@@ -18,7 +18,7 @@ fn results(diagnosis: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn everything_is_well() {
+fn all_stages_succeed() {
     let daemon = Daemon::start(&["--instance=blue"]);
     let (diagnosis, code) = diagnosed(&daemon.target, &[]);
     assert_eq!((&diagnosis["ok"], code), (&json!(true), Some(0)));
@@ -32,7 +32,7 @@ fn everything_is_well() {
 }
 
 #[test]
-fn tls_is_told_of() {
+fn tls_details_are_reported() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &["localhost", "127.0.0.1"], |_| {});
     ca.sign("client", &["client"], |_| {});
@@ -51,7 +51,7 @@ fn tls_is_told_of() {
 }
 
 #[test]
-fn a_bad_certificate_is_shown_all_the_same() {
+fn rejected_certificate_is_shown() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &["127.0.0.1"], expired);
     let address = serve_tls(ca.config("server", &[b"h2"]));
@@ -72,7 +72,7 @@ fn a_bad_certificate_is_shown_all_the_same() {
 }
 
 #[test]
-fn it_goes_on_past_a_failed_health() {
+fn diagnosis_continues_after_failed_health_check() {
     let daemon = Daemon::start(&[]);
     let (diagnosis, code) = diagnosed(&daemon.target, &[]);
     assert_eq!((results(&diagnosis)[4], code), ("ok", Some(0)));
@@ -83,7 +83,7 @@ fn it_goes_on_past_a_failed_health() {
 }
 
 #[test]
-fn a_server_that_is_leaving_is_not_serving() {
+fn draining_server_is_not_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=2s"]);
     daemon.drain_until_not_serving();
     let (diagnosis, code) = diagnosed(&daemon.target, &[]);
@@ -95,7 +95,7 @@ fn a_server_that_is_leaving_is_not_serving() {
 }
 
 #[test]
-fn a_greeter_without_health_is_a_greeter() {
+fn missing_health_service_is_not_a_failure() {
     let unimplemented = [(":status", "200"), ("grpc-status", "12")];
     let address = serve(answer(headers(END_STREAM, &unimplemented)));
     let (diagnosis, _) = diagnosed(&address, &["--timeout=300ms"]);
@@ -103,7 +103,7 @@ fn a_greeter_without_health_is_a_greeter() {
 }
 
 #[test]
-fn the_first_stage_that_fails_is_the_exit_code() {
+fn first_failed_stage_determines_exit_code() {
     let (diagnosis, code) = diagnosed(&nobody(), &[]);
     assert_eq!((&diagnosis["error"]["stage"], code), (&json!("tcp"), Some(3)));
     let (diagnosis, code) = diagnosed("no-such-host.invalid:1", &[]);
@@ -111,7 +111,7 @@ fn the_first_stage_that_fails_is_the_exit_code() {
 }
 
 #[test]
-fn each_target_has_its_own_time() {
+fn every_target_has_its_own_timeout() {
     let daemon = Daemon::start(&[]);
     let targets = format!("{},{}", serve(listen_forever), daemon.target);
     let ran = greet(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);

@@ -6,7 +6,7 @@ use crate::raw::{GOAWAY, answer, frame};
 use crate::support::{Daemon, greet, listen_forever, say, serve};
 
 #[test]
-fn our_daemon_speaks_tls() {
+fn greet_server_with_tls_is_named() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &["localhost"], |_| {});
     let [cert, key] = ca.of("server");
@@ -16,7 +16,7 @@ fn our_daemon_speaks_tls() {
 }
 
 #[test]
-fn a_web_server_wants_tls() {
+fn web_server_that_requires_tls_is_named() {
     let page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n<html>\
         <head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
     fails("http2_speaks_tls", &serve(say(page)), &[]);
@@ -25,12 +25,12 @@ fn a_web_server_wants_tls() {
 }
 
 #[test]
-fn it_speaks_http_1() {
+fn http1_server_is_named() {
     fails("http2_speaks_http1", &serve(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")), &[]);
 }
 
 #[test]
-fn a_proxy_shows_an_error_page() {
+fn error_page_of_proxy_is_quoted() {
     let page =
         b"HTTP/1.1 503 Service Unavailable\r\nserver: envoy\r\ncontent-type: text/html\r\n\r\n\
         <html><head><title>no healthy upstream</title></head></html>";
@@ -38,38 +38,38 @@ fn a_proxy_shows_an_error_page() {
 }
 
 #[test]
-fn it_speaks_something_else() {
+fn other_protocol_is_quoted() {
     fails("http2_something_else", &serve(say(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
     let ran = greet(&serve(say(b"hi\r\n")), &["hello", "--name=Ada"]);
     assert!(ran.stderr.contains("it said \"hi\""), "what is too short for a frame, too: {ran:?}");
 }
 
 #[test]
-fn it_closes_before_its_settings() {
+fn connection_closed_before_settings() {
     fails("http2_closed", &serve(say(b"")), &[]);
 }
 
 #[test]
-fn it_says_goaway_before_its_settings() {
+fn goaway_before_settings() {
     let goaway = [&[0, 0, 0, 0, 0, 0, 0, 11][..], b"too many connections"].concat();
     fails("http2_goaway", &serve(say(frame(GOAWAY, 0, 0, &goaway))), &[]);
 }
 
 #[test]
-fn it_accepts_and_says_nothing() {
+fn no_settings_within_timeout() {
     let address = serve(listen_forever);
     fails("http2_no_settings", &address, &[]);
     fails("http2_no_settings", &address, &["--connect-timeout=300ms"]);
 }
 
 #[test]
-fn it_takes_no_call_on_any_connection() {
+fn every_connection_rejects_call() {
     // SETTINGS, then a GOAWAY that lets no stream live.
     fails("http2_no_call_taken", &serve(answer(frame(GOAWAY, 0, 0, &[0; 8]))), &[]);
 }
 
 #[test]
-fn who_was_reached_is_told_even_if_it_speaks_no_http2() {
+fn peer_is_reported_without_http2() {
     let address = serve(say(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     let object = greet(&address, &["--output=json", "hello", "--name=Ada"]).object();
     assert_eq!(object["peer"], address);

@@ -20,40 +20,40 @@ fn fails_with(case: &str, names: &[&str], change: impl FnOnce(&mut rcgen::Certif
 }
 
 #[test]
-fn our_daemon_speaks_plaintext() {
+fn plaintext_greet_server_is_named() {
     let daemon = Daemon::start(&[]);
     fails("tls_plaintext_greet_server", &https(daemon.address()), &[]);
 }
 
 #[test]
-fn a_server_that_speaks_first_speaks_plaintext() {
+fn server_that_sends_first_is_plaintext() {
     let address = serve(say(b"\0\0\0\x04\0\0\0\0\0"));
     fails("tls_plaintext_http2", &https(&address), &[]);
 }
 
 #[test]
-fn a_web_server_speaks_plaintext() {
+fn plaintext_web_server_is_named() {
     let address = serve(say(b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n"));
     fails("tls_plaintext_http1", &https(&address), &[]);
 }
 
 #[test]
-fn something_else_speaks_plaintext() {
+fn plaintext_of_other_protocol_is_quoted() {
     fails("tls_plaintext_other", &https(&serve(say(b"220 mail.example ESMTP\r\n"))), &[]);
 }
 
 #[test]
-fn it_hangs_up() {
+fn connection_closed_during_handshake() {
     fails("tls_closed", &https(&serve(say(b""))), &[]);
 }
 
 #[test]
-fn it_says_nothing() {
+fn handshake_timeout() {
     fails("tls_timeout", &https(&serve(listen_forever)), &[]);
 }
 
 #[test]
-fn the_issuer_is_unknown() {
+fn unknown_issuer() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
     ca.sign("server", &LOOPBACK, |_| {});
     let address = serve_tls(ca.config("server", &[b"h2"]));
@@ -62,27 +62,27 @@ fn the_issuer_is_unknown() {
 }
 
 #[test]
-fn the_certificate_is_for_another_name() {
+fn certificate_for_other_name() {
     fails_with("tls_wrong_name", &["greeter.example", "10.0.0.1"], |_| {});
 }
 
 #[test]
-fn the_certificate_has_expired() {
+fn certificate_expired() {
     fails_with("tls_expired", &LOOPBACK, expired);
 }
 
 #[test]
-fn the_certificate_is_not_yet_valid() {
+fn certificate_not_yet_valid() {
     fails_with("tls_not_yet_valid", &LOOPBACK, not_yet_valid);
 }
 
 #[test]
-fn the_certificate_is_not_for_servers() {
+fn certificate_not_for_servers() {
     fails_with("tls_bad_certificate", &LOOPBACK, for_clients_only);
 }
 
 #[test]
-fn a_client_certificate_is_required() {
+fn client_certificate_required() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &LOOPBACK, |_| {});
     let flags = ca.of("server");
@@ -94,7 +94,7 @@ fn a_client_certificate_is_required() {
 }
 
 #[test]
-fn the_client_certificate_is_refused() {
+fn client_certificate_rejected() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
     ca.sign("server", &LOOPBACK, |_| {});
     other.sign("client", &["client"], |_| {});
@@ -106,7 +106,7 @@ fn the_client_certificate_is_refused() {
 }
 
 #[test]
-fn there_is_no_http2_over_tls() {
+fn no_http2_over_tls() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &LOOPBACK, |_| {});
     let none = serve_tls(ca.config("server", &[]));
@@ -117,7 +117,7 @@ fn there_is_no_http2_over_tls() {
 
 /// HAProxy, Node and others do not wait until their alert is read.
 #[test]
-fn a_refusal_is_heard_from_one_who_hangs_up_at_once() {
+fn alert_is_read_before_immediate_close() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
     ca.sign("server", &LOOPBACK, |_| {});
     other.sign("client", &["client"], |_| {});
@@ -133,7 +133,7 @@ fn a_refusal_is_heard_from_one_who_hangs_up_at_once() {
 }
 
 #[test]
-fn a_certificate_older_than_computers_is_a_certificate() {
+fn certificate_from_before_1970_is_read() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &LOOPBACK, |params| {
         params.not_before = rcgen::date_time_ymd(1960, 1, 1);
@@ -152,18 +152,18 @@ fn alert(description: u8) -> [u8; 7] {
 }
 
 #[test]
-fn an_alert_says_what_is_wrong() {
+fn alert_determines_error() {
     fails("tls_unknown_name", &https(&serve(say(alert(112)))), &["--server-name=nobody.example"]);
     fails("tls_protocol_version", &https(&serve(say(alert(70)))), &[]);
 }
 
 #[test]
-fn tls_that_is_broken_is_broken() {
+fn broken_tls_record() {
     fails("tls_broken", &https(&serve(say(b"\x16\x03\x03\0\x04\xff\xff\xff\xff"))), &[]);
 }
 
 #[test]
-fn who_reads_of_an_expired_certificate_is_told_the_dates() {
+fn expired_certificate_error_names_dates() {
     let ca = Ca::new("Test CA");
     ca.sign("server", &LOOPBACK, expired);
     let address = serve_tls(ca.config("server", &[b"h2"]));

@@ -9,7 +9,7 @@ use crate::failing::fails;
 use crate::support::{greet, nobody};
 
 #[test]
-fn the_host_is_unknown() {
+fn unknown_host() {
     // The resolver's own words differ from system to system; the rest must not.
     let ran = greet("no-such-host.invalid:1", &["hello", "--name=Ada"]);
     assert_eq!(ran.code, Some(3));
@@ -19,27 +19,27 @@ fn the_host_is_unknown() {
 }
 
 #[test]
-fn nobody_listens() {
+fn connection_refused() {
     fails("tcp_refused", &nobody(), &[]);
 }
 
 #[cfg(unix)]
 #[test]
-fn there_is_no_such_socket() {
+fn missing_unix_socket() {
     fails("tcp_no_such_socket", "unix:/no/such.sock", &[]);
 }
 
 /// TCP has no way to a group of hosts.
 #[cfg(target_os = "linux")]
 #[test]
-fn there_is_no_route() {
+fn unreachable_network() {
     fails("tcp_unreachable", "224.0.0.1:50051", &[]);
 }
 
 /// The kernel drops what does not fit into a listener's queue, as a firewall does.
 #[cfg(target_os = "linux")]
 #[test]
-fn nobody_answers() {
+fn connect_timeout() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();

@@ -9,14 +9,14 @@ use crate::raw::{END_STREAM, answer, headers};
 use crate::support::{Daemon, command, fake, greet, listen_forever, nobody, object, serve};
 
 #[test]
-fn a_serving_server_is_serving() {
+fn serving_server_is_serving() {
     let daemon = Daemon::start(&[]);
     greet(&daemon.target, &["health"]).left("SERVING\n", "", 0);
     greet(&daemon.target, &["health", "--service", "greet.Greeter"]).left("SERVING\n", "", 0);
 }
 
 #[test]
-fn an_unknown_service_is_not_found() {
+fn unknown_service_is_not_found() {
     let daemon = Daemon::start(&[]);
     greet(&daemon.target, &["health", "--service", "no.Such"]).left(
         "",
@@ -27,14 +27,14 @@ fn an_unknown_service_is_not_found() {
 }
 
 #[test]
-fn a_server_that_is_leaving_is_not_serving() {
+fn draining_server_is_not_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=1s"]);
     daemon.drain_until_not_serving();
     greet(&daemon.target, &["health"]).left("NOT_SERVING\n", "", 4);
 }
 
 #[test]
-fn in_json_the_answer_is_an_object() {
+fn health_in_json_is_one_object() {
     let daemon = Daemon::start(&[]);
     let mut object = greet(&daemon.target, &["--output=json", "health"]).object();
     object["timing_us"].take();
@@ -53,7 +53,7 @@ fn in_json_the_answer_is_an_object() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_not_connected() {
+fn silent_server_is_not_connected() {
     let ran = greet(&fake(listen_forever), &["--timeout=50ms", "health"]);
     assert_eq!(ran.code, Some(3));
 }
@@ -73,7 +73,7 @@ fn line(stdout: &mut impl BufRead) -> String {
 }
 
 #[test]
-fn a_watch_prints_each_change_with_its_time() {
+fn watch_prints_every_change_with_time() {
     let mut daemon = Daemon::start(&["--drain-delay=300ms"]);
     let (mut child, mut stdout) = watch(&daemon.target, &[]);
     let state = |line: String| {
@@ -94,7 +94,7 @@ fn a_watch_prints_each_change_with_its_time() {
 }
 
 #[test]
-fn in_json_a_change_is_an_object_with_its_time() {
+fn watch_in_json_prints_one_object_per_change() {
     let daemon = Daemon::start(&[]);
     let (mut child, mut stdout) = watch(&daemon.target, &["--output=json"]);
     let change = object(&line(&mut stdout));
@@ -104,7 +104,7 @@ fn in_json_a_change_is_an_object_with_its_time() {
 }
 
 #[test]
-fn a_watch_with_wait_is_a_gate() {
+fn watch_with_wait_ends_at_serving() {
     let daemon = Daemon::start(&[]);
     let ran = greet(&daemon.target, &["health", "--watch", "--wait=20s"]);
     assert_eq!((ran.stdout.ends_with(" SERVING\n"), ran.code), (true, Some(0)), "{ran:?}");
@@ -115,7 +115,7 @@ fn a_watch_with_wait_is_a_gate() {
 }
 
 #[test]
-fn a_server_without_health_cannot_be_watched() {
+fn watch_needs_health_service() {
     let unimplemented = [(":status", "200"), ("grpc-status", "12")];
     let address = serve(answer(headers(END_STREAM, &unimplemented)));
     let ran = greet(&address, &["health", "--watch"]);
@@ -123,7 +123,7 @@ fn a_server_without_health_cannot_be_watched() {
 }
 
 #[test]
-fn several_targets_are_all_asked() {
+fn all_targets_are_checked() {
     let daemon = Daemon::start(&[]);
     let nobody = nobody();
     let ran = greet(&format!("{},{nobody}", daemon.target), &["health"]);
@@ -136,7 +136,7 @@ fn several_targets_are_all_asked() {
 }
 
 #[test]
-fn a_gate_before_a_silent_server_says_so_in_time() {
+fn watch_with_wait_ends_in_time_on_silent_server() {
     let silent = serve(listen_forever);
     let ran = greet(&silent, &["--timeout=5s", "health", "--watch", "--wait=300ms"]);
     assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Daemon, Scripted, greet};
 
 #[test]
-fn the_reply_alone_is_printed() {
+fn only_reply_is_printed() {
     let daemon = Daemon::start(&[]);
     greet(&daemon.target, &["hello", "--name", "Ada"]).left("Hello Ada\n", "", 0);
     greet(&daemon.target, &["hello", "--name", ""]).left("Hello \n", "", 0);
@@ -19,7 +19,7 @@ fn the_reply_alone_is_printed() {
 }
 
 #[test]
-fn names_are_greeted_in_their_order() {
+fn names_are_greeted_in_order() {
     let daemon = Daemon::start(&[]);
     let names = ["hello", "--name", "a", "--name", "b", "--name", "a"];
     greet(&daemon.target, &names).left("Hello a\nHello b\nHello a\n", "", 0);
@@ -27,7 +27,7 @@ fn names_are_greeted_in_their_order() {
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_is_a_target() {
+fn unix_socket_is_target() {
     let directory = tempfile::tempdir().unwrap();
     let target = format!("unix:{}", directory.path().join("greet.sock").display());
     let _daemon = Daemon::start(&["--listen", &target]);
@@ -39,7 +39,7 @@ fn a_unix_socket_is_a_target() {
 }
 
 #[test]
-fn in_json_a_call_is_one_object_with_everything_about_it() {
+fn hello_in_json_is_one_object() {
     let daemon = Daemon::start(&["--instance=blue"]);
     let ran = greet(&daemon.target, &["hello", "--name", "Ada", "--output=json"]);
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
@@ -62,7 +62,7 @@ fn in_json_a_call_is_one_object_with_everything_about_it() {
 }
 
 #[test]
-fn a_second_call_needs_no_second_connection() {
+fn second_call_reuses_connection() {
     let daemon = Daemon::start(&[]);
     let ran = greet(&daemon.target, &["--output=json", "hello", "--name=a", "--name=b"]);
     let objects: Vec<serde_json::Value> =
@@ -74,7 +74,7 @@ fn a_second_call_needs_no_second_connection() {
 }
 
 #[test]
-fn metadata_goes_both_ways() {
+fn metadata_is_sent_and_received() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let headers = ["-H", "x-ascii: a: b", "--header=x-bin: AP8="];
     let ran =
@@ -87,7 +87,7 @@ fn metadata_goes_both_ways() {
 }
 
 #[test]
-fn the_time_that_is_left_is_sent_along() {
+fn remaining_time_is_sent_as_grpc_timeout() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let ran = greet(&daemon.target, &["--timeout=2s", "--output=json", "hello", "--name=Ada"]);
     let sent = ran.object()["headers"]["seen-grpc-timeout"].as_str().unwrap().to_owned();

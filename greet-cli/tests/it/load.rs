@@ -20,7 +20,7 @@ fn number(object: &Value, pointer: &str) -> u64 {
 }
 
 #[test]
-fn so_many_calls_are_made_and_all_are_counted() {
+fn count_makes_exactly_that_many_calls() {
     let daemon = Daemon::start(&[]);
     for flags in [&["--count=1"][..], &["--count=501"], &["--count=300", "--rate=5000"]] {
         let ran = load(&daemon.target, flags);
@@ -72,7 +72,7 @@ impl Greeter for Slow {
 }
 
 #[test]
-fn a_known_delay_is_what_is_measured() {
+fn known_delay_is_measured() {
     let delay = Duration::from_millis(50);
     let daemon = Daemon::with_greeter(&[], Slow::new(delay, Default::default()));
     for flags in [&["--concurrency=20"][..], &["--rate=200"]] {
@@ -85,7 +85,7 @@ fn a_known_delay_is_what_is_measured() {
 
 /// Calls that should have begun during a stall, and could not, count as long as they should have.
 #[test]
-fn a_stall_delays_every_call_that_was_due_in_it() {
+fn stall_delays_every_call_due_during_it() {
     let stall = (Duration::from_millis(1_000), Duration::from_millis(2_000));
     let slow = Slow::new(Duration::ZERO, stall);
     let stalled = Arc::clone(&slow.stalled);
@@ -103,11 +103,11 @@ fn a_stall_delays_every_call_that_was_due_in_it() {
     assert!((150..=350).contains(&longer(100_000)), "{}: {histogram:?}", longer(100_000));
     assert!((60..=250).contains(&longer(500_000)), "{}: {histogram:?}", longer(500_000));
     assert!(number(&object, "/latency_us/max") >= 900_000, "{object}");
-    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_begun"), 600);
+    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_started"), 600);
 }
 
 #[test]
-fn a_threshold_that_is_crossed_is_named_and_is_exit_code_5() {
+fn violated_threshold_is_named_and_exits_with_5() {
     let daemon = Daemon::start(&[]);
     let flags = ["load", "--count=100", "--fail-if=p99>0us", "--fail-if=max>1h", "--fail-if=rps<1"];
     let ran = greet(&daemon.target, &flags);
@@ -121,14 +121,14 @@ fn a_threshold_that_is_crossed_is_named_and_is_exit_code_5() {
 }
 
 #[test]
-fn a_bad_threshold_is_a_usage_error_that_says_how_one_looks() {
+fn invalid_threshold_is_usage_error_with_example() {
     let ran = greet(&nobody(), &["load", "--fail-if=p99=20ms"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("such as p99>20ms"), "{ran:?}");
 }
 
 #[test]
-fn failures_are_counted_by_status_and_stage_and_some_are_no_failure_of_the_test() {
+fn failures_are_counted_by_status_and_stage() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let flags = ["--count=90", "--name=Ada", "--name=14", "--name=5", "--threads=1"];
     let ran = greet(&daemon.target, &[&["--output=json", "load"], &flags[..]].concat());
@@ -151,7 +151,7 @@ fn failures_are_counted_by_status_and_stage_and_some_are_no_failure_of_the_test(
 }
 
 #[test]
-fn who_cannot_be_reached_is_not_measured() {
+fn unreachable_server_is_not_measured() {
     let ran = greet(&nobody(), &["load", "--duration=1h"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: tcp: could not connect to "), "{ran:?}");
@@ -162,7 +162,7 @@ fn who_cannot_be_reached_is_not_measured() {
 }
 
 #[test]
-fn a_server_that_leaves_is_told_from_one_that_answers() {
+fn refused_connections_after_drain_are_counted() {
     let (calls, called) = std::sync::mpsc::channel();
     let mut daemon = Daemon::with_greeter(&[], Telling(calls));
     let target = daemon.target.clone();
@@ -177,7 +177,7 @@ fn a_server_that_leaves_is_told_from_one_that_answers() {
 }
 
 #[test]
-fn a_page_holds_the_report_and_a_bad_place_for_it_is_told() {
+fn page_holds_report_and_unwritable_path_is_named() {
     let daemon = Daemon::start(&[]);
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("load.html");
@@ -207,7 +207,7 @@ impl Greeter for Telling {
 
 #[cfg(unix)]
 #[test]
-fn an_interruption_ends_it_early_and_the_figures_are_printed() {
+fn interrupted_load_prints_report() {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::Stdio;
 

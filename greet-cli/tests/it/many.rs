@@ -34,7 +34,7 @@ fn greet_lines(target: &str, lines: &[u8], flags: &[&str]) -> Ran {
 }
 
 #[test]
-fn lines_are_greeted_in_their_order() {
+fn lines_are_greeted_in_order() {
     let daemon = Daemon::start(&[]);
     let names: String = (0..5_000).map(|number| format!("{number}\n")).collect();
     let replies: String = (0..5_000).map(|number| format!("Hello {number}\n")).collect();
@@ -44,7 +44,7 @@ fn lines_are_greeted_in_their_order() {
 }
 
 #[test]
-fn a_file_is_read_too_and_its_last_line_needs_no_end() {
+fn names_are_read_from_file_with_unterminated_last_line() {
     let daemon = Daemon::start(&[]);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "\u{feff}Ada\r\n\nGrace").unwrap();
@@ -59,7 +59,7 @@ fn a_file_is_read_too_and_its_last_line_needs_no_end() {
 }
 
 #[test]
-fn failures_go_to_standard_error_with_their_line_and_do_not_stop_the_rest() {
+fn failures_name_their_line_and_do_not_stop_others() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     greet_lines(&daemon.target, b"a\n5\nb\n3\n5\nc\n", &[]).left(
         "Hello a\nHello b\nHello c\n",
@@ -73,7 +73,7 @@ fn failures_go_to_standard_error_with_their_line_and_do_not_stop_the_rest() {
 }
 
 #[test]
-fn a_line_that_is_no_text_is_named_and_the_rest_is_greeted() {
+fn line_that_is_not_utf8_is_named_and_skipped() {
     let daemon = Daemon::start(&[]);
     greet_lines(&daemon.target, b"a\n\xff\xfe\nb\n", &[]).left(
         "Hello a\nHello b\n",
@@ -83,7 +83,7 @@ fn a_line_that_is_no_text_is_named_and_the_rest_is_greeted() {
 }
 
 #[test]
-fn fail_fast_begins_nothing_after_a_failure() {
+fn fail_fast_starts_no_call_after_failure() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let flags = ["--fail-fast", "--concurrency=1"];
     let ran = greet_lines(&daemon.target, b"a\n5\nb\n", &flags);
@@ -91,7 +91,7 @@ fn fail_fast_begins_nothing_after_a_failure() {
 }
 
 #[test]
-fn a_slow_call_holds_up_its_own_line_only() {
+fn slow_call_does_not_delay_other_lines() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let mut child =
         from_standard_input(&daemon.target, &["--timeout=1s", "--concurrency=2"]).spawn().unwrap();
@@ -104,7 +104,7 @@ fn a_slow_call_holds_up_its_own_line_only() {
 }
 
 #[test]
-fn a_name_that_is_typed_while_others_are_greeted_is_greeted_at_once() {
+fn line_from_terminal_is_greeted_at_once() {
     let daemon = Daemon::start(&[]);
     let (mut child, mut stdout) = conversation(&daemon);
     let mut stdin = child.stdin.take().unwrap();
@@ -128,13 +128,13 @@ fn conversation(daemon: &Daemon) -> (Child, BufReader<std::process::ChildStdout>
 /// SIGTERM.
 #[cfg(unix)]
 #[test]
-fn what_was_answered_before_an_interruption_is_printed() {
-    is_printed_before_the_end_by(rustix::process::Signal::INT);
-    is_printed_before_the_end_by(rustix::process::Signal::TERM);
+fn replies_before_signal_are_printed() {
+    assert_replies_printed_before_death_by(rustix::process::Signal::INT);
+    assert_replies_printed_before_death_by(rustix::process::Signal::TERM);
 }
 
 #[cfg(unix)]
-fn is_printed_before_the_end_by(signal: rustix::process::Signal) {
+fn assert_replies_printed_before_death_by(signal: rustix::process::Signal) {
     use std::os::unix::process::ExitStatusExt as _;
 
     let (calls, called) = std::sync::mpsc::channel();
@@ -168,7 +168,7 @@ impl Greeter for Telling {
 }
 
 #[test]
-fn count_repeats_the_names_and_tells_who_answered() {
+fn count_repeats_names_and_tallies_servers() {
     let daemon = Daemon::start(&["--instance=blue"]);
     let count = ["hello", "--name=a", "--name=b", "--count=3"];
     let ran = greet(&daemon.target, &count);
@@ -192,7 +192,7 @@ fn count_repeats_the_names_and_tells_who_answered() {
 }
 
 #[test]
-fn targets_take_turns_and_say_who_they_are() {
+fn targets_take_turns_and_are_tallied() {
     let (blue, green) = (Daemon::start(&["--instance=blue"]), Daemon::start(&[]));
     let both = format!("{},{}", blue.target, green.target);
     let ran = greet(&both, &["--output=json", "hello", "--name=Ada", "--count=10"]);
@@ -206,7 +206,7 @@ fn targets_take_turns_and_say_who_they_are() {
 }
 
 #[test]
-fn connections_are_spread_over() {
+fn calls_are_spread_over_connections() {
     let daemon = Daemon::start(&[]);
     let flags = ["--output=json", "hello", "--name=Ada", "--count=9", "--connections=3"];
     let objects = greet(&daemon.target, &flags).objects();
@@ -215,7 +215,7 @@ fn connections_are_spread_over() {
 }
 
 #[test]
-fn names_are_typed_or_read_and_not_both() {
+fn name_conflicts_with_names_from() {
     let ran = greet("x:1", &["hello", "--name=a", "--names-from=-"]);
     assert_eq!(ran.code, Some(2));
     let ran = greet("x:1", &["hello", "--names-from=-", "--count=2"]);
@@ -230,7 +230,7 @@ fn names_are_typed_or_read_and_not_both() {
 }
 
 #[test]
-fn waiting_adds_no_more_than_it_says() {
+fn wait_adds_at_most_its_duration() {
     let silent = serve(listen_forever);
     let begun = std::time::Instant::now();
     let flags = ["--wait=300ms", "--timeout=1s", "-q", "hello", "--name=a", "--count=2"];
@@ -240,7 +240,7 @@ fn waiting_adds_no_more_than_it_says() {
 
 /// A server chooses what it calls a field; it does not choose how much is printed.
 #[test]
-fn hints_are_a_handful() {
+fn number_of_hints_is_limited() {
     let daemon = Daemon::with_greeter(&[], Particular);
     let names: String = (0..50).map(|number| format!("{number}\n")).collect();
     let ran = greet_lines(&daemon.target, names.as_bytes(), &[]);

@@ -11,7 +11,7 @@ use crate::support::{Daemon, command, greet, nobody};
 const HELLO: [&str; 2] = ["hello", "--name=Ada"];
 
 #[test]
-fn a_closed_pipe_is_quiet_and_no_failure() {
+fn closed_stdout_is_not_a_failure() {
     let daemon = Daemon::start(&[]);
     for output in ["text", "json"] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -24,7 +24,7 @@ fn a_closed_pipe_is_quiet_and_no_failure() {
 
 /// Nobody reads the answer; the exit code still tells it.
 #[test]
-fn a_closed_pipe_does_not_make_a_failure_a_success() {
+fn closed_stdout_keeps_exit_code_of_failure() {
     for (arguments, code) in
         [(["--output=json", "hello", "--name=Ada"], 3), (["--output=json", "health", "-q"], 3)]
     {
@@ -38,7 +38,7 @@ fn a_closed_pipe_does_not_make_a_failure_a_success() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_exit_code_1() {
+fn full_disk_is_exit_code_1() {
     let daemon = Daemon::start(&[]);
     let one = ["hello", "--name=Ada", "--count=1"];
     let many = ["hello", "--name=Ada", "--count=50000"];
@@ -53,7 +53,7 @@ fn a_full_disk_is_exit_code_1() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_many_calls_too() {
+fn closed_stdout_ends_many_calls() {
     let daemon = Daemon::start(&[]);
     let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
     command.arg("--count=1000000000").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -73,14 +73,14 @@ fn run_with_stdout_elsewhere(mut command: std::process::Command, stderr: &str, c
 }
 
 #[test]
-fn quiet_says_nothing_on_standard_error() {
+fn quiet_writes_nothing_to_stderr() {
     let address = nobody();
     greet(&address, &[&["-q"], &HELLO[..]].concat()).left("", "", 3);
     greet(&address, &[&["--quiet", "--wait=1ms"], &HELLO[..]].concat()).left("", "", 3);
 }
 
 #[test]
-fn verbose_tells_how_each_call_went_and_leaves_standard_output_alone() {
+fn verbose_reports_stages_on_stderr_only() {
     let daemon = Daemon::start(&["--instance=blue"]);
     let ran = greet(&daemon.target, &["--verbose", "hello", "--name=a", "--name=b"]);
     assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\n", Some(0)));
@@ -92,7 +92,7 @@ fn verbose_tells_how_each_call_went_and_leaves_standard_output_alone() {
 }
 
 #[test]
-fn a_closed_standard_error_is_no_failure() {
+fn closed_stderr_is_not_a_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = command(&["--target", &nobody(), "hello", "--name=Ada"]);
@@ -100,7 +100,7 @@ fn a_closed_standard_error_is_no_failure() {
 }
 
 #[test]
-fn a_reply_is_one_line_and_moves_no_cursor() {
+fn reply_is_escaped_to_one_line() {
     let daemon = Daemon::start(&[]);
     let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}", "--name=\u{202e}adA"];
     let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\nHello \\u{202e}adA\n";

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::support::{command, run};
 
 #[test]
-fn there_are_completions_for_each_shell() {
+fn completions_exist_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(command(&["completions", shell]));
         assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
@@ -15,7 +15,7 @@ fn there_are_completions_for_each_shell() {
 }
 
 #[test]
-fn bash_takes_the_script() {
+fn bash_completes_commands_and_flags() {
     let script = run(command(&["completions", "bash"])).stdout;
     let completed = |words: &str, last: &str, before: &str| {
         let check = format!(
@@ -33,7 +33,7 @@ fn bash_takes_the_script() {
 }
 
 #[test]
-fn the_manual_has_every_command_and_every_flag() {
+fn man_page_has_every_command_and_flag() {
     let ran = run(command(&["man"]));
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
     let page = ran.stdout.replace('\\', "");
@@ -50,7 +50,7 @@ fn the_manual_has_every_command_and_every_flag() {
 }
 
 #[test]
-fn help_begins_with_examples() {
+fn help_starts_with_examples() {
     for verb in [&["--help"][..], &["hello", "--help"], &["health", "-h"], &["diagnose", "-h"]] {
         let help = run(command(verb)).stdout;
         let [examples, usage] = ["Examples:", "Usage:"].map(|part| help.find(part).unwrap());

@@ -49,7 +49,7 @@ fn attempts(ran: &Ran) -> (bool, u64) {
 }
 
 #[test]
-fn what_was_not_accepted_is_sent_on_another_connection_without_being_asked() {
+fn unprocessed_call_is_resent_transparently() {
     assert_eq!(attempts(&hello([leaving(), hello_ada()], &[])), (true, 2));
     assert_eq!(attempts(&hello([refusing(), hello_ada()], &[])), (true, 2));
     let ran = hello([leaving(), leaving(), leaving(), hello_ada()], &[]);
@@ -57,7 +57,7 @@ fn what_was_not_accepted_is_sent_on_another_connection_without_being_asked() {
 }
 
 #[test]
-fn what_was_never_sent_is_tried_as_often_as_was_said() {
+fn unsent_call_is_retried_up_to_limit() {
     let ran = greet(&nobody(), &["--retries=2", "--output=json", "hello", "--name=Ada"]);
     assert_eq!((attempts(&ran), ran.code), ((false, 3), Some(3)));
     let ran = hello([leaving(), leaving(), leaving(), hello_ada()], &["--retries=1"]);
@@ -65,14 +65,14 @@ fn what_was_never_sent_is_tried_as_often_as_was_said() {
 }
 
 #[test]
-fn what_may_have_been_executed_is_not_tried_again() {
+fn possibly_executed_call_is_not_retried() {
     let none = ("x-other", "1");
     assert_eq!(attempts(&hello([ends("14", none)], &["--retries=5"])), (false, 1));
     assert_eq!(attempts(&hello([Box::new(lose), hello_ada()], &["--retries=5"])), (false, 1));
 }
 
 #[test]
-fn unless_its_status_is_named() {
+fn listed_status_is_retried() {
     let flags = ["--retries=1", "--retry-on=resource-exhausted,UNAVAILABLE"];
     let none = ("x-other", "1");
     assert_eq!(attempts(&hello([ends("14", none)], &flags)), (true, 2));
@@ -81,7 +81,7 @@ fn unless_its_status_is_named() {
 }
 
 #[test]
-fn a_server_may_say_when_or_never() {
+fn pushback_sets_delay_or_stops_retries() {
     let flags = ["--retries=3", "--retry-on=UNAVAILABLE"];
     let begun = Instant::now();
     let later = ends("14", ("grpc-retry-pushback-ms", "400"));
@@ -98,7 +98,7 @@ fn a_server_may_say_when_or_never() {
 }
 
 #[test]
-fn retries_end_with_the_time_of_the_call() {
+fn retries_end_at_deadline() {
     let begun = Instant::now();
     let ran = greet(&nobody(), &["--retries=1000", "--timeout=500ms", "hello", "--name=Ada"]);
     assert_eq!(ran.code, Some(3));
@@ -106,7 +106,7 @@ fn retries_end_with_the_time_of_the_call() {
 }
 
 #[test]
-fn a_dead_target_is_left_out() {
+fn refusing_target_is_skipped() {
     let live = serve(answer(ada()));
     let targets = format!("{},{live}", nobody());
     let ran = greet(&targets, &["--output=json", "hello", "--name=Ada"]);
@@ -116,7 +116,7 @@ fn a_dead_target_is_left_out() {
 
 /// Headers came: that is the server's answer, whatever its trailers say (gRFC A6).
 #[test]
-fn a_reply_that_has_begun_is_not_asked_for_again() {
+fn committed_call_is_not_retried() {
     let begun = [head(), trailers(&[("grpc-status", "14")])].concat();
     let server: Fake = Box::new(answer_each(vec![begun, ada()]));
     let ran = hello([server], &["--retries=3", "--retry-on=UNAVAILABLE"]);
@@ -124,14 +124,14 @@ fn a_reply_that_has_begun_is_not_asked_for_again() {
 }
 
 #[test]
-fn a_silent_target_does_not_take_the_time_of_the_others() {
+fn silent_target_leaves_time_for_others() {
     let targets = format!("{},{}", serve(listen_forever), serve(answer(ada())));
     let ran = greet(&targets, &["--timeout=1s", "hello", "--name=Ada"]);
     ran.left("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn silent_targets_end_in_time() {
+fn silent_targets_end_at_timeout() {
     let targets = format!("{},{}", serve(listen_forever), serve(listen_forever));
     let flags = ["--timeout=1s", "--connect-timeout=200ms", "--retries=20"];
     let begun = Instant::now();

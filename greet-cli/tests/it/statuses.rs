@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Daemon, Scripted, greet};
 
 #[test]
-fn every_status_has_its_exit_code() {
+fn every_status_has_exit_code() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     for code in 1..=16 {
         let ran = greet(&daemon.target, &["hello", "--name", &code.to_string()]);
@@ -18,7 +18,7 @@ fn every_status_has_its_exit_code() {
 }
 
 #[test]
-fn a_name_over_the_limit_is_named_with_the_limit() {
+fn name_over_limit_error_states_limit() {
     let daemon = Daemon::start(&[]);
     greet(&daemon.target, &["hello", "--name", &"x".repeat(5_000)]).left(
         "",
@@ -29,7 +29,7 @@ fn a_name_over_the_limit_is_named_with_the_limit() {
 }
 
 #[test]
-fn in_json_a_failure_is_an_object_too() {
+fn failure_in_json_is_one_object() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let ran = greet(&daemon.target, &["--output=json", "hello", "--name=5"]);
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(69)));
@@ -45,7 +45,7 @@ fn in_json_a_failure_is_an_object_too() {
 }
 
 #[test]
-fn of_many_calls_all_are_made_and_the_first_failure_is_the_exit_code() {
+fn first_failure_of_many_calls_is_exit_code() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let names = ["hello", "--name=a", "--name=5", "--name=b", "--name=3", "--name=c"];
     let ran = greet(&daemon.target, &names);
@@ -54,7 +54,7 @@ fn of_many_calls_all_are_made_and_the_first_failure_is_the_exit_code() {
 }
 
 #[test]
-fn a_call_that_hangs_ends_in_time_with_deadline_exceeded() {
+fn hanging_call_ends_with_deadline_exceeded() {
     let daemon = Daemon::with_greeter(&[], Scripted);
     let begun = Instant::now();
     let ran = greet(&daemon.target, &["--timeout=300ms", "hello", "--name=hang"]);

@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use clap::Parser as _;
 use greet_proto::{Greeter, HelloReply, HelloRequest};
-use greet_server::flags::Flags;
+use greet_server::config;
 use greet_server::{Greeting, Server};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -104,7 +103,7 @@ impl Daemon {
         let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
         let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
         let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
-        let config = Flags::try_parse_from(arguments.concat()).unwrap().resolve().unwrap();
+        let config = config::load(arguments.concat()).unwrap().config;
         let (drain, drained) = oneshot::channel();
         let (announce, announced) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {

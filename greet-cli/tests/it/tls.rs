@@ -23,7 +23,7 @@ fn hello(daemon: &Daemon, flags: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_server_whose_ca_is_trusted_is_greeted() {
+fn server_with_trusted_ca_is_greeted() {
     let (ca, daemon) = daemon(&["localhost", "127.0.0.1"], &[]);
     hello(&daemon, &[&ca.trusted()]).left("Hello Ada\n", "", 0);
     let object = hello(&daemon, &[&ca.trusted(), "--output=json"]).object();
@@ -31,7 +31,7 @@ fn a_server_whose_ca_is_trusted_is_greeted() {
 }
 
 #[test]
-fn a_load_test_takes_the_flags_of_every_call() {
+fn load_accepts_tls_flags() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
     let [cert, key] = ca.client("client");
     let flags = [&ca.trusted(), &cert, &key, "--output=json", "load", "--count=50"];
@@ -43,7 +43,7 @@ fn a_load_test_takes_the_flags_of_every_call() {
 }
 
 #[test]
-fn trust_may_come_from_the_environment_and_the_system() {
+fn trust_comes_from_variable_or_system() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
     for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
         let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
@@ -53,27 +53,27 @@ fn trust_may_come_from_the_environment_and_the_system() {
 }
 
 #[test]
-fn a_client_with_a_certificate_is_let_in() {
+fn client_certificate_is_accepted() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
     let [cert, key] = ca.client("client");
     hello(&daemon, &[&ca.trusted(), &cert, &key]).left("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn the_name_may_be_another_than_the_hosts() {
+fn server_name_overrides_host() {
     let (ca, daemon) = daemon(&["greeter.example"], &[]);
     let name = "--server-name=greeter.example";
     hello(&daemon, &[&ca.trusted(), name]).left("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn the_name_may_be_an_address() {
+fn server_name_can_be_address() {
     let (ca, daemon) = daemon(&["::1"], &[]);
     hello(&daemon, &[&ca.trusted(), "--server-name=::1"]).left("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn insecure_is_loud() {
+fn insecure_prints_warning() {
     let (_, daemon) = daemon(&["greeter.example"], &[]);
     let warning = "greet-cli: --insecure: whoever answers is not verified\n";
     hello(&daemon, &["--insecure"]).left("Hello Ada\n", warning, 0);
@@ -82,7 +82,7 @@ fn insecure_is_loud() {
 
 /// What Wireshark reads.
 #[test]
-fn keys_are_logged_for_those_who_ask() {
+fn sslkeylogfile_receives_keys() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
     let log = ca.file("keys.log");
     let mut command = command(&["--target", &daemon.target, &ca.trusted(), "hello", "--name=Ada"]);
@@ -93,7 +93,7 @@ fn keys_are_logged_for_those_who_ask() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_files_are_named() {
     let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
     let (ca_file, key) = (ca.file("ca.pem"), ca.file("server.key"));
     let refused = |flags: &[&str], line: &str| {
@@ -114,7 +114,7 @@ fn files_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn flags_that_would_have_no_effect_are_refused() {
+fn flags_without_effect_are_rejected() {
     let refused = |flags: &[&str], problem: &str| {
         let ran = run(command(&[flags, &HELLO].concat()));
         assert_eq!(ran.code, Some(2), "{ran:?}");

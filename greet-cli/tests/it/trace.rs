@@ -58,7 +58,7 @@ fn told(ran: &Ran, trace: &str) {
 }
 
 #[test]
-fn a_command_is_a_trace_and_each_call_a_span() {
+fn command_is_trace_and_call_is_span() {
     let greeter = Traced::default();
     let daemon = Daemon::with_greeter(&[], greeter.clone());
     let ran = greet(&daemon.target, &["--trace", "hello", "--name=a", "--name=b"]);
@@ -74,7 +74,7 @@ fn a_command_is_a_trace_and_each_call_a_span() {
 }
 
 #[test]
-fn an_attempt_is_a_span_of_its_own() {
+fn every_attempt_is_its_own_span() {
     let greeter = Traced { first_fails: true, ..Traced::default() };
     let daemon = Daemon::with_greeter(&[], greeter.clone());
     let flags = ["--trace", "--retries=1", "--retry-on=UNAVAILABLE", "hello", "--name=a"];
@@ -83,7 +83,7 @@ fn an_attempt_is_a_span_of_its_own() {
 }
 
 #[test]
-fn a_load_test_is_traced_call_by_call() {
+fn load_traces_every_call() {
     let greeter = Traced::default();
     let daemon = Daemon::with_greeter(&[], greeter.clone());
     let flags = ["--trace", "--output=json", "load", "--count=100", "--threads=2"];
@@ -94,7 +94,7 @@ fn a_load_test_is_traced_call_by_call() {
 }
 
 #[test]
-fn every_object_says_which_trace_it_belongs_to() {
+fn every_object_carries_trace_id() {
     let daemon = Daemon::start(&[]);
     for verb in [&["health"][..], &["diagnose"], &["hello", "--name=a", "--count=2"]] {
         let ran = greet(&daemon.target, &[&["--trace", "--output=json"], verb].concat());
@@ -107,7 +107,7 @@ fn every_object_says_which_trace_it_belongs_to() {
 }
 
 #[test]
-fn what_is_not_asked_for_is_not_sent() {
+fn traceparent_is_sent_on_request_only() {
     let greeter = Traced::default();
     let daemon = Daemon::with_greeter(&[], greeter.clone());
     let ran = greet(&daemon.target, &["--output=json", "hello", "--name=a"]);
@@ -116,7 +116,7 @@ fn what_is_not_asked_for_is_not_sent() {
 }
 
 #[test]
-fn a_traceparent_of_ones_own_is_sent_but_not_besides_another() {
+fn own_traceparent_conflicts_with_trace_flag() {
     let greeter = Traced::default();
     let daemon = Daemon::with_greeter(&[], greeter.clone());
     let own = format!("00-{:032x}-{:016x}-01", 7, 7);
@@ -131,7 +131,7 @@ fn a_traceparent_of_ones_own_is_sent_but_not_besides_another() {
 }
 
 #[test]
-fn the_environment_may_ask_for_it_and_what_calls_nobody_has_no_trace() {
+fn trace_variable_affects_calls_only() {
     let daemon = Daemon::start(&[]);
     let traced = |arguments: &[&str]| {
         let mut command = command(&[&["--target", &daemon.target], arguments].concat());

@@ -10,7 +10,7 @@ fn refused(arguments: &[&str], reason: &str) {
 }
 
 #[test]
-fn bad_values_name_the_flag_and_the_form_that_is_expected() {
+fn invalid_value_error_names_flag_and_expected_form() {
     let hello = ["hello", "--name=Ada"];
     let with = |flag| [&hello[..], &[flag]].concat();
     refused(
@@ -37,14 +37,14 @@ fn bad_values_name_the_flag_and_the_form_that_is_expected() {
 }
 
 #[test]
-fn a_verb_and_a_name_are_needed() {
+fn subcommand_and_name_are_required() {
     refused(&[], "Usage: greet-cli");
     refused(&["hello"], "--name <NAME>");
     refused(&["greet"], "unrecognized subcommand");
 }
 
 #[test]
-fn a_secret_is_not_repeated() {
+fn header_value_is_not_printed() {
     let mut command = command(&["health"]);
     command.env("GREET_HEADER", "authorization Bearer s3cret");
     let ran = run(command);
@@ -53,7 +53,7 @@ fn a_secret_is_not_repeated() {
 }
 
 #[test]
-fn what_calls_nobody_needs_nothing_to_call_with() {
+fn offline_commands_ignore_connection_flags() {
     let mut command = command(&["man"]);
     command.env("GREET_HEADER", "x: @/no/such/file");
     assert_eq!(run(command).code, Some(0));

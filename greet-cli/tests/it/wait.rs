@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Daemon, command, greet, nobody};
 
 #[test]
-fn a_server_that_comes_late_is_still_greeted() {
+fn wait_covers_late_server_start() {
     let address = nobody();
     let mut waiting = command(&["--target", &address, "--wait=20s", "hello", "--name=Ada"])
         .stdout(Stdio::piped())
@@ -33,7 +33,7 @@ fn a_server_that_comes_late_is_still_greeted() {
 }
 
 #[test]
-fn waiting_ends_in_time_with_what_is_wrong() {
+fn wait_ends_in_time_with_cause() {
     for verb in [&["hello", "--name=Ada"][..], &["health"]] {
         let begun = Instant::now();
         let ran = greet(&nobody(), &[&["--wait=300ms"], verb].concat());
@@ -61,7 +61,7 @@ fn health_waits_for_serving() {
 }
 
 #[test]
-fn what_was_connected_while_waiting_is_told_by_the_call() {
+fn connection_made_while_waiting_is_reported_by_call() {
     let daemon = Daemon::start(&[]);
     let ran = greet(&daemon.target, &["--wait=1s", "--output=json", "hello", "--name=Ada"]);
     let timing = ran.object()["timing_us"].take();

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::admin::collector::MetricsCollector;
-use crate::config::values::Check;
+use crate::config::log_filter;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::encoding::Format;
@@ -89,14 +89,12 @@ async fn change(log: &LogControl, body: Incoming) -> Page {
         }
     };
     let given = String::from_utf8_lossy(&body);
-    let places = [("log-level".to_owned(), "filter".to_owned())].into();
-    let mut check = Check { places, ..Check::default() };
-    match check.filter("log-level", given.trim()) {
-        Some(filter) => {
+    match log_filter(given.trim()) {
+        Ok(filter) => {
             log.set(filter);
             text(StatusCode::OK, log.filter())
         }
-        None => text(StatusCode::BAD_REQUEST, check.problems.join("\n")),
+        Err(problem) => text(StatusCode::BAD_REQUEST, format!("filter: {problem}")),
     }
 }
 

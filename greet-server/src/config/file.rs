@@ -1,115 +1,119 @@
-//! The file of `--config`: TOML with a key for each flag, under the flag's name. Its values become what
-//! would have been typed, so that one set of checks serves both.
+//! The file of `--config`: TOML with a key for each flag. Its values become the defaults of the
+//! flags, so clap parses them and ranks them below flags and variables.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, Command};
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
 
-use crate::config::args::keys;
+use super::names::{keys, nearest_key};
 
-/// How alike a wrong key and a right one must be (Jaro-Winkler) for the one to be meant by the other.
-const ALIKE: f64 = 0.8;
+/// A hundred times the size of a file with every key; bounds the memory for a wrong path.
+const MAX_BYTES: u64 = 1024 * 1024;
 
-/// All keys with their meanings are some 8 KiB; what is far larger is another file, or has no end.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// The settings of a file by key; none without a file.
+#[derive(Debug, Default)]
+pub(super) struct File(BTreeMap<String, Setting>);
 
-/// What the keys of a file say, as it would be typed.
-pub(crate) type Values = BTreeMap<String, Vec<String>>;
-
-/// What can be used of the file; all that is wrong with it is added to `problems`.
-pub(crate) fn read(file: &Path, command: &Command, problems: &mut Vec<String>) -> Values {
-    let mut values = Values::new();
-    let table = match parse(file) {
-        Ok(table) => table,
-        Err(problem) => {
-            problems.push(problem);
-            return values;
-        }
-    };
-    let file = file.display();
-    for (key, value) in table {
-        let Some((_, flag)) = keys(command).find(|(name, _)| *name == key) else {
-            problems.push(format!("`{file}`: {}", unknown(&key, &value, command)));
-            continue;
-        };
-        match typed(flag, &value) {
-            Ok(typed) if typed.is_empty() => {}
-            Ok(typed) => {
-                values.insert(key, typed);
-            }
-            Err(expected) => {
-                let in_one_line = value.to_string().replace('\n', " ");
-                problems.push(format!("`{file}`: {key}: {in_one_line} is not {expected}"));
-            }
-        }
-    }
-    values
+#[derive(Debug)]
+struct Setting {
+    values: Vec<String>,
+    /// `FILE:LINE:COLUMN: KEY`.
+    place: String,
 }
 
-fn parse(file: &Path) -> Result<Table, String> {
-    let name = file.display();
+impl File {
+    pub(super) fn read(path: &Path, command: &Command) -> Result<File, String> {
+        let text = read(path)?;
+        let place = |offset: usize| {
+            let before = text.get(..offset).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
+            format!("{}:{line}:{column}", path.display())
+        };
+        let table = DeTable::parse(&text).map_err(|error| {
+            let place = place(error.span().unwrap_or_default().start);
+            format!("{place}: {}", error.message().replace('\n', ", "))
+        })?;
+        let mut entries: Vec<_> = table.into_inner().into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start); // the first error is the first in the file
+        let mut settings = BTreeMap::new();
+        for (key, value) in entries {
+            let (at_key, key) = (place(key.span().start), key.into_inner().into_owned());
+            let (at_value, value) = (place(value.span().start), value.into_inner());
+            let Some((_, flag)) = keys(command).find(|(name, _)| *name == key) else {
+                return Err(format!("{at_key}: {}", unknown(&key, &value, command)));
+            };
+            let place = format!("{at_value}: {key}");
+            let values = texts(flag, &value).map_err(|problem| format!("{place}: {problem}"))?;
+            settings.insert(key, Setting { values, place });
+        }
+        Ok(File(settings))
+    }
+
+    /// Makes the values of the file the defaults of a flag.
+    pub(super) fn set_default(&self, flag: Arg) -> Arg {
+        match flag.get_long().and_then(|key| self.0.get(key)) {
+            Some(setting) => flag.default_values(setting.values.clone()),
+            None => flag,
+        }
+    }
+
+    /// Returns the place of a key's value as `FILE:LINE:COLUMN: KEY`.
+    pub(super) fn place(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|setting| setting.place.as_str())
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let name = path.display();
     let mut text = String::new();
-    let read = File::open(file).map(|file| file.take(MOST_BYTES + 1));
+    let read = fs::File::open(path).map(|file| file.take(MAX_BYTES + 1));
     let read = read.and_then(|mut file| file.read_to_string(&mut text));
     read.map_err(|error| format!("could not read `{name}`: {error}"))?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(format!(
-            "`{name}` is over {} KiB: no configuration of ours",
-            MOST_BYTES / 1024
-        ));
+    match text.len() as u64 {
+        0..=MAX_BYTES => Ok(text),
+        _ => Err(format!("`{name}` is larger than {} KiB", MAX_BYTES / 1024)),
     }
-    text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
-        let message = error.message().replace('\n', ", ");
-        format!("`{name}`: line {line}, column {column}: {message}")
+}
+
+/// Returns the values as a command line has them; the parser of the flag decides what is valid.
+fn texts(flag: &Arg, value: &DeValue<'_>) -> Result<Vec<String>, &'static str> {
+    let values = match value {
+        DeValue::Array(items) if matches!(flag.get_action(), ArgAction::Append) => {
+            items.iter().map(|item| text(item.get_ref())).collect::<Option<Vec<_>>>()
+        }
+        value => text(value).map(|value| vec![value]),
+    };
+    match values {
+        None => Err("expected a string, a number, true or false"),
+        Some(values) if values.is_empty() || values.iter().any(String::is_empty) => {
+            Err("the value is empty; remove the key instead")
+        }
+        Some(values) => Ok(values),
+    }
+}
+
+fn text(value: &DeValue<'_>) -> Option<String> {
+    Some(match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| number.to_string(), |number| number.to_string()),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => return None,
     })
 }
 
-/// What would have been typed, nothing for `false`; or the form that is expected. An integer is let
-/// through to the checks, which know the unit that it lacks.
-fn typed(flag: &Arg, value: &Value) -> Result<Vec<String>, &'static str> {
-    let is_switch = matches!(flag.get_action(), ArgAction::SetTrue);
-    let is_list = matches!(flag.get_action(), ArgAction::Append);
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    match value {
-        Value::Boolean(on) if is_switch => Ok(on.then(|| "true".to_owned()).into_iter().collect()),
-        _ if is_switch => Err("true or false"),
-        Value::String(given) if given.is_empty() => Err("a value: leave the key out instead"),
-        Value::String(given) => Ok(vec![given.clone()]),
-        Value::Array(items) if is_list && items.is_empty() => {
-            Err("a value: leave the key out instead")
-        }
-        Value::Array(items) if is_list && items.iter().all(|item| text(item).is_some()) => {
-            Ok(items.iter().filter_map(text).collect())
-        }
-        _ if is_list => Err("a string or an array of strings"),
-        Value::Integer(number) => Ok(vec![number.to_string()]),
-        _ if is_number(flag) => Err("a whole number"),
-        _ => Err("a string"),
+fn unknown(key: &str, value: &DeValue<'_>, command: &Command) -> String {
+    if matches!(value, DeValue::Table(_)) {
+        return format!("unknown section {key:?}; all keys are at the top level");
     }
-}
-
-/// Whether a flag takes a number, as its help says.
-pub(crate) fn is_number(flag: &Arg) -> bool {
-    flag.get_value_names().is_some_and(|names| names.iter().any(|name| name == "N"))
-}
-
-fn unknown(key: &str, value: &Value, command: &Command) -> String {
-    if value.is_table() {
-        return format!("there is no section {key:?}: all keys stand at the top");
-    }
-    let lower = key.to_lowercase();
-    let alike = keys(command).map(|(name, _)| (strsim::jaro_winkler(name, &lower), name));
-    match alike.max_by(|one, other| one.0.total_cmp(&other.0)) {
-        Some((alike, name)) if alike >= ALIKE => {
-            format!("unknown key {key:?}; did you mean {name:?}?")
-        }
-        _ => format!("unknown key {key:?}"),
+    match nearest_key(key, command) {
+        Some(name) => format!("unknown key {key:?}; did you mean {name:?}?"),
+        None => format!("unknown key {key:?}"),
     }
 }

@@ -1,131 +1,119 @@
-//! All that the daemon was told, from all places: a flag wins over its variable, a variable over the
-//! file of `--config`, the file over the default. And what is answered to who only asks for it.
+//! Loads the configuration. A flag wins over its variable, a variable over the file of `--config`,
+//! the file over the default.
 
-use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use clap::parser::{ArgMatches, ValueSource};
-use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, FromArgMatches as _};
 
-use crate::config::args::{Flags, keys};
-use crate::config::dump;
-use crate::config::file::{self, Values};
-use crate::config::resolve::tls;
-use crate::config::values::Check;
-use crate::config::{Config, TlsFiles};
-use crate::net::tls::{PemFiles, Tls, TlsError};
+use super::Config;
+use super::args::{Flags, command};
+use super::dump::dump;
+use super::file::File;
+use super::names::{UnknownVariable, unknown_variables, variable};
+use super::resolve::{Sources, resolve};
 
-/// What was told, and where each of it comes from.
+/// The configuration from all sources, and what the command line requests to do with it.
 #[derive(Debug)]
-pub struct Settings {
-    command: Command,
-    matches: ArgMatches,
-    flags: Flags,
-    /// What is wrong with the file already.
-    check: Check,
+pub struct Loaded {
+    /// The effective configuration.
+    pub config: Config,
+    /// Variables with our prefix that have no effect.
+    pub unknown_variables: Vec<UnknownVariable>,
+    /// Whether to check the TLS files and exit (`--check`).
+    pub check: bool,
+    /// The effective configuration as TOML, to print before exit (`--print-config`).
+    pub printed: Option<String>,
 }
 
-/// What `--check` and `--print-config` answer, each instead of a daemon.
-#[derive(Debug, Default)]
-pub struct Answer {
-    /// For standard output, as it stands.
-    pub data: String,
-    /// Lines for standard error.
-    pub told: Vec<String>,
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The command line requests the help text or the version.
+    #[error(transparent)]
+    Help(clap::Error),
+    /// One line: the flag, the variable or the position in the file, then the reason.
+    #[error("{0}")]
+    Invalid(String),
 }
 
-impl Settings {
-    /// From the command line, the environment and the file that one of them names. Ends the process
-    /// if they ask for help, or are no flags at all.
-    pub fn gather() -> Settings {
-        let command = Flags::command();
-        let mut matches = command.clone().get_matches();
-        let mut problems = Vec::new();
-        let mut in_file = BTreeMap::new();
-        if let Some(file) = matches.get_one::<PathBuf>("config").cloned() {
-            // A value of the file is a default: the parser knows what wins over those.
-            let values = file::read(&file, &command, &mut problems);
-            matches = command.clone().mut_args(|flag| with_default(flag, &values)).get_matches();
-            let place = |name: String| (name.clone(), format!("`{}`: {name}", file.display()));
-            in_file.extend(values.into_keys().map(place));
-        }
-        let check = Check { problems, places: places(&command, &matches, in_file) };
-        let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        Settings { command, matches, flags, check }
+/// Loads the configuration from a command line that starts with the name of the program, from the
+/// environment, and from the file that one of them names.
+///
+/// # Errors
+/// The first value that is invalid, or a request for the help text.
+pub fn load<A>(arguments: impl IntoIterator<Item = A>) -> Result<Loaded, LoadError>
+where
+    A: Into<OsString>,
+{
+    let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
+    let parse = |command: &Command| command.clone().try_get_matches_from(&arguments);
+    let definition = command();
+    let with_variables = definition.clone().mut_args(ignore_empty_variable);
+    let mut matches = parse(&with_variables).map_err(|error| {
+        let flags_only = with_variables.clone().mut_args(|flag| flag.env(None::<&str>));
+        let is_typed = parse(&flags_only).is_err();
+        explain(error, |key| if is_typed { format!("--{key}") } else { variable(key) })
+    })?;
+    let mut file = File::default();
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        file = File::read(path, &definition).map_err(LoadError::Invalid)?;
+        let with_file = with_variables.mut_args(|flag| file.set_default(flag));
+        // Flags and variables have been parsed: only a value of the file can be invalid.
+        matches = parse(&with_file)
+            .map_err(|error| explain(error, |key| file.place(key).unwrap_or(key).to_owned()))?;
     }
-
-    /// The configuration, or every problem that there is; with `--check`, those of TLS's files too.
-    pub fn resolve(&self) -> Result<Config, Vec<String>> {
-        let mut check = self.check.clone();
-        let config = self.flags.checked(&mut check);
-        // Whatever else is wrong; that they are too few has been noted.
-        let http1 = self.flags.service.grpc_web;
-        let files = tls(&self.flags.tls, http1, &mut Check::default()).flatten();
-        if let (true, Some(files)) = (self.flags.about.check, files) {
-            check.problems.extend(look(&files).err().into_iter().flatten());
-        }
-        check.done(config)
-    }
-
-    /// What to answer instead of serving `config`; `None`: serve it.
-    pub fn answer(&self, config: &Config) -> Option<Answer> {
-        let mut answer = Answer::default();
-        if self.flags.about.print_config {
-            answer.data = dump::print(&self.command, &self.matches, config);
-        }
-        if self.flags.about.check {
-            let warning = config.tls.as_ref().and_then(|files| look(files).ok().flatten());
-            answer.told.extend(warning);
-            answer.told.push("the configuration is good".to_owned());
-        }
-        (self.flags.about.print_config || self.flags.about.check).then_some(answer)
-    }
+    let flags = Flags::from_arg_matches(&matches).map_err(|error| explain(error, str::to_owned))?;
+    let (check, print_config) = (flags.actions.check, flags.actions.print_config);
+    let sources = Sources { matches: &matches, file: &file };
+    let config = resolve(flags, &sources).map_err(LoadError::Invalid)?;
+    Ok(Loaded {
+        unknown_variables: unknown_variables(&definition, std::env::vars_os()),
+        check,
+        printed: print_config.then(|| dump(&definition, &matches, &config)),
+        config,
+    })
 }
 
-fn with_default(flag: Arg, values: &Values) -> Arg {
-    match flag.get_long().and_then(|name| values.get(name)) {
-        Some(values) => flag.default_values(values.clone()),
-        None => flag,
-    }
+/// Treats an empty variable as unset, for scripts with `GREET_LISTEN=${LISTEN:-}`.
+fn ignore_empty_variable(flag: Arg) -> Arg {
+    let value = flag.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
 }
 
-/// Where each value was found that was not typed.
-fn places(
-    command: &Command,
-    matches: &ArgMatches,
-    mut in_file: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let place = |(name, flag): (&str, &Arg)| {
-        let place = match matches.value_source(flag.get_id().as_str())? {
-            ValueSource::DefaultValue => in_file.remove(name)?,
-            ValueSource::EnvVariable => format!("{} (--{name})", flag.get_env()?.display()),
-            _ => return None,
-        };
-        Some((name.to_owned(), place))
+/// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's
+/// message with its suggestion.
+fn explain(error: clap::Error, place: impl Fn(&str) -> String) -> LoadError {
+    if !error.use_stderr() {
+        return LoadError::Help(error);
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
     };
-    keys(command).filter_map(place).collect()
-}
-
-/// Whether TLS can be served with the files: what clients will object to although it can, or all that
-/// is wrong.
-fn look(files: &TlsFiles) -> Result<Option<String>, Vec<String>> {
-    let ca = files.client_ca.as_ref().map(|ca| &ca.file);
-    let unreadable = [Some(&files.cert), Some(&files.key), ca].into_iter().flatten();
-    let unreadable = unreadable.filter_map(|file| {
-        let source = std::fs::read(file).err()?;
-        Some(TlsError::Unreadable { file: file.clone(), source })
-    });
-    let unreadable: Vec<_> = unreadable.map(in_one_line).collect();
-    if !unreadable.is_empty() {
-        return Err(unreadable);
-    }
-    let made = PemFiles::read(files).and_then(|material| Tls::new(files, &material));
-    let made = made.map_err(|error| vec![in_one_line(error)])?;
-    let complaint = made.validity_problem(SystemTime::now());
-    Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
-}
-
-fn in_one_line(error: TlsError) -> String {
-    format!("{:#}", anyhow::Error::new(error))
+    let reason = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
+            let value = text(ContextKind::InvalidValue).unwrap_or_default();
+            let suggestion = text(ContextKind::SuggestedValue);
+            let suggestion = suggestion.map(|value| format!("; did you mean {value:?}?"));
+            let suggestion = suggestion.unwrap_or_default();
+            Some(format!("{value:?} is not one of {}{suggestion}", valid.join(", ")))
+        }
+        _ => None,
+    };
+    let key = text(ContextKind::InvalidArg).and_then(|flag| flag.strip_prefix("--"));
+    let key = key.and_then(|flag| flag.split(' ').next());
+    LoadError::Invalid(match (key, reason) {
+        (Some(key), Some(reason)) => format!("{}: {reason}", place(key)),
+        _ => {
+            let text = error.to_string();
+            let mut lines = text.lines().map(str::trim);
+            let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
+            let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
+            tips.fold(message.to_owned(), |message, tip| format!("{message}; {tip}"))
+        }
+    })
 }

@@ -1,212 +1,269 @@
-//! The checked configuration: plain values that hold what their types say, and every default with
-//! its reason. `flags` makes it from what was typed; the rest of the daemon only reads it.
+//! Configuration: its values, and the defaults with their reasons.
+//!
+//! [`load`] reads flags, environment variables and the file of `--config`. The rest of the daemon
+//! sees only the [`Config`] that results.
 
-pub mod args;
+mod args;
 mod dump;
 mod file;
 mod listen_addr;
-pub mod load;
+mod load;
+mod names;
 mod resolve;
-pub(crate) mod values;
-pub(crate) mod web_url;
+mod values;
 
+use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
+pub use args::command;
+pub use dump::example;
 pub use listen_addr::ListenAddr;
+pub use load::{LoadError, Loaded, load};
+pub use names::{CLI_VARIABLES, UnknownVariable};
+pub use values::OtlpEndpoint;
+pub(crate) use values::log_filter;
+use values::{OFF, OrOff, duration, interval, number, or_off, text, timeout};
 
-/// The original's address: its clients find the daemon without being told.
+/// The port of the gRPC examples, on every IPv4 interface.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
-/// Whoever names a client CA means it; `optional` is for the time of a migration.
-pub const DEFAULT_TLS_CLIENT_AUTH: &str = "required";
-/// Sixteen times the longest name; a greeting has no use for more.
+/// Naming a client CA expresses the intent; `optional` serves a migration to mTLS.
+pub const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
+/// Sixteen times the longest name by default.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
-/// Longer than any person's name, short enough that an echo costs next to nothing.
+/// Longer than any person's name, and cheap to echo.
 pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
-/// As many as fit into 10 GiB at the 1 MiB that a peer with bad intentions can make each cost; the
-/// descriptors that the process may open are the other bound.
-pub const DEFAULT_MOST_CONNECTIONS: usize = 10_000;
-/// More calls at work than this are not being worked at, they wait: better to say so.
+/// 10 GiB at the 1 MiB that a hostile peer can make each connection cost. RLIMIT_NOFILE lowers it.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// More concurrent calls only wait for a core; RESOURCE_EXHAUSTED is better than a queue.
 pub const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
-/// Enough to keep a multiplexing proxy busy; one connection cannot fill the daemon.
+/// Enough for a multiplexing proxy, too few for one connection to reach `max_in_flight`.
 pub const DEFAULT_MAX_STREAMS: u32 = 200;
-/// A greeting takes microseconds: who waits longer than this waits on a fault.
+/// A greeting takes microseconds; a call that takes this long waits on a fault.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Ten round trips on the worst of networks; a peer that needs longer is not there to talk.
+/// Ten round trips on a very slow network.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Within the patience of the proxies and translators of addresses that are known to forget quiet
-/// connections, and rare enough to cost nothing.
+/// Below the idle timeout of common proxies and NAT devices, and rare enough to cost nothing.
 pub const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// The default of gRFC A8 and of every gRPC library.
 pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// As long as the longest call may take by default: none that was accepted is cut for age.
+/// Equal to the default request timeout, so age alone never cuts an accepted call.
 pub const DEFAULT_MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
-/// Nothing waits for us to leave unless the operator says so.
+/// Only an operator knows how long load balancers take to notice.
 pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
-/// Below the 30 s after which Kubernetes kills, with room for a delay before it.
+/// Below the 30 s after which Kubernetes sends SIGKILL, with room for a drain delay.
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// What an operator wants to read when nothing is wrong: start, stop, and what was refused.
+/// Start, stop and refusals, without a line per connection.
 pub const DEFAULT_LOG_LEVEL: &str = "info";
-/// Calls that failed are what an operator looks for; the others are counted.
-pub const DEFAULT_ACCESS_LOG: &str = "errors";
+/// Operators look for failed calls; metrics count the others.
+pub const DEFAULT_ACCESS_LOG: AccessLog = AccessLog::Errors;
 
-/// More threads than any machine has cores: beyond it a number is a typing error.
-pub(crate) const MOST_WORKERS: usize = 1_024;
-/// A message is held in memory whole; more than this wants streaming, not a larger limit.
-pub(crate) const MOST_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-/// A connection with more calls than this wants to be several.
-pub(crate) const MOST_STREAMS: u32 = 1_000_000;
-/// A limit above this is none.
-pub(crate) const MOST_CONNECTIONS: usize = 1_000_000;
-/// Descriptors that are not connections': standard streams, listeners, log, files of TLS, and of each
-/// worker the poller and its like.
-pub(crate) const RESERVED_DESCRIPTORS: usize = 32;
-pub(crate) const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
-/// Echoed in a header of every reply, which peers limit to 8 KiB together with the others.
-pub(crate) const MOST_INSTANCE_BYTES: usize = 256;
-/// Beyond a day a timeout is a typing error, and arithmetic on it stays far from overflow.
-pub(crate) const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// A message is held in memory whole; a larger one needs streaming.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// A connection with more calls should be several.
+const MAX_STREAMS: u32 = 1_000_000;
+/// A higher limit has no effect.
+const MAX_CONNECTIONS: usize = 1_000_000;
+/// A higher limit has no effect.
+const MAX_IN_FLIGHT: u64 = 1_000_000;
 
-/// Everything the daemon was told, checked.
+/// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen; at least one.
+    /// Addresses to listen on, at least one.
     pub listen: Vec<ListenAddr>,
     /// Whether other processes may listen on the same TCP addresses (SO_REUSEPORT).
     pub reuse_port: bool,
-    /// Where operators ask for liveness, readiness and metrics.
+    /// Address of the admin server.
     pub admin_listen: Option<ListenAddr>,
-    /// Threads that serve connections, each with a single-threaded runtime of its own.
+    /// Threads that serve connections, each with its own single-threaded runtime.
     pub workers: NonZeroUsize,
-    /// Sent as the header `greet-instance` with every reply, so that a caller knows who answered.
+    /// Value of the response header `greet-instance`.
     pub instance: Option<HeaderValue>,
-    /// Bounds on what a peer may take.
+    /// Bounds on what a peer can use.
     pub limits: Limits,
-    /// TLS on every TCP listener; without it they speak plaintext. Unix sockets always do.
+    /// TLS on every TCP listener; plaintext without it. Unix sockets are always plaintext.
     pub tls: Option<TlsFiles>,
-    /// How long leaving may take.
+    /// Durations of the shutdown steps.
     pub drain: DrainTimes,
     /// Whether to serve `grpc.reflection.v1` and `v1alpha`.
     pub reflection: bool,
     /// gRPC-Web beside gRPC.
     pub web: Option<WebConfig>,
-    /// What is logged, and how.
+    /// Log format and filters.
     pub log: LogConfig,
-    /// Where spans go, an `http` URL. What is not said here is taken from the OTEL_* variables.
-    pub otlp_endpoint: Option<String>,
+    /// Destination of spans; without it, the OTEL_* variables decide.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
-/// Who may call over gRPC-Web.
+/// Origins allowed to call over gRPC-Web.
 #[derive(Debug, Clone, Default)]
 pub struct WebConfig {
-    /// Origins whose pages may (RFC 6454), as browsers send them; `*` is all of them.
+    /// Origins (RFC 6454) as browsers send them; `*` allows all.
     pub origins: Vec<HeaderValue>,
 }
 
-/// Bounds on what one peer, connection or call may take.
-#[derive(Debug, Clone, Copy)]
+/// Bounds on what one peer, connection or call can use.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Connections at a time. Over it: refused at once.
+    /// Maximum open connections; further connections are refused [default: what RLIMIT_NOFILE allows, at most 10000]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
+    #[arg(default_value_t = DEFAULT_MAX_CONNECTIONS, hide_default_value = true)]
     pub max_connections: usize,
-    /// Connections at a time from one address. Over it: refused at once.
-    pub max_connections_per_ip: Option<usize>,
-    /// Calls at work at a time, all connections together. Over it: RESOURCE_EXHAUSTED.
+
+    /// Maximum open connections per client address; further connections are refused
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = or_off(number(1..=MAX_CONNECTIONS)), default_value = OFF)]
+    pub max_connections_per_ip: OrOff<usize>,
+
+    /// Maximum concurrent calls; further calls fail with RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = number(1..=MAX_IN_FLIGHT), default_value_t = DEFAULT_MAX_IN_FLIGHT)]
     pub max_in_flight: u64,
-    /// Largest request message, in bytes of protobuf. Over it: RESOURCE_EXHAUSTED.
-    pub max_message_bytes: usize,
-    /// Longest `name`, in bytes of UTF-8. Over it: INVALID_ARGUMENT.
-    pub max_name_bytes: usize,
-    /// SETTINGS_MAX_CONCURRENT_STREAMS of every connection (RFC 9113, section 6.5.2).
+
+    /// Maximum concurrent calls per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = number(1..=MAX_STREAMS), default_value_t = DEFAULT_MAX_STREAMS)]
     pub max_streams: u32,
-    /// Longest a call may take, from its headers to its reply; of a stream, to its first headers.
-    /// Over it: DEADLINE_EXCEEDED.
+
+    /// Maximum size of a request message; larger messages fail with RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = number(1..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_MESSAGE_BYTES)]
+    pub max_message_bytes: usize,
+
+    /// Maximum length of a name, at most --max-message-bytes; longer names fail with INVALID_ARGUMENT
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = number(0..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_NAME_BYTES)]
+    pub max_name_bytes: usize,
+
+    /// Maximum duration of a call, or of a stream until its response headers; grpc-timeout can shorten it
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = timeout, default_value = text(DEFAULT_REQUEST_TIMEOUT))]
     pub request_timeout: Duration,
-    /// Longest from the accept to the peer's first SETTINGS. Over it: the connection is closed.
+
+    /// Time from accept to the client's first SETTINGS; then the connection is closed
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = timeout, default_value = text(DEFAULT_HANDSHAKE_TIMEOUT))]
     pub handshake_timeout: Duration,
-    /// How often a peer is asked by an HTTP/2 PING whether it is there (gRFC A8).
-    pub keepalive_interval: Option<Duration>,
-    /// Longest for it to answer, and for its kernel to acknowledge what was sent (gRFC A18). Over it:
-    /// the connection is closed.
+
+    /// Interval between HTTP/2 keepalive PINGs; 0s or off disables them
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = interval, default_value = text(DEFAULT_KEEPALIVE_INTERVAL))]
+    pub keepalive_interval: OrOff<Duration>,
+
+    /// Time to acknowledge a PING or sent data (TCP_USER_TIMEOUT); then the connection is closed
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = timeout, default_value = text(DEFAULT_KEEPALIVE_TIMEOUT))]
     pub keepalive_timeout: Duration,
-    /// After this, give or take a tenth, a connection is told to go (gRFC A9).
-    pub max_connection_age: Option<Duration>,
-    /// Longest from there until it has gone. Over it: cut.
+
+    /// Maximum connection age (±10 % jitter), then GOAWAY
+    #[arg(long, value_name = "DUR", value_parser = or_off(timeout), default_value = OFF)]
+    pub max_connection_age: OrOff<Duration>,
+
+    /// Time after that GOAWAY before the connection is closed
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = duration, default_value = text(DEFAULT_MAX_CONNECTION_AGE_GRACE))]
     pub max_connection_age_grace: Duration,
-    /// After this without a call a connection is told to go (gRFC A9).
-    pub max_connection_idle: Option<Duration>,
+
+    /// Maximum time without a call, then GOAWAY
+    #[arg(long, value_name = "DUR", value_parser = or_off(timeout), default_value = OFF)]
+    pub max_connection_idle: OrOff<Duration>,
 }
 
-/// The PEM files that TLS is made from. They are read again when they change.
+/// PEM files of TLS. They are read again when they change.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// The server's certificate, then those that lead to its root.
+    /// Certificate chain, leaf first.
     pub cert: PathBuf,
-    /// Its private key.
+    /// Private key.
     pub key: PathBuf,
-    /// Whether HTTP/1.1 is offered beside HTTP/2, for gRPC-Web.
+    /// Whether ALPN offers HTTP/1.1 beside HTTP/2, for gRPC-Web.
     pub http1: bool,
-    /// Who signs clients' certificates. Without it no client is asked for one.
+    /// Verification of client certificates (mTLS).
     pub client_ca: Option<ClientCa>,
 }
 
-/// What is asked of clients (mTLS).
+/// Verification of client certificates (mTLS).
 #[derive(Debug, Clone)]
 pub struct ClientCa {
-    /// Certificates of those who sign clients' certificates.
+    /// CA bundle.
     pub file: PathBuf,
-    /// Whether a client may have none.
+    /// Whether a certificate is required.
     pub auth: ClientAuth,
 }
 
-/// Whether a client may come without a certificate. One that is wrong is refused either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a client must present a certificate. An invalid one is rejected either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ClientAuth {
-    /// It may not.
+    /// Connections without a certificate are rejected.
     Required,
-    /// It may.
+    /// Connections without a certificate are accepted.
     Optional,
 }
 
-/// How long each step of leaving may take.
-#[derive(Debug, Clone, Copy)]
+/// Durations of the shutdown steps.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Shutdown")]
 pub struct DrainTimes {
-    /// Lame-duck time: health says NOT_SERVING, everything else goes on.
+    /// Time between the first signal and GOAWAY; health reports NOT_SERVING, calls are served
+    #[arg(id = "drain_delay", long = "drain-delay", value_name = "DUR")]
+    #[arg(value_parser = duration, default_value = text(DEFAULT_DRAIN_DELAY))]
     pub delay: Duration,
-    /// From the GOAWAY until what is left is cut.
+
+    /// Time after GOAWAY before remaining connections are closed
+    #[arg(id = "drain_timeout", long = "drain-timeout", value_name = "DUR")]
+    #[arg(value_parser = duration, default_value = text(DEFAULT_DRAIN_TIMEOUT))]
     pub timeout: Duration,
 }
 
-/// What is logged, and how.
-#[derive(Debug, Clone)]
+/// Log format and filters.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
 pub struct LogConfig {
-    /// One line of text or one JSON object an event.
+    /// Log format [default: text on a terminal, json elsewhere]
+    #[arg(id = "log_format", long = "log-format", value_name = "FORMAT")]
+    #[arg(value_enum, default_value_t = LogFormat::default(), hide_default_value = true)]
     pub format: LogFormat,
-    /// Which events: a level, or `target=level` pairs.
+
+    /// Log level: error, warn, info, debug, trace or off; or target=level pairs
+    #[arg(id = "log_level", long = "log-level", value_name = "FILTER")]
+    #[arg(value_parser = log_filter, default_value = DEFAULT_LOG_LEVEL)]
     pub filter: Targets,
-    /// Which calls have a line of their own.
+
+    /// Calls that are logged, with method, status, duration and peer
+    #[arg(id = "access_log", long = "access-log", value_name = "CALLS")]
+    #[arg(value_enum, default_value_t = DEFAULT_ACCESS_LOG)]
     pub access: AccessLog,
 }
 
-/// Which calls have a line of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Calls with an access log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccessLog {
     /// None.
     Off,
-    /// Those whose status is not OK; of many, so many a second.
+    /// Calls whose status is not OK, at a limited rate.
     Errors,
-    /// Every one.
+    /// All.
     All,
 }
 
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for a terminal.
     Text,
-    /// For machines: one object a line.
+    /// One JSON object.
     Json,
+}
+
+impl Default for LogFormat {
+    fn default() -> Self {
+        if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
+    }
 }

@@ -1,181 +1,243 @@
-//! Checks what was typed, value by value, and keeps all that is wrong: each a line that names the
-//! place it came from, what was given and the form that is expected.
+//! Value parsers. Each accepts the text of a flag, a variable or a key of the file, and its errors
+//! quote the value and state the expected form.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::config::web_url::WebAddress;
-use crate::config::{self, AccessLog, ClientAuth, LogFormat};
+pub(super) const OFF: &str = "off";
 
-/// Parses values; `None` means that the problem was noted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Check {
-    pub(crate) problems: Vec<String>,
-    /// Where the values of these flags come from, in words; those of the others were typed.
-    pub(crate) places: BTreeMap<String, String>,
+/// A longer timeout is a typing error; arithmetic on a day is far from overflow.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The header is in every reply, and peers limit all headers together to 8 KiB.
+const MAX_INSTANCE_BYTES: usize = 256;
+
+/// A value that `off` unsets, so that a flag can undo a file. For clap, unlike an `Option`, it is a
+/// value of its own and not a flag that may be missing.
+pub(super) type OrOff<T> = Option<T>;
+
+pub(super) fn or_off<T>(
+    parse: impl Fn(&str) -> Result<T, String> + Clone,
+) -> impl Fn(&str) -> Result<OrOff<T>, String> + Clone {
+    move |given| if given == OFF { Ok(None) } else { parse(given).map(Some) }
 }
 
-impl Check {
-    /// What was made of the values, if nothing is wrong with any.
-    pub(crate) fn done<T>(self, made: Option<T>) -> Result<T, Vec<String>> {
-        match made {
-            Some(made) if self.problems.is_empty() => Ok(made),
-            _ => Err(self.problems),
-        }
-    }
-
-    /// A flag that is of no use without another.
-    pub(crate) fn lacks<T>(&mut self, flag: &str, given: impl Display, other: &str) -> Option<T> {
-        let place = self.place(flag);
-        self.problems.push(format!("{place}: `{given}` needs {other} too"));
-        None
-    }
-
-    /// Addresses of which no two can be listened on together; with port 0 there is always another.
-    pub(crate) fn once<'a>(&mut self, flag: &str, addresses: impl Iterator<Item = &'a String>) {
-        let mut seen = BTreeSet::new();
-        for address in addresses.filter(|address| !address.ends_with(":0")) {
-            if !seen.insert(address) {
-                let place = self.place(flag);
-                self.problems.push(format!("{place}: {address:?} is there twice"));
-            }
-        }
-    }
-
-    fn refuse<T>(&mut self, flag: &str, given: &str, expected: impl Display) -> Option<T> {
-        let place = self.place(flag);
-        self.problems.push(format!("{place}: {given:?} is not {expected}"));
-        None
-    }
-
-    fn place(&self, flag: &str) -> String {
-        let typed = || format!("--{flag} ({})", variable(flag));
-        self.places.get(flag).cloned().unwrap_or_else(typed)
-    }
-
-    pub(crate) fn parse<T: FromStr<Err: Display>>(&mut self, flag: &str, given: &str) -> Option<T> {
+pub(super) fn number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: FromStr + PartialOrd + Display + Clone,
+{
+    move |given| {
+        let (min, max) = (range.start(), range.end());
         match given.parse() {
-            Ok(value) => Some(value),
-            Err(expected) => self.refuse(flag, given, expected),
-        }
-    }
-
-    pub(crate) fn number<N>(&mut self, flag: &str, given: &str, least: N, most: N) -> Option<N>
-    where
-        N: FromStr + PartialOrd + Display,
-    {
-        match given.parse() {
-            _ if given.starts_with('+') => self.refuse(flag, given, "a number without a sign"),
-            Ok(number) if least <= number && number <= most => Some(number),
-            _ => self.refuse(flag, given, format!("a whole number from {least} to {most}")),
-        }
-    }
-
-    pub(crate) fn duration(&mut self, flag: &str, given: &str) -> Option<Duration> {
-        match humantime::parse_duration(given) {
-            Ok(duration) if duration <= config::LONGEST_DURATION => Some(duration),
-            _ => {
-                let longest = text(config::LONGEST_DURATION);
-                let expected = format!("a duration such as 250ms, 5s or 1m, at most {longest}");
-                self.refuse(flag, given, expected)
-            }
-        }
-    }
-
-    /// A duration that must leave time for something to happen.
-    pub(crate) fn timeout(&mut self, flag: &str, given: &str) -> Option<Duration> {
-        match self.duration(flag, given)? {
-            Duration::ZERO => self.refuse(flag, given, "a duration above zero"),
-            timeout => Some(timeout),
-        }
-    }
-
-    pub(crate) fn instance(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
-        let printable = given.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        match HeaderValue::from_str(given) {
-            Ok(value) if printable && (1..=config::MOST_INSTANCE_BYTES).contains(&given.len()) => {
-                Some(value)
-            }
-            _ => {
-                let most = config::MOST_INSTANCE_BYTES;
-                let expected = format!("a name of 1 to {most} printable ASCII characters");
-                self.refuse(flag, given, expected)
-            }
-        }
-    }
-
-    pub(crate) fn log_format(&mut self, flag: &str, given: &str) -> Option<LogFormat> {
-        match given {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => self.refuse(flag, given, "text or json"),
-        }
-    }
-
-    pub(crate) fn client_auth(&mut self, flag: &str, given: &str) -> Option<ClientAuth> {
-        match given {
-            "required" => Some(ClientAuth::Required),
-            "optional" => Some(ClientAuth::Optional),
-            _ => self.refuse(flag, given, "required or optional"),
-        }
-    }
-
-    pub(crate) fn access_log(&mut self, flag: &str, given: &str) -> Option<AccessLog> {
-        match given {
-            "off" => Some(AccessLog::Off),
-            "errors" => Some(AccessLog::Errors),
-            "all" => Some(AccessLog::All),
-            _ => self.refuse(flag, given, "off, errors or all"),
-        }
-    }
-
-    pub(crate) fn origin(&mut self, flag: &str, given: &str) -> Option<HeaderValue> {
-        let origin = match given {
-            "*" => Some("*".to_owned()),
-            _ => WebAddress::parse(given).and_then(|address| address.origin()),
-        };
-        match origin.and_then(|origin| HeaderValue::try_from(origin).ok()) {
-            Some(origin) => Some(origin),
-            None => self.refuse(flag, given, "an origin such as https://shop.example, or *"),
-        }
-    }
-
-    pub(crate) fn endpoint(&mut self, flag: &str, given: &str) -> Option<String> {
-        match WebAddress::parse(given) {
-            _ if cfg!(not(feature = "otel")) => {
-                self.refuse(flag, given, "of use to a build without the feature `otel`")
-            }
-            Some(address) if !address.is_tls() => Some(given.to_owned()),
-            _ => self.refuse(flag, given, "a URL such as http://localhost:4317"),
-        }
-    }
-
-    pub(crate) fn filter(&mut self, flag: &str, given: &str) -> Option<Targets> {
-        // A word alone would be taken for the name of a target, and a typing error for silence.
-        let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-        let is_form = |part: &str| part.contains('=') || is_level(part);
-        // A target with a space before it would be one that nobody has.
-        let parts: Vec<_> = given.split(',').map(str::trim).collect();
-        match parts.join(",").parse() {
-            Ok(filter) if parts.into_iter().all(is_form) => Some(filter),
-            _ => {
-                let expected = "error, warn, info, debug, trace or off, or pairs such as h2=debug";
-                self.refuse(flag, given, expected)
-            }
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ if is_number(given) => Err(format!("{given} is not in {min}..={max}")),
+            _ => Err(format!("{given:?} is not a whole number in {min}..={max}")),
         }
     }
 }
 
-fn variable(flag: &str) -> String {
-    format!("GREET_{}", flag.to_uppercase().replace('-', "_"))
+fn is_number(given: &str) -> bool {
+    !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A duration as it is typed.
-pub(crate) fn text(duration: Duration) -> String {
+/// Parses the variable or key of a flag without a value. A misspelt word must not enable anything.
+pub(super) fn switch(given: &str) -> Result<bool, String> {
+    match given.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
+        "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
+        _ => Err(format!("{given:?} is neither true nor false")),
+    }
+}
+
+pub(super) fn duration(given: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(given) {
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+        Ok(_) => Err(format!("{given} is longer than {}", text(MAX_DURATION))),
+        Err(_) if is_number(given) => Err(format!("{given} has no unit; did you mean {given}s?")),
+        Err(_) => Err(format!("{given:?} is not a duration such as 250ms, 5s or 1m")),
+    }
+}
+
+/// Parses a duration above zero.
+pub(super) fn timeout(given: &str) -> Result<Duration, String> {
+    match duration(given)? {
+        Duration::ZERO => Err(format!("{given} is not above zero")),
+        timeout => Ok(timeout),
+    }
+}
+
+/// Parses a duration that zero disables.
+pub(super) fn interval(given: &str) -> Result<OrOff<Duration>, String> {
+    or_off(duration)(given).map(|interval| interval.filter(|interval| !interval.is_zero()))
+}
+
+/// Returns the form that [`duration`] accepts.
+pub(super) fn text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
+}
+
+pub(super) fn instance(given: &str) -> Result<HeaderValue, String> {
+    let is_printable = given.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let is_valid = is_printable && (1..=MAX_INSTANCE_BYTES).contains(&given.len());
+    let value = HeaderValue::from_str(given).ok().filter(|_| is_valid);
+    value.ok_or_else(|| {
+        format!("{given:?} is not 1 to {MAX_INSTANCE_BYTES} printable ASCII characters")
+    })
+}
+
+/// Parses an origin, or `*`, into the form that browsers send: in lower case, without the default
+/// port of the scheme (RFC 6454, section 6.2).
+pub(super) fn origin(given: &str) -> Result<HeaderValue, String> {
+    let url = WebUrl::parse(given).filter(|url| url.is_bare && !url.host.contains('*'));
+    let origin = match url {
+        _ if given == "*" => Some("*".to_owned()),
+        Some(WebUrl { scheme, host, port, .. }) => Some(match (scheme, port) {
+            ("http", Some(80)) | ("https", Some(443)) | (_, None) => format!("{scheme}://{host}"),
+            (_, Some(port)) => format!("{scheme}://{host}:{port}"),
+        }),
+        None => None,
+    };
+    let origin = origin.and_then(|origin| HeaderValue::try_from(origin).ok());
+    origin.ok_or_else(|| format!("{given:?} is not an origin such as https://shop.example, or *"))
+}
+
+/// Destination of spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OtlpEndpoint {
+    /// None, whatever the OTEL_* variables are.
+    Off,
+    /// URL of a collector; OTLP is sent in plaintext.
+    Url(String),
+}
+
+impl FromStr for OtlpEndpoint {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        match WebUrl::parse(given) {
+            _ if given == OFF => Ok(OtlpEndpoint::Off),
+            _ if cfg!(not(feature = "otel")) => {
+                Err("this build has no OpenTelemetry (feature `otel`)".to_owned())
+            }
+            Some(WebUrl { scheme: "http", .. }) => Ok(OtlpEndpoint::Url(given.to_owned())),
+            _ => Err(format!("{given:?} is not a URL such as http://localhost:4317")),
+        }
+    }
+}
+
+/// Parses a level, or `target=level` pairs.
+pub(crate) fn log_filter(given: &str) -> Result<Targets, String> {
+    // `Targets` takes a misspelt level for the name of a target, and would log nothing else.
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let parts: Vec<_> = given.split(',').map(str::trim).collect();
+    let is_valid = parts.iter().all(|part| part.contains('=') || is_level(part));
+    parts.join(",").parse().ok().filter(|_| is_valid).ok_or_else(|| {
+        let levels = "error, warn, info, debug, trace or off";
+        format!("{given:?} is not {levels}, or pairs such as h2=debug")
+    })
+}
+
+/// An `http` or `https` URL without user information.
+struct WebUrl<'a> {
+    scheme: &'a str,
+    host: String,
+    port: Option<u16>,
+    /// Whether the URL ends with its authority, without even a slash.
+    is_bare: bool,
+}
+
+impl WebUrl<'_> {
+    fn parse(given: &str) -> Option<WebUrl<'_>> {
+        let uri: Uri = given.parse().ok()?;
+        let scheme = ["http", "https"].into_iter().find(|it| uri.scheme_str() == Some(it))?;
+        let (host, port) = (uri.host()?.to_ascii_lowercase(), uri.port_u16());
+        let authority = match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.clone(),
+        };
+        // `Uri` accepts user information and an empty or invalid port.
+        let is_plain = uri.authority()?.as_str().eq_ignore_ascii_case(&authority);
+        let is_bare = given.len() == scheme.len() + "://".len() + authority.len();
+        (is_plain && !host.is_empty()).then_some(WebUrl { scheme, host, port, is_bare })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_state_the_expected_form() {
+        let (number, one_day) = (number(1..=1_024), Duration::from_secs(86_400));
+        assert_eq!((number("1"), number("1024")), (Ok(1), Ok(1_024)));
+        assert_eq!(number("1025").unwrap_err(), "1025 is not in 1..=1024");
+        assert_eq!(number("64k").unwrap_err(), "\"64k\" is not a whole number in 1..=1024");
+        assert_eq!(duration("1day"), Ok(one_day));
+        assert_eq!(duration("25h").unwrap_err(), "25h is longer than 1day");
+        assert_eq!(duration("5").unwrap_err(), "5 has no unit; did you mean 5s?");
+        let expected = "\"-1s\" is not a duration such as 250ms, 5s or 1m";
+        assert_eq!(duration("-1s").unwrap_err(), expected);
+        assert_eq!(timeout("0s").unwrap_err(), "0s is not above zero");
+        assert_eq!(or_off(timeout)("off"), Ok(None));
+        assert_eq!(or_off(timeout)("1day"), Ok(Some(one_day)));
+        assert_eq!((interval("0s"), interval("1day")), (Ok(None), Ok(Some(one_day))));
+    }
+
+    #[test]
+    fn instance_is_printable_ascii() {
+        let longest = "x".repeat(MAX_INSTANCE_BYTES);
+        assert!(instance(&longest).is_ok() && instance("a b").is_ok());
+        for bad in ["", "a\tb", "ä", &(longest + "x")] {
+            assert!(instance(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn misspelt_log_level_is_not_a_target() {
+        for good in ["info", "off", "warn, h2=debug", "greet_server=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "warning", "info,inof", "h2=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origin_has_the_form_that_browsers_send() {
+        for (given, expected) in [
+            ("*", "*"),
+            ("https://SHOP.example:443", "https://shop.example"),
+            ("http://shop.example:80", "http://shop.example"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+        ] {
+            assert_eq!(origin(given).unwrap(), expected);
+        }
+        for bad in [
+            "https://*.example",
+            "https://user@a.example",
+            "https://a.example:70000",
+            "https://a.example:",
+            "https://a.example/",
+            "https://a.example/a.example",
+            "ftp://a.example",
+            "null",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "otel")]
+    #[test]
+    fn otlp_endpoint_is_an_http_url() {
+        assert!("http://collector:4317/path".parse::<OtlpEndpoint>().is_ok());
+        for bad in ["https://h:4317", "localhost:4317", "zzz", "http://h:99999", "http://u:p@h"] {
+            assert!(bad.parse::<OtlpEndpoint>().is_err(), "{bad}");
+        }
+    }
 }

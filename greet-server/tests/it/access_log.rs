@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::daemon::daemon;
 use crate::http1::{ask, get};
-use crate::support::{Client, SAY_HELLO, eventually_async, framed, grpc_request};
+use crate::support::{Client, SAY_HELLO, eventually, framed, grpc_request};
 
 /// A running daemon whose log is read when it has ended.
 struct Daemon {
@@ -132,9 +132,9 @@ async fn the_filter_changes_at_run_time_by_signal_and_by_the_admin_port() {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 
     daemon.signal(rustix::process::Signal::USR1);
-    eventually_async("the filter is debug", async || filter().await == "debug").await;
+    eventually("the filter is debug", async || filter().await == "debug").await;
     daemon.signal(rustix::process::Signal::USR1);
-    eventually_async("the filter is warn", async || filter().await == "warn").await;
+    eventually("the filter is warn", async || filter().await == "warn").await;
     let (log, _) = daemon.ended().await;
     assert!(log.contains("log filter changed"), "{log}");
 }
@@ -150,7 +150,7 @@ async fn lines_that_nobody_can_read_any_more_are_counted() {
         let count = lines.find_map(|line| line.strip_prefix("greet_log_lines_dropped_total "));
         count.unwrap().parse::<u64>().unwrap()
     };
-    eventually_async("dropped lines are counted", async || dropped().await > 0).await;
+    eventually("dropped lines are counted", async || dropped().await > 0).await;
     daemon.signal(rustix::process::Signal::TERM);
     let ended = tokio::task::spawn_blocking(move || daemon.child.wait().unwrap());
     assert_eq!(ended.await.unwrap().code(), Some(0));

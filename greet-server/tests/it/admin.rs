@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::http1::{ask, get};
-use crate::support::{TestServer, eventually_async, soon};
+use crate::support::{TestServer, eventually, soon};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Connections that it serves at a time.
@@ -23,7 +23,7 @@ async fn readiness_ends_with_the_first_moment_of_a_drain_and_liveness_does_not()
 
     server.drain();
     let is_lame = async || get(&admin, "/readyz").await.status != 200;
-    eventually_async("readiness ends", is_lame).await;
+    eventually("readiness ends", is_lame).await;
     let page = get(&admin, "/readyz").await;
     assert_eq!((page.status, page.text()), (503, "not ready: lame_duck\n"));
     assert_eq!(get(&admin, "/livez").await.status, 200);
@@ -33,7 +33,7 @@ async fn readiness_ends_with_the_first_moment_of_a_drain_and_liveness_does_not()
     server.cut();
     server.outcome().await;
     let is_refused = async || TcpStream::connect(&admin).await.is_err();
-    eventually_async("the admin port closes with the daemon", is_refused).await;
+    eventually("the admin port closes with the daemon", is_refused).await;
 }
 
 #[tokio::test]

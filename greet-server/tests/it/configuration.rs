@@ -1,86 +1,81 @@
-//! The file of `--config`: what it may say, what wins over it, and how it is told what is wrong.
+//! Configuration: the order of its sources, the file of `--config`, and the place in each error.
 
 use std::process::{Command, Output};
 
+use clap::Arg;
 use tempfile::TempDir;
 
 use crate::daemon::daemon;
 
-pub(crate) type Said = (Option<i32>, String, String);
+pub(crate) type Ran = (Option<i32>, String, String);
 
-pub(crate) fn said(command: &mut Command) -> Said {
+/// Returns exit code, standard output and standard error.
+pub(crate) fn run(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A directory with `greet.toml` in it.
-fn holding(text: &str) -> TempDir {
+/// Creates a directory with a `greet.toml`.
+fn directory_with(text: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("greet.toml"), text).unwrap();
     directory
 }
 
-pub(crate) fn with_file(text: &str, flags: &[&str]) -> Said {
-    let directory = holding(text);
+pub(crate) fn run_with_file(text: &str, flags: &[&str]) -> Ran {
+    let directory = directory_with(text);
     let mut command = daemon(&["--config", "greet.toml"]);
-    said(command.args(flags).current_dir(directory.path()))
+    run(command.args(flags).current_dir(directory.path()))
 }
 
-/// Every line on standard error, without the name of the program.
-pub(crate) fn complaints((code, stdout, stderr): Said) -> Vec<String> {
+/// Returns the only line on standard error, without the name of the program.
+pub(crate) fn error((code, stdout, stderr): Ran) -> String {
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
-    let lines = stderr.lines().map(|line| line.strip_prefix("greet-server: ").expect(line));
-    lines.map(str::to_owned).collect()
+    let line = stderr.strip_prefix("greet-server: ").and_then(|line| line.strip_suffix('\n'));
+    let line = line.filter(|line| !line.contains('\n'));
+    line.unwrap_or_else(|| panic!("not one line: {stderr}")).to_owned()
 }
 
-/// Name and placeholder of every flag that can be a key, as help has them.
+/// Returns the name and the placeholder of every key.
 fn keys() -> Vec<(String, Option<String>)> {
-    let help = said(&mut daemon(&["-h"])).1;
-    let (_, below) = help.split_once("\nListening:\n").unwrap();
-    let flags = below.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-    let key = |flag: &str| {
-        let (typed, _) = flag.split_once("  ").unwrap();
-        match typed.split_once(" <") {
-            Some((name, placeholder)) => {
-                (name.to_owned(), Some(placeholder.trim_end_matches('>').to_owned()))
-            }
-            None => (typed.to_owned(), None),
-        }
+    let command = greet_server::command();
+    let flags = command.get_arguments().filter(|flag| flag.get_env().is_some());
+    let takes_value = |flag: &&Arg| flag.get_action().takes_values();
+    let key = |flag: &Arg| {
+        let placeholder = Some(flag).filter(takes_value).and_then(Arg::get_value_names);
+        (flag.get_long().unwrap().to_owned(), placeholder.map(|names| names[0].to_string()))
     };
-    let keys: Vec<_> = flags.map(key).collect();
+    let keys: Vec<_> = flags.map(key).filter(|(key, _)| key != "config").collect();
     assert!(keys.len() > 30, "{keys:?}");
     keys
 }
 
 #[test]
-fn a_flag_wins_over_its_variable_which_wins_over_the_file_which_wins_over_the_default() {
-    let directory = holding("max-streams = 3\ngrpc-web = true\n");
-    let run = |flags: &[&str], file: &str, variables: [(&str, &str); 2]| {
+fn flag_wins_over_variable_over_file_over_default() {
+    let directory = directory_with("max-streams = 3\ngrpc-web = true\n");
+    let values = |flags: &[&str], file: &str, variables: [(&str, &str); 2]| {
         let mut command = daemon(&["--print-config"]);
         command.args(flags).envs(variables).env("GREET_CONFIG", file);
-        let (code, printed, told) = said(command.current_dir(directory.path()));
-        assert_eq!(code, Some(0), "{told}");
-        let of_interest = ["max-streams", "grpc-web"];
-        let lines =
-            printed.lines().filter(|line| of_interest.iter().any(|it| line.starts_with(it)));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        let (code, printed, stderr) = run(command.current_dir(directory.path()));
+        assert_eq!(code, Some(0), "{stderr}");
+        let is_tested =
+            |line: &&str| line.starts_with("max-streams") || line.starts_with("grpc-web");
+        printed.lines().filter(is_tested).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (unset, set) = (
-        [("GREET_MAX_STREAMS", ""), ("GREET_GRPC_WEB", "")],
-        [("GREET_MAX_STREAMS", "2"), ("GREET_GRPC_WEB", "false")],
-    );
-    assert_eq!(run(&[], "", unset), ["grpc-web = false", "max-streams = 200"]);
-    assert_eq!(run(&[], "greet.toml", unset), ["grpc-web = true", "max-streams = 3"]);
-    assert_eq!(run(&[], "greet.toml", set), ["grpc-web = false", "max-streams = 2"]);
+    let unset = [("GREET_MAX_STREAMS", ""), ("GREET_GRPC_WEB", "")];
+    let set = [("GREET_MAX_STREAMS", "2"), ("GREET_GRPC_WEB", "false")];
+    assert_eq!(values(&[], "", unset), ["grpc-web = false", "max-streams = 200"]);
+    assert_eq!(values(&[], "greet.toml", unset), ["grpc-web = true", "max-streams = 3"]);
+    assert_eq!(values(&[], "greet.toml", set), ["grpc-web = false", "max-streams = 2"]);
     let flags = ["--max-streams=1", "--grpc-web"];
-    assert_eq!(run(&flags, "greet.toml", set), ["grpc-web = true", "max-streams = 1"]);
+    assert_eq!(values(&flags, "greet.toml", set), ["grpc-web = true", "max-streams = 1"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn the_daemon_runs_with_what_the_file_says() {
-    let directory = holding("listen = \"unix:greet.sock\"\nworkers = 1\n");
+fn daemon_serves_with_the_values_of_the_file() {
+    let directory = directory_with("listen = \"unix:greet.sock\"\nworkers = 1\n");
     let mut command = daemon(&["--config=greet.toml"]);
     command.current_dir(directory.path());
     let (line, _, code) = crate::daemon::one_life(command);
@@ -88,7 +83,7 @@ fn the_daemon_runs_with_what_the_file_says() {
 }
 
 #[test]
-fn every_flag_is_a_key_and_what_the_file_says_holds() {
+fn every_flag_is_a_key_of_the_file() {
     let mut file = String::new();
     for (key, placeholder) in keys() {
         let value = match placeholder.as_deref() {
@@ -104,175 +99,224 @@ fn every_flag_is_a_key_and_what_the_file_says_holds() {
             Some("FORMAT") => "\"text\"",
             Some("FILTER") => "\"debug\"",
             Some("CALLS") => "\"all\"",
+            Some("URL") if cfg!(not(feature = "otel")) => "\"off\"",
             Some("URL") => "\"http://seven:7\"",
-            Some(other) => panic!("say here what a good {other} is, for {key}"),
+            Some(other) => panic!("add a valid {other} here, for {key}"),
         };
         file.push_str(&format!("{key} = {value}\n"));
     }
-    let (code, printed, told) = with_file(&file, &["--print-config"]);
-    assert_eq!(code, Some(0), "{told}");
-    let held = printed.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    assert_eq!(held.collect::<Vec<_>>(), file.lines().collect::<Vec<_>>());
+    let (code, printed, stderr) = run_with_file(&file, &["--print-config"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let set = printed.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    assert_eq!(set.collect::<Vec<_>>(), file.lines().collect::<Vec<_>>());
 }
 
 #[test]
-fn a_number_may_be_text_and_a_list_one_string() {
+fn file_accepts_strings_for_numbers_and_lists() {
     let file =
-        "max-streams = \"7\"\nlisten = \"a:1,b:2\"\nreuse-port = false\nmax-name-bytes = 0\n";
-    let printed = with_file(file, &["--print-config"]).1;
-    for line in ["max-streams = 7\n", "listen = [\"a:1\", \"b:2\"]\n", "max-name-bytes = 0\n"] {
+        "max-streams = \"7\"\nlisten = \"a:1,b:2\"\nreuse-port = false\nmax-name-bytes = 0x10\n";
+    let printed = run_with_file(file, &["--print-config"]).1;
+    for line in ["max-streams = 7\n", "listen = [\"a:1\", \"b:2\"]\n", "max-name-bytes = 16\n"] {
         assert!(printed.contains(line), "{printed}");
     }
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
-    let file =
-        "max-inflight = 1\nmax_streams = 1\nGrpc-Web = true\nzebra = 1\ncheck = true\n[tls]\n";
-    assert_eq!(
-        complaints(with_file(file, &[])),
-        [
-            "`greet.toml`: unknown key \"Grpc-Web\"; did you mean \"grpc-web\"?",
-            "`greet.toml`: unknown key \"check\"",
-            "`greet.toml`: unknown key \"max-inflight\"; did you mean \"max-in-flight\"?",
-            "`greet.toml`: unknown key \"max_streams\"; did you mean \"max-streams\"?",
-            "`greet.toml`: there is no section \"tls\": all keys stand at the top",
-            "`greet.toml`: unknown key \"zebra\"",
-        ]
-    );
-}
-
-#[test]
-fn a_key_spelled_as_a_variable_is_told_its_right_spelling() {
-    let keys: Vec<_> = keys().into_iter().map(|(key, _)| key).collect();
-    let shouted = |key: &String| key.to_uppercase().replace('-', "_");
-    let file = keys.iter().map(|key| format!("{} = 1\n", shouted(key))).collect::<String>();
-    let told = complaints(with_file(&file, &[]));
-    for key in &keys {
-        let wrong = shouted(key);
-        let line = format!("`greet.toml`: unknown key {wrong:?}; did you mean {key:?}?");
-        assert!(told.contains(&line), "{line}\n{told:#?}");
+fn invalid_value_in_file_is_reported_with_line_and_column() {
+    for (file, expected) in [
+        ("# one\n\nmax-streams = 0\n", "3:15: max-streams: 0 is not in 1..=1000000"),
+        (
+            "max-in-flight = \"x\"",
+            "1:17: max-in-flight: \"x\" is not a whole number in 1..=1000000",
+        ),
+        (
+            "max-name-bytes = true",
+            "1:18: max-name-bytes: \"true\" is not a whole number in 0..=67108864",
+        ),
+        ("drain-delay = 5", "1:15: drain-delay: 5 has no unit; did you mean 5s?"),
+        ("grpc-web = \"y\\ns\"", "1:12: grpc-web: \"y\\ns\" is neither true nor false"),
+        (
+            "access-log = \"error\"",
+            "1:14: access-log: \"error\" is not one of off, errors, all; did you mean \"errors\"?",
+        ),
+        ("listen = [\"a:1\", \"b\"]", "1:10: listen: \"b\" is not HOST:PORT or unix:PATH"),
+        ("listen = []", "1:10: listen: the value is empty; remove the key instead"),
+        ("tls-cert = \"\"", "1:12: tls-cert: the value is empty; remove the key instead"),
+        ("workers = [1]", "1:11: workers: expected a string, a number, true or false"),
+        ("tls-key = \"k\"", "1:11: tls-key: needs --tls-cert as well"),
+    ] {
+        assert_eq!(error(run_with_file(file, &[])), format!("greet.toml:{expected}"));
     }
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_each_with_the_place_it_came_from() {
-    let directory = holding(
-        "max-streams = 0\nmax-in-flight = \"x\"\ngrpc-web = \"y\\ns\"\ninstance = 1.5\ntls-key = \"k\"\n\
-         max-name-bytes = true\nlisten = [1]\nlog-level = \"\"\ndrain-delay = 5\nno-key = 1\nworkers = 0\n",
-    );
-    let mut command = daemon(&["--config=greet.toml", "--access-log=some", "--max-streams=many"]);
-    command.env("GREET_DRAIN_TIMEOUT", "later").env("GREET_WORKERS", "none");
-    let told = complaints(said(command.current_dir(directory.path())));
-    assert_eq!(
-        told,
-        [
-            "`greet.toml`: grpc-web: \"\"\" y s\"\"\" is not true or false",
-            "`greet.toml`: instance: 1.5 is not a string",
-            "`greet.toml`: listen: [1] is not a string or an array of strings",
-            "`greet.toml`: log-level: \"\" is not a value: leave the key out instead",
-            "`greet.toml`: max-name-bytes: true is not a whole number",
-            "`greet.toml`: unknown key \"no-key\"",
-            "GREET_WORKERS (--workers): \"none\" is not a whole number from 1 to 1024",
-            "`greet.toml`: tls-key: `k` needs --tls-cert too",
-            "`greet.toml`: max-in-flight: \"x\" is not a whole number from 1 to 1000000",
-            "--max-streams (GREET_MAX_STREAMS): \"many\" is not a whole number from 1 to 1000000",
-            "`greet.toml`: drain-delay: \"5\" is not a duration such as 250ms, 5s or 1m, at most 1day",
-            "GREET_DRAIN_TIMEOUT (--drain-timeout): \"later\" is not a duration such as 250ms, 5s or 1m, \
-             at most 1day",
-            "--access-log (GREET_ACCESS_LOG): \"some\" is not off, errors or all",
-        ]
-    );
+fn unknown_key_is_rejected_with_the_nearest_key() {
+    for (file, expected) in [
+        ("max-inflight = 1", "unknown key \"max-inflight\"; did you mean \"max-in-flight\"?"),
+        ("Grpc-Web = true", "unknown key \"Grpc-Web\"; did you mean \"grpc-web\"?"),
+        ("zebra = 1", "unknown key \"zebra\""),
+        ("check = true", "unknown key \"check\""),
+        ("config = \"greet.toml\"", "unknown key \"config\""),
+    ] {
+        assert_eq!(error(run_with_file(file, &[])), format!("greet.toml:1:1: {expected}"));
+    }
+    let section = "greet.toml:1:2: unknown section \"tls\"; all keys are at the top level";
+    assert_eq!(error(run_with_file("[tls]\n", &[])), section);
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_in_a_line_with_the_place() {
-    let told = complaints(with_file("# one\nworkers = 2\nlisten = [\"a:1\", 'ä' b]\n", &[]));
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("`greet.toml`: line 3, column 22: "), "{told:?}");
-    let told = complaints(with_file("workers = 2\nworkers = 2\n", &["--max-streams=0"]));
-    assert_eq!(told[0], "`greet.toml`: line 2, column 1: duplicate key");
-    assert_eq!(told.len(), 2, "the flag's problem is told too: {told:?}");
-}
-
-#[test]
-fn a_file_that_cannot_be_read_is_told_in_a_line() {
-    let directory = holding("");
-    let path = directory.path().display();
-    let told = complaints(said(&mut daemon(&["--config", &path.to_string()])));
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with(&format!("could not read `{path}`: ")), "{told:?}");
-    let told = complaints(said(&mut daemon(&["--config=no-such.toml"])));
-    assert!(told[0].starts_with("could not read `no-such.toml`: No such file"), "{told:?}");
-}
-
-#[test]
-fn an_empty_file_is_the_defaults() {
-    let printed = said(&mut daemon(&["--print-config"]));
-    assert_eq!(with_file("", &["--print-config"]), printed);
-}
-
-#[test]
-fn what_a_file_turns_on_can_be_turned_off_by_a_variable_or_a_flag() {
-    let file = "admin-listen = \"127.0.0.1:0\"\nmax-connection-age = \"1h\"\ngrpc-web = true\n\
-                cors-origin = [\"https://a.example\"]\nmax-connections-per-ip = 7\n\
-                max-connection-idle = \"1h\"\notlp-endpoint = \"http://a:1\"\n";
-    let directory = holding(file);
-    let lines: Vec<_> = file.lines().filter_map(|line| line.split(" = ").next()).collect();
-    let off = lines.iter().filter(|key| **key != "grpc-web");
-    let flags = off.clone().map(|key| format!("--{key}=off"));
-    let variables =
-        off.map(|key| (format!("GREET_{}", key.to_uppercase().replace('-', "_")), "off"));
-    let mut by_flags = daemon(&["--config=greet.toml", "--check"]);
-    by_flags.args(flags).env("GREET_GRPC_WEB", "no");
-    let mut by_variables = daemon(&["--config=greet.toml", "--check"]);
-    by_variables.envs(variables).env("GREET_GRPC_WEB", "off");
-    for mut command in [by_flags, by_variables] {
-        let (code, _, told) = said(command.current_dir(directory.path()));
-        assert_eq!(code, Some(0), "{told}");
+fn key_spelt_as_a_variable_is_rejected_with_the_right_key() {
+    for (key, _) in keys() {
+        let wrong = key.to_uppercase().replace('-', "_");
+        let expected = format!("greet.toml:1:1: unknown key {wrong:?}; did you mean {key:?}?");
+        assert_eq!(error(run_with_file(&format!("{wrong} = 1\n"), &[])), expected);
     }
 }
 
 #[test]
-fn a_switch_is_true_or_false_and_a_typing_error_turns_nothing_on() {
-    for (given, held) in [("TRUE", "true"), ("1", "true"), ("no", "false"), ("0", "false")] {
-        let printed = said(daemon(&["--print-config"]).env("GREET_GRPC_WEB", given)).1;
-        assert!(printed.contains(&format!("\ngrpc-web = {held}\n")), "{given}");
+fn invalid_variable_is_reported_by_its_name() {
+    for (variable, value, expected) in [
+        ("GREET_MAX_STREAMS", "0", "0 is not in 1..=1000000"),
+        ("GREET_GRPC_WEB", "flase", "\"flase\" is neither true nor false"),
+        ("GREET_LOG_FORMAT", "xml", "\"xml\" is not one of text, json"),
+        ("GREET_TLS_KEY", "key.pem", "needs --tls-cert as well"),
+    ] {
+        let expected = format!("{variable}: {expected}");
+        assert_eq!(error(run(daemon(&["--check"]).env(variable, value))), expected);
     }
-    let (code, _, told) = said(daemon(&["--check"]).env("GREET_GRPC_WEB", "flase"));
-    let expected = "error: GREET_GRPC_WEB: \"flase\" is neither true nor false\n";
-    assert_eq!((code, told.as_str()), (Some(2), expected));
+    // The same value as a flag is the flag's.
+    let mut both = daemon(&["--workers=0"]);
+    let expected = "--workers: 0 is not in 1..=1024";
+    assert_eq!(error(run(both.env("GREET_WORKERS", "none"))), expected);
 }
 
 #[test]
-fn an_address_twice_is_refused_before_the_system_does() {
-    let flags = ["--listen=127.0.0.1:7,unix:s", "--admin-listen=127.0.0.1:7", "--check"];
-    let expected = "--listen (GREET_LISTEN): \"127.0.0.1:7\" is there twice";
-    assert_eq!(complaints(said(&mut daemon(&flags))), [expected]);
-    let free = ["--listen=127.0.0.1:0,127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--check"];
-    assert_eq!(said(&mut daemon(&free)).0, Some(0));
+fn unknown_flag_is_rejected_with_the_nearest_flag() {
+    let expected = "unexpected argument '--listne' found; a similar argument exists: '--listen'";
+    assert_eq!(error(run(&mut daemon(&["--listne=a:1"]))), expected);
 }
 
-#[cfg(feature = "otel")]
 #[test]
-fn an_endpoint_by_opentelemetrys_variable_is_checked_and_printed_as_one_by_ours() {
-    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    for bad in ["https://collector:4317", "zzz", "http://h:99999", "http://u:p@h"] {
-        let told = complaints(said(daemon(&["--check"]).env(VARIABLE, bad)));
-        assert_eq!(
-            told,
-            [format!("{VARIABLE}: {bad:?} is not a URL such as http://localhost:4317")]
-        );
-    }
-    let printed = said(daemon(&["--print-config"]).env(VARIABLE, "http://h:4317")).1;
-    assert!(printed.contains("\notlp-endpoint = \"http://h:4317\"\n"), "{printed}");
+fn invalid_toml_is_reported_with_line_and_column() {
+    let unclosed = "# one\nworkers = 2\nlisten = [\"a:1\", 'ä' b]\n";
+    let message = error(run_with_file(unclosed, &[]));
+    assert!(message.starts_with("greet.toml:3:22: "), "{message}");
+    let twice = "workers = 2\nworkers = 2\n";
+    assert_eq!(error(run_with_file(twice, &[])), "greet.toml:2:1: duplicate key");
 }
 
-/// As large as it may be, and one byte more; what is in it is one comment.
 #[test]
-fn a_file_has_a_limit() {
+fn unreadable_file_is_reported() {
+    let directory = directory_with("");
+    let path = directory.path().display().to_string();
+    let message = error(run(&mut daemon(&["--config", &path])));
+    assert!(message.starts_with(&format!("could not read `{path}`: ")), "{message}");
+    let message = error(run(&mut daemon(&["--config=no-such.toml"])));
+    assert!(message.starts_with("could not read `no-such.toml`: No such file"), "{message}");
+}
+
+#[test]
+fn file_size_is_limited() {
     let comment = |bytes: usize| format!("#{}", "x".repeat(bytes - 1));
-    assert_eq!(with_file(&comment(1024 * 1024), &["--check"]).0, Some(0));
-    let told = complaints(with_file(&comment(1024 * 1024 + 1), &["--check"]));
-    assert_eq!(told, ["`greet.toml` is over 1024 KiB: no configuration of ours"]);
+    assert_eq!(run_with_file(&comment(1024 * 1024), &["--check"]).0, Some(0));
+    let message = error(run_with_file(&comment(1024 * 1024 + 1), &["--check"]));
+    assert_eq!(message, "`greet.toml` is larger than 1024 KiB");
+}
+
+#[test]
+fn empty_file_gives_the_defaults() {
+    let printed = run(&mut daemon(&["--print-config"]));
+    assert_eq!(run_with_file("", &["--print-config"]), printed);
+}
+
+#[test]
+fn variables_and_flags_unset_what_the_file_sets() {
+    let mut file = "admin-listen = \"127.0.0.1:0\"\nmax-connection-age = \"1h\"\ngrpc-web = true\n\
+                    cors-origin = [\"https://a.example\"]\nmax-connections-per-ip = 7\n\
+                    max-connection-idle = \"1h\"\n"
+        .to_owned();
+    if cfg!(feature = "otel") {
+        file.push_str("otlp-endpoint = \"http://a:1\"\n");
+    }
+    let directory = directory_with(&file);
+    let keys = file.lines().filter_map(|line| line.split(" = ").next());
+    let keys = keys.filter(|key| *key != "grpc-web");
+    let flags = keys.clone().map(|key| format!("--{key}=off"));
+    let variable = |key: &str| format!("GREET_{}", key.to_uppercase().replace('-', "_"));
+    let mut by_flags = daemon(&["--config=greet.toml", "--print-config"]);
+    by_flags.args(flags).env("GREET_GRPC_WEB", "no");
+    let mut by_variables = daemon(&["--config=greet.toml", "--print-config"]);
+    by_variables.envs(keys.clone().map(|key| (variable(key), "off"))).env("GREET_GRPC_WEB", "off");
+    for mut command in [by_flags, by_variables] {
+        let (code, printed, stderr) = run(command.current_dir(directory.path()));
+        assert_eq!(code, Some(0), "{stderr}");
+        for key in keys.clone() {
+            let off = [format!("\n{key} = \"off\"\n"), format!("\n{key} = [\"off\"]\n")];
+            assert!(off.iter().any(|line| printed.contains(line)), "{key} in {printed}");
+        }
+    }
+}
+
+#[test]
+fn variable_of_a_switch_is_true_or_false() {
+    for (given, value) in [("TRUE", "true"), ("1", "true"), ("no", "false"), ("0", "false")] {
+        let printed = run(daemon(&["--print-config"]).env("GREET_GRPC_WEB", given)).1;
+        assert!(printed.contains(&format!("\ngrpc-web = {value}\n")), "{given}");
+    }
+}
+
+#[test]
+fn address_listed_twice_is_rejected() {
+    let flags = ["--listen=127.0.0.1:7,unix:s", "--admin-listen=127.0.0.1:7", "--check"];
+    let expected = "--listen: \"127.0.0.1:7\" is listed twice";
+    assert_eq!(error(run(&mut daemon(&flags))), expected);
+    let free = ["--listen=127.0.0.1:0,127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--check"];
+    assert_eq!(run(&mut daemon(&free)).0, Some(0));
+}
+
+#[test]
+fn name_limit_above_message_limit_is_rejected_if_both_are_given() {
+    let expected = "greet.toml:2:18: max-name-bytes: 8 is above --max-message-bytes, which is 7";
+    let file = "max-message-bytes = 7\nmax-name-bytes = 8\n";
+    assert_eq!(error(run_with_file(file, &["--check"])), expected);
+    let printed = |flags: &[&str]| run(daemon(&["--print-config"]).args(flags)).1;
+    assert!(
+        printed(&["--max-message-bytes=7", "--max-name-bytes=7"]).contains("max-name-bytes = 7")
+    );
+    assert!(printed(&["--max-message-bytes=7"]).contains("max-name-bytes = 7\n"));
+    assert!(printed(&["--max-name-bytes=131072"]).contains("max-name-bytes = 65536\n"));
+}
+
+#[test]
+fn unknown_variable_is_a_warning() {
+    let mut command = daemon(&["--check"]);
+    command.env("GREET_MAX_STREAM", "7").env("GREET_TARGET", "localhost:50051");
+    let warning = "GREET_MAX_STREAM: unknown environment variable, ignored; did you mean \
+                   GREET_MAX_STREAMS?";
+    let expected = format!("greet-server: {warning}\ngreet-server: the configuration is valid\n");
+    assert_eq!(run(&mut command), (Some(0), String::new(), expected));
+}
+
+#[cfg(all(feature = "otel", unix))]
+#[test]
+fn unusable_opentelemetry_endpoint_does_not_stop_the_daemon() {
+    let mut command = daemon(&["--listen=127.0.0.1:0"]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "collector");
+    let (line, _, code) = crate::daemon::one_life(command);
+    assert!(line.starts_with("listening on "), "{line}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn help_fits_80_columns() {
+    for (flag, columns) in [("-h", None), ("--help", None), ("-h", Some("200")), ("-h", Some("80"))]
+    {
+        let mut command = daemon(&[flag]);
+        command.envs(columns.map(|columns| ("COLUMNS", columns)));
+        let help = run(&mut command).1;
+        assert!(help.contains("\nExit codes:\n"), "{help}");
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }

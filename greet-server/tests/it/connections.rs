@@ -6,7 +6,7 @@ use greet_server::CloseReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Client, TestServer, closed, eventually_async, soon};
+use crate::support::{Client, TestServer, closed, eventually, soon};
 
 /// Whether the server closes a connection that says nothing, and long before its handshake is due.
 async fn is_refused(mut tcp: TcpStream) -> bool {
@@ -35,7 +35,7 @@ async fn one_connection_over_the_limit_is_refused_and_a_place_that_is_left_is_fr
 
     drop(second);
     let address = server.address();
-    eventually_async("the freed place is taken", async || is_greeted(address).await).await;
+    eventually("the freed place is taken", async || is_greeted(address).await).await;
     assert!(closed(&server.stop().await, CloseReason::OverMaxConnections) >= 3);
 }
 
@@ -81,7 +81,7 @@ fn the_default_leaves_room_within_the_descriptors_that_the_process_may_have() {
             assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
         }
         drop(crowd);
-        eventually_async("a late client is greeted", async || is_greeted(&address).await).await;
+        eventually("a late client is greeted", async || is_greeted(&address).await).await;
     });
     let pid = rustix::process::Pid::from_child(&daemon);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

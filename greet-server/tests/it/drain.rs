@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, eventually_async, soon};
+use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, eventually, soon};
 
 fn call(
     client: &Client,
@@ -25,7 +25,7 @@ fn call(
 /// Completes once the listener is closed: the drain has begun.
 async fn listener_closed(address: &str) {
     let is_refused = async || TcpStream::connect(address).await.is_err();
-    eventually_async("the listener is closed", is_refused).await;
+    eventually("the listener is closed", is_refused).await;
 }
 
 #[tokio::test]

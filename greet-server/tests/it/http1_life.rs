@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, closed, eventually_async, framed, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, closed, eventually, framed, soon};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -131,7 +131,7 @@ async fn half_a_head_holds_no_drain() {
     half.0.write_all(b"POST /gr").await.unwrap();
     let is_open = "\ngreet_connections_open 1\n";
     let opened = async || get(server.admin(), "/metrics").await.text().contains(is_open);
-    eventually_async("the connection is counted", opened).await;
+    eventually("the connection is counted", opened).await;
     server.drain();
     half.is_closed().await;
     let outcome = server.outcome().await;

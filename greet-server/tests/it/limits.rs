@@ -8,7 +8,7 @@ use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
 
 #[tokio::test]
 async fn a_message_may_have_the_limit_and_no_byte_more() {
-    let server = TestServer::start(&["--max-message-bytes=1000", "--max-name-bytes=2000"]).await;
+    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     let client = server.connect().await;
     let message = |bytes: usize| {
         let name = "x".repeat(bytes - 3);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certs::Files;
 use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, eventually_async, framed, grpc_request, soon};
+use crate::support::{Faulty, SAY_HELLO, TestServer, eventually, framed, grpc_request, soon};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 
@@ -55,7 +55,7 @@ async fn until(server: &TestServer, is_met: impl Fn(&Samples) -> bool) -> Sample
         samples = Samples::of(server).await;
         is_met(&samples)
     };
-    eventually_async("the samples meet the condition", look).await;
+    eventually("the samples meet the condition", look).await;
     samples
 }
 

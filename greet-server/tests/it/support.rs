@@ -1,14 +1,12 @@
-//! A server on a port of its own, and a client of a few lines over hyper that shares no code with it.
+//! A server on a free port, and a small client over hyper that shares no code with it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clap::Parser as _;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
-use greet_server::flags::Flags;
-use greet_server::{CloseReason, Greeting, Server, ShutdownReport};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -22,11 +20,11 @@ use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
-pub(crate) use greet_testkit::{TIMEOUT, eventually_async, soon};
+pub(crate) use greet_testkit::{TIMEOUT, eventually, soon};
 
-/// A running server. Dropping it lets it go; [`TestServer::stop`] returns how it ended.
+/// A running server. [`TestServer::stop`] drains it and returns its report.
 pub(crate) struct TestServer {
-    /// As announced.
+    /// The announced address.
     pub(crate) url: String,
     admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
@@ -35,7 +33,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts with `flags`, on a free port of loopback unless they say otherwise.
+    /// Starts with `flags`, on a free loopback port unless they name an address.
     pub(crate) async fn start(flags: &[&str]) -> TestServer {
         TestServer::with_greeter(flags, Greeting::new(4_096)).await
     }
@@ -44,7 +42,7 @@ impl TestServer {
         TestServer::run(TestServer::bind(flags, greeter).await)
     }
 
-    /// One that reads its TLS files again whenever `asked` changes.
+    /// Starts a server that reloads its TLS files whenever `asked` changes.
     pub(crate) async fn reloading(flags: &[&str], asked: watch::Receiver<u32>) -> TestServer {
         let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
         server.reload_on(asked);
@@ -59,7 +57,7 @@ impl TestServer {
         });
         let arguments =
             ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
-        let config = Flags::try_parse_from(arguments).unwrap().resolve().unwrap();
+        let config = config::load(arguments).unwrap().config;
         Server::bind(config, greeter).await.unwrap()
     }
 
@@ -88,28 +86,28 @@ impl TestServer {
         self.url.strip_prefix("http://").expect("it listens on TCP")
     }
 
-    /// Of the admin port.
+    /// `HOST:PORT` of the admin port.
     pub(crate) fn admin(&self) -> &str {
         self.admin.as_deref().and_then(|url| url.strip_prefix("http://")).expect("it has one")
     }
 
     pub(crate) async fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address()).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // or each small frame waits 40 ms for the one before
+        tcp.set_nodelay(true).unwrap(); // otherwise each small frame waits 40 ms for the one before
         tcp
     }
 
-    /// A new HTTP/2 connection.
+    /// Opens an HTTP/2 connection.
     pub(crate) async fn connect(&self) -> Client {
         Client::handshake(self.tcp().await).await
     }
 
-    /// The first signal.
+    /// Sends the first signal.
     pub(crate) fn drain(&mut self) {
         let _ = self.drain.take().expect("once").send(());
     }
 
-    /// The second signal.
+    /// Sends the second signal.
     pub(crate) fn cut(&mut self) {
         let _ = self.cut.take().expect("once").send(());
     }
@@ -124,13 +122,13 @@ impl TestServer {
     }
 }
 
-/// Connections that were closed for this cause.
+/// Returns the number of connections closed for this reason.
 pub(crate) fn closed(outcome: &ShutdownReport, cause: CloseReason) -> u64 {
     let mut closed = outcome.closed.iter();
     closed.find(|(counted, _)| *counted == cause).unwrap().1
 }
 
-/// One connection. Its clones share it.
+/// A connection, shared by its clones.
 #[derive(Clone)]
 pub(crate) struct Client(SendRequest<tonic::body::Body>);
 
@@ -141,7 +139,7 @@ impl Client {
         Client::try_handshake(io).await.unwrap()
     }
 
-    /// `None` if the server closes before it is done.
+    /// Returns `None` if the server closes first.
     pub(crate) async fn try_handshake(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Option<Client> {
@@ -165,7 +163,7 @@ impl Client {
         Ok(reply.into_inner().message)
     }
 
-    /// Sends a whole request and reads the whole answer, without any gRPC library.
+    /// Sends a request and reads the response, without a gRPC library.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
         let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
         let response = soon(self.0.clone().send_request(request)).await.unwrap();
@@ -194,7 +192,7 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
     }
 }
 
-/// An answer as it was on the wire.
+/// A response as received.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -204,7 +202,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `grpc-status`, from the trailers or from headers that are trailers too.
+    /// Returns `grpc-status` from the trailers, or from the headers of a trailers-only response.
     pub(crate) fn grpc_status(&self) -> Option<i32> {
         let of = |headers: &HeaderMap| headers.get("grpc-status").cloned();
         let status = of(&self.trailers).or_else(|| of(&self.headers))?;
@@ -212,7 +210,7 @@ impl Answer {
     }
 }
 
-/// A gRPC request for `path` with `body` as it stands.
+/// Returns a gRPC request for `path` with this body.
 pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
     let request = Request::post(format!("http://test{path}"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers");
@@ -221,12 +219,12 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
 
 pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
-/// A greeter that does what its caller's name asks for.
+/// A greeter whose behaviour depends on the name.
 #[derive(Clone)]
 pub(crate) struct Faulty {
     /// A permit for each "wait" that may finish.
     pub(crate) release: std::sync::Arc<tokio::sync::Semaphore>,
-    /// A permit for each "wait" that has begun.
+    /// A permit for each "wait" that has started.
     pub(crate) begun: std::sync::Arc<tokio::sync::Semaphore>,
 }
 
@@ -236,7 +234,7 @@ impl Faulty {
         Faulty { release: none(), begun: none() }
     }
 
-    /// Completes when `count` further calls are at work.
+    /// Waits until `count` more calls are in flight.
     pub(crate) async fn has_begun(&self, count: u32) {
         soon(self.begun.acquire_many(count)).await.unwrap().forget();
     }
@@ -259,7 +257,7 @@ impl Greeter for Faulty {
                 self.begun.add_permits(1);
                 while self.release.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err()
                 {
-                    std::thread::yield_now(); // and with it every other call of its worker
+                    std::thread::yield_now(); // blocks every other call of the worker as well
                 }
             }
             "wait" => {

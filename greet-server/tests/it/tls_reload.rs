@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::certs::{Files, roots};
 use crate::http1::get;
-use crate::support::{Client, TestServer, eventually_async};
+use crate::support::{Client, TestServer, eventually};
 
 /// Connects and returns the serial number of the certificate, and the connection.
 async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
@@ -36,7 +36,7 @@ async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
 /// Connects until a certificate with this serial number is served.
 async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
     let is_served = async || connect(server, ca).await.0 == expected;
-    eventually_async("the certificate is served", is_served).await;
+    eventually("the certificate is served", is_served).await;
 }
 
 fn reloads(outcome: &ShutdownReport) -> (u64, u64) {
@@ -103,7 +103,7 @@ async fn bad_files_are_refused_and_counted_and_the_old_certificate_stays() {
         request.send_modify(|requests| *requests += 1);
         let sample = format!("\ngreet_tls_reloads_total{{result=\"refused\"}} {count}\n");
         let is_counted = async || get(server.admin(), "/metrics").await.text().contains(&sample);
-        eventually_async("the refusal is counted", is_counted).await;
+        eventually("the refusal is counted", is_counted).await;
         assert_eq!(connect(&server, &ca).await.0, 1);
     };
 

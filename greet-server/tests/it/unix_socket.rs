@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use clap::Parser as _;
-use greet_server::flags::Flags;
+use greet_server::config;
 use greet_server::{Greeting, Server};
 use tokio::net::UnixStream;
 
@@ -16,8 +15,8 @@ fn listen(path: &Path) -> String {
 }
 
 async fn bind(path: &Path) -> Result<Server, String> {
-    let flags = Flags::try_parse_from(["greet-server", &listen(path)]).unwrap();
-    let bound = Server::bind(flags.resolve().unwrap(), Greeting::new(10)).await;
+    let config = config::load(["greet-server", &listen(path)]).unwrap().config;
+    let bound = Server::bind(config, Greeting::new(10)).await;
     bound.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 

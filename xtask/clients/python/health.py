@@ -1,4 +1,4 @@
-"""Asks grpc.health.v1.Health for the status of SERVICE, of the whole server without one."""
+"""Prints the status of SERVICE, or of the whole server, from grpc.health.v1.Health."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Reads metrics as Prometheus would, in both text forms.
+"""Parses the metrics in both text formats.
 Usage: python metrics.py http://HOST:PORT/metrics. Prints the sum of each counter and histogram as JSON."""
 
 import json
@@ -16,7 +16,7 @@ def fetch(accept):
 
 kind, text = fetch("application/openmetrics-text; version=1.0.0")
 assert kind.startswith("application/openmetrics-text"), kind
-newer = list(open_metrics(text))  # strict: it raises
+newer = list(open_metrics(text))  # raises on invalid text
 kind, text = fetch("text/plain")
 assert kind.startswith("text/plain"), kind
 families = list(older(text))

@@ -1,4 +1,4 @@
-"""Calls SayHello for SECONDS, each time on a new connection; CA is the certificate to trust."""
+"""Calls SayHello for SECONDS, each time on a new TLS connection; CA is the trusted certificate."""
 
 import os
 import sys

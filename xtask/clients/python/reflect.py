@@ -1,5 +1,5 @@
-"""Lists the services by reflection (grpc.reflection.v1alpha), then calls SayHello knowing nothing
-but the descriptors it was given."""
+"""Lists the services by reflection (grpc.reflection.v1alpha), then calls SayHello with
+the descriptors that reflection returned."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The Greeter server on grpcio, stubs made at run time from proto/greet.proto.
+"""The Greeter server on grpcio, stubs generated at run time from proto/greet.proto.
 Usage: python server.py [HOST:PORT]"""
 
 import sys

@@ -1,7 +1,7 @@
-// Says hello from a browser. `?server=URL` names the daemon; `&name=NAME`, repeated, is greeted at once.
+// Calls SayHello from a browser. `?server=URL` is the daemon; each `&name=NAME` is greeted on load.
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
-import { Greeter } from "greet"; // made from proto/greet.proto by serve.js
+import { Greeter } from "greet"; // generated from proto/greet.proto by serve.js
 
 const query = new URLSearchParams(location.search);
 const server = query.get("server") ?? location.origin;

@@ -1,4 +1,4 @@
-// The Greeter server on grpc++'s completion queues, the API that its guide calls the fastest.
+// The Greeter server on the completion queues of grpc++, which its guide calls the fastest API.
 #include <sched.h>
 
 #include <iostream>
@@ -14,9 +14,9 @@
 namespace {
 
 constexpr unsigned kThreadsPerQueue = 2;
-constexpr int kWaitingPerQueue = 100;  // calls that can come before one is looked at
+constexpr int kWaitingPerQueue = 100;  // calls that are registered in advance
 
-// One call: waits for it, answers it, and is gone.
+// One call: waits for it, answers it and deletes itself.
 class Call {
  public:
   Call(greet::Greeter::AsyncService* service, grpc::ServerCompletionQueue* queue)
@@ -24,13 +24,13 @@ class Call {
     service_->RequestSayHello(&context_, &request_, &writer_, queue_, queue_, this);
   }
 
-  // What this call waited for: it came, or it is over.
+  // The event of this call: it arrived, or its reply was sent.
   void Proceed(bool ok) {
     if (answered_ || !ok) {
       delete this;
       return;
     }
-    new Call(service_, queue_);  // waits in our place
+    new Call(service_, queue_);  // waits for the next call
     answered_ = true;
     greet::HelloReply reply;
     reply.set_message("Hello " + request_.name());
@@ -78,7 +78,7 @@ int main(int argc, char* argv[]) {
     queues.push_back(builder.AddCompletionQueue());
   }
   const auto server = builder.BuildAndStart();
-  if (!server) return 1;  // grpc++ has logged why
+  if (!server) return 1;  // grpc++ logs the reason
 
   for (const auto& queue : queues) {
     for (int i = 0; i < kWaitingPerQueue; ++i) new Call(&service, queue.get());

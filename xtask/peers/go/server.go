@@ -1,4 +1,4 @@
-// The Greeter server on grpc-go, as its quick start makes it.
+// The Greeter server on grpc-go, as in its quick start.
 package main
 
 import (

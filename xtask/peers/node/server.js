@@ -1,4 +1,4 @@
-// The Greeter server on @grpc/grpc-js, with the packages that xtask/clients/node has installed.
+// The Greeter server on @grpc/grpc-js, with the packages of xtask/clients/node.
 // Usage: node server.js HOST:PORT
 const path = require('node:path');
 const { createRequire } = require('node:module');

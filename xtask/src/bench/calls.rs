@@ -1,36 +1,36 @@
-//! What a call costs each peer, in rounds: all of them, one after the other, again and again, so that
-//! whatever else the machine does falls on all alike.
+//! The cost of a call for each server, in rounds: all servers in turn in each round, so that other load
+//! on the machine affects all alike.
 
 use super::h2load::{Generator, Sample, Shape};
 use super::peers::Peer;
-use crate::harness::command::step;
+use crate::harness::command::progress;
 use crate::harness::daemon::Daemon;
 
-/// Calls that tell how many fit into the time of a sample.
+/// Calls from which the number of calls of a sample is estimated.
 const CALLS_TO_TRY: u64 = 2_000;
 
-/// How thorough to be.
+/// The extent of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effort {
     pub(super) rounds: usize,
     pub(super) seconds_per_sample: f64,
 }
 
-/// A peer's samples of one shape.
+/// The samples of one server.
 #[derive(Debug, Clone)]
 pub(super) struct Measured {
     pub(super) peer: Peer,
     samples: Vec<Sample>,
 }
 
-/// Of all peers.
+/// The samples of all servers with one shape.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) shape: Shape,
     pub(super) rows: Vec<Measured>,
 }
 
-/// Measures all of `servers` with one shape.
+/// Measures all servers with one shape.
 pub(super) fn measure(
     servers: &[(Peer, Daemon)],
     generator: &Generator,
@@ -52,7 +52,7 @@ pub(super) fn measure(
     for row in &rows {
         let (cpu, rate) = (row.median(|it| it.cpu_us_per_call), row.median(|it| it.calls_per_s));
         let name = row.peer.name();
-        step(format_args!("{:<8} {name:<28} {cpu:>7.2} us a call {rate:>8.0}/s", shape.name()));
+        progress(format_args!("{:<8} {name:<28} {cpu:>7.2} us a call {rate:>8.0}/s", shape.name()));
     }
     Ok(Table { shape, rows })
 }
@@ -62,19 +62,18 @@ impl Measured {
         median(self.samples.iter().map(figure))
     }
 
-    /// Round by round, against the same rounds of another.
+    /// Compares with another server round by round.
     pub(super) fn ratio(&self, other: &Measured, figure: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().zip(&other.samples).map(|(a, b)| figure(a) / figure(b)))
     }
 
-    /// Whether the generator, and not the server, had no more to give: its calls a second are no
-    /// figure of the server's then.
+    /// Whether the generator was the bottleneck: the server could serve more calls a second.
     pub(super) fn is_client_bound(&self) -> bool {
         const BUSY: f64 = 0.9;
         self.median(|sample| sample.server_share) < BUSY
     }
 
-    pub(super) fn most_steal(&self) -> f64 {
+    pub(super) fn max_steal(&self) -> f64 {
         self.samples.iter().map(|sample| sample.steal_share).fold(0.0, f64::max)
     }
 }
@@ -84,7 +83,7 @@ impl Table {
         self.rows.iter().find(|row| row.peer == peer)
     }
 
-    /// What a call costs one against another.
+    /// Returns the ratio of the CPU time of a call.
     pub(super) fn cpu_ratio(&self, peer: Peer, other: Peer) -> Option<f64> {
         Some(self.of(peer)?.ratio(self.of(other)?, |sample| sample.cpu_us_per_call))
     }
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn median_is_the_middle_value() {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
     }

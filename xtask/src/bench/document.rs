@@ -1,17 +1,20 @@
-//! `docs/benchmarks.md`, written from the figures and never by hand.
+//! Writes `docs/benchmarks.md` from the figures.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::time::SystemTime;
 
 use super::calls::{Measured, Table};
+use super::figures::{Figures, MANY_CONNECTIONS};
 use super::h2load::Sample;
-use super::machine::{machine, today};
-use super::observability_cost::WAYS;
+use super::observability_cost::KINDS;
 use super::peers::Peer;
+use super::process;
 use super::targets::targets;
-use super::{Figures, MANY_CONNECTIONS, process};
+use crate::harness::command::{capture, program};
 
-/// Above this the machine was so busy with others that a figure says little.
-const MOST_STEAL: f64 = 0.05;
+/// Above this share the figures are unreliable.
+const MAX_STEAL: f64 = 0.05;
 
 pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
     let mut text = String::from("# Benchmarks\n\nWritten by `cargo xtask bench`; ");
@@ -20,10 +23,9 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
         text,
         "{}.\nMachine: {}.\n\n\
          Server and generator (h2load) have a core each. Medians of {} rounds of {} s, all servers in turn \
-         in each round.\nCPU is the server's own, user and system, as the kernel counts it; the ratio is to stock \
-         tonic, round by round.\nReplies are checked byte for byte. What these shapes are: connections x calls \
-         at a time on each.\n\n![CPU time of a call](benchmarks.svg)\n",
-        today(),
+         in each round.\nCPU is the user and system time of the server; the ratio is to stock tonic, round by \
+         round.\nThe size of all replies is checked. A shape is connections x concurrent calls on each.\n\n![CPU time of a call](benchmarks.svg)\n",
+        &humantime::format_rfc3339(SystemTime::now()).to_string()[..10],
         machine()?,
         effort.rounds,
         effort.seconds_per_sample,
@@ -41,7 +43,7 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
         format!("{:.0}{mark}", row.median(|sample| sample.calls_per_s))
     };
     by_shape(&mut text, "Calls a second on one core", figures, rate)?;
-    text.push_str("\n\\* The generator had no more to give: the server could do more.\n");
+    text.push_str("\n\\* The generator was the bottleneck: the server could do more.\n");
     let latency = |row: &Measured, _: &Table| {
         let [mean, max] =
             [|it: &Sample| it.mean_us, |it: &Sample| it.max_us].map(|f| row.median(f));
@@ -49,7 +51,7 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
     };
     by_shape(&mut text, "Latency under that load, mean / max, us", figures, latency)?;
     payloads(&mut text, figures)?;
-    observed(&mut text, figures)?;
+    observability(&mut text, figures)?;
     processes(&mut text, figures)?;
     one_shots(&mut text, figures)?;
     versions(&mut text, figures)?;
@@ -58,22 +60,22 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
 
 fn steal(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
     let rows = figures.shapes.iter().flat_map(|table| &table.rows);
-    let most = rows.map(Measured::most_steal).fold(0.0, f64::max);
-    let verdict = if most > MOST_STEAL { ": take these figures with care" } else { "" };
+    let max = rows.map(Measured::max_steal).fold(0.0, f64::max);
+    let verdict = if max > MAX_STEAL { ": the figures are unreliable" } else { "" };
     writeln!(
         text,
         "\nTime stolen by other guests of the machine: at most {:.1} %{verdict}.",
-        most * 100.0
+        max * 100.0
     )?;
     Ok(())
 }
 
 fn verdicts(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
-    text.push_str("\n## Targets\n\n| what | target | measured | |\n|---|---|---|---|\n");
+    text.push_str("\n## Targets\n\n| figure | target | measured | result |\n|---|---|---|---|\n");
     for target in targets(figures) {
         let (what, bound, measured) = (&target.what, target.bound(), target.measured);
-        let holds = if target.holds() { "holds" } else { "**missed**" };
-        writeln!(text, "| {what} | {bound} | {measured:.2} | {holds} |")?;
+        let result = if target.is_met() { "met" } else { "**missed**" };
+        writeln!(text, "| {what} | {bound} | {measured:.2} | {result} |")?;
     }
     Ok(())
 }
@@ -121,15 +123,17 @@ fn payloads(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn observed(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
+fn observability(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
     text.push_str(
-        "\n## What it costs to be looked at, 10x10\n\n| greet-server with | CPU time of a call, us | to without |\n|---|---|---|\n",
+        "\n## Observability overhead, 10x10\n\n| greet-server with | CPU time of a call, us | to without |\n|---|---|---|\n",
     );
-    for way in WAYS.into_iter().skip(1) {
-        let cpu = figures.observed.of(way).map(|row| row.median(|sample| sample.cpu_us_per_call));
-        let (cpu, ratio) = (cpu.unwrap_or(f64::NAN), figures.observed.cpu_ratio(way, Peer::Greet));
+    for kind in KINDS.into_iter().skip(1) {
+        let cpu =
+            figures.observability.of(kind).map(|row| row.median(|sample| sample.cpu_us_per_call));
+        let (cpu, ratio) =
+            (cpu.unwrap_or(f64::NAN), figures.observability.cpu_ratio(kind, Peer::Greet));
         let ratio = ratio.unwrap_or(f64::NAN);
-        writeln!(text, "| {} | {cpu:.1} | {ratio:.2} |", way.name())?;
+        writeln!(text, "| {} | {cpu:.1} | {ratio:.2} |", kind.name())?;
     }
     Ok(())
 }
@@ -156,7 +160,6 @@ fn one_shots(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
     for client in &figures.one_shots {
         writeln!(text, "| {} | {:.1} |", client.name, client.ms)?;
     }
-    writeln!(text, "| nothing (`true`) | {:.1} |", figures.nothing_ms)?;
     Ok(())
 }
 
@@ -169,4 +172,16 @@ fn versions(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
         writeln!(text, "\nSKIP {missing}")?;
     }
     Ok(())
+}
+
+/// Returns the machine as `2 cores, AMD EPYC, Linux 6.1, rustc 1.95.0`.
+fn machine() -> anyhow::Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let info = fs::read_to_string("/proc/cpuinfo")?;
+    let model = info.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let rust = capture(program("rustc").arg("--version"))?.succeeded()?;
+    let (kernel, rust) = (kernel.trim(), rust.trim());
+    Ok(format!("{cores} cores, {model}, Linux {kernel}, {rust}"))
 }

@@ -1,5 +1,4 @@
-//! The generator: h2load, which is nobody's, on a core of its own; and what the kernel says that the
-//! server had of the other.
+//! The load generator h2load on a core of its own, and the CPU time of the server from the kernel.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,11 +9,12 @@ use greet_testkit::framing::{framed, hello};
 use tempfile::TempDir;
 
 use super::peers::{CLIENT_CORE, on_core};
-use crate::harness::command::run;
+use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
+use crate::harness::resources::{cpu_time, steal_time};
 use crate::harness::tools;
 
-/// So many connections with so many calls each, at a time.
+/// Connections, and concurrent calls on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) connections: u32,
@@ -22,6 +22,9 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Ten connections with ten calls each.
+    pub(super) const TEN_BY_TEN: Shape = Shape::new(10, 10);
+
     pub(super) const fn new(connections: u32, streams: u32) -> Shape {
         Shape { connections, streams }
     }
@@ -34,18 +37,18 @@ impl Shape {
 /// One run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// Of the server's CPU time, user and system.
+    /// CPU time of the server, user and system.
     pub(super) cpu_us_per_call: f64,
     pub(super) calls_per_s: f64,
     pub(super) mean_us: f64,
     pub(super) max_us: f64,
-    /// Of its core, while it was called.
+    /// The share of its core that the server used.
     pub(super) server_share: f64,
-    /// Of all cores, taken by other guests of the machine.
+    /// The share of all cores that other guests of the machine took.
     pub(super) steal_share: f64,
 }
 
-/// Calls SayHello with one name.
+/// Calls SayHello with the same name each time.
 #[derive(Debug)]
 pub(super) struct Generator {
     request: PathBuf,
@@ -64,7 +67,7 @@ impl Generator {
         Ok(Generator { request: file, reply_bytes, _directory: directory })
     }
 
-    /// Calls, checks that each reply had the bytes it must have, and returns what it took.
+    /// Makes `calls` calls and checks the size of all replies.
     pub(super) fn call(&self, server: &Daemon, shape: Shape, calls: u64) -> anyhow::Result<Sample> {
         let mut h2load = tools::apt("h2load", "--version", "nghttp2-client")?;
         h2load.arg(format!("--requests={calls}")).arg(format!("--clients={}", shape.connections));
@@ -72,13 +75,14 @@ impl Generator {
         h2load.arg("--data").arg(&self.request);
         h2load.args(["--header=content-type: application/grpc", "--header=te: trailers"]);
         h2load.arg(format!("{}/greet.Greeter/SayHello", server.target));
-        let (cpu, steal, begun) = (cpu_s(server)?, steal_s()?, Instant::now());
-        let said = run(&mut on_core(CLIENT_CORE, &h2load))?.succeeded()?;
-        let took = begun.elapsed().as_secs_f64();
-        let (cpu, steal) = (cpu_s(server)? - cpu, steal_s()? - steal);
-        self.check(&said, calls).with_context(|| said.clone())?;
-        let [_, max, mean, ..] = times(&said).with_context(|| said.clone())?;
-        let rate = said.split(" req/s").next().and_then(|said| said.rsplit(' ').next());
+        let (cpu, steal, started) = (cpu_time(server)?, steal_time()?, Instant::now());
+        let output = capture(&mut on_core(CLIENT_CORE, &h2load))?.succeeded()?;
+        let took = started.elapsed().as_secs_f64();
+        let cpu = (cpu_time(server)? - cpu).as_secs_f64();
+        let steal = (steal_time()? - steal).as_secs_f64();
+        self.check(&output, calls).with_context(|| output.clone())?;
+        let [_, max, mean, ..] = times(&output).with_context(|| output.clone())?;
+        let rate = output.split(" req/s").next().and_then(|output| output.rsplit(' ').next());
         let cores = std::thread::available_parallelism()?.get() as f64;
         Ok(Sample {
             cpu_us_per_call: cpu * 1e6 / calls as f64,
@@ -90,10 +94,10 @@ impl Generator {
         })
     }
 
-    /// h2load counts HTTP statuses, and a failed call has 200 as well: only the bytes tell.
-    fn check(&self, said: &str, calls: u64) -> anyhow::Result<()> {
-        anyhow::ensure!(said.contains(&format!(" {calls} succeeded, 0 failed")), "calls failed");
-        let data = said.split(") data").next().and_then(|said| said.rsplit('(').next());
+    /// A failed call has HTTP status 200 as well, so the bytes of the replies are compared.
+    fn check(&self, output: &str, calls: u64) -> anyhow::Result<()> {
+        anyhow::ensure!(output.contains(&format!(" {calls} succeeded, 0 failed")), "calls failed");
+        let data = output.split(") data").next().and_then(|output| output.rsplit('(').next());
         let data: u64 = data.and_then(|data| data.parse().ok()).context("no bytes of data")?;
         let expected = calls * self.reply_bytes;
         anyhow::ensure!(data == expected, "{data} bytes of data, not {expected}");
@@ -101,9 +105,9 @@ impl Generator {
     }
 }
 
-/// Minimum, maximum, mean and deviation of a request, in microseconds.
-fn times(said: &str) -> Option<[f64; 4]> {
-    let line = said.lines().find_map(|line| line.strip_prefix("time for request:"))?;
+/// Returns minimum, maximum, mean and deviation of a request, in microseconds.
+fn times(output: &str) -> Option<[f64; 4]> {
+    let line = output.lines().find_map(|line| line.strip_prefix("time for request:"))?;
     let micros = |time: &str| {
         let digits = time.find(|c: char| c.is_ascii_alphabetic())?;
         let (number, unit) = time.split_at(digits);
@@ -119,32 +123,13 @@ fn times(said: &str) -> Option<[f64; 4]> {
     Some([times.next()?, times.next()?, times.next()?, times.next()?])
 }
 
-/// The time that a server has had on a core, user and system.
-fn cpu_s(server: &Daemon) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
-    let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
-    Ok(sum_of_ticks(fields.split(' ').skip(11).take(2)))
-}
-
-fn steal_s() -> anyhow::Result<f64> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    let all = stat.lines().next().context("the kernel counts")?;
-    Ok(sum_of_ticks(all.split_whitespace().skip(8).take(1)))
-}
-
-/// The kernel counts in hundredths of a second, whatever its own clock is.
-fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> f64 {
-    const TICKS_PER_S: f64 = 100.0;
-    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn times_have_units() {
-        let said = "time for request:      639us    12.50ms      1.25s         0us    75.00%";
-        assert_eq!(times(said), Some([639.0, 12_500.0, 1_250_000.0, 0.0]));
+        let output = "time for request:      639us    12.50ms      1.25s         0us    75.00%";
+        assert_eq!(times(output), Some([639.0, 12_500.0, 1_250_000.0, 0.0]));
     }
 }

@@ -1,5 +1,5 @@
-//! What it costs to be looked at: metrics scraped each second, a line of log for each call, a span for
-//! each call whose collector is away; against the same daemon with none of it, in turn.
+//! The cost of observability: metrics scraped once a second, an access log line and a span for each call,
+//! each against the daemon without.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,40 +9,39 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::TEN_BY_TEN;
 use super::calls::{self, Effort, Table};
-use super::h2load::Generator;
+use super::h2load::{Generator, Shape};
 use super::peers::{Peer, Starter};
 
-/// The daemon as it is, and as it is looked at.
-pub(super) const WAYS: [Peer; 4] =
+/// The daemon without and with each kind of observability.
+pub(super) const KINDS: [Peer; 4] =
     [Peer::Greet, Peer::GreetScraped, Peer::GreetLogged, Peer::GreetTraced];
 
-const SCRAPE_EVERY: Duration = Duration::from_secs(1);
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn measure(
     starter: &Starter,
     generator: &Generator,
     effort: Effort,
 ) -> anyhow::Result<Table> {
-    let servers = WAYS.map(|way| Ok((way, starter.start(way)?)));
+    let servers = KINDS.map(|kind| Ok((kind, starter.start(kind)?)));
     let servers = servers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let scraped = servers.iter().find_map(|(_, server)| server.admin.clone());
-    let scraped = scraped.context("one has an admin port")?;
+    let scraped = scraped.context("one daemon has an admin port")?;
     let (over, is_over) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let scraping = scope.spawn(move || {
             let mut scrapes = 0;
-            while is_over.recv_timeout(SCRAPE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            while is_over.recv_timeout(SCRAPE_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
                 scrape(&scraped)?;
                 scrapes += 1;
             }
             anyhow::Ok(scrapes)
         });
-        let table = calls::measure(&servers, generator, TEN_BY_TEN, effort);
+        let table = calls::measure(&servers, generator, Shape::TEN_BY_TEN, effort);
         drop(over);
-        let scrapes = scraping.join().expect("it does not panic")?;
-        anyhow::ensure!(scrapes > 0, "nobody scraped");
+        let scrapes = scraping.join().expect("the thread does not panic")?;
+        anyhow::ensure!(scrapes > 0, "no scrape took place");
         table
     })
 }

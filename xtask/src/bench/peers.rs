@@ -1,18 +1,18 @@
-//! The daemon and what people run instead: how each is started, and what it is.
+//! The servers that are measured: how each is started, and its version.
 
 use std::fs;
 use std::process::Command;
 
 use anyhow::Context as _;
+use greet_testkit::certs::Ca;
 use tempfile::TempDir;
 
-use crate::harness::command::{program, run};
+use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{Programs, cargo, target_directory};
+use crate::harness::programs::{Programs, cargo, root, target_directory};
 use crate::harness::tools;
-use greet_testkit::certs::Ca;
 
-/// A server that is measured.
+/// A server, or a configuration of greet-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Greet,
@@ -28,22 +28,22 @@ pub(super) enum Peer {
     Python,
 }
 
-/// What starts them.
+/// Starts the servers.
 pub(super) struct Starter {
     programs: Programs,
     certs: Ca,
     htdocs: TempDir,
 }
 
-/// The core that a server has to itself, and the one of whoever calls it.
+/// The cores of the server and of its client.
 pub(super) const SERVER_CORE: &str = "0";
 pub(super) const CLIENT_CORE: &str = "1";
 
-/// Payloads of 64 KiB are measured too; for those our limits are raised.
+/// Raised limits for names of 64 KiB.
 const LARGE: [&str; 2] = ["--max-message-bytes=131072", "--max-name-bytes=131072"];
 
 impl Peer {
-    /// Those that serve the contract over plaintext.
+    /// The servers that are compared, all in plaintext.
     pub(super) const ALL: [Peer; 7] = [
         Peer::Greet,
         Peer::StockTonic,
@@ -58,9 +58,9 @@ impl Peer {
         match self {
             Peer::Greet => "greet-server",
             Peer::GreetTls => "greet-server, TLS",
-            Peer::GreetScraped => "metrics scraped each second",
-            Peer::GreetLogged => "a line of log for each call (to /dev/null)",
-            Peer::GreetTraced => "a span for each call (the collector is away)",
+            Peer::GreetScraped => "metrics scraped once a second",
+            Peer::GreetLogged => "access log of all calls (to /dev/null)",
+            Peer::GreetTraced => "a span for each call (without a collector)",
             Peer::StockTonic => "stock tonic",
             Peer::Nghttpd => "nghttpd (C, a static file)",
             Peer::Go => "grpc-go",
@@ -77,7 +77,7 @@ impl Starter {
         build.args(["build", "--release", "--locked", "-p", "greet-server"]);
         let built = build.args(["--example", "stock_tonic"]).status()?;
         anyhow::ensure!(built.success(), "could not build the example stock_tonic");
-        // A file at the method's path, as long as the reply with its prefix.
+        // nghttpd serves a file at the path of the method: the framed reply.
         let htdocs = tempfile::tempdir()?;
         fs::create_dir(htdocs.path().join("greet.Greeter"))?;
         fs::write(htdocs.path().join("greet.Greeter/SayHello"), b"\0\0\0\0\x0b\x0a\x09Hello Ada")?;
@@ -86,7 +86,7 @@ impl Starter {
         Ok(Starter { programs: programs.clone(), certs, htdocs })
     }
 
-    /// Starts it on its core; an error of `Missing` if it is not on this machine.
+    /// Starts a server on its core. The error is `Missing` if it is not installed.
     pub(super) fn start(&self, peer: Peer) -> anyhow::Result<Daemon> {
         if peer == Peer::Nghttpd {
             return self.start_nghttpd();
@@ -94,7 +94,7 @@ impl Starter {
         Daemon::spawn(&mut on_core(SERVER_CORE, &self.command(peer)?))
     }
 
-    /// Ours with raised limits; the others have none that is in the way.
+    /// Starts a server that accepts large names.
     pub(super) fn start_for_large(&self, peer: Peer) -> anyhow::Result<Daemon> {
         if peer != Peer::Greet {
             return self.start(peer);
@@ -103,40 +103,34 @@ impl Starter {
     }
 
     pub(super) fn command(&self, peer: Peer) -> anyhow::Result<Command> {
-        const ANYWHERE: &str = "127.0.0.1:0";
+        const ANY_PORT: &str = "127.0.0.1:0";
+        let greet = |flags: &[&str]| {
+            let mut server = program(&self.programs.server);
+            server.args(["--listen", ANY_PORT]).args(flags);
+            server
+        };
         let mut command = match peer {
-            Peer::Greet | Peer::GreetTls | Peer::GreetScraped | Peer::GreetTraced => {
-                program(&self.programs.server)
+            Peer::Greet => return Ok(greet(&[])),
+            Peer::GreetScraped => return Ok(greet(&["--admin-listen", ANY_PORT])),
+            Peer::GreetTraced => return Ok(greet(&["--otlp-endpoint", "http://127.0.0.1:1"])),
+            Peer::GreetTls => {
+                let [cert, key] = self.certs.files("server").server_flags();
+                return Ok(greet(&[&cert, &key]));
             }
             Peer::GreetLogged => {
-                let mut shell = program("sh"); // for its standard error
+                let mut shell = program("sh"); // redirects standard error
                 shell.args(["-c", "exec \"$@\" 2>/dev/null", "sh"]).arg(&self.programs.server);
+                shell.args(["--access-log=all", "--listen"]);
                 shell
             }
+            Peer::Nghttpd => return tools::apt("nghttpd", "--version", "nghttp2-server"),
             Peer::StockTonic => program(target_directory()?.join("release/examples/stock_tonic")),
-            Peer::Nghttpd => tools::apt("nghttpd", "--version", "nghttp2-server")?,
             Peer::Go => tools::go("peers", "server")?,
             Peer::Cpp => tools::cpp("peers", "server")?,
-            Peer::Node => tools::node_at("peers/node/server.js")?,
-            Peer::Python => tools::python_at("peers/python/server.py")?,
+            Peer::Node => tools::node("peers/node/server.js")?,
+            Peer::Python => tools::python("peers/python/server.py")?,
         };
-        match peer {
-            Peer::Greet => drop(command.args(["--listen", ANYWHERE])),
-            Peer::GreetScraped => {
-                command.args(["--listen", ANYWHERE, "--admin-listen", ANYWHERE]);
-            }
-            Peer::GreetLogged => drop(command.args(["--listen", ANYWHERE, "--access-log=all"])),
-            Peer::GreetTraced => {
-                command.args(["--listen", ANYWHERE, "--otlp-endpoint", "http://127.0.0.1:1"]);
-            }
-            Peer::GreetTls => {
-                command
-                    .args(["--listen", ANYWHERE])
-                    .args(self.certs.files("server").server_flags());
-            }
-            Peer::Nghttpd => {}
-            _ => drop(command.arg(ANYWHERE)),
-        }
+        command.arg(ANY_PORT);
         Ok(command)
     }
 
@@ -149,7 +143,7 @@ impl Starter {
     }
 }
 
-/// The same command on one core. What it starts stays there, and sees no other.
+/// Pins a command and its children to one core.
 pub(super) fn on_core(core: &str, command: &Command) -> Command {
     let mut pinned = program("taskset");
     pinned.args(["--cpu-list", core]).arg(command.get_program()).args(command.get_args());
@@ -162,11 +156,11 @@ pub(super) fn on_core(core: &str, command: &Command) -> Command {
     pinned
 }
 
-/// What is measured, in its own words.
+/// Returns the version of a server.
 pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
     let debian = |package: &str| {
         let query = ["--show", "--showformat=${Version} (Debian)", package];
-        run(program("dpkg-query").args(query))?.succeeded()
+        capture(program("dpkg-query").args(query))?.succeeded()
     };
     Ok(match peer {
         Peer::Greet
@@ -181,20 +175,20 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
         Peer::Go => debian("golang-google-grpc-dev")?,
         Peer::Cpp => debian("libgrpc++-dev")?,
         Peer::Node => {
-            let version = run(program("node").arg("--version"))?.succeeded()?;
+            let version = capture(program("node").arg("--version"))?.succeeded()?;
             format!("Node {}", version.trim())
         }
         Peer::Python => {
             let python = target_directory()?.join("e2e/python/bin/python");
             let code = "import grpc, sys; print(f'grpcio {grpc.__version__}, Python {sys.version.split()[0]}')";
-            run(program(python).args(["-c", code]))?.succeeded()?.trim().to_owned()
+            capture(program(python).args(["-c", code]))?.succeeded()?.trim().to_owned()
         }
     })
 }
 
-/// A version in `Cargo.lock`.
+/// Returns a version in `Cargo.lock`.
 fn locked(name: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string(crate::harness::programs::root().join("Cargo.lock"))?;
+    let lock = fs::read_to_string(root().join("Cargo.lock"))?;
     let (_, rest) =
         lock.split_once(&format!("name = \"{name}\"\nversion = \"")).context("locked")?;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())

@@ -1,9 +1,9 @@
-//! `docs/benchmarks.svg`: the CPU time of a call, a bar for each server and shape. Logarithmic: from
-//! the first to the last it is two powers of ten.
+//! `docs/benchmarks.svg`: the CPU time of a call, a bar for each server and shape, on a logarithmic scale
+//! because the servers differ by two powers of ten.
 
 use std::fmt::Write as _;
 
-use super::Figures;
+use super::figures::Figures;
 use super::peers::Peer;
 
 const WIDTH: f64 = 860.0;

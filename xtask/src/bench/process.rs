@@ -1,34 +1,34 @@
-//! What a server costs beside its calls: memory for a connection that is idle, time until it answers
-//! the first call, memory at rest; and what a single call from the command line takes.
+//! The cost of a server besides its calls: memory of an idle connection, memory at rest, time to the first
+//! reply; and the time of a single call from the command line.
 
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+
+use greet_testkit::BlockingPeer;
 
 use super::calls::median;
 use super::peers::{CLIENT_CORE, Peer, Starter, on_core};
-use crate::harness::command::{program, run};
+use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
-use crate::harness::tools;
-
 use crate::harness::programs::Programs;
 use crate::harness::resources::Resources;
+use crate::harness::tools;
 
 pub(super) const IDLE_CONNECTIONS: usize = 2_000;
 const MESSAGE: &[u8] = b"\x0a\x03Ada";
 const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
-/// A server's figures.
+/// The figures of a server.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) peer: Peer,
     pub(super) kib_at_rest: u64,
     pub(super) kib_per_connection: f64,
-    /// From exec to the reply of the first call.
+    /// The time from exec to the first reply.
     pub(super) first_reply_ms: f64,
 }
 
-/// A client's.
+/// The figures of a client.
 #[derive(Debug)]
 pub(super) struct OneShot {
     pub(super) name: &'static str,
@@ -39,9 +39,9 @@ pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::R
     let starts = (0..rounds).map(|_| first_reply(starter, peer));
     let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
     let server = starter.start(peer)?;
-    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
     let before = Resources::of(&server)?.kib;
-    let connections = (0..IDLE_CONNECTIONS).map(|_| greet_testkit::Peer::connect(&server.target));
+    let connections = (0..IDLE_CONNECTIONS).map(|_| BlockingPeer::connect(&server.target));
     let connections = connections.collect::<Result<Vec<_>, _>>()?;
     let after = Resources::of(&server)?.kib;
     drop(connections);
@@ -54,28 +54,28 @@ pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::R
 }
 
 fn first_reply(starter: &Starter, peer: Peer) -> anyhow::Result<Duration> {
-    // Its build, if it has one, is done before the clock runs.
+    // Builds the server, if necessary, before the clock starts.
     starter.command(peer)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let server = starter.start(peer)?;
-    drop(greet_testkit::Peer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
-    Ok(begun.elapsed())
+    drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+    Ok(started.elapsed())
 }
 
-/// A call from the command line, from exec to exit, by each client that there is.
+/// Measures a call from exec to exit for each client that is installed.
 pub(super) fn one_shots(
     programs: &Programs,
     server: &Daemon,
     rounds: usize,
 ) -> anyhow::Result<Vec<OneShot>> {
-    let address = server.target.trim_start_matches("http://");
+    let address = server.address();
     let mut clients: Vec<(&str, Command)> = Vec::new();
     clients.push(("greet-cli", programs.greet(&server.target, &["hello", "--name=Ada"])));
-    if let Ok(mut node) = tools::node("client.js") {
+    if let Ok(mut node) = tools::node("clients/node/client.js") {
         node.args([address, "Ada"]);
         clients.push(("Node, @grpc/grpc-js", node));
     }
-    if let Ok(mut python) = tools::python("client.py") {
+    if let Ok(mut python) = tools::python("clients/python/client.py") {
         python.args([address, "Ada"]);
         clients.push(("Python, grpcio", python));
     }
@@ -91,29 +91,19 @@ pub(super) fn one_shots(
         buf.env("BUF_CACHE_DIR", std::env::temp_dir());
         clients.push(("buf curl", buf));
     }
+    // A program that does nothing: the share of the pinning and the process in all times.
+    clients.push(("nothing (`true`)", program("true")));
     let mut results = Vec::new();
     for (name, client) in clients {
         let mut times = Vec::new();
         for _ in 0..rounds {
-            let begun = Instant::now();
-            let said = run(&mut on_core(CLIENT_CORE, &client))?.succeeded()?;
-            times.push(begun.elapsed().as_secs_f64() * 1e3);
-            anyhow::ensure!(said.contains("Hello Ada"), "{name} said {said:?}");
+            let started = Instant::now();
+            let output = capture(&mut on_core(CLIENT_CORE, &client))?.succeeded()?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+            let is_valid = output.contains("Hello Ada") || client.get_program() == "true";
+            anyhow::ensure!(is_valid, "{name} printed {output:?}");
         }
         results.push(OneShot { name, ms: median(times.into_iter()) });
     }
     Ok(results)
-}
-
-/// What a pinned program that does nothing takes: the part of each time above that is nobody's.
-pub(super) fn nothing_ms(rounds: usize) -> anyhow::Result<f64> {
-    let nothing = program("true");
-    let mut times = Vec::new();
-    for _ in 0..rounds {
-        let begun = Instant::now();
-        run(&mut on_core(CLIENT_CORE, &nothing))?.succeeded()?;
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
-        thread::yield_now();
-    }
-    Ok(median(times.into_iter()))
 }

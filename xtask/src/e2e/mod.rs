@@ -1,73 +1,77 @@
-//! `cargo xtask e2e`: the built programs against each other, against other stacks, and against
-//! peers that mean no good.
+//! `cargo xtask e2e`: the built programs against each other, other stacks and hostile peers.
 
-mod ledger;
 mod proxied_fleet;
 mod scenarios;
 
 use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
-/// What to run, and how strict to be
+use scenarios::{
+    attacks, browser, documents, fd_exhaustion, hello, interop, lifecycle, proxies,
+    stalled_handshakes, telemetry, tls,
+};
+
+/// What to run, and how strictly
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only the scenarios whose name contains this
+    /// Run only the scenarios whose name contains this text
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Fail where something is missing on this machine, instead of skipping it
+    /// Fail if a tool is not installed, instead of skipping the scenario
     #[arg(long)]
     require_all: bool,
-    /// Use the optimised build (it takes minutes the first time)
+    /// Use the release build (takes minutes the first time)
     #[arg(long)]
     release: bool,
 }
 
-/// A story that ends well, or an error. Returns what was seen.
+/// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 26] = [
-    ("hello over TCP", scenarios::hello_tcp::run),
-    ("hello over a Unix socket", scenarios::hello_unix::run),
-    ("health across a lifecycle", scenarios::health_lifecycle::run),
-    ("drain under load", scenarios::drain_under_load::run),
-    ("replacement on one port", scenarios::replacement::run),
-    ("drain with hostile peers", scenarios::drain_hostile::run),
-    ("out of descriptors", scenarios::fd_exhaustion::run),
-    ("readme", scenarios::readme::run),
-    ("operations", scenarios::operations::run),
-    ("diagnose: ours, proxies, the original", scenarios::diagnose::run),
-    ("TLS and mTLS", scenarios::tls::run),
-    ("rotation", scenarios::rotation::run),
-    ("a crowd that stalls", scenarios::stalled_handshakes::run),
-    ("attacks leave nothing behind", scenarios::attacks::run),
-    ("metrics", scenarios::metrics::run),
-    ("envoy", scenarios::envoy::run),
-    ("nginx", scenarios::nginx::run),
-    ("haproxy", scenarios::haproxy::run),
-    ("browser", scenarios::browser::run),
-    ("otlp", scenarios::otlp::run),
-    ("reflection (buf)", scenarios::reflection_buf::run),
-    ("the original (Node)", scenarios::original_node::run),
-    ("Python", scenarios::python::run),
-    ("Python: health, reflection, details", scenarios::python_services::run),
-    ("C++", scenarios::cpp::run),
-    ("Go", scenarios::go::run),
+const SCENARIOS: [(&str, Scenario); 30] = [
+    ("hello over TCP", hello::over_tcp),
+    ("hello over a Unix socket", hello::over_unix_socket),
+    ("health across a lifecycle", lifecycle::health),
+    ("drain under load", lifecycle::drain_under_load),
+    ("drain with hostile peers", lifecycle::drain_with_hostile_peers),
+    ("replacement on one port", lifecycle::replacement),
+    ("descriptor exhaustion", fd_exhaustion::run),
+    ("documents: readme", documents::readme),
+    ("documents: readme in Python", documents::readme_python),
+    ("documents: references", documents::references),
+    ("documents: operations", documents::operations),
+    ("documents: tls", documents::tls),
+    ("documents: errors", documents::errors),
+    ("documents: proxies", documents::proxies),
+    ("TLS and mTLS", tls::handshakes),
+    ("certificate rotation", tls::rotation),
+    ("stalled TLS handshakes", stalled_handshakes::run),
+    ("attacks", attacks::run),
+    ("metrics", telemetry::metrics),
+    ("traces (OTLP)", telemetry::traces),
+    ("envoy", proxies::envoy),
+    ("nginx", proxies::nginx),
+    ("haproxy", proxies::haproxy),
+    ("browser", browser::run),
+    ("reflection (buf)", interop::buf_reflection),
+    ("the original (Node)", interop::node),
+    ("Python", interop::python),
+    ("Python: health, reflection, details", interop::python_services),
+    ("C++", interop::cpp),
+    ("Go", interop::go),
 ];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let programs = programs::build(args.release)?;
-    let mut results = Report::default();
-    for (name, scenario) in SCENARIOS {
-        if args.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
-            results.check(name, || scenario(&programs));
-        }
-    }
-    results.conclude("cargo xtask e2e --only NAME", args.require_all)
+    let mut report = Report::default();
+    let only = args.only.as_deref().unwrap_or_default();
+    check(&mut report, &programs, only);
+    report.conclude("cargo xtask e2e --only NAME", args.require_all)
 }
 
-/// Every scenario, into a larger table.
-pub(crate) fn check_all(results: &mut Report, programs: &Programs) {
-    for (name, scenario) in SCENARIOS {
-        results.check(name, || scenario(programs));
+/// Runs the scenarios whose name contains `only`.
+pub(crate) fn check(report: &mut Report, programs: &Programs, only: &str) {
+    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| name.contains(only)) {
+        report.check(name, || scenario(programs));
     }
 }

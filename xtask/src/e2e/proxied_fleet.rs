@@ -1,4 +1,4 @@
-//! Three daemons behind a proxy, and calls through it that must not notice when one of them is replaced.
+//! Three daemons behind a proxy, and calls through it while one of them is replaced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,27 +6,28 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use greet_testkit::certs::Ca;
 use serde_json::Value;
 
-use crate::harness::command::run;
+use crate::harness::command::{capture, wait_for};
 use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
-use greet_testkit::certs::Ca;
 
-/// The daemons', their admin ports, the proxy's in plaintext and over TLS: as the configurations have them.
+/// The ports in the configurations: of the daemons, of their admin ports, of the proxy in plaintext and
+/// over TLS.
 const SHOWN: [u16; 8] = [50051, 50052, 50053, 9101, 9102, 9103, 8080, 8443];
 const NAMES: [&str; 3] = ["a", "b", "c"];
-/// Longer than any of the proxies takes to notice.
+/// Exceeds the health check interval of every proxy.
 const DRAIN_DELAY: &str = "3s";
-const PATIENCE: Duration = Duration::from_secs(30);
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
 const CALLS_PER_BATCH: &str = "300";
-/// Of a round robin, each of three daemons has at least this share while all are there.
-const LEAST_SHARE: f64 = 0.2;
+/// The share of calls that each of three daemons gets by round robin.
+const MIN_SHARE: f64 = 0.2;
 
 /// A proxy; it is terminated when this is dropped, because a killed nginx would leave its workers.
 #[derive(Debug)]
@@ -40,11 +41,11 @@ pub(super) struct Fleet<'a> {
     daemons: Vec<Daemon>,
 }
 
-/// Who answered how often.
+/// Calls by the name of the daemon that answered.
 type Tally = BTreeMap<String, u64>;
 
 impl Proxy {
-    /// Starts it in `directory`, and waits until it accepts.
+    /// Starts the proxy in `directory` and waits until it accepts.
     pub(super) fn start(
         command: &mut Command,
         directory: &Path,
@@ -62,7 +63,7 @@ impl Drop for Proxy {
 }
 
 impl<'a> Fleet<'a> {
-    /// Three daemons, and `deploy/proxies/CONFIG` with free ports beside the certificates it names.
+    /// Starts three daemons, and writes `deploy/proxies/CONFIG` with free ports beside its certificates.
     pub(super) fn start(programs: &'a Programs, config: &str) -> anyhow::Result<Fleet<'a>> {
         let certs = Ca::new("Example CA");
         let directory = certs.directory();
@@ -82,8 +83,13 @@ impl<'a> Fleet<'a> {
         self.certs.directory()
     }
 
-    /// `HOST:PORT` as the configuration has it, with the free port.
-    pub(super) fn address(&self, shown: &str) -> String {
+    /// Returns the plaintext address of the proxy.
+    pub(super) fn plaintext_address(&self) -> String {
+        self.address("127.0.0.1:8080")
+    }
+
+    /// Returns an address of the configuration with its free port.
+    fn address(&self, shown: &str) -> String {
         self.ports.free(shown)
     }
 
@@ -95,11 +101,12 @@ impl<'a> Fleet<'a> {
         Daemon::start(self.programs, &flags)
     }
 
-    /// Through the proxy, in plaintext or over TLS.
+    /// Calls through the proxy, in plaintext or over TLS.
     fn greet(&self, has_tls: bool, arguments: &[&str]) -> Command {
-        let target = match has_tls {
-            true => format!("https://{}", self.address("localhost:8443")),
-            false => format!("http://{}", self.address("127.0.0.1:8080")),
+        let target = if has_tls {
+            format!("https://{}", self.address("localhost:8443"))
+        } else {
+            format!("http://{}", self.plaintext_address())
         };
         let mut command = self.programs.greet(&target, &[]);
         if has_tls {
@@ -109,12 +116,12 @@ impl<'a> Fleet<'a> {
         command
     }
 
-    /// What a call says must arrive as if there were no proxy: reply, instance, status and its details.
+    /// Reply, instance, status and error details arrive as without a proxy.
     pub(super) fn passes_calls_unchanged(&self) -> anyhow::Result<()> {
         for has_tls in [false, true] {
-            run(&mut self.greet(has_tls, &["--wait", "20s", "health"]))?.succeeded()?;
+            capture(&mut self.greet(has_tls, &["--wait", "20s", "health"]))?.succeeded()?;
             let hello = ["--output", "json", "hello", "--name", "Zoë"];
-            let call = run(&mut self.greet(has_tls, &hello))?.succeeded()?;
+            let call = capture(&mut self.greet(has_tls, &hello))?.succeeded()?;
             let call: Value = serde_json::from_str(&call)?;
             anyhow::ensure!(call["message"] == "Hello Zoë", "{call}");
             let instance = call["instance"].as_str().unwrap_or_default();
@@ -122,52 +129,49 @@ impl<'a> Fleet<'a> {
 
             let long = "x".repeat(5_000);
             let refused = ["--output", "json", "hello", "--name", &long];
-            let refused = run(&mut self.greet(has_tls, &refused))?.ended_with(67)?.stdout;
+            let refused = capture(&mut self.greet(has_tls, &refused))?.exited_with(67)?.stdout;
             anyhow::ensure!(refused.contains("the limit is 4096 bytes"), "{refused}");
         }
-        let mut details = tools::python("status.py")?;
-        let details = run(details.arg(self.address("127.0.0.1:8080")))?.succeeded()?;
+        let mut details = tools::python("clients/python/status.py")?;
+        let details = capture(details.arg(self.plaintext_address()))?.succeeded()?;
         let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
         anyhow::ensure!(details == expected, "the details were {details:?}");
         Ok(())
     }
 
-    /// Drains `b` while calls come in, and puts another in its place: no call fails, and all have their
-    /// part of the work.
+    /// Drains `b` under load and starts `b2` in its place: no call fails, and each daemon gets its share.
     pub(super) fn replaces_one_under_load(&mut self) -> anyhow::Result<String> {
         let drained = self.daemons.remove(1);
+        let this = &*self;
         let is_over = AtomicBool::new(false);
-        let (before, after) = thread::scope(|scope| {
-            let (this, is_over) = (&*self, &is_over);
-            let clients = scope.spawn(move || this.call_until(is_over));
-            let replaced = (|| {
-                let before = this.batch()?;
-                drained.terminate()?;
-                let mut drained = drained;
-                let ended = drained.wait()?;
-                anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
-                let _replacement = this.daemon(1, "b2")?;
-                let begun = Instant::now();
-                let mut after = this.batch()?;
-                while after.get("b2").is_none_or(|calls| *calls < 50) {
-                    anyhow::ensure!(begun.elapsed() < PATIENCE, "b2 gets no calls: {after:?}");
-                    after = this.batch()?;
-                }
-                is_over.store(true, Ordering::Relaxed);
-                anyhow::Ok((before, after, clients.join().expect("a client does not panic")?))
-            })();
+        let ((before, after, _replacement), all) = thread::scope(|scope| {
+            let clients = scope.spawn(|| this.call_until(&is_over));
+            let replaced = this.replace(drained);
             is_over.store(true, Ordering::Relaxed);
-            let (before, after, all) = replaced?;
-            let calls: u64 = all.values().sum();
-            anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
-            anyhow::Ok((before, format!("{calls} calls beside it, none failed; at last {after:?}")))
+            anyhow::Ok((replaced?, clients.join().expect("a client does not panic")?))
         })?;
+        anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
         let calls: u64 = before.values().sum();
         for name in NAMES {
             let share = *before.get(name).unwrap_or(&0) as f64 / calls as f64;
-            anyhow::ensure!(share >= LEAST_SHARE, "{name} has {share:.2} of the calls: {before:?}");
+            anyhow::ensure!(share >= MIN_SHARE, "{name} has {share:.2} of the calls: {before:?}");
         }
-        Ok(after)
+        let calls: u64 = all.values().sum();
+        Ok(format!("{calls} calls meanwhile, none failed; at the end {after:?}"))
+    }
+
+    /// Returns the calls before the drain and after the replacement, and the new daemon.
+    fn replace(&self, mut drained: Daemon) -> anyhow::Result<(Tally, Tally, Daemon)> {
+        let before = self.batch()?;
+        drained.terminate()?;
+        let ended = drained.wait()?;
+        anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
+        let replacement = self.daemon(1, "b2")?;
+        let after = wait_for("b2 gets its share", REPLACE_TIMEOUT, || {
+            let batch = self.batch()?;
+            Ok((batch.get("b2") >= Some(&50)).then_some(batch))
+        })?;
+        Ok((before, after, replacement))
     }
 
     fn call_until(&self, is_over: &AtomicBool) -> anyhow::Result<Tally> {
@@ -180,13 +184,14 @@ impl<'a> Fleet<'a> {
         Ok(all)
     }
 
-    /// Some calls, none of which may fail; who answered.
+    /// Makes some calls, none of which may fail.
     fn batch(&self) -> anyhow::Result<Tally> {
         let arguments = ["--output", "json", "hello", "--name", "Ada", "--count", CALLS_PER_BATCH];
-        let said = run(self.greet(false, &arguments).args(["--concurrency", "10"]))?.succeeded()?;
-        let tally = said.lines().find(|line| line.contains("greet.tally/v1"));
-        let tally: Value = serde_json::from_str(tally.context("there is a tally")?)?;
-        let answered = tally["answered_by"].as_object().context("and it says who answered")?;
+        let output =
+            capture(self.greet(false, &arguments).args(["--concurrency", "10"]))?.succeeded()?;
+        let tally = output.lines().find(|line| line.contains("greet.tally/v1"));
+        let tally: Value = serde_json::from_str(tally.context("the output has a tally")?)?;
+        let answered = tally["answered_by"].as_object().context("the tally counts by instance")?;
         Ok(answered
             .iter()
             .map(|(name, calls)| (name.clone(), calls.as_u64().unwrap_or(0)))

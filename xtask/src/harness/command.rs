@@ -1,4 +1,4 @@
-//! Running other programs: always with an end in time, always with what they said at hand.
+//! Runs programs in bounded time and captures what they print.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,20 +11,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use greet_testkit::poll_until;
 
-/// Far longer than any single step takes; it ends a hang, it does not judge speed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Exceeds what any single step takes; it ends a hang and does not judge speed.
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A line of progress on standard error. Standard output is kept for results.
-pub(crate) fn step(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{line}"); // with nobody to tell, nothing is lost
+/// Prints a line of progress to standard error. Standard output is for results.
+pub(crate) fn progress(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}"); // a closed standard error loses only progress
 }
 
-/// A line of results on standard output.
-pub(crate) fn result(line: fmt::Arguments<'_>) -> anyhow::Result<()> {
+/// Prints a line of results to standard output.
+pub(crate) fn print(line: fmt::Arguments<'_>) -> anyhow::Result<()> {
     writeln!(io::stdout().lock(), "{line}").context("could not write to standard output")
 }
 
-/// A program in an environment that no `GREET_…` variable of the caller's reaches.
+/// Returns a command without standard input and without the `GREET_*` variables of the caller.
 pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(path);
     for (variable, _) in std::env::vars_os() {
@@ -36,17 +36,17 @@ pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// What a program left behind.
+/// The output and the exit status of a program.
 #[derive(Debug)]
-pub(crate) struct Ran {
-    shown: String,
+pub(crate) struct Captured {
+    command: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) status: ExitStatus,
 }
 
-impl Ran {
-    /// Its standard output, if it succeeded.
+impl Captured {
+    /// Returns standard output if the program succeeded.
     pub(crate) fn succeeded(self) -> anyhow::Result<String> {
         if !self.status.success() {
             bail!("{self}");
@@ -54,8 +54,8 @@ impl Ran {
         Ok(self.stdout)
     }
 
-    /// Itself, if it ended with `code`.
-    pub(crate) fn ended_with(self, code: i32) -> anyhow::Result<Ran> {
+    /// Fails if the exit code is another one.
+    pub(crate) fn exited_with(self, code: i32) -> anyhow::Result<Captured> {
         if self.status.code() != Some(code) {
             bail!("expected exit code {code}; {self}");
         }
@@ -63,65 +63,56 @@ impl Ran {
     }
 }
 
-impl fmt::Display for Ran {
+impl fmt::Display for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ran { shown, stdout, stderr, status } = self;
-        write!(f, "{shown}: {status}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
+        let Captured { command, stdout, stderr, status } = self;
+        write!(f, "{command}: {status}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
     }
 }
 
-/// Runs to the end and keeps what was said.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<Ran> {
+/// Runs a program to its end.
+pub(crate) fn capture(command: &mut Command) -> anyhow::Result<Captured> {
     let shown = show(command);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("could not start {shown}"))?;
-    let stdout = read_all(child.stdout.take().context("its standard output is piped")?);
-    let stderr = read_all(child.stderr.take().context("its standard error is piped")?);
-    let status = wait(&mut child, PATIENCE).with_context(|| shown.clone())?;
+    let stdout = read_all(child.stdout.take().context("standard output is piped")?);
+    let stderr = read_all(child.stderr.take().context("standard error is piped")?);
+    let status = wait(&mut child, RUN_TIMEOUT).with_context(|| shown.clone())?;
     let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
-    Ok(Ran { shown, stdout: text(stdout), stderr: text(stderr), status })
+    Ok(Captured { command: shown, stdout: text(stdout), stderr: text(stderr), status })
 }
 
-/// Whether a program is there and runs.
+/// Returns whether a program is installed and succeeds.
 pub(crate) fn works(command: &mut Command) -> bool {
-    run(command).is_ok_and(|ran| ran.status.success())
+    capture(command).is_ok_and(|captured| captured.status.success())
 }
 
-/// Everything that a pipe will say, collected in the background so that it never fills up.
+/// Reads a pipe to its end in a thread, so that it never fills up.
 pub(crate) fn read_all(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes); // what was said until it broke is all there is
+        let _ = pipe.read_to_end(&mut bytes); // what arrived before an error is all there is
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 
-/// Polls until `look` returns a value; `what` names it in the error.
+/// Polls until `look` returns a value; `name` stands for it in the error.
 pub(crate) fn wait_for<T>(
-    what: &str,
+    name: &str,
     limit: Duration,
     mut look: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
     poll_until(limit, || look().transpose())
-        .with_context(|| format!("{what}: not within {limit:?}"))?
+        .with_context(|| format!("{name}: not within {limit:?}"))?
 }
 
-/// Waits for a child, and kills it when `limit` is over.
+/// Waits for the end of a child, which is killed when `limit` has passed.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<ExitStatus> {
-    let pid = child.id();
-    watched(pid, limit, || child.wait())
+    within(child.id(), limit, || child.wait())
 }
 
-/// Waits for something that a child does, and kills it when `limit` is over.
+/// Waits for an action of a child, which is killed when `limit` has passed.
 pub(crate) fn within<T>(
-    child: &Child,
-    limit: Duration,
-    wait: impl FnOnce() -> io::Result<T>,
-) -> anyhow::Result<T> {
-    watched(child.id(), limit, wait)
-}
-
-fn watched<T>(
     pid: u32,
     limit: Duration,
     wait: impl FnOnce() -> io::Result<T>,
@@ -136,7 +127,7 @@ fn watched<T>(
         drop(done);
         match watchdog.join() {
             Ok(false) => waited.context("could not wait for a child process"),
-            _ => bail!("did not come round within {limit:?} and was killed"),
+            _ => bail!("killed, because it did not finish within {limit:?}"),
         }
     })
 }
@@ -155,7 +146,7 @@ fn kill(pid: u32) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Asks a process to leave.
+/// Sends SIGTERM.
 #[cfg(unix)]
 pub(crate) fn terminate(child: &Child) -> anyhow::Result<()> {
     signal(child.id(), rustix::process::Signal::TERM)
@@ -173,15 +164,15 @@ fn signal(pid: u32, signal: rustix::process::Signal) -> anyhow::Result<()> {
     rustix::process::kill_process(pid, signal).context("could not signal a child process")
 }
 
-/// A command line as it would be typed, shortened where an argument is long.
+/// Returns a command line as a user types it, with long arguments shortened.
 pub(crate) fn show(command: &Command) -> String {
-    const MOST_CHARACTERS: usize = 60;
+    const MAX_CHARACTERS: usize = 60;
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words = words.map(|word| {
         let word = word.to_string_lossy();
         match word.chars().count() {
-            ..=MOST_CHARACTERS => word.into_owned(),
-            _ => format!("{}…", word.chars().take(MOST_CHARACTERS).collect::<String>()),
+            ..=MAX_CHARACTERS => word.into_owned(),
+            _ => format!("{}…", word.chars().take(MAX_CHARACTERS).collect::<String>()),
         }
     });
     words.collect::<Vec<_>>().join(" ")

@@ -1,5 +1,4 @@
-//! A server in the background, ours or another's: started, its address read from its first line,
-//! and never left behind.
+//! Runs a server in the background, reads its address from its first line, and stops it when dropped.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
@@ -9,56 +8,58 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::harness::command::{program, read_all, terminate, wait, wait_for, within};
-use crate::harness::programs::Programs;
+use super::command::{program, read_all, terminate, wait, wait_for, within};
+use super::programs::Programs;
 
-/// Longer than any drain that is checked here.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Exceeds every drain that is checked here.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Child,
-    /// What it announced: `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    /// The address that it printed: `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     pub(crate) target: String,
-    /// `http://HOST:PORT` of its admin port, if it was told to open one.
+    /// `http://HOST:PORT` of the admin port, if it has one.
     pub(crate) admin: Option<String>,
     rest_of_stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
 }
 
-/// How a server ended.
+/// The end of a server.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
-    /// From the signal to the end.
+    /// The time from the signal to the end.
     pub(crate) took: Duration,
-    /// After its first line.
+    /// Standard output after the first line.
     pub(crate) rest_of_stdout: String,
     pub(crate) log: String,
 }
 
 impl Daemon {
-    /// Our daemon, logging JSON, so that its last words can be read.
+    /// Starts greet-server with a JSON log, so that its report can be read.
     pub(crate) fn start(programs: &Programs, flags: &[&str]) -> anyhow::Result<Daemon> {
         let mut command = program(&programs.server);
         command.args(["--log-format", "json"]).args(flags);
         Daemon::spawn(&mut command)
     }
 
-    /// Any server that says `listening on ADDRESS` first.
+    /// Starts a server that prints `listening on ADDRESS` first.
     pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Daemon> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
         let mut stdout = BufReader::new(child.stdout.take().context("standard output is piped")?);
         let stderr = read_all(child.stderr.take().context("standard error is piped")?);
-        let mut line = String::new();
-        within(&child, PATIENCE, || stdout.read_line(&mut line))?;
+        let mut next_line = || -> anyhow::Result<String> {
+            let mut line = String::new();
+            within(child.id(), TIMEOUT, || stdout.read_line(&mut line))?;
+            Ok(line)
+        };
+        let line = next_line()?;
         let mut admin = None;
         if command.get_args().any(|argument| argument == "--admin-listen") {
-            let mut line = String::new();
-            within(&child, PATIENCE, || stdout.read_line(&mut line))?;
-            admin = line.trim().strip_prefix("admin on ").map(str::to_owned);
+            admin = next_line()?.trim().strip_prefix("admin on ").map(str::to_owned);
         }
         let mut daemon = Daemon {
             child,
@@ -74,13 +75,13 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// A server that says nothing: it is there when it accepts.
+    /// Starts a server that prints nothing, and waits until it accepts.
     pub(crate) fn spawn_at(command: &mut Command, address: &str) -> anyhow::Result<Daemon> {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
         let target = format!("http://{address}");
         let mut daemon = Daemon { child, target, admin: None, rest_of_stdout: None, stderr: None };
-        wait_for(&format!("{command:?} accepts connections"), PATIENCE, || {
+        wait_for(&format!("{command:?} accepts connections"), TIMEOUT, || {
             if let Some(status) = daemon.child.try_wait()? {
                 bail!("{command:?} ended with {status}");
             }
@@ -93,27 +94,29 @@ impl Daemon {
         self.child.id()
     }
 
-    /// The first signal; it goes on for as long as its drain takes.
+    /// `HOST:PORT` without the scheme.
+    pub(crate) fn address(&self) -> &str {
+        self.target.split_once("//").map_or(&self.target, |(_, address)| address)
+    }
+
+    /// Sends the first signal.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         terminate(&self.child)
     }
 
+    /// Waits for the end of the drain.
     pub(crate) fn wait(&mut self) -> anyhow::Result<Ended> {
-        let begun = Instant::now();
-        let status = wait(&mut self.child, PATIENCE)?;
-        let took = Instant::now() - begun;
+        let started = Instant::now();
+        let status = wait(&mut self.child, TIMEOUT)?;
+        let took = started.elapsed();
         let text = |reader: &mut Option<JoinHandle<String>>| {
             reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
         };
-        let ended = Ended {
-            code: status.code(),
-            took,
-            rest_of_stdout: text(&mut self.rest_of_stdout),
-            log: text(&mut self.stderr),
-        };
-        // A panic costs a call or a connection and not the daemon: without this, nobody would know.
-        let error = ended.log.lines().find(|line| line.contains(r#""level":"ERROR""#));
-        match error {
+        let rest_of_stdout = text(&mut self.rest_of_stdout);
+        let ended =
+            Ended { code: status.code(), took, rest_of_stdout, log: text(&mut self.stderr) };
+        // A panic costs a call or a connection and not the daemon; only the log shows it.
+        match ended.log.lines().find(|line| line.contains(r#""level":"ERROR""#)) {
             Some(error) => bail!("the daemon logged an error: {error}"),
             None => Ok(ended),
         }
@@ -123,17 +126,24 @@ impl Daemon {
         self.terminate()?;
         self.wait()
     }
+
+    /// Stops the daemon, which must exit with code 0.
+    pub(crate) fn stop_cleanly(self) -> anyhow::Result<Ended> {
+        let ended = self.stop()?;
+        anyhow::ensure!(ended.code == Some(0), "{ended:?}");
+        Ok(ended)
+    }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended long ago
+        let _ = self.child.kill(); // it may have ended already
         let _ = self.child.wait();
     }
 }
 
 impl Ended {
-    /// A figure of our daemon's last line, as `answered` or `cut`.
+    /// Returns a figure of the last log line, such as `answered` or `cut`.
     pub(crate) fn figure(&self, name: &str) -> anyhow::Result<u64> {
         let last = self.log.lines().last().unwrap_or_default();
         let event: serde_json::Value = serde_json::from_str(last)

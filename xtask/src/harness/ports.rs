@@ -1,4 +1,4 @@
-//! Ports as documents show them, and the free ones that stand for them in a run.
+//! Replaces the ports that documents and configurations show by free ones.
 
 use std::net::TcpListener;
 
@@ -9,16 +9,16 @@ use anyhow::Context as _;
 pub(crate) struct Ports(Vec<(u16, u16)>);
 
 impl Ports {
-    /// Free ports for those shown; none of them is one that is shown too.
+    /// Finds free ports; none of them is also a shown one.
     pub(crate) fn new(shown: impl IntoIterator<Item = u16>) -> anyhow::Result<Ports> {
-        let mut held = Vec::new(); // until all are found, so that none is found twice
+        let mut open = Vec::new(); // until all are found, so that no port is found twice
         let mut pairs = Vec::new();
         let shown: Vec<_> = shown.into_iter().collect();
         for port in &shown {
             loop {
                 let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
                 let free = listener.local_addr()?.port();
-                held.push(listener);
+                open.push(listener);
                 if !shown.contains(&free) {
                     pairs.push((*port, free));
                     break;
@@ -28,7 +28,7 @@ impl Ports {
         Ok(Ports(pairs))
     }
 
-    /// `text` with the free ports, which stand there after a colon or a space.
+    /// Returns `text` with the free ports; a shown port follows a colon or a space.
     pub(crate) fn free(&self, text: &str) -> String {
         let replace = |text: String, (shown, free): &(u16, u16)| {
             let text = text.replace(&format!(":{shown}"), &format!(":{free}"));
@@ -37,7 +37,7 @@ impl Ports {
         self.0.iter().fold(text.to_owned(), replace)
     }
 
-    /// `text` with the ports as they are shown.
+    /// Returns `text` with the ports as the document shows them.
     pub(crate) fn shown(&self, text: &str) -> String {
         let replace = |text: String, (shown, free): &(u16, u16)| {
             text.replace(&format!(":{free}"), &format!(":{shown}"))

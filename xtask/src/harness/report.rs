@@ -1,13 +1,13 @@
-//! Report as a table: what was checked, how it went, how long it took.
+//! The table at the end of a run: each check, its result and how long it took.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::harness::command::{result, step};
+use super::command::{print, progress};
 
-/// Something that is not on this machine, and how to get it. As an error it means SKIP, not FAIL.
+/// A tool that is not installed, and how to install it. As an error it means SKIP, not FAIL.
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) what: &'static str,
@@ -22,7 +22,15 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// What has been checked so far.
+/// Fails as missing on a system without `/proc`.
+pub(crate) fn require_linux() -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Err(Missing { what: "/proc", install: "Linux".to_owned() }.into());
+    }
+    Ok(())
+}
+
+/// The checks so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -33,7 +41,7 @@ struct Row {
     name: &'static str,
     verdict: Verdict,
     took: Duration,
-    /// What was seen, or why not.
+    /// The findings, or the reason for a failure or a skip.
     note: String,
 }
 
@@ -45,21 +53,21 @@ enum Verdict {
 }
 
 impl Report {
-    /// Runs a check; its note says what was seen.
+    /// Runs a check and records the note that it returns.
     pub(crate) fn check(
         &mut self,
         name: &'static str,
         check: impl FnOnce() -> anyhow::Result<String>,
     ) {
-        step(format_args!("── {name}"));
-        let begun = Instant::now();
+        progress(format_args!("── {name}"));
+        let started = Instant::now();
         let checked = check();
-        let took = Instant::now() - begun;
+        let took = started.elapsed();
         let (verdict, note) = match checked {
             Ok(note) => (Verdict::Passed, note),
             Err(error) if error.is::<Missing>() => (Verdict::Skipped, error.to_string()),
             Err(error) => {
-                step(format_args!("{name} failed: {error:#}"));
+                progress(format_args!("{name} failed: {error:#}"));
                 let first_line = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
                 (Verdict::Failed, first_line)
             }
@@ -67,8 +75,8 @@ impl Report {
         self.rows.push(Row { name, verdict, took, note });
     }
 
-    /// Prints the table and its sum, and fails if a check did, or if one was skipped and must not be.
-    /// `rerun` is the command that checks one again.
+    /// Prints the table. Fails if a check failed, or was skipped although `require_all` is set.
+    /// `rerun` is the command that repeats one check.
     pub(crate) fn conclude(&self, rerun: &str, require_all: bool) -> anyhow::Result<()> {
         let widest = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
         for Row { name, verdict, took, note } in &self.rows {
@@ -78,14 +86,14 @@ impl Report {
                 Verdict::Skipped => "SKIP",
             };
             let seconds = took.as_secs_f64();
-            result(format_args!("{verdict:<4}  {name:<widest$}  {seconds:>6.1} s  {note}"))?;
+            print(format_args!("{verdict:<4}  {name:<widest$}  {seconds:>6.1} s  {note}"))?;
         }
         let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
-        let (passed, failed) = (count(Verdict::Passed), count(Verdict::Failed));
-        let skipped = count(Verdict::Skipped);
-        result(format_args!("{passed} passed, {failed} failed, {skipped} skipped"))?;
+        let [passed, failed, skipped] =
+            [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
+        print(format_args!("{passed} passed, {failed} failed, {skipped} skipped"))?;
         if failed > 0 {
-            bail!("{failed} failed; again with: {rerun}");
+            bail!("{failed} failed; repeat with: {rerun}");
         }
         if require_all && skipped > 0 {
             bail!("{skipped} skipped, and --require-all allows none");

@@ -1,19 +1,20 @@
-//! What a process holds, as the kernel counts it: after an attack it must be what it was before.
+//! The descriptors, the memory and the CPU time of a process, as the kernel counts them.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::harness::daemon::Daemon;
+use super::daemon::Daemon;
 #[cfg(unix)]
-use crate::harness::report::Missing;
+use super::report::Missing;
 
-/// What a process holds.
+/// What a process uses.
 #[derive(Debug)]
 pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     pub(crate) kib: u64,
-    /// The most that it ever held.
+    /// The maximum of `kib` since the start.
     pub(crate) peak_kib: u64,
 }
 
@@ -23,15 +24,36 @@ impl Resources {
         let descriptors = fs::read_dir(format!("{process}/fd"))?.count();
         let status = fs::read_to_string(format!("{process}/status"))?;
         let kib = |name: &str| -> anyhow::Result<u64> {
-            let held = status.lines().find_map(|line| line.strip_prefix(name));
-            let held = held.with_context(|| format!("{process}/status has no {name}"))?;
-            Ok(held.trim().trim_end_matches(" kB").parse()?)
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = value.with_context(|| format!("{process}/status has no {name}"))?;
+            Ok(value.trim().trim_end_matches(" kB").parse()?)
         };
         Ok(Resources { descriptors, kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
     }
 }
 
-/// Room for so many descriptors; whatever is started from here on inherits it.
+/// Returns the CPU time of a server on all cores, user and system.
+pub(crate) fn cpu_time(daemon: &Daemon) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.id()))?;
+    let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
+    Ok(sum_of_ticks(fields.split(' ').skip(11).take(2)))
+}
+
+/// Returns the CPU time that other guests of the machine took from all cores.
+pub(crate) fn steal_time() -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let total = stat.lines().next().context("/proc/stat is empty")?;
+    Ok(sum_of_ticks(total.split_whitespace().skip(8).take(1)))
+}
+
+/// The unit is USER_HZ, 100 a second on every Linux that Rust supports.
+fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> Duration {
+    const MS_PER_TICK: u64 = 10;
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * MS_PER_TICK)
+}
+
+/// Raises the limit of open descriptors; every process that starts later inherits it.
 #[cfg(unix)]
 pub(crate) fn raise_descriptor_limit(descriptors: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,7 +64,7 @@ pub(crate) fn raise_descriptor_limit(descriptors: u64) -> anyhow::Result<()> {
     }
     setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).map_err(|_| {
         let install = format!("ulimit -n {descriptors}");
-        Missing { what: "room for so many descriptors", install }.into()
+        Missing { what: "a sufficient limit of open descriptors", install }.into()
     })
 }
 

@@ -1,89 +1,51 @@
-//! The other languages: where their tools are, and how to get them where they are not.
+//! Tools and clients of other stacks: finds or builds them, or returns how to install them.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::command::{program, run, works};
-use crate::harness::programs::{root, target_directory};
-use crate::harness::report::Missing;
+use super::command::{capture, program, works};
+use super::programs::{root, target_directory};
+use super::report::Missing;
 
 const APT: &str = "sudo apt-get install --yes";
 
-/// `node SCRIPT` with the packages of the original's stack.
+/// Returns `node xtask/SCRIPT` with @grpc/grpc-js.
 pub(crate) fn node(script: &str) -> anyhow::Result<Command> {
-    node_at(&format!("clients/node/{script}"))
+    npm("clients/node", "@grpc/grpc-js", script)
 }
 
-/// The same with a script that lies elsewhere in xtask.
-pub(crate) fn node_at(script: &str) -> anyhow::Result<Command> {
-    let directory = root().join("xtask/clients/node");
-    let installed = directory.join("node_modules/@grpc/grpc-js").is_dir();
-    if !installed || !works(program("node").arg("--version")) {
-        return Err(npm("Node with @grpc/grpc-js"));
+/// Returns `node xtask/SCRIPT` with Connect-Web, and the `buf` that generates its code.
+pub(crate) fn web(script: &str) -> anyhow::Result<Command> {
+    buf()?;
+    npm("clients/web", "@connectrpc/connect-web", script)
+}
+
+fn npm(folder: &str, package: &'static str, script: &str) -> anyhow::Result<Command> {
+    let directory = root().join("xtask").join(folder);
+    let is_installed = directory.join("node_modules").join(package).is_dir();
+    if !is_installed || !works(program("node").arg("--version")) {
+        return Err(missing(package, format!("npm ci --prefix xtask/{folder}")));
     }
     let mut command = program("node");
     command.arg(root().join("xtask").join(script));
     Ok(command)
 }
 
-/// `node SCRIPT` with what the page for the browser is made with.
-pub(crate) fn web(script: &str) -> anyhow::Result<Command> {
-    buf()?;
-    let directory = root().join("xtask/clients/web");
-    let installed = directory.join("node_modules/@connectrpc/connect-web").is_dir();
-    if !installed || !works(program("node").arg("--version")) {
-        let install = "npm ci --prefix xtask/clients/web".to_owned();
-        return Err(Missing { what: "Node with @connectrpc/connect-web", install }.into());
-    }
-    let mut command = program("node");
-    command.arg(directory.join(script));
-    Ok(command)
-}
-
-/// curl.
-pub(crate) fn curl() -> anyhow::Result<Command> {
-    apt("curl", "--version", "curl")
-}
-
-/// What Prometheus checks metrics and alerts with.
-pub(crate) fn promtool() -> anyhow::Result<Command> {
-    apt("promtool", "--version", "prometheus")
-}
-
-/// Chromium, without a window.
-pub(crate) fn chromium() -> anyhow::Result<Command> {
-    apt("chromium", "--version", "chromium")
-}
-
-/// `buf curl`, a gRPC client that needs no `.proto`.
+/// Returns `buf`, whose `curl` is a gRPC client that needs no `.proto`.
 pub(crate) fn buf() -> anyhow::Result<Command> {
     let buf = root().join("xtask/clients/node/node_modules/.bin/buf");
     if !works(program(&buf).arg("--version")) {
-        return Err(npm("buf"));
+        return Err(missing("buf", "npm ci --prefix xtask/clients/node".to_owned()));
     }
     Ok(program(buf))
 }
 
-fn npm(what: &'static str) -> anyhow::Error {
-    Missing { what, install: "npm ci --prefix xtask/clients/node".to_owned() }.into()
-}
-
-/// `python SCRIPT` in the virtual environment of the extras.
+/// Returns `python xtask/SCRIPT` with grpcio.
 pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
-    python_at(&format!("clients/python/{script}"))
-}
-
-/// A collector of spans, on grpcio.
-pub(crate) fn collector() -> anyhow::Result<Command> {
-    python_with("import opentelemetry.proto.collector.trace.v1", "clients/python/collector.py")
-}
-
-/// The same with a script that lies elsewhere in xtask.
-pub(crate) fn python_at(script: &str) -> anyhow::Result<Command> {
     python_with("import grpc, grpc_tools, grpc_health, grpc_reflection, grpc_status", script)
 }
 
-/// A script that needs `imports`.
+/// Returns `python xtask/SCRIPT` in the virtual environment, which must have `imports`.
 pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
     let environment = target_directory()?.join("e2e/python");
     let python = environment.join("bin/python");
@@ -92,7 +54,7 @@ pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command
         let requirements = "xtask/clients/python/requirements.txt";
         let install =
             format!("python3 -m venv {shown} && {shown}/bin/pip install -r {requirements}");
-        return Err(Missing { what: "Python with its packages", install }.into());
+        return Err(missing("Python with its packages", install));
     }
     let mut command = program(python);
     command.arg(root().join("xtask").join(script));
@@ -100,67 +62,63 @@ pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command
     Ok(command)
 }
 
-/// Envoy, which a package of Python brings.
+/// Returns Envoy, which comes as a Python package.
 pub(crate) fn envoy() -> anyhow::Result<Command> {
     let mut path = python_with("import envoy", "clients/python/envoy_path.py")?;
-    Ok(program(run(&mut path)?.succeeded()?.trim()))
+    Ok(program(capture(&mut path)?.succeeded()?.trim()))
 }
 
-/// nginx, as a proxy.
+pub(crate) fn curl() -> anyhow::Result<Command> {
+    apt("curl", "--version", "curl")
+}
+
+pub(crate) fn promtool() -> anyhow::Result<Command> {
+    apt("promtool", "--version", "prometheus")
+}
+
+pub(crate) fn chromium() -> anyhow::Result<Command> {
+    apt("chromium", "--version", "chromium")
+}
+
 pub(crate) fn nginx() -> anyhow::Result<Command> {
     apt("nginx", "-v", "nginx-light")
 }
 
-/// HAProxy.
 pub(crate) fn haproxy() -> anyhow::Result<Command> {
     apt("haproxy", "-v", "haproxy")
 }
 
-/// A program of Debian's, some of which it keeps where only root looks.
+pub(crate) fn openssl() -> anyhow::Result<Command> {
+    apt("openssl", "version", "openssl")
+}
+
+/// Returns a program of a Debian package, also from `/usr/sbin`.
 pub(crate) fn apt(name: &'static str, version: &str, package: &str) -> anyhow::Result<Command> {
-    let in_path = works(program(name).arg(version));
-    let path = if in_path { PathBuf::from(name) } else { PathBuf::from("/usr/sbin").join(name) };
+    let is_in_path = works(program(name).arg(version));
+    let path = if is_in_path { PathBuf::from(name) } else { PathBuf::from("/usr/sbin").join(name) };
     if !works(program(&path).arg(version)) {
-        return Err(Missing { what: name, install: format!("{APT} {package}") }.into());
+        return Err(missing(name, format!("{APT} {package}")));
     }
     Ok(program(path))
 }
 
-/// OpenSSL's command line.
-pub(crate) fn openssl() -> anyhow::Result<Command> {
-    if !works(program("openssl").arg("version")) {
-        return Err(Missing { what: "OpenSSL", install: format!("{APT} openssl") }.into());
-    }
-    Ok(program("openssl"))
-}
-
-/// The C++ client, built.
-pub(crate) fn cpp_client() -> anyhow::Result<Command> {
-    cpp("clients", "client")
-}
-
-/// A C++ program in a folder of xtask, built.
+/// Builds a C++ program in a folder of xtask.
 pub(crate) fn cpp(folder: &str, name: &str) -> anyhow::Result<Command> {
-    let libraries = works(program("pkg-config").args(["--exists", "grpc++"]));
-    if !libraries || !works(program("protoc").arg("--version")) {
+    let has_library = works(program("pkg-config").args(["--exists", "grpc++"]));
+    if !has_library || !works(program("protoc").arg("--version")) {
         let packages = "g++ make pkg-config libgrpc++-dev protobuf-compiler protobuf-compiler-grpc";
-        return Err(Missing { what: "gRPC for C++", install: format!("{APT} {packages}") }.into());
+        return Err(missing("gRPC for C++", format!("{APT} {packages}")));
     }
     make(folder, "cpp", name)
 }
 
-/// The Go client, built.
-pub(crate) fn go_client() -> anyhow::Result<Command> {
-    go("clients", "client")
-}
-
-/// A Go program in a folder of xtask, built.
+/// Builds a Go program in a folder of xtask.
 pub(crate) fn go(folder: &str, name: &str) -> anyhow::Result<Command> {
-    let library = PathBuf::from("/usr/share/gocode/src/google.golang.org/grpc").is_dir();
-    if !library || !works(program("go").arg("version")) {
+    let has_library = PathBuf::from("/usr/share/gocode/src/google.golang.org/grpc").is_dir();
+    if !has_library || !works(program("go").arg("version")) {
         let packages =
             "golang-go golang-google-grpc-dev golang-goprotobuf-dev protobuf-compiler make";
-        return Err(Missing { what: "gRPC for Go", install: format!("{APT} {packages}") }.into());
+        return Err(missing("gRPC for Go", format!("{APT} {packages}")));
     }
     make(folder, "go", name)
 }
@@ -170,6 +128,10 @@ fn make(folder: &str, language: &str, name: &str) -> anyhow::Result<Command> {
     let mut make = program("make");
     make.arg("--directory").arg(root().join("xtask").join(folder).join(language));
     make.arg(format!("BUILD={}", build.display()));
-    run(&mut make)?.succeeded()?;
+    capture(&mut make)?.succeeded()?;
     Ok(program(build.join(name)))
+}
+
+fn missing(what: &'static str, install: String) -> anyhow::Error {
+    Missing { what, install }.into()
 }

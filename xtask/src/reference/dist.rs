@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use greet_cli::documentation::{completions, man_page};
 
 use super::tables::{cli, server};
-use crate::harness::command::step;
+use crate::harness::command::progress;
 use crate::harness::programs::target_directory;
 
 /// Variables that greet-server reads besides those of its flags.
@@ -30,7 +30,7 @@ pub(crate) fn write() -> anyhow::Result<()> {
     let directory = target_directory()?.join("dist");
     write_program(&directory, &server(), &SERVER_VARIABLES)?;
     write_program(&directory, &cli(), &greet_cli::documentation::VARIABLES)?;
-    step(format_args!("{}: written", directory.display()));
+    progress(format_args!("{}: written", directory.display()));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context as _, bail};
 
 use super::tables;
-use crate::harness::command::{run, step};
+use crate::harness::command::{capture, progress};
 use crate::harness::programs::{cargo, root};
 
 const DOCUMENTS: [&str; 5] = [
@@ -36,13 +36,13 @@ pub(crate) fn write() -> anyhow::Result<()> {
     for Document { file, old, new } in documents()? {
         if old != new {
             fs::write(root().join(file), new)?;
-            step(format_args!("{file}: written"));
+            progress(format_args!("{file}: written"));
         }
     }
     Ok(())
 }
 
-/// Fails if [`write`] would change a file.
+/// Fails if `write` would change a file.
 pub(crate) fn check() -> anyhow::Result<()> {
     for Document { file, old, new } in documents()? {
         if let Some((old, new)) = old.lines().zip(new.lines()).find(|(old, new)| old != new) {
@@ -63,7 +63,7 @@ fn documents() -> anyhow::Result<Vec<Document>> {
         let new = with_generated_parts(&old, generate).with_context(|| file.to_owned())?;
         documents.push(Document { file, old, new });
     }
-    let new = tables::example(&tables::server())?;
+    let new = greet_server::config::example();
     documents.push(Document { file: EXAMPLE, old: read(EXAMPLE)?, new });
     Ok(documents)
 }
@@ -95,7 +95,7 @@ fn generate(name: &str) -> anyhow::Result<String> {
         ("metrics", "greet-server") => Ok(tables::metrics()),
         ("failures", "greet-cli") => {
             let errors = ["run", "--quiet", "--locked", "-p", "greet-cli", "--", "errors"];
-            run(cargo().args(errors))?.succeeded()
+            capture(cargo().args(errors))?.succeeded()
         }
         ("exit codes", _) => tables::exit_codes(&command(program)?),
         ("flags", _) => tables::flags(&command(program)?, &headings),

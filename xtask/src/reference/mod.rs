@@ -20,57 +20,33 @@ pub(crate) struct Args {
 
 /// Generates the tables of the documents.
 pub(crate) fn docs(args: &Args) -> anyhow::Result<()> {
-    if args.check { check() } else { generated::write_documents() }
+    if args.check { check() } else { run("docs") }
 }
 
 /// Fails if a document is out of date.
 pub(crate) fn check() -> anyhow::Result<()> {
-    generated::check_documents()
+    run("docs --check")
 }
 
 /// Writes manual pages and completion scripts.
 pub(crate) fn dist() -> anyhow::Result<()> {
-    generated::write_artefacts()
+    run("dist")
 }
 
 #[cfg(feature = "docs")]
-mod generated {
-    pub(super) use super::dist::write as write_artefacts;
-    pub(super) use super::documents::{check as check_documents, write as write_documents};
+fn run(task: &str) -> anyhow::Result<()> {
+    match task {
+        "docs" => documents::write(),
+        "docs --check" => documents::check(),
+        _ => dist::write(),
+    }
 }
 
 #[cfg(not(feature = "docs"))]
-mod generated {
-    use anyhow::Context as _;
-
-    use crate::harness::programs::cargo;
-
-    pub(super) fn write_documents() -> anyhow::Result<()> {
-        with_definitions(&["docs"])
-    }
-
-    pub(super) fn check_documents() -> anyhow::Result<()> {
-        with_definitions(&["docs", "--check"])
-    }
-
-    pub(super) fn write_artefacts() -> anyhow::Result<()> {
-        with_definitions(&["dist"])
-    }
-
-    fn with_definitions(arguments: &[&str]) -> anyhow::Result<()> {
-        let mut xtask = cargo();
-        xtask.args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "xtask",
-            "--features",
-            "docs",
-            "--",
-        ]);
-        let status = xtask.args(arguments).status().context("could not start cargo")?;
-        anyhow::ensure!(status.success(), "cargo xtask {}: {status}", arguments.join(" "));
-        Ok(())
-    }
+fn run(task: &str) -> anyhow::Result<()> {
+    let xtask = "run --quiet --locked --package xtask --features docs --";
+    let mut cargo = crate::harness::programs::cargo();
+    let status = cargo.args(xtask.split(' ')).args(task.split(' ')).status()?;
+    anyhow::ensure!(status.success(), "cargo xtask {task}: {status}");
+    Ok(())
 }

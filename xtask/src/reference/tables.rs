@@ -3,28 +3,14 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command};
 use greet_cli::documentation;
 use greet_server::CloseReason;
 use greet_server::telemetry::metrics::FAMILIES;
 
-/// The heading of the flags that are no keys of the configuration file.
-const NO_KEYS: &str = "Configuration";
-
-const EXAMPLE_HEAD: &str = "\
-# Configuration of greet-server: every key, its meaning and its default. Written by `cargo xtask docs`.
-#
-#     greet-server --config greet.toml            # or GREET_CONFIG=greet.toml
-#     greet-server --config greet.toml --check
-#
-# A flag wins over its variable, a variable over this file, the file over the default. Relative paths
-# start at the working directory, as on the command line. The file is read once: SIGHUP reloads
-# certificates only.
-";
-
 /// Returns the definition of greet-server.
 pub(super) fn server() -> Command {
-    greet_server::flags::Flags::command()
+    greet_server::command()
 }
 
 /// Returns the definition of greet-cli.
@@ -50,8 +36,8 @@ pub(super) fn flags(command: &Command, headings: &[&str]) -> anyhow::Result<Stri
             text.push_str("| flag | variable | default | meaning |\n|---|---|---|---|\n");
         }
         for flag in flags_under(command, heading) {
-            let Described { meaning, default } = describe(flag)?;
-            let row = [code(&synopsis(flag)), variable(flag), default.in_table(), meaning];
+            let (meaning, default) = describe(flag)?;
+            let row = [code(&synopsis(flag)), variable(flag), default, meaning];
             writeln!(text, "| {} |", row.map(|cell| cell.replace('|', "\\|")).join(" | "))?;
         }
         if headings.is_empty() {
@@ -94,68 +80,28 @@ pub(super) fn metrics() -> String {
         + &rows.collect::<String>()
 }
 
-/// Returns a configuration file with every key of greet-server and its default, as comments.
-pub(super) fn example(command: &Command) -> anyhow::Result<String> {
-    let mut text = EXAMPLE_HEAD.to_owned();
-    for heading in headings_of(command).into_iter().flatten().filter(|it| *it != NO_KEYS) {
-        writeln!(text, "\n## {heading}")?;
-        for flag in flags_under(command, Some(heading)) {
-            let name = flag.get_long().context("a key is a long flag")?;
-            let placeholder = placeholder(flag);
-            let Described { meaning, default } = describe(flag)?;
-            let value = match default {
-                _ if placeholder.is_empty() => "false".to_owned(),
-                DefaultValue::Value(default) if placeholder == "N" => default,
-                DefaultValue::Value(default) => format!("{default:?}"),
-                DefaultValue::Words(words) => format!("{placeholder:?}  # {words}"),
-                DefaultValue::None => format!("{placeholder:?}  # not set"),
-            };
-            writeln!(text, "\n# {meaning}\n# {name} = {value}")?;
-        }
-    }
-    Ok(text)
-}
-
-/// Help of a flag without its default, and the default.
-struct Described {
-    meaning: String,
-    default: DefaultValue,
-}
-
-enum DefaultValue {
-    /// A value that can be typed.
-    Value(String),
-    /// A value that depends on the machine or on other flags.
-    Words(String),
-    None,
-}
-
-impl DefaultValue {
-    fn in_table(self) -> String {
-        match self {
-            DefaultValue::Value(value) => code(&value),
-            DefaultValue::Words(words) if words.contains(' ') => words,
-            DefaultValue::Words(words) => code(&words),
-            DefaultValue::None => String::new(),
-        }
-    }
-}
-
-fn describe(flag: &Arg) -> anyhow::Result<Described> {
+/// Returns the help of a flag without its default, and the default as a cell of the table. A default
+/// that depends on the machine or on other flags stands in the help.
+fn describe(flag: &Arg) -> anyhow::Result<(String, String)> {
     let help = flag.get_help().with_context(|| format!("--{} has no help", flag.get_id()))?;
     let help = help.to_string();
-    let in_words = help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: "));
+    if let Some((meaning, words)) =
+        help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: "))
+    {
+        let words = if words.contains(' ') { words.to_owned() } else { code(words) };
+        return Ok((meaning.trim().to_owned(), words));
+    }
     let values: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
-    let (meaning, default) = match (in_words, values.join(",")) {
-        (Some((meaning, words)), _) => {
-            (meaning.trim().to_owned(), DefaultValue::Words(words.to_owned()))
-        }
-        (None, value) if takes_value(flag) && !value.is_empty() => {
-            (help, DefaultValue::Value(value))
-        }
-        (None, _) => (help, DefaultValue::None),
-    };
-    Ok(Described { meaning, default })
+    let has_default = takes_value(flag) && !flag.is_hide_default_value_set();
+    let default = if has_default { code(&values.join(",")) } else { String::new() };
+    Ok((help + &possible_values(flag), default))
+}
+
+fn possible_values(flag: &Arg) -> String {
+    let is_listed = takes_value(flag) && !flag.is_hide_possible_values_set();
+    let values = if is_listed { flag.get_possible_values() } else { Vec::new() };
+    let values: Vec<_> = values.iter().map(|value| code(value.get_name())).collect();
+    if values.is_empty() { String::new() } else { format!("; one of {}", values.join(", ")) }
 }
 
 /// The headings in the order of help, `None` for flags without one.
@@ -244,16 +190,5 @@ mod tests {
         assert!(flags(&sample(), &["TLS"]).is_err());
         assert!(flags(&Command::new("empty"), &[]).is_err());
         assert!(exit_codes(&sample()).is_err());
-    }
-
-    #[test]
-    fn a_flag_becomes_a_key_in_a_comment() {
-        let text = example(&sample()).unwrap();
-        assert_eq!(
-            text.strip_prefix(EXAMPLE_HEAD).unwrap(),
-            "\n## Connection\n\n# The server: a|b\n# target = \"x:1\"\n\
-             \n# Time\n# wait = \"DUR\"  # the rest\n\
-             \n## Output\n\n# Print nothing\n# quiet = false\n"
-        );
     }
 }

@@ -4,17 +4,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod blocking_peer;
 pub mod certs;
 pub mod framing;
 pub mod http2;
-mod peer;
 #[cfg(feature = "tokio")]
 mod raw_peer;
 mod wait;
 
-pub use peer::Peer;
+pub use blocking_peer::BlockingPeer;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
-pub use wait::{TIMEOUT, eventually, poll_until, repeat_for};
+pub use wait::{TIMEOUT, poll_until, repeat_for};
 #[cfg(feature = "tokio")]
-pub use wait::{eventually_async, soon};
+pub use wait::{eventually, soon};

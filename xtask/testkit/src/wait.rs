@@ -8,11 +8,22 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks at a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` is true, or panics with its name.
-#[track_caller]
-pub fn eventually(name: &str, mut condition: impl FnMut() -> bool) {
-    let met = poll_until(TIMEOUT, || condition().then_some(()));
-    assert!(met.is_some(), "{name}: not within {TIMEOUT:?}");
+/// Waits until `condition` is true, or panics with its name. Other tasks run meanwhile.
+#[cfg(feature = "tokio")]
+pub async fn eventually(name: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !condition().await {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    let met = tokio::time::timeout(TIMEOUT, met).await;
+    assert!(met.is_ok(), "{name}: not within {TIMEOUT:?}");
+}
+
+/// Returns the output of `future`, or panics when [`TIMEOUT`] has passed.
+#[cfg(feature = "tokio")]
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, future).await.expect("it should complete in time")
 }
 
 /// Polls until `look` returns a value. Returns `None` when `limit` has passed.
@@ -34,24 +45,6 @@ pub fn repeat_for<T>(
         }
         thread::park_timeout(interval);
     }
-}
-
-/// Waits until `condition` is true, or panics with its name. Other tasks run meanwhile.
-#[cfg(feature = "tokio")]
-pub async fn eventually_async(name: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let met = async {
-        while !condition().await {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    };
-    let met = tokio::time::timeout(TIMEOUT, met).await;
-    assert!(met.is_ok(), "{name}: not within {TIMEOUT:?}");
-}
-
-/// Returns the output of `future`, or panics when [`TIMEOUT`] has passed.
-#[cfg(feature = "tokio")]
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TIMEOUT, future).await.expect("it should complete in time")
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Exporter {
         config: &Config,
         counts: &Arc<SpanMetrics>,
     ) -> Result<Option<Exporter>, StartError> {
-        let Some(settings) = Settings::read(config.otlp_endpoint.as_deref()) else {
+        let Some(settings) = Settings::read(config.otlp_endpoint.clone()) else {
             return Ok(None);
         };
         let (sender, queue) = mpsc::channel(settings.max_queue);

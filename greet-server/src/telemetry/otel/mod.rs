@@ -15,8 +15,6 @@ mod span;
 #[cfg(feature = "otel")]
 pub(crate) use exporter::Exporter;
 #[cfg(not(feature = "otel"))]
-pub(crate) use noop::{Exporter, Span, Tracer, endpoint_variable};
-#[cfg(feature = "otel")]
-pub(crate) use settings::endpoint_variable;
+pub(crate) use noop::{Exporter, Span, Tracer};
 #[cfg(feature = "otel")]
 pub(crate) use span::{Span, Tracer};

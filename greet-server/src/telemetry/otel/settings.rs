@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::Sampler;
 
+use crate::config::OtlpEndpoint;
+
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
@@ -39,9 +41,12 @@ pub(super) struct Settings {
     pub(super) timeout: Duration,
 }
 
-/// What they say of where to, and which of them says it.
-pub(crate) fn endpoint_variable() -> Option<(&'static str, String)> {
-    ENDPOINTS.into_iter().find_map(|name| Some((name, value(name)?))).filter(|_| !is_disabled())
+/// Returns the endpoint of the first variable that is set. An endpoint that cannot be used turns
+/// tracing off and does not stop the daemon.
+fn endpoint_of_environment() -> Option<OtlpEndpoint> {
+    let (variable, given) = ENDPOINTS.into_iter().find_map(|name| Some((name, value(name)?)))?;
+    let rejected = |error: &String| tracing::warn!(variable, error, "OTLP endpoint rejected");
+    given.parse().inspect_err(rejected).ok()
 }
 
 fn is_disabled() -> bool {
@@ -50,15 +55,18 @@ fn is_disabled() -> bool {
 
 impl Settings {
     /// `None`: nothing is exported.
-    pub(super) fn read(endpoint: Option<&str>) -> Option<Settings> {
-        let endpoint = endpoint.filter(|_| !is_disabled())?;
+    pub(super) fn read(endpoint: Option<OtlpEndpoint>) -> Option<Settings> {
+        let endpoint = endpoint.or_else(endpoint_of_environment).filter(|_| !is_disabled());
+        let Some(OtlpEndpoint::Url(endpoint)) = endpoint else {
+            return None;
+        };
         let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MAX_QUEUE_SPANS, DEFAULT_MAX_QUEUE);
         let max_batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=max_queue, DEFAULT_MAX_BATCH);
         let delay = number("OTEL_BSP_SCHEDULE_DELAY", 0..=MAX_MILLIS, DEFAULT_DELAY_MILLIS);
         let timeout = number(TIMEOUTS[1], 1..=MAX_MILLIS, DEFAULT_TIMEOUT_MILLIS);
         let timeout = number(TIMEOUTS[0], 1..=MAX_MILLIS, timeout);
         Some(Settings {
-            endpoint: endpoint.to_owned(),
+            endpoint,
             sampler: sampler(),
             max_queue,
             max_batch: max_batch.min(max_queue),

@@ -1,80 +1,80 @@
-//! The attacks that the server's own tests know by name, a dozen times over against the real daemon:
-//! afterwards it holds what it held before, and greets a good client as before.
+//! The attacks of the server's own tests, by twelve peers each: afterwards the daemon uses no more
+//! descriptors and memory than before, and answers calls.
 
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::command::{run as run_command, wait_for};
-use crate::harness::daemon::Daemon;
-use crate::harness::programs::Programs;
-use crate::harness::report::Missing;
-use crate::harness::resources::Resources;
-use greet_testkit::Peer;
+use greet_testkit::BlockingPeer;
 use greet_testkit::http2::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     call_headers, frame,
 };
 
+use crate::harness::command::{capture, wait_for};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+use crate::harness::report::require_linux;
+use crate::harness::resources::Resources;
+
 const PEERS_PER_ATTACK: usize = 12;
-/// What the allocator may keep for the next time.
-const MOST_KIB_LEFT: u64 = 24 * 1_024;
-const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// Memory that the allocator may keep.
+const MAX_KIB_KEPT: u64 = 24 * 1_024;
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    if !cfg!(target_os = "linux") {
-        return Err(Missing { what: "/proc", install: "Linux".to_owned() }.into());
-    }
+    require_linux()?;
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", "--request-timeout=1s"];
     let daemon = Daemon::start(programs, &flags)?;
     let target = daemon.target.clone();
-    let hello = || run_command(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
+    let hello = || capture(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
     hello()?.succeeded()?;
     let idle = Resources::of(&daemon)?.descriptors; // at most one too many, of the client that just left
-    // The first round is for the allocator: what it takes then it keeps.
-    all_at_once(&target)?;
+    // The first round warms up the allocator.
+    attack(&target)?;
     let before = settled(&daemon, idle)?;
 
-    let attacks = all_at_once(&target)?;
+    let attacks = attack(&target)?;
     let greeted = hello()?.succeeded()?;
-    anyhow::ensure!(greeted == "Hello Ada\n", "the good client got {greeted:?}");
+    anyhow::ensure!(greeted == "Hello Ada\n", "the reply was {greeted:?}");
     let after = settled(&daemon, idle)?;
-    anyhow::ensure!(after.kib <= before.kib + MOST_KIB_LEFT, "{before:?} {after:?}");
-    let ended = daemon.stop()?;
-    anyhow::ensure!(ended.code == Some(0), "{ended:?}");
+    anyhow::ensure!(after.kib <= before.kib + MAX_KIB_KEPT, "{before:?} {after:?}");
+    daemon.stop_cleanly()?;
     let grown = after.kib.saturating_sub(before.kib);
-    Ok(format!("{attacks} attacks by {PEERS_PER_ATTACK} peers each; {grown} KiB left behind"))
+    Ok(format!("{attacks} attacks by {PEERS_PER_ATTACK} peers each; {grown} KiB more"))
 }
 
-/// Every attack, one after the other, its peers together. Returns how many there were.
-fn all_at_once(target: &str) -> anyhow::Result<usize> {
-    let begun = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO));
+/// Runs the attacks one after the other, the peers of each at the same time. Returns their number.
+fn attack(target: &str) -> anyhow::Result<usize> {
+    let request = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO));
     let bomb =
         [&call_headers(SAY_HELLO)[..], &[0x40, 1, b'x', 3, b'x', b'x', b'x'], &[0xbe; 9_000]];
     let rapid_reset = (0..200).map(|call| 2 * call + 1);
     let rapid_reset =
-        rapid_reset.flat_map(|it| [begun(it), frame(RST_STREAM, 0, it, &[0, 0, 0, 8])]);
+        rapid_reset.flat_map(|it| [request(it), frame(RST_STREAM, 0, it, &[0, 0, 0, 8])]);
     let made_you_reset = (0..1_100).map(|call| 2 * call + 1);
     let made_you_reset =
-        made_you_reset.flat_map(|it| [begun(it), frame(WINDOW_UPDATE, 0, it, &[0; 4])]);
+        made_you_reset.flat_map(|it| [request(it), frame(WINDOW_UPDATE, 0, it, &[0; 4])]);
     let attacks: [(Vec<Vec<u8>>, usize); 10] = [
-        (Vec::new(), 0), // says nothing at all
+        (Vec::new(), 0), // sends nothing
         (rapid_reset.collect(), 1),
         (made_you_reset.collect(), 1),
         (vec![frame(HEADERS, 0, 1, &[]), frame(CONTINUATION, 0, 1, &[]).repeat(1_000)], 1),
-        (vec![begun(1), frame(DATA, 0, 1, &[]).repeat(1_000)], 1),
-        (vec![begun(1), frame(DATA, 0, 1, &[0]).repeat(9_000)], 1),
+        (vec![request(1), frame(DATA, 0, 1, &[]).repeat(1_000)], 1),
+        (vec![request(1), frame(DATA, 0, 1, &[0]).repeat(9_000)], 1),
         (vec![frame(HEADERS, END_HEADERS, 1, &bomb.concat())], 1),
-        (vec![begun(1), frame(DATA, 0, 1, &[0, 0xff, 0xff, 0xff, 0xff])], 1),
+        (vec![request(1), frame(DATA, 0, 1, &[0, 0xff, 0xff, 0xff, 0xff])], 1),
         (vec![frame(PING, 0, 0, &[0; 8]).repeat(4_096)], 256),
         (vec![frame(SETTINGS, 0, 0, &[]).repeat(4_096)], 256),
     ];
     for (frames, times) in &attacks {
         thread::scope(|scope| {
             let peers = (0..PEERS_PER_ATTACK).map(|_| {
-                scope.spawn(|| match frames.is_empty() {
-                    true => Peer::silent(target).map(drop),
-                    false => Peer::connect(target).and_then(|peer| peer.attack(frames, *times)),
+                scope.spawn(|| {
+                    if frames.is_empty() {
+                        return BlockingPeer::silent(target).map(drop);
+                    }
+                    BlockingPeer::connect(target)?.attack(frames, *times)
                 })
             });
             let peers: Vec<_> = peers.collect();
@@ -86,7 +86,7 @@ fn all_at_once(target: &str) -> anyhow::Result<usize> {
 
 /// What the daemon holds once it has closed the connections of all attackers.
 fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Resources> {
-    wait_for("the attackers' connections are closed", CLOSED_WITHIN, || {
+    wait_for("the attackers' connections are closed", CLOSE_TIMEOUT, || {
         let used = Resources::of(daemon)?;
         Ok((used.descriptors <= descriptors).then_some(used))
     })

@@ -1,35 +1,98 @@
-//! What every other language is asked: that its client is answered by our server, and that its
-//! server answers our client, with the same bytes.
+//! Clients and servers of other stacks against ours, in both directions.
 
 use std::process::Command;
 
-use crate::harness::command::run;
+use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
+use crate::harness::tools;
 
-/// Nothing, ASCII, two bytes a letter, four bytes a letter.
+/// Empty, ASCII, two bytes a letter, four bytes a letter.
 const NAMES: [&str; 4] = ["", "Ada", "Zoë", "\u{1f600}"];
+
+pub(crate) fn node(programs: &Programs) -> anyhow::Result<String> {
+    their_client(programs, tools::node("clients/node/client.js")?)?;
+    their_server(programs, tools::node("clients/node/server.js")?)?;
+    Ok("their client, their server".to_owned())
+}
+
+pub(crate) fn python(programs: &Programs) -> anyhow::Result<String> {
+    their_client(programs, tools::python("clients/python/client.py")?)?;
+    their_server(programs, tools::python("clients/python/server.py")?)?;
+    Ok("their client, their server".to_owned())
+}
+
+pub(crate) fn cpp(programs: &Programs) -> anyhow::Result<String> {
+    their_client(programs, tools::cpp("clients", "client")?)?;
+    Ok("their client".to_owned())
+}
+
+pub(crate) fn go(programs: &Programs) -> anyhow::Result<String> {
+    their_client(programs, tools::go("clients", "client")?)?;
+    Ok("their client".to_owned())
+}
+
+/// `client HOST:PORT NAME…` prints one reply a line.
+fn their_client(programs: &Programs, mut client: Command) -> anyhow::Result<()> {
+    let ours = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
+    let printed = capture(client.arg(ours.address()).args(NAMES))?.succeeded()?;
+    anyhow::ensure!(printed == replies(), "it printed {printed:?}");
+    let ended = ours.stop_cleanly()?;
+    anyhow::ensure!(ended.figure("answered")? == NAMES.len() as u64, "{ended:?}");
+    Ok(())
+}
+
+/// `server HOST:PORT` prints its address first.
+fn their_server(programs: &Programs, mut server: Command) -> anyhow::Result<()> {
+    let theirs = Daemon::spawn(server.arg("127.0.0.1:0"))?;
+    let names = NAMES.iter().flat_map(|name| ["--name", name]);
+    let arguments: Vec<_> = ["hello"].into_iter().chain(names).collect();
+    let printed = capture(&mut programs.greet(&theirs.target, &arguments))?.succeeded()?;
+    anyhow::ensure!(printed == replies(), "we printed {printed:?}");
+    Ok(())
+}
 
 fn replies() -> String {
     NAMES.map(|name| format!("Hello {name}\n")).concat()
 }
 
-/// `client HOST:PORT NAME…` prints a reply a line.
-pub(crate) fn their_client(programs: &Programs, mut client: Command) -> anyhow::Result<()> {
-    let ours = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
-    client.arg(ours.target.trim_start_matches("http://")).args(NAMES);
-    let printed = run(&mut client)?.succeeded()?;
-    anyhow::ensure!(printed == replies(), "it printed {printed:?}");
-    let ended = ours.stop()?;
-    anyhow::ensure!(ended.code == Some(0), "{ended:?}");
-    anyhow::ensure!(ended.figure("answered")? == NAMES.len() as u64, "{ended:?}");
-    Ok(())
+/// Health, reflection and error details as the libraries of Python read them.
+pub(crate) fn python_services(programs: &Programs) -> anyhow::Result<String> {
+    let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
+    let python = |script: &str, arguments: &[&str]| {
+        let mut python = tools::python(&format!("clients/python/{script}"))?;
+        capture(python.arg(daemon.address()).args(arguments))
+    };
+
+    for service in ["", "greet.Greeter"] {
+        let health = python("health.py", &[service])?.succeeded()?;
+        anyhow::ensure!(health == "SERVING\n", "health of {service:?} is {health:?}");
+    }
+    let unknown = python("health.py", &["no.Such"])?.exited_with(1)?.stderr;
+    anyhow::ensure!(unknown == "NOT_FOUND\n", "health of an unknown service is {unknown:?}");
+
+    let reflected = python("reflect.py", &[])?.succeeded()?;
+    let expected = "greet.Greeter\ngrpc.health.v1.Health\ngrpc.reflection.v1.ServerReflection\n\
+                    grpc.reflection.v1alpha.ServerReflection\nHello Reflection\n";
+    anyhow::ensure!(reflected == expected, "reflection returned {reflected:?}");
+
+    let details = python("status.py", &[])?.succeeded()?;
+    let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
+    anyhow::ensure!(details == expected, "the details are {details:?}");
+    Ok("SERVING, NOT_FOUND; 4 services; BadRequest names the field".to_owned())
 }
 
-pub(crate) fn their_server(programs: &Programs, theirs: &Daemon) -> anyhow::Result<()> {
-    let names = NAMES.iter().flat_map(|name| ["--name", name]);
-    let arguments: Vec<_> = std::iter::once("hello").chain(names).collect();
-    let printed = run(&mut programs.greet(&theirs.target, &arguments))?.succeeded()?;
-    anyhow::ensure!(printed == replies(), "we printed {printed:?}");
-    Ok(())
+/// buf reads the contract by reflection, in both versions of the protocol, and calls.
+pub(crate) fn buf_reflection(programs: &Programs) -> anyhow::Result<String> {
+    let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
+    let url = format!("{}/greet.Greeter/SayHello", daemon.target);
+    for version in ["grpc-v1", "grpc-v1alpha"] {
+        let mut buf = tools::buf()?;
+        buf.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge"]);
+        buf.args(["--reflect-protocol", version, "--data", r#"{"name":"Ada"}"#, &url]);
+        let reply = capture(&mut buf)?.succeeded()?;
+        let reply: serde_json::Value = serde_json::from_str(&reply)?;
+        anyhow::ensure!(reply["message"] == "Hello Ada", "{version}: the reply was {reply}");
+    }
+    Ok("buf curl with v1 and v1alpha".to_owned())
 }

@@ -13,28 +13,28 @@ const WRITE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A connection over plaintext.
 #[derive(Debug)]
-pub struct Peer(TcpStream);
+pub struct BlockingPeer(TcpStream);
 
-impl Peer {
+impl BlockingPeer {
     /// Connects to `http://HOST:PORT` and sends nothing.
-    pub fn silent(target: &str) -> io::Result<Peer> {
+    pub fn silent(target: &str) -> io::Result<BlockingPeer> {
         let stream = TcpStream::connect(target.trim_start_matches("http://"))?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Peer(stream))
+        Ok(BlockingPeer(stream))
     }
 
     /// Sends the preface and SETTINGS, then waits for the server's SETTINGS.
-    pub fn connect(target: &str) -> io::Result<Peer> {
-        let mut peer = Peer::silent(target)?;
+    pub fn connect(target: &str) -> io::Result<BlockingPeer> {
+        let mut peer = BlockingPeer::silent(target)?;
         peer.0.write_all(&[PREFACE, &settings(&[])].concat())?;
         Frame::read(&mut peer.0)?;
         Ok(peer)
     }
 
     /// Connects and starts a call on stream 1.
-    pub fn calling(target: &str, path: &str, message: Option<&[u8]>) -> io::Result<Peer> {
-        let mut peer = Peer::connect(target)?;
+    pub fn calling(target: &str, path: &str, message: Option<&[u8]>) -> io::Result<BlockingPeer> {
+        let mut peer = BlockingPeer::connect(target)?;
         peer.call(1, path, message)?;
         Ok(peer)
     }
