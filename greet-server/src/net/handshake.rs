@@ -99,12 +99,12 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     protocols: Protocols,
     metrics: &WorkerMetrics,
 ) -> Result<Negotiated<TlsStream<IO>>, HandshakeError> {
-    let mut counted = CountedHandshake { metrics, result: HandshakeResult::Unfinished };
+    let mut counted = CountedHandshake { metrics, result: HandshakeResult::Timeout };
     let accepted = TlsAcceptor::from(config).accept(io).into_fallible().await;
     counted.result = match &accepted {
         Ok(_) => HandshakeResult::Ok,
         Err((error, _)) if error.kind() == ErrorKind::InvalidData => HandshakeResult::Failed,
-        Err(_) => HandshakeResult::Gone,
+        Err(_) => HandshakeResult::PeerClosed,
     };
     drop(counted);
     match accepted {

@@ -13,7 +13,7 @@ pub(crate) fn daemon(flags: &[&str]) -> Command {
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, signal: rustix::process::Signal) {
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
 }

@@ -27,7 +27,10 @@ mod keepalive;
 mod limits;
 mod metrics;
 #[cfg(feature = "otel")]
+#[cfg(feature = "otel")]
 mod otlp;
+#[cfg(all(feature = "otel", unix))]
+mod otlp_environment;
 mod panic;
 mod reflection;
 mod resets;

@@ -174,7 +174,7 @@ async fn tls_handshakes_are_counted_by_how_they_ended() {
     drop(tokio::net::TcpStream::connect(address).await.unwrap());
     let samples = until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
     assert_eq!(samples.get("greet_tls_handshakes_total{result=\"failed\"}"), 1);
-    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"gone\"}"), 1);
+    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"peer_closed\"}"), 1);
     let expiry = samples.get("greet_tls_certificate_expiry_timestamp_seconds");
     assert!(expiry > 1_700_000_000, "{expiry}");
 }
