@@ -179,7 +179,7 @@ impl Call {
     }
 
     /// Returns the limit for the peer to accept the last byte of the response.
-    pub(crate) fn bound(&self) -> DeliveryDeadline {
+    pub(crate) fn delivery_deadline(&self) -> DeliveryDeadline {
         let deadline = match self.route {
             Ok(Route { head, stream, .. }) => stream.unwrap_or(head),
             Err(_) => Deadline::after(self.arrived, self.responder.state.limits.request_timeout),

@@ -39,7 +39,7 @@ where
     let delivery = RefCell::new(None);
     let service = service_fn(|request| {
         let call = Call::new(&transport.router, connection.clone(), &request);
-        delivery.replace(Some(call.bound()));
+        delivery.replace(Some(call.delivery_deadline()));
         call.answer(request)
     });
     let mut http1 = pin!(
