@@ -126,7 +126,7 @@ pub(crate) enum DeliveryDeadline {
 }
 
 impl DeliveryDeadline {
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_passed(&self) -> bool {
         match self {
             DeliveryDeadline::At(at) => Instant::now() >= *at,
             DeliveryDeadline::Stall(stall) => stall.is_stalled(),
@@ -179,7 +179,7 @@ impl Call {
     }
 
     /// Returns the limit for the peer to accept the last byte of the response.
-    pub(crate) fn bound(&self) -> DeliveryDeadline {
+    pub(crate) fn delivery_deadline(&self) -> DeliveryDeadline {
         let deadline = match self.route {
             Ok(Route { head, stream, .. }) => stream.unwrap_or(head),
             Err(_) => Deadline::after(self.arrived, self.responder.state.limits.request_timeout),

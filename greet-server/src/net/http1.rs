@@ -39,7 +39,7 @@ where
     let delivery = RefCell::new(None);
     let service = service_fn(|request| {
         let call = Call::new(&transport.router, connection.clone(), &request);
-        delivery.replace(Some(call.bound()));
+        delivery.replace(Some(call.delivery_deadline()));
         call.answer(request)
     });
     let mut http1 = pin!(
@@ -95,8 +95,8 @@ async fn delivery_expired(
 ) {
     loop {
         sleep(CHECK_INTERVAL).await;
-        let is_over = delivery.borrow().as_ref().is_some_and(DeliveryDeadline::is_over);
-        if is_over && !connection.is_idle() {
+        let has_passed = delivery.borrow().as_ref().is_some_and(DeliveryDeadline::has_passed);
+        if has_passed && !connection.is_idle() {
             return;
         }
     }

@@ -29,7 +29,7 @@ where
 {
     let service = service_fn(|request| {
         let call = Call::new(&transport.router, connection.clone(), &request);
-        transport.streams.set_deadline(call.bound());
+        transport.streams.set_deadline(call.delivery_deadline());
         call.answer(request)
     });
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
