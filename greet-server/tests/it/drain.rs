@@ -83,8 +83,8 @@ async fn handshake_completes_during_drain_and_gets_goaway() {
     assert_eq!(closed(&report, CloseReason::Panic), 0);
 }
 
-/// Closing a socket with unread bytes resets the peer. The reset discards what the peer has not read
-/// yet: the last replies and the GOAWAY with the last stream identifier.
+/// Closing a socket with unread bytes resets the peer. The reset discards what the peer has not
+/// read yet: the last replies and the GOAWAY with the last stream identifier.
 #[tokio::test]
 async fn peer_that_does_not_close_is_read_for_a_second_after_fin() {
     let mut server = TestServer::start(&[]).await;
@@ -113,8 +113,8 @@ async fn drain_closes_peer_that_never_acks_after_five_seconds() {
     assert_eq!(report.exit_code(), 0);
 }
 
-/// The two steps of a graceful shutdown (RFC 9113, section 6.8): a GOAWAY that refuses no stream, so
-/// that requests in flight are accepted, and a PING whose acknowledgement ends that window.
+/// The two steps of a graceful shutdown (RFC 9113, section 6.8): a GOAWAY that refuses no stream,
+/// so that requests in flight are accepted, and a PING whose acknowledgement ends that window.
 #[tokio::test]
 async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
     let mut server = TestServer::start(&["--drain-timeout=1s"]).await;
@@ -225,8 +225,8 @@ async fn second_signal_ends_the_lame_duck_phase() {
     assert_eq!(server.stopped().await.exit_code(), 0);
 }
 
-/// Four clients call in a loop and reconnect after a GOAWAY. The number of replies that they received
-/// equals the number that the server reports.
+/// Four clients call in a loop and reconnect after a GOAWAY. The number of replies that they
+/// received equals the number that the server reports.
 #[tokio::test]
 async fn every_accepted_call_is_answered_under_load() {
     let mut server = TestServer::start(&[]).await;

@@ -1,5 +1,5 @@
-//! SayHello without compression takes a fast path around the generated service. Both paths must give
-//! the same response, byte for byte. Any `grpc-encoding` header selects the generated service.
+//! SayHello without compression takes a fast path around the generated service. Both paths must
+//! give the same response, byte for byte. Any `grpc-encoding` header selects the generated service.
 
 use greet_proto::{Greeter, HelloReply, HelloRequest};
 use http::{HeaderValue, Request};

@@ -1,5 +1,5 @@
-//! Hostile clients, each beside a well-behaved one that must not be affected. Each test also fixes the
-//! response to the attack: a stream reset, a GOAWAY with its error code, or back pressure.
+//! Hostile clients, each beside a well-behaved one that must not be affected. Each test also fixes
+//! the response to the attack: a stream reset, a GOAWAY with its error code, or back pressure.
 
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,8 @@ async fn empty_data_flood_is_enhance_your_calm() {
     assert_goaway(&flood, ENHANCE_YOUR_CALM).await;
 }
 
-/// A message in one-byte frames is only slow: the call ends at its deadline and the connection stays
-/// usable.
+/// A message in one-byte frames is only slow: the call ends at its deadline and the connection
+/// stays usable.
 #[tokio::test]
 async fn trickled_message_ends_at_its_deadline() {
     let (server, good, mut peer) = setup(&["--request-timeout=300ms"]).await;

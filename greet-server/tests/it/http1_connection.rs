@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections: keep-alive, idle timeout, maximum age, drain, and clients that do not read.
+//! HTTP/1.1 connections: keep-alive, idle timeout, maximum age, drain, unread replies.
 
 use greet_server::CloseReason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

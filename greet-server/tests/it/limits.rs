@@ -31,7 +31,7 @@ async fn message_limit_may_exceed_the_default_of_the_codec() {
     let server = TestServer::with_greeter(&flags, Greeting::new(5_900_000)).await;
     let client = server.connect().await;
     let name = "x".repeat(5_000_000);
-    // A reply of that length shows that the server accepted the request; the test client rejects it.
+    // The test client rejects a reply of that length, which the server has sent.
     let status = client.say_hello(&name).await.unwrap_err();
     assert!(status.message().contains("decoded message length too large"), "{status}");
 }

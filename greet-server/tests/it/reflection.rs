@@ -1,5 +1,5 @@
-//! Server reflection in both versions of the protocol. An invalid request gets an error response and
-//! the stream continues.
+//! Server reflection in both versions of the protocol. An invalid request gets an error response
+//! and the stream continues.
 
 use prost::Message as _;
 use prost_types::FileDescriptorProto;

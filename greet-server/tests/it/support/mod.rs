@@ -28,7 +28,7 @@ use tonic_health::pb::health_client::HealthClient;
 pub(crate) use greet_testkit::framing::framed;
 pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
 
-/// A running server. Dropped, it runs until the test's runtime ends; [`TestServer::stop`] drains it.
+/// A running server. [`TestServer::stop`] drains it; without that it runs until the test ends.
 pub(crate) struct TestServer {
     /// The first announced address.
     pub(crate) url: String,
