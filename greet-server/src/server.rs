@@ -203,7 +203,7 @@ impl Server {
                 Some(tls)
             }
             None => {
-                tokio::spawn(systemd::reload_nothing(self.reload));
+                tokio::spawn(systemd::acknowledge_reloads(self.reload));
                 None
             }
         };
@@ -254,7 +254,7 @@ impl Server {
         if let Some(exporter) = self.exporter {
             exporter.shut_down().await;
         }
-        outcome.report();
+        outcome.log();
         Ok(outcome)
     }
 }

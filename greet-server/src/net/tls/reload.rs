@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{PemFiles, Tls, TlsError};
 use crate::config::TlsFiles;
-use crate::lifecycle::systemd::{self, News};
+use crate::lifecycle::systemd::{self, State};
 use crate::telemetry::metrics::worker::ReloadMetrics;
 
 /// A rotation is served this much later at most; reading three small files costs next to nothing.
@@ -65,7 +65,7 @@ impl Reloader {
             };
             // Files may lie on a network; the acceptor's thread must not wait for one.
             if was_asked {
-                systemd::tell(News::Reloading);
+                systemd::notify(State::Reloading);
             }
             let look = tokio::task::spawn_blocking(move || {
                 // A panic while parsing must not end reloading: the next change may be valid.
@@ -93,7 +93,7 @@ impl Reloader {
                 }
             }
             if was_asked {
-                systemd::tell(News::Ready);
+                systemd::notify(State::Ready);
             }
         }
     }
