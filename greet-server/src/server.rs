@@ -152,7 +152,7 @@ impl Server {
             return Ok(None);
         };
         let tls = Tls::new(files, &PemFiles::read(files)?)?;
-        let complaint = tls.complaint(SystemTime::now());
+        let complaint = tls.validity_problem(SystemTime::now());
         Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
     }
 
@@ -210,7 +210,7 @@ impl Server {
         let limits = &config.limits;
         let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
-            admission: admission.clone(),
+            connection_limit: admission.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,

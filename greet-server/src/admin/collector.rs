@@ -83,7 +83,7 @@ impl MetricsCollector {
         let (workers, admission) = (&self.workers, &self.admission);
         page.value(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
         page.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
-        page.value(&family::CONNECTIONS_ACCEPTED, admission.came())?;
+        page.value(&family::CONNECTIONS_ACCEPTED, admission.accepted())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
             CloseReason::ALL.into_iter().partition(|reason| reason.is_refusal());
         let refused = refusals.into_iter().map(|it| ([it.name()], admission.refused(it)));

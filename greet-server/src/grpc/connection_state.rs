@@ -54,7 +54,7 @@ pub(crate) struct ConnectionState {
     metrics: Arc<WorkerMetrics>,
     peer: Peer,
     open_calls: Cell<u64>,
-    calls_begun: Cell<u64>,
+    calls_started: Cell<u64>,
     /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
     unflushed_replies: Cell<u64>,
     moved_bytes: Cell<u64>,
@@ -80,12 +80,12 @@ impl ConnectionState {
         let counted_from = Instant::now();
         let patience =
             RefCell::new(ResetLimiter { abandoned: 0, counted_from, lasts: Some(lasts) });
-        let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
+        let (open_calls, calls_started, unflushed_replies, moved_bytes) = Default::default();
         let connection = ConnectionState {
             metrics,
             peer,
             open_calls,
-            calls_begun,
+            calls_started,
             unflushed_replies,
             moved_bytes,
             patience,
@@ -103,8 +103,8 @@ impl ConnectionState {
     }
 
     /// Calls that ever were.
-    pub(crate) fn calls_begun(&self) -> u64 {
-        self.calls_begun.get()
+    pub(crate) fn calls_started(&self) -> u64 {
+        self.calls_started.get()
     }
 
     /// Bytes that were read and written so far.
@@ -125,9 +125,9 @@ impl ConnectionState {
         }
     }
 
-    pub(crate) fn call_begun(&self) {
+    pub(crate) fn call_started(&self) {
         self.open_calls.set(self.open_calls.get() + 1);
-        self.calls_begun.set(self.calls_begun.get() + 1);
+        self.calls_started.set(self.calls_started.get() + 1);
         self.metrics.calls_in_flight.add(1);
     }
 

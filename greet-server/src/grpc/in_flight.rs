@@ -28,7 +28,7 @@ impl InFlight {
         has_place: bool,
         record: Option<CallRecord>,
     ) -> Rc<InFlight> {
-        connection.call_begun();
+        connection.call_started();
         Rc::new(InFlight { state, connection, has_place, record, replied: Cell::new(false) })
     }
 

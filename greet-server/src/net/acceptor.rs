@@ -26,7 +26,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// What a connection passes on its way from a listener to a worker.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) admission: Arc<ConnectionLimit>,
+    pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
@@ -36,7 +36,7 @@ impl Acceptor {
     /// To the least loaded worker; or refused, which is to be closed without a word: a peer that is
     /// told to go before it has spoken would understand it no better.
     fn take(&self, connection: Accepted, log: &mut CloseLog) {
-        match self.admission.admit(connection.peer().ip()) {
+        match self.connection_limit.admit(connection.peer().ip()) {
             Ok(permit) => {
                 connection.watch(self.limits.keepalive_timeout);
                 let connection = connection.secured(self.tls.as_ref());

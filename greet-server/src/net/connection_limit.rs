@@ -14,7 +14,7 @@ pub(crate) struct ConnectionLimit {
     max_connections: usize,
     max_per_ip: Option<usize>,
     connections: AtomicUsize,
-    came: AtomicU64,
+    accepted: AtomicU64,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     refused_over_max: AtomicU64,
     refused_over_max_per_ip: AtomicU64,
@@ -33,7 +33,7 @@ impl ConnectionLimit {
             max_connections,
             max_per_ip,
             connections: AtomicUsize::new(0),
-            came: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             by_ip: Mutex::default(),
             refused_over_max: AtomicU64::new(0),
             refused_over_max_per_ip: AtomicU64::new(0),
@@ -45,7 +45,7 @@ impl ConnectionLimit {
         self: &Arc<Self>,
         ip: Option<IpAddr>,
     ) -> Result<ConnectionPermit, CloseReason> {
-        self.came.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         // From here on the place is taken; dropping it on an early return gives it back.
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
         let mut permit = ConnectionPermit { admission: self.clone(), ip: None };
@@ -67,8 +67,8 @@ impl ConnectionLimit {
     }
 
     /// Connections that ever were, those that were refused among them.
-    pub(crate) fn came(&self) -> u64 {
-        self.came.load(Ordering::Relaxed)
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Connections that are there.

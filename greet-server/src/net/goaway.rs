@@ -69,9 +69,9 @@ pub(crate) async fn is_idle(idle_time: Option<Duration>, connection: &Connection
     };
     let mut quiet_looks = 0;
     while quiet_looks < IDLE_CHECKS {
-        let calls_begun = connection.calls_begun();
+        let calls_started = connection.calls_started();
         after(idle_time / IDLE_CHECKS).await;
-        let was_quiet = connection.is_idle() && connection.calls_begun() == calls_begun;
+        let was_quiet = connection.is_idle() && connection.calls_started() == calls_started;
         quiet_looks = if was_quiet { quiet_looks + 1 } else { 0 };
     }
 }

@@ -131,7 +131,7 @@ impl Listener {
     }
 
     /// The same, in the runtime of whoever calls this.
-    pub(crate) fn moved_here(self) -> io::Result<Listener> {
+    pub(crate) fn into_current_runtime(self) -> io::Result<Listener> {
         Ok(match self {
             Listener::Tcp(socket) => Listener::Tcp(TcpListener::from_std(socket.into_std()?)?),
             #[cfg(unix)]

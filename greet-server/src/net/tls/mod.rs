@@ -122,7 +122,7 @@ impl Tls {
     }
 
     /// What clients will object to, although it can be served. `None`: nothing.
-    pub(crate) fn complaint(&self, now: SystemTime) -> Option<&'static str> {
+    pub(crate) fn validity_problem(&self, now: SystemTime) -> Option<&'static str> {
         if now > self.not_after {
             return Some("the certificate has expired");
         }
@@ -226,11 +226,14 @@ mod tests {
 
         let second = Duration::from_secs(1);
         assert_eq!(
-            tls.complaint(tls.not_before - second),
+            tls.validity_problem(tls.not_before - second),
             Some("the certificate is not yet valid")
         );
-        assert_eq!(tls.complaint(tls.not_before), None);
-        assert_eq!(tls.complaint(tls.not_after), None);
-        assert_eq!(tls.complaint(tls.not_after + second), Some("the certificate has expired"));
+        assert_eq!(tls.validity_problem(tls.not_before), None);
+        assert_eq!(tls.validity_problem(tls.not_after), None);
+        assert_eq!(
+            tls.validity_problem(tls.not_after + second),
+            Some("the certificate has expired")
+        );
     }
 }

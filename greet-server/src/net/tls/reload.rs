@@ -129,7 +129,7 @@ impl Reloader {
 
 fn tell(tls: &Tls, what: &str) {
     let until = humantime::format_rfc3339_seconds(tls.not_after);
-    match tls.complaint(SystemTime::now()) {
+    match tls.validity_problem(SystemTime::now()) {
         None => tracing::info!(serial = tls.serial, %until, "{what}"),
         Some(complaint) => tracing::warn!(serial = tls.serial, %until, "{what}: {complaint}"),
     }
