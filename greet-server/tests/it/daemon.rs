@@ -48,6 +48,26 @@ fn every_flag_but_the_actions_has_a_variable() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn start_and_stop_are_logged_with_one_field_per_value() {
+    let mut child = daemon(&["--listen=127.0.0.1:0", "--max-streams=7"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    signal(&child, rustix::process::Signal::TERM);
+    let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let event = |message: &str| -> serde_json::Value {
+        let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        events.into_iter().find(|event: &serde_json::Value| event["message"] == message).unwrap()
+    };
+    let started = event("server started");
+    assert_eq!(started["addresses"], line.trim().strip_prefix("listening on ").unwrap());
+    assert_eq!(started["max_streams"], 7);
+    assert_eq!(started["request_timeout"], "30s");
+    assert_eq!(started.get("max_connection_age"), None);
+    assert_eq!(event("server stopped")["answered"], 0);
+}
+
 /// A variable that is left over from a shell session must not replace serving.
 #[cfg(unix)]
 #[test]
