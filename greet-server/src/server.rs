@@ -151,8 +151,8 @@ impl Server {
             return Ok(None);
         };
         let tls = Tls::new(files, &PemFiles::read(files)?)?;
-        let complaint = tls.validity_problem(SystemTime::now());
-        Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
+        let problem = tls.validity_problem(SystemTime::now());
+        Ok(problem.map(|problem| format!("`{}`: {problem}", files.cert.display())))
     }
 
     /// Returns the address of each listener: `http(s)://HOST:PORT` or `unix:PATH`.
@@ -303,7 +303,12 @@ where
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
     let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |metrics| Router {
-        services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
+        services: Rc::new(Services::new(
+            greeter.clone(),
+            phase.clone(),
+            reflection,
+            limits.max_message_bytes,
+        )),
         state: Rc::new(WorkerState {
             limits,
             instance: instance.clone(),

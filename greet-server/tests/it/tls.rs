@@ -1,5 +1,7 @@
 //! TLS and mTLS: who is let in, who is told why not, and what is refused at the start.
 
+#[cfg(unix)]
+use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
 
 use greet_server::CloseReason;
@@ -28,6 +30,10 @@ impl Bring<'_> {
     }
 
     async fn connect(&self, server: &TestServer) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_to(server.url.strip_prefix("https://").unwrap()).await
+    }
+
+    async fn connect_to(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
@@ -40,7 +46,6 @@ impl Bring<'_> {
             }
         };
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let address = server.url.strip_prefix("https://").unwrap();
         let tcp = TcpStream::connect(address).await?;
         let connector = TlsConnector::from(Arc::new(config));
         soon(connector.connect("localhost".try_into().unwrap(), tcp)).await
@@ -159,6 +164,52 @@ async fn junk_and_plaintext_are_closed_at_once_and_silence_in_time() {
     let outcome = server.stop().await;
     assert_eq!(closed(&outcome, CloseReason::TlsFailed), 2);
     assert_eq!(closed(&outcome, CloseReason::HandshakeTimeout), 2);
+}
+
+/// The line of the log about a connection that a daemon with `files` closed during its handshake.
+#[cfg(unix)]
+async fn logged(files: &Files, handshake: impl AsyncFnOnce(String)) -> serde_json::Value {
+    let [cert, key] = files.flags();
+    let flags = ["--listen=127.0.0.1:0", "--log-format=json", &cert, &key];
+    let mut child = crate::daemon::daemon(&flags).spawn().unwrap();
+    let mut listening = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut listening).unwrap();
+    handshake(listening.trim_end().strip_prefix("listening on https://").unwrap().to_owned()).await;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let mut lines =
+        log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.find(|line| line["message"] == "connection closed").expect(&log)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_failed_handshake_is_logged_with_peer_and_error() {
+    let ca = Ca::new("Greet Test CA");
+    let files = Files::new(&ca.sign_serial(1));
+    let untrusting = logged(&files, async |address| {
+        let another = Ca::new("another CA");
+        Bring::nothing_but_trust(&another).connect_to(&address).await.unwrap_err();
+    });
+    let tls_1_0 = logged(&files, async |address| {
+        let mut client_hello = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".to_vec();
+        client_hello.extend([0; 32]); // random
+        client_hello.extend(b"\x00\x00\x02\xc0\x13\x01\x00"); // no session, one cipher suite
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        tcp.write_all(&client_hello).await.unwrap();
+        let _ = soon(tcp.read_to_end(&mut Vec::new())).await;
+    });
+    for (line, error) in [(untrusting.await, "UnknownCA"), (tls_1_0.await, "peer is incompatible")]
+    {
+        assert_eq!(
+            (&line["level"], &line["cause"]),
+            (&"INFO".into(), &"tls_failed".into()),
+            "{line}"
+        );
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["error"].as_str().unwrap().contains(error), "{line}");
+    }
 }
 
 /// The line that a start with these flags ends with.
