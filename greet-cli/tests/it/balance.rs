@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::certs::Ca;
-use crate::hosts::Name;
+use crate::support::certs::Ca;
+use crate::support::host_name::Name;
 use crate::support::{Daemon, Ran, greet, listen_forever, object};
 
 const TEN: [&str; 4] = ["--output=json", "hello", "--name=Ada", "--count=10"];

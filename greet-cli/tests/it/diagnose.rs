@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::certs::{Ca, expired};
-use crate::raw::{END_STREAM, answer, headers};
+use crate::support::certs::{Ca, expired};
+use crate::support::fake_server::{END_STREAM, answer, headers};
 use crate::support::{Daemon, greet, listen_forever, nobody, serve, serve_tls};
 
 fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::json;
 
-use crate::raw::{END_STREAM, answer, headers};
+use crate::support::fake_server::{END_STREAM, answer, headers};
 use crate::support::{Daemon, command, fake, greet, listen_forever, nobody, object, serve};
 
 #[test]

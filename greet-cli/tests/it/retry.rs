@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::raw::{
+use crate::support::fake_server::{
     END_STREAM, GOAWAY, RST_STREAM, answer, answer_each, data, frame, head, headers, lose, trailers,
 };
 use crate::support::{Ran, fakes, greet, listen_forever, nobody, serve};

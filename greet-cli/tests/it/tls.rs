@@ -1,6 +1,6 @@
 //! `https://` targets: whom to trust, who we are, whom we expect.
 
-use crate::certs::Ca;
+use crate::support::certs::Ca;
 use crate::support::{Daemon, Ran, command, greet, run};
 
 const HELLO: [&str; 2] = ["hello", "--name=Ada"];

@@ -1,8 +1,8 @@
 //! Exit code 3, stage http2: somebody is there, and it is no gRPC server that takes calls.
 
-use crate::certs::Ca;
-use crate::failing::fails;
-use crate::raw::{GOAWAY, answer, frame};
+use crate::support::certs::Ca;
+use crate::support::error_snapshot::fails;
+use crate::support::fake_server::{GOAWAY, answer, frame};
 use crate::support::{Daemon, greet, listen_forever, say, serve};
 
 #[test]

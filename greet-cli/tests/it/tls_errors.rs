@@ -1,7 +1,7 @@
 //! Exit code 3, stage tls: who is wrong, and what about it.
 
-use crate::certs::{Ca, expired, for_clients_only, not_yet_valid};
-use crate::failing::fails;
+use crate::support::certs::{Ca, expired, for_clients_only, not_yet_valid};
+use crate::support::error_snapshot::fails;
 use crate::support::{Daemon, greet, listen_forever, say, serve, serve_tls, serve_tls_and_go};
 
 const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];

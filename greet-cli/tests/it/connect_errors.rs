@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::failing::fails;
+use crate::support::error_snapshot::fails;
 use crate::support::{greet, nobody};
 
 #[test]

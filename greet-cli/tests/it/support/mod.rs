@@ -1,5 +1,10 @@
 //! The binary, and servers for it to meet: the real one in-process, and fakes of a few lines.
 
+pub(crate) mod certs;
+pub(crate) mod error_snapshot;
+pub(crate) mod fake_server;
+pub(crate) mod host_name;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -51,11 +56,11 @@ impl Ran {
 pub(crate) fn object(line: &str) -> Value {
     let object: Value = serde_json::from_str(line).unwrap();
     let schema = match object["schema"].as_str() {
-        Some("greet.hello/v1") => include_str!("../../schema/hello.schema.json"),
-        Some("greet.health/v1") => include_str!("../../schema/health.schema.json"),
-        Some("greet.diagnose/v1") => include_str!("../../schema/diagnose.schema.json"),
-        Some("greet.load/v1") => include_str!("../../schema/load.schema.json"),
-        Some("greet.tally/v1") => include_str!("../../schema/tally.schema.json"),
+        Some("greet.hello/v1") => include_str!("../../../schema/hello.schema.json"),
+        Some("greet.health/v1") => include_str!("../../../schema/health.schema.json"),
+        Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),
+        Some("greet.load/v1") => include_str!("../../../schema/load.schema.json"),
+        Some("greet.tally/v1") => include_str!("../../../schema/tally.schema.json"),
         other => panic!("no schema of the name {other:?}"),
     };
     let schema = serde_json::from_str(schema).unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn fails(name: &str, target: &str, flags: &[&str]) {
 
     let Ran { stdout, stderr, code } = text;
     let left = format!("exit code {}\n[stdout]\n{stdout}[stderr]\n{stderr}", code.unwrap());
-    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
         insta::assert_snapshot!(name, masked(&left, target));
     });
 }

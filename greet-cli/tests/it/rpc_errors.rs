@@ -1,7 +1,9 @@
 //! Exit code 64 + n, stage rpc: the call was sent, and this is what came of it.
 
-use crate::failing::fails;
-use crate::raw::{END_STREAM, RST_STREAM, answer, data, frame, head, headers, lose, trailers};
+use crate::support::error_snapshot::fails;
+use crate::support::fake_server::{
+    END_STREAM, RST_STREAM, answer, data, frame, head, headers, lose, trailers,
+};
 use crate::support::{Daemon, Scripted, greet, serve};
 
 const OK: [(&str, &str); 1] = [("grpc-status", "0")];
