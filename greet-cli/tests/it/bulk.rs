@@ -1,36 +1,23 @@
-//! Many calls: replies in the order of the names, failures with their line, and nothing lost.
+//! `hello` with many names: replies in order, errors with their line, and nothing lost.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
 use serde_json::json;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{
-    Daemon, Ran, Scripted, command, greet, listen_forever, nobody, object, serve,
-};
+use crate::support::fake_server::{never_reply, serve};
+use crate::support::{CommandOutput, Daemon, command, greet, parse_object, spawn, unused_address};
 
-fn from_standard_input(target: &str, flags: &[&str]) -> Command {
-    let mut command = command(&[&["--target", target, "hello", "--names-from=-"], flags].concat());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// Returns `greet-cli hello --names-from -`.
+fn names_from_stdin(target: &str, flags: &[&str]) -> Command {
+    command(&[&["--target", target, "hello", "--names-from=-"], flags].concat())
 }
 
-/// `greet-cli hello --names-from -` with these bytes on standard input.
-fn greet_lines(target: &str, lines: &[u8], flags: &[&str]) -> Ran {
-    let mut child = from_standard_input(target, flags).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let lines = lines.to_vec();
-    let writing = std::thread::spawn(move || stdin.write_all(&lines));
-    let output = child.wait_with_output().unwrap();
-    let _ = writing.join().unwrap();
-    Ran {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code(),
-    }
+/// Greets the names in `lines` through standard input.
+fn greet_lines(target: &str, lines: &[u8], flags: &[&str]) -> CommandOutput {
+    spawn(names_from_stdin(target, flags)).finish_with(lines)
 }
 
 #[test]
@@ -39,7 +26,7 @@ fn lines_are_greeted_in_order() {
     let names: String = (0..5_000).map(|number| format!("{number}\n")).collect();
     let replies: String = (0..5_000).map(|number| format!("Hello {number}\n")).collect();
     for flags in [&["--concurrency=1"][..], &[], &["--connections=4", "--concurrency=300"]] {
-        greet_lines(&daemon.target, names.as_bytes(), flags).left(&replies, "", 0);
+        greet_lines(&daemon.target, names.as_bytes(), flags).assert(&replies, "", 0);
     }
 }
 
@@ -49,7 +36,7 @@ fn names_are_read_from_file_with_unterminated_last_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "\u{feff}Ada\r\n\nGrace").unwrap();
     let from = format!("--names-from={}", file.path().display());
-    greet(&daemon.target, &["hello", &from]).left("Hello Ada\nHello \nHello Grace\n", "", 0);
+    greet(&daemon.target, &["hello", &from]).assert("Hello Ada\nHello \nHello Grace\n", "", 0);
     let ran = greet(&daemon.target, &["hello", "--names-from=/no/such"]);
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)));
     assert!(ran.stderr.starts_with("greet-cli: could not read `/no/such`: "), "{ran:?}");
@@ -60,8 +47,8 @@ fn names_are_read_from_file_with_unterminated_last_line() {
 
 #[test]
 fn failures_name_their_line_and_do_not_stop_others() {
-    let daemon = Daemon::with_greeter(&[], Scripted);
-    greet_lines(&daemon.target, b"a\n5\nb\n3\n5\nc\n", &[]).left(
+    let daemon = Daemon::scripted();
+    greet_lines(&daemon.target, b"a\n5\nb\n3\n5\nc\n", &[]).assert(
         "Hello a\nHello b\nHello c\n",
         "greet-cli: line 2: rpc: NOT_FOUND: as asked\n\
          greet-cli: line 4: rpc: INVALID_ARGUMENT: as asked\n\
@@ -75,7 +62,7 @@ fn failures_name_their_line_and_do_not_stop_others() {
 #[test]
 fn line_that_is_not_utf8_is_named_and_skipped() {
     let daemon = Daemon::start(&[]);
-    greet_lines(&daemon.target, b"a\n\xff\xfe\nb\n", &[]).left(
+    greet_lines(&daemon.target, b"a\n\xff\xfe\nb\n", &[]).assert(
         "Hello a\nHello b\n",
         "greet-cli: line 2: not UTF-8\n",
         2,
@@ -84,7 +71,7 @@ fn line_that_is_not_utf8_is_named_and_skipped() {
 
 #[test]
 fn fail_fast_starts_no_call_after_failure() {
-    let daemon = Daemon::with_greeter(&[], Scripted);
+    let daemon = Daemon::scripted();
     let flags = ["--fail-fast", "--concurrency=1"];
     let ran = greet_lines(&daemon.target, b"a\n5\nb\n", &flags);
     assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\n", Some(69)), "{ran:?}");
@@ -92,78 +79,44 @@ fn fail_fast_starts_no_call_after_failure() {
 
 #[test]
 fn slow_call_does_not_delay_other_lines() {
-    let daemon = Daemon::with_greeter(&[], Scripted);
-    let mut child =
-        from_standard_input(&daemon.target, &["--timeout=1s", "--concurrency=2"]).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"a\nhang\nb\nc\nd\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.stdout, b"Hello a\nHello b\nHello c\nHello d\n");
-    assert!(stderr.starts_with("greet-cli: line 2: rpc: DEADLINE_EXCEEDED: "), "{stderr}");
-    assert_eq!(output.status.code(), Some(68));
+    let daemon = Daemon::scripted();
+    let flags = ["--timeout=1s", "--concurrency=2"];
+    let ran = greet_lines(&daemon.target, b"a\nhang\nb\nc\nd\n", &flags);
+    assert_eq!(ran.stdout, "Hello a\nHello b\nHello c\nHello d\n");
+    assert!(ran.stderr.starts_with("greet-cli: line 2: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
+    assert_eq!(ran.code, Some(68));
 }
 
 #[test]
 fn line_from_terminal_is_greeted_at_once() {
     let daemon = Daemon::start(&[]);
-    let (mut child, mut stdout) = conversation(&daemon);
-    let mut stdin = child.stdin.take().unwrap();
+    let mut running = spawn(names_from_stdin(&daemon.target, &[]));
     for name in ["Ada", "Grace"] {
-        writeln!(stdin, "{name}").unwrap();
-        let mut reply = String::new();
-        stdout.read_line(&mut reply).unwrap();
-        assert_eq!(reply, format!("Hello {name}\n"));
+        running.write(&format!("{name}\n"));
+        assert_eq!(running.read_line(), format!("Hello {name}\n"));
     }
-    drop(stdin);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    running.finish().assert("", "", 0);
 }
 
-fn conversation(daemon: &Daemon) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = from_standard_input(&daemon.target, &[]).spawn().unwrap();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    (child, stdout)
-}
-
-/// A script's shell ends with the user's Ctrl-C only if the command died of the signal; `timeout` and CI send
+/// A shell stops its script after Ctrl-C only if the command died of the signal. `timeout` and CI send
 /// SIGTERM.
 #[cfg(unix)]
 #[test]
 fn replies_before_signal_are_printed() {
-    assert_replies_printed_before_death_by(rustix::process::Signal::INT);
-    assert_replies_printed_before_death_by(rustix::process::Signal::TERM);
-}
-
-#[cfg(unix)]
-fn assert_replies_printed_before_death_by(signal: rustix::process::Signal) {
     use std::os::unix::process::ExitStatusExt as _;
 
-    let (calls, called) = std::sync::mpsc::channel();
-    let daemon = Daemon::with_greeter(&[], Telling(calls));
-    // Two at a time: once the second "hang" has arrived, what is between the two is answered.
-    let mut child = from_standard_input(&daemon.target, &["--concurrency=2"]).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"a\nhang\nb\nc\nhang\n").unwrap();
-    called.iter().filter(|name| name == "hang").nth(1).unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, signal).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.stdout, b"Hello a\nHello b\nHello c\n");
-    assert_eq!(output.status.signal(), Some(signal.as_raw()));
-}
+    use rustix::process::Signal;
 
-/// Answers, hangs on "hang", and tells of each call that has arrived.
-#[derive(Clone)]
-struct Telling(std::sync::mpsc::Sender<String>);
-
-#[tonic::async_trait]
-impl Greeter for Telling {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let name = request.get_ref().name.clone();
-        self.0.send(name).unwrap();
-        Scripted.say_hello(request).await
+    for signal in [Signal::INT, Signal::TERM] {
+        let (daemon, names) = Daemon::with_received_names();
+        let mut running = spawn(names_from_stdin(&daemon.target, &["--concurrency=2"]));
+        running.write("a\nhang\nb\nc\nhang\n");
+        // With two calls at a time, the second "hang" arrives when "b" and "c" have been answered.
+        names.iter().filter(|name| name == "hang").nth(1).unwrap();
+        running.send_signal(signal);
+        let ran = running.finish();
+        assert_eq!(ran.stdout, "Hello a\nHello b\nHello c\n");
+        assert_eq!(ran.status.signal(), Some(signal.as_raw()));
     }
 }
 
@@ -172,7 +125,7 @@ fn count_repeats_names_and_tallies_servers() {
     let daemon = Daemon::start(&["--instance=blue"]);
     let count = ["hello", "--name=a", "--name=b", "--count=3"];
     let ran = greet(&daemon.target, &count);
-    ran.left(&"Hello a\nHello b\n".repeat(3), "", 0);
+    ran.assert(&"Hello a\nHello b\n".repeat(3), "", 0);
 
     let ran = greet(&daemon.target, &[&["--output=json"], &count[..]].concat());
     let mut objects = ran.objects();
@@ -196,12 +149,12 @@ fn targets_take_turns_and_are_tallied() {
     let (blue, green) = (Daemon::start(&["--instance=blue"]), Daemon::start(&[]));
     let both = format!("{},{}", blue.target, green.target);
     let ran = greet(&both, &["--output=json", "hello", "--name=Ada", "--count=10"]);
-    let tally = object(ran.stdout.lines().last().unwrap());
+    let tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!(tally["answered_by"], json!({"blue": 5, (green.address()): 5}));
 
-    let with_a_dead_one = format!("{},{}", nobody(), blue.target);
-    let ran = greet(&with_a_dead_one, &["--output=json", "hello", "--name=Ada", "--count=10"]);
-    let tally = object(ran.stdout.lines().last().unwrap());
+    let with_refusing = format!("{},{}", unused_address(), blue.target);
+    let ran = greet(&with_refusing, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!((&tally["failed"], &tally["answered_by"]), (&json!(0), &json!({"blue": 10})));
 }
 
@@ -222,44 +175,29 @@ fn name_conflicts_with_names_from() {
     assert_eq!(ran.code, Some(2));
     for flag in ["--concurrency=0", "--concurrency=10001", "--connections=0", "--count=0"] {
         let ran = greet("x:1", &["hello", "--name=a", flag]);
-        assert_eq!(
-            (ran.code, ran.stderr.contains(flag.split('=').next().unwrap())),
-            (Some(2), true)
-        );
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains(flag.split('=').next().unwrap()), "{ran:?}");
     }
 }
 
 #[test]
 fn wait_adds_at_most_its_duration() {
-    let silent = serve(listen_forever);
-    let begun = std::time::Instant::now();
     let flags = ["--wait=300ms", "--timeout=1s", "-q", "hello", "--name=a", "--count=2"];
-    assert_eq!(greet(&silent, &flags).code, Some(3));
-    assert!(begun.elapsed() < std::time::Duration::from_millis(1_600), "{:?}", begun.elapsed());
+    let ran = greet(&serve(never_reply), &flags);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.elapsed < Duration::from_millis(1_600), "{ran:?}");
 }
 
-/// A server chooses what it calls a field; it does not choose how much is printed.
+/// A hint can contain text from the server, so each error may have a different one.
 #[test]
 fn number_of_hints_is_limited() {
-    let daemon = Daemon::with_greeter(&[], Particular);
+    let daemon = Daemon::with_handler(|request| async move {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation(request.into_inner().name, "no");
+        Err(Status::with_error_details(tonic::Code::InvalidArgument, "no", details))
+    });
     let names: String = (0..50).map(|number| format!("{number}\n")).collect();
     let ran = greet_lines(&daemon.target, names.as_bytes(), &[]);
     assert_eq!(ran.stderr.matches("INVALID_ARGUMENT").count(), 50);
     assert_eq!(ran.stderr.matches("hint: ").count(), 10, "{ran:?}");
-}
-
-/// Dislikes a field of another name each time.
-#[derive(Clone)]
-struct Particular;
-
-#[tonic::async_trait]
-impl Greeter for Particular {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let mut details = ErrorDetails::new();
-        details.add_bad_request_violation(request.get_ref().name.as_str(), "no");
-        Err(Status::with_error_details(tonic::Code::InvalidArgument, "no", details))
-    }
 }

@@ -1,4 +1,4 @@
-//! `completions` and `man` come from the definition of the command line.
+//! Completions, man page and help.
 
 use std::process::{Command, Stdio};
 
@@ -42,11 +42,7 @@ fn man_page_has_every_command_and_flag() {
     {
         assert!(page.contains(part), "{part}");
     }
-    assert_eq!(
-        page.matches("Do not verify the server").count(),
-        1,
-        "what goes with all commands stands once"
-    );
+    assert_eq!(page.matches("Do not verify the server").count(), 1, "a global flag is listed once");
 }
 
 #[test]

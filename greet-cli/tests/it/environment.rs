@@ -1,8 +1,8 @@
-//! What a script may want to set once has an environment variable; a flag wins over it.
+//! Environment variables: each connection flag has one, and the flag overrides it.
 
-use crate::support::{Daemon, Ran, command, nobody, run};
+use crate::support::{CommandOutput, Daemon, command, run, unused_address};
 
-fn with(variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let mut command = command(arguments);
     command.envs(variables.iter().copied());
     run(command)
@@ -11,20 +11,24 @@ fn with(variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
 #[test]
 fn flag_overrides_target_variable() {
     let daemon = Daemon::start(&[]);
-    with(&[("GREET_TARGET", &daemon.target)], &["hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+    with(&[("GREET_TARGET", &daemon.target)], &["hello", "--name=Ada"]).assert(
+        "Hello Ada\n",
+        "",
+        0,
+    );
 
     let elsewhere = [("GREET_TARGET", "unix:/no/such.sock")];
     let flag = ["hello", "--name=Ada", "--target", &daemon.target];
-    with(&elsewhere, &flag).left("Hello Ada\n", "", 0);
+    with(&elsewhere, &flag).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
 fn other_flags_have_variables() {
-    let nobody = nobody();
-    let quiet = [("GREET_TARGET", nobody.as_str()), ("GREET_QUIET", "1")];
-    with(&quiet, &["hello", "--name=Ada"]).left("", "", 3);
+    let address = unused_address();
+    let quiet = [("GREET_TARGET", address.as_str()), ("GREET_QUIET", "1")];
+    with(&quiet, &["hello", "--name=Ada"]).assert("", "", 3);
 
-    let ran = with(&[("GREET_TARGET", &nobody), ("GREET_OUTPUT", "json")], &["health"]);
+    let ran = with(&[("GREET_TARGET", &address), ("GREET_OUTPUT", "json")], &["health"]);
     assert_eq!(ran.object()["ok"], false);
 
     let variables = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER"];
@@ -40,7 +44,7 @@ fn empty_variable_is_unset() {
     let names = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER", "OUTPUT", "VERBOSE", "QUIET"];
     let names = names.map(|name| format!("GREET_{name}"));
     let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
-    with(&variables, &["--target", &daemon.target, "hello", "--name=Ada"]).left(
+    with(&variables, &["--target", &daemon.target, "hello", "--name=Ada"]).assert(
         "Hello Ada\n",
         "",
         0,
@@ -50,11 +54,11 @@ fn empty_variable_is_unset() {
 
 #[test]
 fn flag_overrides_variable_of_opposite_flag() {
-    let nobody = nobody();
-    let target = ("GREET_TARGET", nobody.as_str());
+    let address = unused_address();
+    let target = ("GREET_TARGET", address.as_str());
     let verbose = with(&[target, ("GREET_QUIET", "1")], &["-v", "hello", "--name=Ada"]);
     assert!(verbose.stderr.contains("* tcp"), "{verbose:?}");
-    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).left("", "", 3);
+    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).assert("", "", 3);
     let off = [target, ("GREET_QUIET", "false"), ("GREET_VERBOSE", "0")];
     assert!(with(&off, &["hello", "--name=Ada"]).stderr.starts_with("greet-cli: tcp: "));
 }
@@ -75,13 +79,17 @@ fn invalid_variable_is_named() {
     let ran = with(&[("GREET_TIMEOUT", "soon")], &["--timeout=later", "health"]);
     assert!(ran.stderr.contains("'later' for '--timeout <DUR>': expected"), "{ran:?}");
     let expected = "error: GREET_INSECURE: \"flase\" is neither true nor false\n";
-    with(&[("GREET_INSECURE", "flase")], &["health"]).left("", expected, 2);
+    with(&[("GREET_INSECURE", "flase")], &["health"]).assert("", expected, 2);
 }
 
-/// As a block of lines in YAML ends.
+/// A block scalar in YAML ends with a newline.
 #[test]
 fn trailing_newline_in_header_variable_is_ignored() {
     let daemon = Daemon::start(&[]);
     let headers = [("GREET_HEADER", "a: b\nc: d\n")];
-    with(&headers, &["--target", &daemon.target, "hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+    with(&headers, &["--target", &daemon.target, "hello", "--name=Ada"]).assert(
+        "Hello Ada\n",
+        "",
+        0,
+    );
 }

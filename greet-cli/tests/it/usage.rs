@@ -1,4 +1,4 @@
-//! What cannot be used is refused before anything is sent, with exit code 2 and the form expected.
+//! Usage errors: exit code 2 and the expected form, before anything is sent.
 
 use crate::support::{command, run};
 

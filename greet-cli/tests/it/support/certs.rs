@@ -1,98 +1,94 @@
-//! Certificates, valid and invalid, as flags name them and as rustls takes them.
+//! Certificates, valid and invalid, as flags and as configurations of rustls.
 
 use std::sync::Arc;
 
-use greet_testkit::certs;
+use greet_testkit::certs::{self, IdentityFiles};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// A CA, and the files that it signs in a directory of its own.
+pub(crate) use greet_testkit::certs::LOOPBACK;
+
+/// A CA with a directory for the files that it signs.
 pub(crate) struct Ca(certs::Ca);
 
 impl Ca {
-    pub(crate) fn new(name: &str) -> Ca {
-        Ca(certs::Ca::new(name))
+    pub(crate) fn new(common_name: &str) -> Ca {
+        Ca(certs::Ca::new(common_name))
     }
 
+    /// Returns the path of a file in the directory.
     pub(crate) fn file(&self, name: &str) -> String {
         self.0.path(name).display().to_string()
     }
 
-    /// Signs a certificate for `names` as `NAME.pem` and `NAME.key`.
-    pub(crate) fn sign(
+    /// Signs a certificate for loopback.
+    pub(crate) fn sign(&self, common_name: &str) -> IdentityFiles {
+        self.0.sign_files(common_name)
+    }
+
+    /// Signs a certificate for `names`; `change` may alter its parameters.
+    pub(crate) fn sign_with(
         &self,
-        name: &str,
+        common_name: &str,
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),
-    ) {
-        self.0.files(name).write(&self.0.sign(name, names, change));
+    ) -> IdentityFiles {
+        let files = self.0.files(common_name);
+        files.write(&self.0.sign(common_name, names, change));
+        files
     }
 
-    /// The flags of a daemon with the certificate `NAME.pem`.
-    pub(crate) fn of(&self, name: &str) -> [String; 2] {
-        self.0.files(name).server_flags()
-    }
-
-    /// The flags of a client with it.
-    pub(crate) fn client(&self, name: &str) -> [String; 2] {
-        self.0.files(name).client_flags()
-    }
-
-    /// The flag of a client that trusts this CA.
-    pub(crate) fn trusted(&self) -> String {
+    /// Returns the flag of a client that trusts this CA.
+    pub(crate) fn ca_cert_flag(&self) -> String {
         format!("--ca-cert={}", self.file("ca.pem"))
     }
 
-    /// A server's configuration with the certificate `NAME.pem`.
-    pub(crate) fn config(&self, name: &str, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        self.server_config(name, rustls::ALL_VERSIONS, None, alpn)
+    /// Returns the flag of a daemon that requires client certificates of this CA.
+    pub(crate) fn client_ca_flag(&self) -> String {
+        format!("--tls-client-ca={}", self.file("ca.pem"))
     }
 
-    /// The same for TLS 1.2 alone, with client certificates required.
-    pub(crate) fn old_config(&self, name: &str) -> Arc<ServerConfig> {
-        self.mtls_config(name, &rustls::version::TLS12)
-    }
-
-    /// Requires client certificates of this CA.
+    /// Configures a server that requires client certificates of this CA.
     pub(crate) fn mtls_config(
         &self,
-        name: &str,
+        server: &IdentityFiles,
         version: &'static SupportedProtocolVersion,
     ) -> Arc<ServerConfig> {
-        let mut clients = RootCertStore::empty();
-        clients.add(CertificateDer::from_pem_file(self.0.ca_file()).unwrap()).unwrap();
-        self.server_config(name, &[version], Some(clients), &[b"h2"])
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.0.ca_file()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        config(server, &[version], verifier.build().unwrap(), &[b"h2"])
     }
+}
 
-    fn server_config(
-        &self,
-        name: &str,
-        versions: &[&'static SupportedProtocolVersion],
-        clients: Option<RootCertStore>,
-        alpn: &[&[u8]],
-    ) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let files = self.0.files(name);
-        let cert = CertificateDer::from_pem_file(files.cert).unwrap();
-        let key = PrivateKeyDer::from_pem_file(files.key).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
-            .unwrap();
-        let config = match clients {
-            None => config.with_no_client_auth(),
-            Some(roots) => config.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .unwrap(),
-            ),
-        };
-        let mut config = config.with_single_cert(vec![cert], key).unwrap();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
-    }
+/// Configures a server that requires no client certificate.
+pub(crate) fn tls_config(server: &IdentityFiles, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    config(server, rustls::ALL_VERSIONS, WebPkiClientVerifier::no_client_auth(), alpn)
+}
+
+fn config(
+    server: &IdentityFiles,
+    versions: &[&'static SupportedProtocolVersion],
+    verifier: Arc<dyn ClientCertVerifier>,
+    alpn: &[&[u8]],
+) -> Arc<ServerConfig> {
+    let cert = CertificateDer::from_pem_file(&server.cert).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&server.key).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_protocol_versions(versions).unwrap();
+    let builder = builder.with_client_cert_verifier(verifier);
+    let mut config = builder.with_single_cert(vec![cert], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 pub(crate) fn for_clients_only(params: &mut CertificateParams) {

@@ -1,63 +1,62 @@
-//! A failure as a user meets it: one line, one hint, one exit code, one stage in JSON, and in time.
+//! Compares an error with a snapshot: as text, as JSON, and in time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{Ran, greet};
+use super::{CommandOutput, greet};
 
-/// What a call may take, and what the whole command may take beyond that.
-const TIMEOUT: Duration = Duration::from_secs(1);
-const GRACE: Duration = Duration::from_millis(200);
+/// The deadline of the call, and what the command may take beyond it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+const COMMAND_GRACE: Duration = Duration::from_millis(200);
 
-/// Calls `target`, and compares what the command leaves behind with the snapshot of that name.
+/// Calls `target` and compares what greet-cli prints with the snapshot `name`.
 #[track_caller]
-pub(crate) fn fails(name: &str, target: &str, flags: &[&str]) {
-    let timeout = format!("--timeout={}ms", TIMEOUT.as_millis());
+pub(crate) fn assert_error(name: &str, target: &str, flags: &[&str]) {
+    let timeout = format!("--timeout={}ms", CALL_TIMEOUT.as_millis());
     let arguments = [&[timeout.as_str()], flags, &["hello", "--name=Ada"]].concat();
-    let (text, took) = timed(target, &arguments);
-    assert!(took <= TIMEOUT + GRACE, "{took:?}: {text:?}");
-    let (json, took) = timed(target, &[&["--output=json"], &arguments[..]].concat());
-    assert!(took <= TIMEOUT + GRACE, "{took:?}: {json:?}");
+    let text = greet(target, &arguments);
+    let json = greet(target, &[&["--output=json"], &arguments[..]].concat());
+    for output in [&text, &json] {
+        assert!(output.elapsed <= CALL_TIMEOUT + COMMAND_GRACE, "{output:?}");
+    }
 
     let object = json.object();
-    let told = |key: &str| object["error"][key].as_str().unwrap().to_owned();
-    let (stage, cause, hint) = (told("stage"), told("cause"), told("hint"));
-    let shown = format!("greet-cli: {stage}: {cause}\n\nhint: {hint}\n");
-    assert_eq!(masked(&text.stderr, target), masked(&shown, target), "text and JSON agree");
+    let field = |key: &str| object["error"][key].as_str().unwrap();
+    let (stage, cause, hint) = (field("stage"), field("cause"), field("hint"));
+    let from_json = format!("greet-cli: {stage}: {cause}\n\nhint: {hint}\n");
+    assert_eq!(mask(&text.stderr, target), mask(&from_json, target), "text and JSON agree");
     assert_eq!(object["ok"], false);
     assert_eq!(text.code, json.code);
-    let sent = stage == "rpc";
-    assert_eq!(object["status"].is_null(), !sent, "a status is of a call that was sent: {object}");
+    let was_sent = stage == "rpc";
+    assert_eq!(object["status"].is_null(), !was_sent, "only a sent call has a status: {object}");
 
-    let Ran { stdout, stderr, code } = text;
-    let left = format!("exit code {}\n[stdout]\n{stdout}[stderr]\n{stderr}", code.unwrap());
-    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
-        insta::assert_snapshot!(name, masked(&left, target));
+    let CommandOutput { stdout, stderr, code, .. } = text;
+    let snapshot = format!("exit code {}\n[stdout]\n{stdout}[stderr]\n{stderr}", code.unwrap());
+    insta::with_settings!({
+        omit_expression => true,
+        prepend_module_to_snapshot => false,
+        snapshot_path => "../snapshots",
+    }, {
+        insta::assert_snapshot!(name, mask(&snapshot, target));
     });
 }
 
-fn timed(target: &str, arguments: &[&str]) -> (Ran, Duration) {
-    let begun = Instant::now();
-    let ran = greet(target, arguments);
-    (ran, begun.elapsed())
-}
-
-/// What differs from run to run: the address, and how long things took.
-fn masked(text: &str, target: &str) -> String {
+/// Replaces what differs from run to run: the address, durations and numbers.
+fn mask(text: &str, target: &str) -> String {
     let address = target.rsplit_once("//").map_or(target, |(_, address)| address);
     let text = text.replace(address, "ADDRESS");
     let words = text.split_inclusive([' ', '\n', ',']);
     words
         .map(|word| {
-            let end = word.trim_end_matches([' ', '\n', ',', ':', '.']);
-            if is_a_time(end) { word.replace(end, "TIME") } else { word.to_owned() }
+            let token = word.trim_end_matches([' ', '\n', ',', ':', '.']);
+            if is_number(token) { word.replace(token, "TIME") } else { word.to_owned() }
         })
         .collect()
 }
 
-/// `301ms`, `1.2s`, or a number of days.
-fn is_a_time(word: &str) -> bool {
+/// Returns whether this is a duration such as `301ms` or `1.2s`, or a number such as that of days.
+fn is_number(token: &str) -> bool {
     ["us", "ms", "s", ""].iter().any(|unit| {
-        let number = word.strip_suffix(unit);
+        let number = token.strip_suffix(unit);
         number.is_some_and(|number| !number.is_empty() && number.parse::<f64>().is_ok())
     })
 }

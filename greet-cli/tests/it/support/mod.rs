@@ -1,42 +1,52 @@
-//! The binary, and servers for it to meet: the real one in-process, and fakes of a few lines.
+//! Runs greet-cli and checks what it prints.
 
 pub(crate) mod certs;
+mod daemon;
 pub(crate) mod error_snapshot;
 pub(crate) mod fake_server;
 pub(crate) mod host_name;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::io::{self, BufRead, BufReader, PipeWriter, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
-use greet_server::config;
-use greet_server::{Greeting, Server};
 use serde_json::Value;
-use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
 
-/// What a run of the binary left behind.
+pub(crate) use daemon::{Daemon, scripted};
+
+/// The result of one run of greet-cli.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    pub(crate) status: ExitStatus,
     pub(crate) code: Option<i32>,
+    pub(crate) elapsed: Duration,
 }
 
-impl Ran {
-    /// Standard output, standard error and exit code at one look.
+impl CommandOutput {
+    fn new(started: Instant, output: Output) -> CommandOutput {
+        CommandOutput {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            status: output.status,
+            code: output.status.code(),
+            elapsed: started.elapsed(),
+        }
+    }
+
+    /// Compares standard output, standard error and the exit code.
     #[track_caller]
-    pub(crate) fn left(self, stdout: &str, stderr: &str, code: i32) {
+    pub(crate) fn assert(&self, stdout: &str, stderr: &str, code: i32) {
         assert_eq!(
             (self.stdout.as_str(), self.stderr.as_str(), self.code),
             (stdout, stderr, Some(code))
         );
     }
 
-    /// The object on the only line of standard output.
+    /// Returns the only JSON object on standard output.
     #[track_caller]
     pub(crate) fn object(&self) -> Value {
         let mut objects = self.objects();
@@ -44,16 +54,16 @@ impl Ran {
         objects.remove(0)
     }
 
-    /// The objects on standard output, each as its schema has it.
+    /// Returns the JSON objects on standard output, one a line.
     #[track_caller]
     pub(crate) fn objects(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| object(line)).collect()
+        self.stdout.lines().map(|line| parse_object(line)).collect()
     }
 }
 
-/// An object of greet-cli's, checked against the schema that it names.
+/// Parses a JSON object and validates it against the schema that it names.
 #[track_caller]
-pub(crate) fn object(line: &str) -> Value {
+pub(crate) fn parse_object(line: &str) -> Value {
     let object: Value = serde_json::from_str(line).unwrap();
     let schema = match object["schema"].as_str() {
         Some("greet.hello/v1") => include_str!("../../../schema/hello.schema.json"),
@@ -61,208 +71,129 @@ pub(crate) fn object(line: &str) -> Value {
         Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),
         Some("greet.load/v1") => include_str!("../../../schema/load.schema.json"),
         Some("greet.tally/v1") => include_str!("../../../schema/tally.schema.json"),
-        other => panic!("no schema of the name {other:?}"),
+        other => panic!("unknown schema {other:?}"),
     };
     let schema = serde_json::from_str(schema).unwrap();
-    if let Err(problem) = jsonschema::draft202012::validate(&schema, &object) {
-        panic!("{problem} at {}: {line}", problem.instance_path());
+    if let Err(error) = jsonschema::draft202012::validate(&schema, &object) {
+        panic!("{error} at {}: {line}", error.instance_path());
     }
     object
 }
 
-/// `greet-cli` in an empty environment.
+/// Asserts that a call reports the time of these stages, and that they fit into the total.
+#[track_caller]
+pub(crate) fn assert_timing(call: &Value, stages: &[&str]) {
+    let timing = &call["timing_us"];
+    let micros = |stage: &str| timing[stage].as_u64().unwrap_or_else(|| panic!("{stage}: {call}"));
+    let sum: u64 = stages.iter().map(|stage| micros(stage)).sum();
+    assert!(sum <= micros("total"), "{timing}");
+}
+
+/// Returns `greet-cli ARGUMENTS…` with an empty environment and no input.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greet-cli"));
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
 }
 
-pub(crate) fn run(mut command: Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code(),
-    }
+/// Runs a command to its end.
+pub(crate) fn run(mut command: Command) -> CommandOutput {
+    let started = Instant::now();
+    CommandOutput::new(started, command.output().unwrap())
 }
 
-/// `greet-cli --target TARGET ARGUMENTS…`
-pub(crate) fn greet(target: &str, arguments: &[&str]) -> Ran {
+/// Runs `greet-cli --target TARGET ARGUMENTS…`.
+pub(crate) fn greet(target: &str, arguments: &[&str]) -> CommandOutput {
     run(command(&[&["--target", target], arguments].concat()))
 }
 
-/// The real server in a thread of its own; it stops when this is dropped.
-pub(crate) struct Daemon {
-    /// As announced.
-    pub(crate) target: String,
-    drain: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+/// A running command with pipes for its standard streams. Dropped, it is killed.
+pub(crate) struct Running {
+    started: Instant,
+    child: Child,
+    stdout: Box<dyn BufRead>,
+    stderr: BufReader<ChildStderr>,
 }
 
-impl Daemon {
-    pub(crate) fn start(flags: &[&str]) -> Daemon {
-        Daemon::with_greeter(flags, Greeting::new(4_096))
+/// Starts a command.
+pub(crate) fn spawn(mut command: Command) -> Running {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let stdout = Box::new(BufReader::new(child.stdout.take().unwrap()));
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    Running { started, child, stdout, stderr }
+}
+
+impl Running {
+    /// Writes to standard input.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    pub(crate) fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> Daemon {
-        let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
-        let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
-        let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
-        let config = config::load(arguments.concat()).unwrap().config;
-        let (drain, drained) = oneshot::channel();
-        let (announce, announced) = std::sync::mpsc::channel();
-        let thread = thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let server = Server::bind(config, greeter).await.unwrap();
-                announce.send(server.addresses().remove(0)).unwrap();
-                let drained = async { drained.await.unwrap_or(()) };
-                server.run(drained, std::future::pending()).await.unwrap();
-            });
+    /// Reads a line of standard output.
+    pub(crate) fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Reads a line of standard error.
+    pub(crate) fn read_stderr_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).unwrap();
+        line
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn send_signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    /// Closes the pipe that the command writes to, and waits for the end.
+    pub(crate) fn close_stdout(mut self) -> CommandOutput {
+        self.stdout = Box::new(io::empty());
+        self.finish()
+    }
+
+    /// Writes `input` while the command runs, then closes standard input.
+    pub(crate) fn finish_with(mut self, input: &[u8]) -> CommandOutput {
+        let mut stdin = self.child.stdin.take().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(input)); // fails if the command ends before the input
+            self.finish()
+        })
+    }
+
+    /// Closes standard input and waits for the end. The output is that not yet read.
+    pub(crate) fn finish(mut self) -> CommandOutput {
+        drop(self.child.stdin.take());
+        let mut stderr = Vec::new();
+        let mut stdout = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| self.stderr.read_to_end(&mut stderr).unwrap());
+            self.stdout.read_to_end(&mut stdout).unwrap();
         });
-        let target = announced.recv().unwrap();
-        Daemon { target, drain: Some(drain), thread: Some(thread) }
-    }
-
-    /// The first signal.
-    pub(crate) fn drain(&mut self) {
-        drop(self.drain.take());
-    }
-
-    /// Drains, and returns once the health service reports NOT_SERVING.
-    pub(crate) fn drain_until_not_serving(&mut self) {
-        let mut watch = command(&["--target", &self.target, "health", "--watch"]);
-        let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
-        let mut states = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
-        assert!(states.next().unwrap().ends_with(" SERVING"));
-        self.drain();
-        assert!(states.next().unwrap().ends_with(" NOT_SERVING"));
-        watch.kill().unwrap();
-        watch.wait().unwrap();
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        self.target.split_once("//").unwrap().1
+        let status = self.child.wait().unwrap();
+        CommandOutput::new(self.started, Output { status, stdout, stderr })
     }
 }
 
-impl Drop for Daemon {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.drain();
-        self.thread.take().unwrap().join().unwrap();
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
     }
 }
 
-/// Accepts one connection and does `what` with it; then it is closed. Returns the address.
-pub(crate) fn fake(what: impl FnOnce(TcpStream) + Send + 'static) -> String {
-    fakes([Box::new(what) as Box<_>])
+/// Returns the writing end of a pipe without a reader.
+pub(crate) fn closed_pipe() -> PipeWriter {
+    let (_, writer) = io::pipe().unwrap();
+    writer
 }
 
-/// Does something else with each connection that comes.
-pub(crate) fn fakes<const N: usize>(
-    what: [Box<dyn FnOnce(TcpStream) + Send + 'static>; N],
-) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for what in what {
-            let (stream, _) = listener.accept().unwrap();
-            thread::spawn(move || what(stream));
-        }
-    });
-    address
-}
-
-/// Does `what` with every connection that comes. Returns the address.
-pub(crate) fn serve(what: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let what = what.clone();
-            thread::spawn(move || what(stream.unwrap()));
-        }
-    });
-    address
-}
-
-/// Agrees on TLS, or does not, and says nothing beyond that.
-pub(crate) fn serve_tls(config: Arc<rustls::ServerConfig>) -> String {
-    serve(move |mut stream| {
-        let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-        while let Ok(moved) = session.complete_io(&mut stream)
-            && moved != (0, 0)
-        {}
-        let _ = session.write_tls(&mut stream); // an alert, if it came to that
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        listen_forever(stream);
-    })
-}
-
-/// Agrees on TLS, or says in an alert why it does not, and is gone without another look.
-pub(crate) fn serve_tls_and_go(config: Arc<rustls::ServerConfig>) -> String {
-    serve(move |mut stream| {
-        let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-        while session.is_handshaking() && session.complete_io(&mut stream).is_ok() {}
-        let _ = session.write_tls(&mut stream);
-    })
-}
-
-/// Reads until the peer closes, and says nothing.
-pub(crate) fn listen_forever(mut stream: TcpStream) {
-    let _ = stream.read_to_end(&mut Vec::new());
-}
-
-/// Says `words` to a peer that has spoken, and closes when it does.
-pub(crate) fn say(
-    words: impl AsRef<[u8]> + Clone + Send + 'static,
-) -> impl Fn(TcpStream) + Clone + Send + 'static {
-    move |mut stream| {
-        let _ = stream.read(&mut [0; 4_096]);
-        let _ = stream.write_all(words.as_ref());
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        listen_forever(stream);
-    }
-}
-
-/// An address that nobody listens on.
-pub(crate) fn nobody() -> String {
+/// Returns an address that refuses connections.
+pub(crate) fn unused_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-/// Answers a name with the status of that number, hangs on "hang", and shows metadata.
-#[derive(Clone)]
-pub(crate) struct Scripted;
-
-#[tonic::async_trait]
-impl Greeter for Scripted {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let metadata = request.metadata().clone();
-        let name = request.into_inner().name;
-        if name == "hang" {
-            std::future::pending::<()>().await;
-        }
-        if let Ok(code) = name.parse::<i32>() {
-            let mut status = Status::new(code.into(), "as asked");
-            status.metadata_mut().insert("x-why", "test".parse().unwrap());
-            return Err(status);
-        }
-        let mut reply = Response::new(HelloReply { message: format!("Hello {name}") });
-        for key in ["x-ascii", "user-agent", "grpc-timeout"] {
-            if let Some(value) = metadata.get(key) {
-                reply.metadata_mut().insert(
-                    format!("seen-{key}").parse::<tonic::metadata::AsciiMetadataKey>().unwrap(),
-                    value.clone(),
-                );
-            }
-        }
-        if let Some(value) = metadata.get_bin("x-bin") {
-            reply.metadata_mut().insert_bin("seen-bin", value.clone());
-        }
-        Ok(reply)
-    }
 }
