@@ -30,33 +30,40 @@ pub(crate) fn assert_error(name: &str, target: &str, flags: &[&str]) {
     assert_eq!(object["status"].is_null(), !was_sent, "only a sent call has a status: {object}");
 
     let CommandOutput { stdout, stderr, code, .. } = text;
+    let stderr = mask(&stderr, target);
     let snapshot = format!("exit code {}\n[stdout]\n{stdout}[stderr]\n{stderr}", code.unwrap());
     insta::with_settings!({
         omit_expression => true,
         prepend_module_to_snapshot => false,
         snapshot_path => "../snapshots",
     }, {
-        insta::assert_snapshot!(name, mask(&snapshot, target));
+        insta::assert_snapshot!(name, snapshot);
     });
 }
 
-/// Replaces what differs from run to run: the address, durations and numbers.
+/// Replaces what differs from run to run: the address, durations and numbers of days.
 fn mask(text: &str, target: &str) -> String {
     let address = target.rsplit_once("//").map_or(target, |(_, address)| address);
     let text = text.replace(address, "ADDRESS");
-    let words = text.split_inclusive([' ', '\n', ',']);
-    words
-        .map(|word| {
-            let token = word.trim_end_matches([' ', '\n', ',', ':', '.']);
-            if is_number(token) { word.replace(token, "TIME") } else { word.to_owned() }
-        })
-        .collect()
+    let mut words = text.split_inclusive([' ', '\n', ',']).peekable();
+    let mut masked = String::new();
+    while let Some(word) = words.next() {
+        let token = word.trim_end_matches([' ', '\n', ',', ':', '.']);
+        let is_days = words.peek().is_some_and(|next| next.starts_with("day")) && is_number(token);
+        if is_days || is_duration(token) {
+            masked.push_str(&word.replace(token, "TIME"));
+        } else {
+            masked.push_str(word);
+        }
+    }
+    masked
 }
 
-/// Returns whether this is a duration such as `301ms` or `1.2s`, or a number such as that of days.
+/// Returns whether this is a duration such as `301ms` or `1.2s`.
+fn is_duration(token: &str) -> bool {
+    ["us", "ms", "s"].iter().any(|unit| token.strip_suffix(unit).is_some_and(is_number))
+}
+
 fn is_number(token: &str) -> bool {
-    ["us", "ms", "s", ""].iter().any(|unit| {
-        let number = token.strip_suffix(unit);
-        number.is_some_and(|number| !number.is_empty() && number.parse::<f64>().is_ok())
-    })
+    token.parse::<f64>().is_ok()
 }
