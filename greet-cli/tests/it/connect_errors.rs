@@ -26,7 +26,7 @@ fn connection_refused() {
 #[cfg(unix)]
 #[test]
 fn missing_unix_socket() {
-    assert_error("tcp_no_such_socket", "unix:/no/such.sock", &[]);
+    assert_error("tcp_missing_unix_socket", "unix:/no/such.sock", &[]);
 }
 
 /// TCP has no route to a multicast address.

@@ -10,21 +10,21 @@ use crate::support::{Daemon, greet};
 #[test]
 fn greet_server_with_tls_is_named() {
     let daemon = Daemon::with_tls(&Ca::new("Test CA").sign("server"), &[]);
-    assert_error("http2_speaks_tls", daemon.address(), &[]);
+    assert_error("http2_server_expects_tls", daemon.address(), &[]);
 }
 
 #[test]
 fn web_server_that_requires_tls_is_named() {
     let page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n<html>\
         <head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
-    assert_error("http2_speaks_tls", &serve(reply(page)), &[]);
+    assert_error("http2_server_expects_tls", &serve(reply(page)), &[]);
     let go = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-    assert_error("http2_speaks_tls", &serve(reply(go)), &[]);
+    assert_error("http2_server_expects_tls", &serve(reply(go)), &[]);
 }
 
 #[test]
 fn http1_server_is_named() {
-    assert_error("http2_speaks_http1", &serve(reply(b"HTTP/1.1 400 Bad Request\r\n\r\n")), &[]);
+    assert_error("http2_http1_server", &serve(reply(b"HTTP/1.1 400 Bad Request\r\n\r\n")), &[]);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn error_page_of_proxy_is_quoted() {
 
 #[test]
 fn other_protocol_is_quoted() {
-    assert_error("http2_something_else", &serve(reply(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
+    assert_error("http2_other_protocol", &serve(reply(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
     let ran = greet(&serve(reply(b"hi\r\n")), &["hello", "--name=Ada"]);
     assert!(ran.stderr.contains("it said \"hi\""), "shorter than a frame header: {ran:?}");
 }
@@ -63,7 +63,7 @@ fn no_settings_within_timeout() {
 #[test]
 fn every_connection_rejects_call() {
     // SETTINGS, then a GOAWAY that rejects every stream.
-    assert_error("http2_no_call_taken", &serve(answer(frame(GOAWAY, 0, 0, &[0; 8]))), &[]);
+    assert_error("http2_call_rejected", &serve(answer(frame(GOAWAY, 0, 0, &[0; 8]))), &[]);
 }
 
 #[test]

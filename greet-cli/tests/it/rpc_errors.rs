@@ -112,7 +112,7 @@ fn reset_by_server() {
 /// The server may have executed the request, so the status is UNAVAILABLE and not exit code 3.
 #[test]
 fn connection_lost_after_request() {
-    assert_error("rpc_lost", &serve(close_after_request), &[]);
+    assert_error("rpc_connection_lost", &serve(close_after_request), &[]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn client_certificate_rejected() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
     let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
     let [cert, key] = other.sign("client").client_flags();
-    let snapshot = "tls_client_certificate_refused";
+    let snapshot = "tls_client_certificate_rejected";
     assert_error(snapshot, &daemon.target, &[&ca.ca_cert_flag(), &cert, &key]);
 }
 
@@ -120,9 +120,9 @@ fn no_http2_over_tls() {
     let ca = Ca::new("Test CA");
     let server = ca.sign("server");
     let none = tls_server(tls_config(&server, &[]));
-    assert_error("tls_no_protocol", &none, &[&ca.ca_cert_flag()]);
+    assert_error("tls_no_alpn", &none, &[&ca.ca_cert_flag()]);
     let http1 = tls_server(tls_config(&server, &[b"http/1.1"]));
-    assert_error("tls_protocol_refused", &http1, &[&ca.ca_cert_flag()]);
+    assert_error("tls_no_common_protocol", &http1, &[&ca.ca_cert_flag()]);
 }
 
 /// HAProxy, Node and others close at once after an alert.
