@@ -1,12 +1,18 @@
-//! A server on a free port, and a small client over hyper that shares no code with it.
+//! A server inside the test process, and a client over hyper that shares no code with the server.
+
+pub(crate) mod certs;
+pub(crate) mod http1;
+pub(crate) mod process;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
 use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
+use greet_testkit::poll_until;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -14,17 +20,17 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
-pub(crate) use greet_testkit::{TIMEOUT, eventually, soon};
+pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
 
-/// A running server. [`TestServer::stop`] drains it and returns its report.
+/// A running server. [`TestServer::stop`] drains it; without that it runs until the test ends.
 pub(crate) struct TestServer {
-    /// The announced address.
+    /// The first announced address.
     pub(crate) url: String,
     admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
@@ -33,7 +39,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts with `flags`, on a free loopback port unless they name an address.
+    /// Starts with `flags`; the defaults are a free port of loopback and two workers.
     pub(crate) async fn start(flags: &[&str]) -> TestServer {
         TestServer::with_greeter(flags, Greeting::new(4_096)).await
     }
@@ -42,21 +48,20 @@ impl TestServer {
         TestServer::run(TestServer::bind(flags, greeter).await)
     }
 
-    /// Starts a server that reloads its TLS files whenever `asked` changes.
-    pub(crate) async fn reloading(flags: &[&str], asked: watch::Receiver<u32>) -> TestServer {
+    /// Starts a server that reloads its TLS files whenever `requested` changes.
+    pub(crate) async fn reloading(flags: &[&str], requested: watch::Receiver<u32>) -> TestServer {
         let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
-        server.reload_on(asked);
+        server.reload_on(requested);
         TestServer::run(server)
     }
 
     async fn bind(flags: &[&str], greeter: impl Greeter + Clone) -> Server {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
-        let unless_given = defaults.filter(|default| {
+        let defaults = defaults.filter(|default| {
             let name = default.split('=').next().unwrap();
             !flags.iter().any(|flag| flag.starts_with(name))
         });
-        let arguments =
-            ["greet-server"].into_iter().chain(unless_given).chain(flags.iter().copied());
+        let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
         let config = config::load(arguments).unwrap().config;
         Server::bind(config, greeter).await.unwrap()
     }
@@ -64,14 +69,14 @@ impl TestServer {
     fn run(server: Server) -> TestServer {
         let url = server.addresses().remove(0);
         let admin = server.admin_address();
-        let (drain, drained) = oneshot::channel();
-        let (cut, was_cut) = oneshot::channel();
-        let signal = |signal: oneshot::Receiver<()>| async {
+        let (drain, drain_signal) = oneshot::channel();
+        let (cut, cut_signal) = oneshot::channel();
+        let received = |signal: oneshot::Receiver<()>| async {
             if signal.await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
-        let running = server.run(signal(drained), signal(was_cut));
+        let running = server.run(received(drain_signal), received(cut_signal));
         TestServer {
             url,
             admin,
@@ -81,19 +86,22 @@ impl TestServer {
         }
     }
 
-    /// `HOST:PORT`.
+    /// Returns `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
-        self.url.strip_prefix("http://").expect("it listens on TCP")
+        self.url.strip_prefix("http://").expect("the server listens on TCP")
     }
 
-    /// `HOST:PORT` of the admin port.
+    /// Returns `HOST:PORT` of the admin port.
     pub(crate) fn admin(&self) -> &str {
-        self.admin.as_deref().and_then(|url| url.strip_prefix("http://")).expect("it has one")
+        self.admin
+            .as_deref()
+            .and_then(|url| url.strip_prefix("http://"))
+            .expect("the server has an admin port")
     }
 
     pub(crate) async fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address()).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // otherwise each small frame waits 40 ms for the one before
+        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
         tcp
     }
 
@@ -104,31 +112,33 @@ impl TestServer {
 
     /// Sends the first signal.
     pub(crate) fn drain(&mut self) {
-        let _ = self.drain.take().expect("once").send(());
+        let _ = self.drain.take().expect("one drain per server").send(());
     }
 
     /// Sends the second signal.
     pub(crate) fn cut(&mut self) {
-        let _ = self.cut.take().expect("once").send(());
+        let _ = self.cut.take().expect("one cut per server").send(());
     }
 
-    pub(crate) async fn outcome(self) -> ShutdownReport {
-        soon(self.running).await.unwrap()
+    /// Waits for the end.
+    pub(crate) async fn stopped(self) -> ShutdownReport {
+        with_timeout(self.running).await.unwrap()
     }
 
+    /// Drains and waits for the end.
     pub(crate) async fn stop(mut self) -> ShutdownReport {
         self.drain();
-        self.outcome().await
+        self.stopped().await
     }
 }
 
-/// Returns the number of connections closed for this reason.
-pub(crate) fn closed(outcome: &ShutdownReport, cause: CloseReason) -> u64 {
-    let mut closed = outcome.closed.iter();
-    closed.find(|(counted, _)| *counted == cause).unwrap().1
+/// Returns the number of connections that were closed for `reason`.
+pub(crate) fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
+    let mut closed = report.closed.iter();
+    closed.find(|(counted, _)| *counted == reason).unwrap().1
 }
 
-/// A connection, shared by its clones.
+/// One HTTP/2 connection. Its clones share it.
 #[derive(Clone)]
 pub(crate) struct Client(SendRequest<tonic::body::Body>);
 
@@ -139,7 +149,7 @@ impl Client {
         Client::try_handshake(io).await.unwrap()
     }
 
-    /// Returns `None` if the server closes first.
+    /// Returns `None` if the server closes during the handshake.
     pub(crate) async fn try_handshake(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Option<Client> {
@@ -163,13 +173,13 @@ impl Client {
         Ok(reply.into_inner().message)
     }
 
-    /// Sends a request and reads the response, without a gRPC library.
-    pub(crate) async fn send(&self, request: Request<Bytes>) -> Answer {
+    /// Sends a whole request and reads the whole response, without any gRPC library.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> WireResponse {
         let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
-        let response = soon(self.0.clone().send_request(request)).await.unwrap();
+        let response = with_timeout(self.0.clone().send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = soon(body.collect()).await.unwrap();
-        Answer {
+        let body = with_timeout(body.collect()).await.unwrap();
+        WireResponse {
             status: head.status,
             trailers: body.trailers().cloned().unwrap_or_default(),
             body: body.to_bytes(),
@@ -192,17 +202,17 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
     }
 }
 
-/// A response as received.
+/// A response as it was on the wire.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct WireResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: HeaderMap,
 }
 
-impl Answer {
-    /// Returns `grpc-status` from the trailers, or from the headers of a trailers-only response.
+impl WireResponse {
+    /// Returns `grpc-status`, from the trailers or from the headers of a Trailers-Only response.
     pub(crate) fn grpc_status(&self) -> Option<i32> {
         let of = |headers: &HeaderMap| headers.get("grpc-status").cloned();
         let status = of(&self.trailers).or_else(|| of(&self.headers))?;
@@ -210,7 +220,7 @@ impl Answer {
     }
 }
 
-/// Returns a gRPC request for `path` with this body.
+/// Builds a gRPC request for `path` with exactly these bytes as its body.
 pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
     let request = Request::post(format!("http://test{path}"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers");
@@ -219,49 +229,48 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
 
 pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
-/// A greeter whose behaviour depends on the name.
+/// A greeter that acts on the name: "panic", "thread", "block", "wait", otherwise a greeting.
 #[derive(Clone)]
-pub(crate) struct Faulty {
-    /// A permit for each "wait" that may finish.
-    pub(crate) release: std::sync::Arc<tokio::sync::Semaphore>,
-    /// A permit for each "wait" that has started.
-    pub(crate) begun: std::sync::Arc<tokio::sync::Semaphore>,
+pub(crate) struct ScriptedGreeter {
+    /// A permit for each "wait" or "block" that may finish.
+    pub(crate) release: Arc<Semaphore>,
+    /// A permit for each "wait" or "block" that has started.
+    pub(crate) started: Arc<Semaphore>,
 }
 
-impl Faulty {
-    pub(crate) fn new() -> Faulty {
-        let none = || std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        Faulty { release: none(), begun: none() }
+impl ScriptedGreeter {
+    pub(crate) fn new() -> ScriptedGreeter {
+        let none = || Arc::new(Semaphore::new(0));
+        ScriptedGreeter { release: none(), started: none() }
     }
 
-    /// Waits until `count` more calls are in flight.
-    pub(crate) async fn has_begun(&self, count: u32) {
-        soon(self.begun.acquire_many(count)).await.unwrap().forget();
+    /// Waits until `count` further calls have started.
+    pub(crate) async fn calls_started(&self, count: u32) {
+        with_timeout(self.started.acquire_many(count)).await.unwrap().forget();
     }
 }
 
 #[tonic::async_trait]
-impl Greeter for Faulty {
+impl Greeter for ScriptedGreeter {
     async fn say_hello(
         &self,
         request: tonic::Request<HelloRequest>,
     ) -> Result<tonic::Response<HelloReply>, Status> {
         let name = request.into_inner().name;
         match name.as_str() {
-            "panic" => panic!("as asked"),
+            "panic" => panic!("the handler panics"),
             "thread" => {
                 let thread = std::thread::current().name().unwrap_or_default().to_owned();
                 return Ok(tonic::Response::new(HelloReply { message: thread }));
             }
             "block" => {
-                self.begun.add_permits(1);
-                while self.release.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err()
-                {
-                    std::thread::yield_now(); // blocks every other call of the worker as well
-                }
+                self.started.add_permits(1);
+                // Blocks the thread, and with it every other call of the worker.
+                let permit = poll_until(TEST_TIMEOUT, || self.release.try_acquire().ok());
+                permit.expect("the test releases the call").forget();
             }
             "wait" => {
-                self.begun.add_permits(1);
+                self.started.add_permits(1);
                 self.release.acquire().await.unwrap().forget();
             }
             _ => {}

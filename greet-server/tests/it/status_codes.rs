@@ -1,22 +1,22 @@
-//! The published status codes (grpc statuscodes.md), where a library and not a handler answers.
+//! The published status codes (grpc statuscodes.md) of failures before, in and after the handler.
 
 use bytes::Bytes;
 use http::Request;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
+use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request};
 
-/// The status of a SayHello with `body`.
+/// Calls SayHello with `body` and returns the status.
 async fn status_of(body: impl Into<Bytes>) -> Code {
     let server = TestServer::start(&[]).await;
-    let answer = server.connect().await.send(grpc_request(SAY_HELLO, body)).await;
-    assert_eq!(answer.status, 200);
-    Code::from_i32(answer.grpc_status().expect("an answer has a status"))
+    let response = server.connect().await.send(grpc_request(SAY_HELLO, body)).await;
+    assert_eq!(response.status, 200);
+    Code::from_i32(response.grpc_status().expect("a response has a status"))
 }
 
 #[tokio::test]
-async fn an_unknown_method_or_service_is_unimplemented() {
+async fn unknown_method_or_service_is_unimplemented() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let paths = [
@@ -29,57 +29,57 @@ async fn an_unknown_method_or_service_is_unimplemented() {
         "/",
     ];
     for path in paths {
-        let answer = client.send(grpc_request(path, framed(b""))).await;
-        assert_eq!(answer.grpc_status(), Some(Code::Unimplemented as i32), "{path}");
+        let response = client.send(grpc_request(path, framed(b""))).await;
+        assert_eq!(response.grpc_status(), Some(Code::Unimplemented as i32), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_no_protobuf_is_internal() {
+async fn malformed_protobuf_is_internal() {
     assert_eq!(status_of(framed(b"\xff\xff\xff")).await, Code::Internal);
-    assert_eq!(status_of(framed(b"\x0a\x05Ada")).await, Code::Internal, "a truncated field");
+    assert_eq!(status_of(framed(b"\x0a\x05Ada")).await, Code::Internal, "truncated field");
     assert_eq!(status_of(framed(b"\x0a\x02\xc3\x28")).await, Code::Internal, "not UTF-8");
-    assert_eq!(status_of(framed(b"\x08\x01")).await, Code::Internal, "name as a number");
+    assert_eq!(status_of(framed(b"\x08\x01")).await, Code::Internal, "name is a number");
 }
 
 #[tokio::test]
-async fn unknown_fields_are_ignored_and_of_two_names_the_last_wins() {
+async fn unknown_fields_and_repeated_names_are_accepted() {
     assert_eq!(status_of(framed(b"\x10\x01\x0a\x03Ada")).await, Code::Ok);
     assert_eq!(status_of(framed(b"\x0a\x01A\x0a\x01B")).await, Code::Ok);
 }
 
 #[tokio::test]
-async fn a_cut_off_message_is_internal() {
+async fn truncated_message_is_internal() {
     assert_eq!(status_of(&b"\0\0\0\0\x05\x0a"[..]).await, Code::Internal);
     assert_eq!(status_of(&b"\0\0"[..]).await, Code::Internal);
 }
 
 #[tokio::test]
-async fn a_unary_call_takes_exactly_one_message() {
+async fn unary_call_without_exactly_one_message_is_unimplemented() {
     assert_eq!(status_of("").await, Code::Unimplemented);
     let two = [framed(b""), framed(b"")].concat();
     assert_eq!(status_of(two).await, Code::Unimplemented);
 }
 
 #[tokio::test]
-async fn a_compressed_flag_without_an_encoding_is_internal() {
+async fn compressed_flag_without_an_encoding_is_internal() {
     assert_eq!(status_of(&b"\x01\0\0\0\0"[..]).await, Code::Internal);
-    assert_eq!(status_of(&b"\x02\0\0\0\0"[..]).await, Code::Internal, "no such flag");
+    assert_eq!(status_of(&b"\x02\0\0\0\0"[..]).await, Code::Internal, "undefined flag");
 }
 
 #[tokio::test]
-async fn an_encoding_that_is_not_supported_is_unimplemented_and_the_supported_ones_are_named() {
+async fn unsupported_encoding_is_unimplemented_with_accept_encoding() {
     let server = TestServer::start(&[]).await;
     let mut request = grpc_request(SAY_HELLO, framed(b""));
     let encoding = "snappy".parse().unwrap();
     request.headers_mut().insert("grpc-encoding", encoding);
-    let answer = server.connect().await.send(request).await;
-    assert_eq!(answer.grpc_status(), Some(Code::Unimplemented as i32));
-    assert_eq!(answer.headers["grpc-accept-encoding"], "gzip,identity");
+    let response = server.connect().await.send(request).await;
+    assert_eq!(response.grpc_status(), Some(Code::Unimplemented as i32));
+    assert_eq!(response.headers["grpc-accept-encoding"], "gzip,identity");
 }
 
 #[tokio::test]
-async fn a_name_over_the_limit_is_invalid_and_the_field_is_named() {
+async fn name_over_the_limit_is_invalid_argument_with_the_field() {
     let server = TestServer::start(&["--max-name-bytes=4096"]).await;
     let client = server.connect().await;
     assert!(client.say_hello(&"x".repeat(4_096)).await.is_ok());
@@ -95,7 +95,7 @@ async fn a_name_over_the_limit_is_invalid_and_the_field_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_not_grpc_gets_an_http_status() {
+async fn request_that_is_not_grpc_gets_an_http_status() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let post = |content_type| {
@@ -106,7 +106,31 @@ async fn what_is_not_grpc_gets_an_http_status() {
     assert_eq!(client.send(post("application/grpcfoo")).await.status, 415);
     let get = Request::get("http://test/greet.Greeter/SayHello");
     let get = get.header("content-type", "application/grpc").body(Bytes::new()).unwrap();
-    let answer = client.send(get).await;
-    assert_eq!((answer.status.as_u16(), answer.headers["allow"].as_bytes()), (405, &b"POST"[..]));
+    let response = client.send(get).await;
+    assert_eq!(
+        (response.status.as_u16(), response.headers["allow"].as_bytes()),
+        (405, &b"POST"[..])
+    );
+    assert_eq!(server.stop().await.answered, 3);
+}
+
+#[tokio::test]
+async fn panic_is_internal_for_its_call_only() {
+    let greeter = ScriptedGreeter::new();
+    let server = TestServer::with_greeter(&["--workers=1"], greeter.clone()).await;
+    let client = server.connect().await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.say_hello("wait").await }
+    });
+    greeter.calls_started(1).await;
+
+    let status = client.say_hello("panic").await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert!(!status.message().contains("the handler panics"), "the panic message is not sent");
+
+    greeter.release.add_permits(1);
+    assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
+    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(server.stop().await.answered, 3);
 }

@@ -1,14 +1,14 @@
-//! SayHello without compression takes a shorter way than the generated one. Nobody can tell: both
-//! answer the same, byte for byte. A `grpc-encoding` header, whatever it says, asks for the long one.
+//! SayHello without compression takes a fast path around the generated service. Both paths must
+//! give the same response, byte for byte. Any `grpc-encoding` header selects the generated service.
 
 use greet_proto::{Greeter, HelloReply, HelloRequest};
 use http::{HeaderValue, Request};
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{Answer, Client, SAY_HELLO, TestServer, framed, grpc_request};
+use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, framed, grpc_request};
 
-/// Uses everything that a handler may use.
+/// Uses everything that is available to a handler.
 #[derive(Clone)]
 struct Elaborate;
 
@@ -18,21 +18,21 @@ impl Greeter for Elaborate {
         &self,
         request: tonic::Request<HelloRequest>,
     ) -> Result<Response<HelloReply>, Status> {
-        let heard = request.metadata().get("x-asked").cloned();
+        let echo = request.metadata().get("x-echo").cloned();
         let message = format!("{} in {:?}", request.get_ref().name, request.extensions().len());
         let mut response = Response::new(HelloReply { message });
         let metadata = response.metadata_mut();
         match request.get_ref().name.as_str() {
-            "panic" => panic!("as asked"),
+            "panic" => panic!("the handler panics"),
             "fail" => {
                 let details = ErrorDetails::with_bad_request_violation("name", "is \u{1f600}");
                 let mut status =
                     Status::with_error_details(Code::Aborted, "no, \u{1f600} 100 %", details);
-                status.metadata_mut().insert("x-more", "of it".parse().unwrap());
+                status.metadata_mut().insert("x-error", "a".parse().unwrap());
                 return Err(status);
             }
             "metadata" => {
-                metadata.insert("x-heard", heard.unwrap());
+                metadata.insert("x-echo", echo.unwrap());
                 metadata.append("x-twice", "a".parse().unwrap());
                 metadata.append("x-twice", "b".parse().unwrap());
                 metadata
@@ -52,33 +52,36 @@ impl Greeter for Elaborate {
 
 fn say_hello(body: &[u8]) -> Request<bytes::Bytes> {
     let mut request = grpc_request(SAY_HELLO, body.to_vec());
-    request.headers_mut().insert("x-asked", HeaderValue::from_static("so"));
+    request.headers_mut().insert("x-echo", HeaderValue::from_static("a"));
     request
 }
 
-/// The answers to the same, by either way.
-async fn both(client: &Client, request: impl Fn() -> Request<bytes::Bytes>) -> [Answer; 2] {
-    let short = client.send(request()).await;
-    let mut long = request();
-    long.headers_mut().insert("grpc-encoding", HeaderValue::from_static("identity"));
-    [short, client.send(long).await]
+/// Returns the responses of the fast path and of the generated service.
+async fn responses(
+    client: &Client,
+    request: impl Fn() -> Request<bytes::Bytes>,
+) -> [WireResponse; 2] {
+    let fast = client.send(request()).await;
+    let mut request = request();
+    request.headers_mut().insert("grpc-encoding", HeaderValue::from_static("identity"));
+    [fast, client.send(request).await]
 }
 
 #[tokio::test]
-async fn both_ways_answer_the_same_whatever_the_handler_does() {
+async fn handler_results_are_equal_on_both_paths() {
     let server = TestServer::with_greeter(&["--instance=a"], Elaborate).await;
     let client = server.connect().await;
     let long = "x".repeat(20_000);
     for name in ["Ada", "", "Zo\u{eb}", long.as_str(), "fail", "metadata", "reserved", "panic"] {
         let message = prost::Message::encode_to_vec(&HelloRequest { name: name.into() });
-        let [short, generated] = both(&client, || say_hello(&framed(&message))).await;
-        assert_eq!(short, generated, "{name}");
-        assert_eq!(short.headers["greet-instance"], "a");
+        let [fast, generated] = responses(&client, || say_hello(&framed(&message))).await;
+        assert_eq!(fast, generated, "{name}");
+        assert_eq!(fast.headers["greet-instance"], "a");
     }
 }
 
 #[tokio::test]
-async fn both_ways_say_the_same_of_a_bad_request() {
+async fn invalid_requests_get_equal_responses_on_both_paths() {
     let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     let client = server.connect().await;
     let hello = framed(b"\x0a\x03Ada");
@@ -102,16 +105,16 @@ async fn both_ways_say_the_same_of_a_bad_request() {
         &framed(&[0x10; 1_001]),
     ];
     for body in requests {
-        let [short, generated] = both(&client, || say_hello(body)).await;
-        assert_eq!(short, generated, "{body:?}");
+        let [fast, generated] = responses(&client, || say_hello(body)).await;
+        assert_eq!(fast, generated, "{body:?}");
     }
     for timeout in ["1H", "0n", "soon"] {
-        let [short, generated] = both(&client, || {
+        let [fast, generated] = responses(&client, || {
             let mut request = say_hello(&hello);
             request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
             request
         })
         .await;
-        assert_eq!(short, generated, "{timeout}");
+        assert_eq!(fast, generated, "{timeout}");
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates as files and as rustls takes them.
+//! Certificates as files and as values of rustls.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,14 +37,14 @@ impl Files {
     }
 }
 
-/// The trust of a client that knows this CA.
+/// Returns the root certificates of a client that trusts this CA.
 pub(crate) fn roots(ca: &Ca) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
     roots
 }
 
-/// The certificate and key of a client.
+/// Returns a client's certificate and key.
 pub(crate) fn pair(identity: &Identity) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let cert = CertificateDer::from_pem_slice(identity.cert_pem.as_bytes()).unwrap();
     (cert, PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap())
