@@ -1,5 +1,6 @@
 //! `dns:///NAME`: every address of the name is a server, and calls rotate over them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
@@ -21,25 +22,18 @@ fn daemons(name: &HostName, port: u16) -> Vec<Daemon> {
     name.addresses.iter().map(|address| daemon(*address, port, &[])).collect()
 }
 
-/// Returns the addresses that answered and the number of calls of each.
+/// Returns the number of calls by the address that answered them.
 #[track_caller]
-fn answered_by(ran: &CommandOutput) -> Vec<(String, u64)> {
-    let tally = parse_object(ran.stdout.lines().last().unwrap());
+fn answered_by(ran: &CommandOutput) -> BTreeMap<String, u64> {
+    let mut tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!((&tally["failed"], ran.code), (&json!(0), Some(0)), "{ran:?}");
-    let counts = tally["answered_by"].as_object().unwrap().iter();
-    sorted(counts.map(|(address, count)| (address.clone(), count.as_u64().unwrap())))
+    serde_json::from_value(tally["answered_by"].take()).unwrap()
 }
 
-/// Returns what [`answered_by`] returns if every address of the name answers `calls` calls.
-fn evenly(name: &HostName, port: u16, calls: u64) -> Vec<(String, u64)> {
-    let addresses = name.addresses.iter();
-    sorted(addresses.map(|address| (SocketAddr::new(*address, port).to_string(), calls)))
-}
-
-fn sorted(counts: impl Iterator<Item = (String, u64)>) -> Vec<(String, u64)> {
-    let mut counts: Vec<_> = counts.collect();
-    counts.sort();
-    counts
+/// Returns [`answered_by`] for `calls` calls at every address of the name.
+fn evenly(name: &HostName, port: u16, calls: u64) -> BTreeMap<String, u64> {
+    let addresses = name.addresses.iter().map(|address| SocketAddr::new(*address, port));
+    addresses.map(|address| (address.to_string(), calls)).collect()
 }
 
 #[test]
@@ -82,7 +76,7 @@ fn refusing_address_is_ejected_and_no_call_fails() {
         let _daemon = daemon(*alive, port, &[]);
         let ran = name.greet("dns", port, &TEN);
         let alive = SocketAddr::new(*alive, port).to_string();
-        assert_eq!(answered_by(&ran), [(alive, 10)]);
+        assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
         let ran = name.greet("dns", port, &["--output=json", "hello", "--name=Ada"]);
         assert!(ran.object()["timing_us"]["dns"].is_u64(), "this call looked the name up: {ran:?}");
     }
@@ -97,7 +91,8 @@ fn silent_address_uses_only_its_share_of_timeout() {
     serve_on(TcpListener::bind((silent, port)).unwrap(), never_reply);
     let _daemon = daemon(alive, port, &[]);
     let ran = name.greet("dns", port, &[&["--timeout=2s"], &TEN[..]].concat());
-    assert_eq!(answered_by(&ran), [(SocketAddr::new(alive, port).to_string(), 10)]);
+    let alive = SocketAddr::new(alive, port).to_string();
+    assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
 }
 
 #[test]
@@ -127,11 +122,12 @@ fn unknown_name_fails_in_dns_stage() {
 
     let daemon = Daemon::start(&[]);
     let both = format!("{target},{}", daemon.target);
-    assert_eq!(answered_by(&greet(&both, &TEN)), [(daemon.address().to_owned(), 10)]);
+    let counts = BTreeMap::from([(daemon.address().to_owned(), 10)]);
+    assert_eq!(answered_by(&greet(&both, &TEN)), counts);
 }
 
 #[test]
-fn load_is_spread_over_addresses() {
+fn load_resolves_dns_target() {
     let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);

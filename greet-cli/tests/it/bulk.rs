@@ -98,8 +98,8 @@ fn line_from_terminal_is_greeted_at_once() {
     running.finish().assert("", "", 0);
 }
 
-/// A shell stops its script after Ctrl-C only if the command died of the signal. `timeout` and CI send
-/// SIGTERM.
+/// After Ctrl-C, a shell stops its script only if the command died of the signal. `timeout` and CI
+/// send SIGTERM.
 #[cfg(unix)]
 #[test]
 fn replies_before_signal_are_printed() {

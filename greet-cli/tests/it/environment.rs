@@ -11,11 +11,8 @@ fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
 #[test]
 fn flag_overrides_target_variable() {
     let daemon = Daemon::start(&[]);
-    with(&[("GREET_TARGET", &daemon.target)], &["hello", "--name=Ada"]).assert(
-        "Hello Ada\n",
-        "",
-        0,
-    );
+    let target = [("GREET_TARGET", daemon.target.as_str())];
+    with(&target, &["hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
 
     let elsewhere = [("GREET_TARGET", "unix:/no/such.sock")];
     let flag = ["hello", "--name=Ada", "--target", &daemon.target];
@@ -23,7 +20,7 @@ fn flag_overrides_target_variable() {
 }
 
 #[test]
-fn other_flags_have_variables() {
+fn variables_set_other_flags() {
     let address = unused_address();
     let quiet = [("GREET_TARGET", address.as_str()), ("GREET_QUIET", "1")];
     with(&quiet, &["hello", "--name=Ada"]).assert("", "", 3);
@@ -44,11 +41,8 @@ fn empty_variable_is_unset() {
     let names = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER", "OUTPUT", "VERBOSE", "QUIET"];
     let names = names.map(|name| format!("GREET_{name}"));
     let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
-    with(&variables, &["--target", &daemon.target, "hello", "--name=Ada"]).assert(
-        "Hello Ada\n",
-        "",
-        0,
-    );
+    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
+    with(&variables, &hello).assert("Hello Ada\n", "", 0);
     assert_eq!(with(&[("GREET_TARGET", "")], &["--timeout=1ms", "-q", "health"]).stderr, "");
 }
 
@@ -87,9 +81,6 @@ fn invalid_variable_is_named() {
 fn trailing_newline_in_header_variable_is_ignored() {
     let daemon = Daemon::start(&[]);
     let headers = [("GREET_HEADER", "a: b\nc: d\n")];
-    with(&headers, &["--target", &daemon.target, "hello", "--name=Ada"]).assert(
-        "Hello Ada\n",
-        "",
-        0,
-    );
+    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
+    with(&headers, &hello).assert("Hello Ada\n", "", 0);
 }

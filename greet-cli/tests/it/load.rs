@@ -39,8 +39,8 @@ fn count_makes_exactly_that_many_calls() {
     }
 }
 
-/// Starts a daemon that replies after `delay`. Calls that arrive during `stall`, counted from the start,
-/// are answered at its end. The flag reports whether there was one.
+/// Starts a daemon that replies after `delay`. Calls that arrive during `stall`, a range of time
+/// since the start, are answered at its end. The flag is set by the first such call.
 fn slow_daemon(delay: Duration, stall: Range<Duration>) -> (Daemon, Arc<AtomicBool>) {
     let stalled = Arc::<AtomicBool>::default();
     let flag = Arc::clone(&stalled);
@@ -69,7 +69,7 @@ fn known_delay_is_measured() {
     }
 }
 
-/// Latency counts from the scheduled start, also of calls that had to wait for the end of the stall.
+/// Latency is measured from the scheduled start, also of calls that waited for the stall to end.
 #[test]
 fn stall_delays_every_call_due_during_it() {
     let stall = Duration::from_secs(1)..Duration::from_secs(2);

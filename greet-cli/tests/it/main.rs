@@ -1,5 +1,5 @@
-//! The behaviour of greet-cli: one module per promise, `support` apart. The tests run the built binary
-//! in an empty environment and compare standard output, standard error and the exit code.
+//! The behaviour of greet-cli: one module per promise, `support` apart. The tests run the built
+//! binary in an empty environment and compare standard output, standard error and the exit code.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -18,7 +18,7 @@ fn server(frames: &[Vec<u8>]) -> String {
 }
 
 #[test]
-fn hand_written_reply_is_accepted() {
+fn reply_of_fake_server_is_accepted() {
     let address = server(&[hello_ada()]);
     greet(&address, &["hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
 }

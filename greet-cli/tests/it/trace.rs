@@ -29,7 +29,12 @@ impl TracedDaemon {
             let mut received = recorder.lock().unwrap();
             received.push(parent);
             let fails = received.len() <= calls;
-            async move { if fails { Err(Status::unavailable("")) } else { scripted(request).await } }
+            async move {
+                if fails {
+                    return Err(Status::unavailable("once"));
+                }
+                scripted(request).await
+            }
         });
         TracedDaemon { target: daemon.target.clone(), received, _daemon: daemon }
     }
@@ -39,7 +44,8 @@ impl TracedDaemon {
         std::mem::take(&mut *self.received.lock().unwrap())
     }
 
-    /// Asserts that `calls` calls since the last time share a trace and have a span each. Returns the trace.
+    /// Asserts that `calls` calls have been received since the last time, all of one trace and each
+    /// with its own span. Returns the trace.
     #[track_caller]
     fn trace_of(&self, calls: usize) -> String {
         let received = self.take_received();

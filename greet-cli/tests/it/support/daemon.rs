@@ -120,8 +120,8 @@ where
     }
 }
 
-/// Fails with status N if the name is a number N, never replies to "hang", and otherwise greets. The
-/// reply's headers repeat some of the request's as `seen-KEY`.
+/// Fails with status N if the name is a number N, never replies to "hang", and greets other names.
+/// The headers of the reply repeat some of the request as `seen-KEY`.
 pub(crate) async fn scripted(request: Request<HelloRequest>) -> HelloResult {
     let metadata = request.metadata().clone();
     let name = request.into_inner().name;

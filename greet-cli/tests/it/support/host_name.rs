@@ -1,6 +1,7 @@
-//! A host name with the addresses that a test chooses. greet-cli runs in a mount namespace with a hosts
-//! file of the test. Where mount namespaces are not available, a test accepts localhost with the
-//! addresses that the system returns, or is skipped.
+//! A host name with the addresses that a test chooses.
+//!
+//! greet-cli runs in a mount namespace with a hosts file of the test. Without mount namespaces, a
+//! test accepts localhost with the addresses that the system returns, or is skipped.
 
 use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
@@ -37,8 +38,8 @@ impl HostName {
         })
     }
 
-    /// Returns a name with exactly these addresses. `None` skips the test: the reason goes to standard
-    /// error past the test harness, and is a failure where every test is required.
+    /// Returns a name with exactly these addresses. `None` skips the test: the reason is written to
+    /// standard error past the test harness, or is a failure where every test is required.
     pub(crate) fn new<const N: usize>(addresses: [&str; N]) -> Option<(HostName, [IpAddr; N])> {
         let name = HostName::try_new(&addresses);
         if name.is_none() {

@@ -161,7 +161,7 @@ impl Running {
     pub(crate) fn finish_with(mut self, input: &[u8]) -> CommandOutput {
         let mut stdin = self.child.stdin.take().unwrap();
         thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(input)); // fails if the command ends before the input
+            scope.spawn(move || stdin.write_all(input)); // an error: the command ended before it
             self.finish()
         })
     }
