@@ -15,7 +15,7 @@ mod format;
 mod load;
 mod output;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -24,11 +24,11 @@ use clap::CommandFactory as _;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::cli::{Args, CallCommand, Command};
+use crate::cli::{Args, CallCommand, Command, UsageError};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;
-use crate::output::{Stderr, Stdout, Verbosity};
+use crate::output::{Format, Stderr, Stdout, Verbosity};
 
 /// Returns the definition of every subcommand and flag.
 #[must_use]
@@ -39,14 +39,20 @@ pub fn command() -> clap::Command {
 /// Runs the command that the arguments of the process name, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::from_command_line();
+    let args = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(args) => args,
+        Err(UsageError::Help(help)) => return print_help(&help),
+        Err(UsageError::Invalid(reason)) => {
+            Stderr::new(Format::Text, Verbosity::Normal).note(format_args!("{reason}"));
+            return ExitCode::from(Exit::Usage.code());
+        }
+    };
     let verbosity = args.output.verbosity();
     let stderr = Stderr::new(args.output.output, verbosity);
     // A fault of ours is exit code 1 like any other; the default is a code that no table has.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
-            let _ =
-                writeln!(std::io::stderr(), "greet-cli: internal error, please report it: {panic}");
+            let _ = writeln!(io::stderr(), "greet-cli: internal error, please report it: {panic}");
         }
     }));
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
@@ -57,6 +63,17 @@ pub fn main() -> ExitCode {
     });
     raise_signal(exit);
     ExitCode::from(exit.code())
+}
+
+/// Prints the help text or the version; on standard error if the command is missing.
+fn print_help(help: &clap::Error) -> ExitCode {
+    match help.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            ExitCode::from(Exit::Internal.code())
+        }
+        _ if help.use_stderr() => ExitCode::from(Exit::Usage.code()),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn run(args: Args) -> anyhow::Result<Exit> {

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{BoolFlag, duration, server_name, status_code, timeout};
+use super::values::{duration, number, server_name, status_code, switch, timeout};
 use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
@@ -18,49 +18,49 @@ const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
 /// Thousands of times what a greeting takes, and still within the patience of a person.
 const DEFAULT_TIMEOUT: &str = "5s";
 /// Who repeats more often than this wants `--wait`.
-const MAX_RETRIES: i64 = 1_000;
+const MAX_RETRIES: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT (without a port 50051), over TLS dns+https:///NAME:PORT (443); repeat, or separate by commas, for calls in turn
-    #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
+    #[arg(long, global = true, value_name = "TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
 
     /// Time for a call, from the name look-up to the reply; also sent as grpc-timeout
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_TIMEOUT")]
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(default_value = DEFAULT_TIMEOUT, value_parser = timeout)]
     pub(crate) timeout: Duration,
 
     /// Time for connecting alone (dns, tcp, tls, http2) [default: what --timeout leaves]
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_CONNECT_TIMEOUT")]
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Keep trying for this long until the server is reachable and, for health, SERVING
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_WAIT")]
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(default_value = "0s", value_parser = duration)]
     pub(crate) wait: Duration,
 
     /// Try a call again that the server cannot have executed, or that ended as --retry-on says
-    #[arg(long, global = true, value_name = "N", env = "GREET_RETRIES")]
-    #[arg(default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MAX_RETRIES))]
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(default_value = "0", value_parser = number(0..=MAX_RETRIES))]
     pub(crate) retries: u32,
 
     /// Statuses to repeat a call after, such as UNAVAILABLE,RESOURCE_EXHAUSTED: it may be executed twice
-    #[arg(long, global = true, value_name = "STATUS", env = "GREET_RETRY_ON")]
+    #[arg(long, global = true, value_name = "STATUS")]
     #[arg(value_delimiter = ',', value_parser = status_code)]
     pub(crate) retry_on: Vec<Code>,
 
     /// Metadata 'key: value'; a -bin key takes base64, @FILE reads the value; repeat, or a line each
-    #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
+    #[arg(short = 'H', long, global = true, value_name = "HEADER")]
     #[arg(value_delimiter = '\n')]
     pub(crate) header: Vec<String>, // parsed later: clap would print a value that may be a secret
 
     /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
-    #[arg(long, global = true, env = "GREET_TRACE")]
-    #[arg(value_parser = BoolFlag)]
+    #[arg(long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) trace: bool,
 }
 
@@ -68,25 +68,25 @@ pub(crate) struct ConnectionArgs {
 #[command(next_help_heading = "TLS, for https:// and dns+https:/// targets")]
 pub(crate) struct TlsArgs {
     /// Trust the CAs in this PEM file instead of the system's
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_CA_CERT")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
 
     /// Client certificate and those that lead to its root, PEM
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_CERT", requires = "key")]
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 
     /// Private key of --cert, PEM
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_KEY", requires = "cert")]
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
     /// Name to ask for and to find in the certificate, and authority of the call, instead of the host
-    #[arg(long, global = true, value_name = "NAME", env = "GREET_SERVER_NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     #[arg(value_parser = server_name)]
     pub(crate) server_name: Option<ServerName<'static>>,
 
     /// Do not verify the server's certificate: whoever answers will do
-    #[arg(long, global = true, env = "GREET_INSECURE")]
-    #[arg(value_parser = BoolFlag)]
+    #[arg(long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) insecure: bool,
 }
 
@@ -94,18 +94,18 @@ pub(crate) struct TlsArgs {
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// text prints the reply alone, a line each, control characters escaped; json one object a call, on failure too
-    #[arg(long, global = true, value_name = "FORMAT", env = "GREET_OUTPUT")]
+    #[arg(long, global = true, value_name = "FORMAT")]
     #[arg(default_value = "text", hide_possible_values = true)]
     pub(crate) output: Format,
 
     /// Tell on standard error how each call went
-    #[arg(short, long, global = true, env = "GREET_VERBOSE")]
-    #[arg(value_parser = BoolFlag)]
+    #[arg(short, long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) verbose: bool,
 
     /// Say nothing on standard error; the exit code tells
-    #[arg(short, long, global = true, env = "GREET_QUIET")]
-    #[arg(value_parser = BoolFlag)]
+    #[arg(short, long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) quiet: bool,
 }
 

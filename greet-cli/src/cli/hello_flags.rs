@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 
-use super::values::count;
+use super::values::{count, number};
 use crate::bulk::{BulkOptions, NameSource};
 
 /// Keeps a server busy across a network, and is the least that RFC 9113 recommends servers to allow on
@@ -15,8 +15,8 @@ const DEFAULT_CONCURRENCY: u32 = 100;
 /// server has work.
 const CONNECTIONS_FOR_MANY: u32 = 2;
 /// What a process may open, and a machine answer.
-const MAX_CONCURRENCY: i64 = 10_000;
-const MAX_CONNECTIONS: i64 = 1_000;
+const MAX_CONCURRENCY: u32 = 10_000;
+const MAX_CONNECTIONS: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("whom").required(true).args(["names", "names_from"]))]
@@ -35,12 +35,12 @@ pub(crate) struct HelloArgs {
     count: NonZeroU64,
 
     /// Calls under way at a time, at most [default: 100, with --names-from 200]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CONCURRENCY))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
     concurrency: Option<u32>,
 
     /// Connections to each target that calls go over in turn [default: 1, with --names-from 2]
     #[arg(long, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]
+    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
     connections: Option<u32>,
 
     /// Begin no call after the first that failed

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 
-use super::values::{count, duration, rate, timeout};
+use super::values::{count, duration, number, rate, timeout};
 use crate::load::{LoadNames, LoadOptions, Shape, Threshold, Until};
 
 const DEFAULT_NAME: &str = "Ada";
@@ -20,20 +20,20 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Until a server has its buffers, and a runtime with a compiler has compiled.
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(1);
 /// What a process may open, and a machine answer.
-const MAX_CONCURRENCY: i64 = 100_000;
-const MAX_CONNECTIONS: i64 = 10_000;
-const MAX_THREADS: i64 = 1_024;
+const MAX_CONCURRENCY: u32 = 100_000;
+const MAX_CONNECTIONS: u32 = 10_000;
+const MAX_THREADS: u32 = 1_024;
 
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("whom").args(["names", "names_from", "seed"]))]
 pub(crate) struct LoadArgs {
     /// Calls under way at a time; with --rate at most so many [default: 100, with --rate 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CONCURRENCY))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
     concurrency: Option<u32>,
 
     /// Connections to each target that calls go over in turn
     #[arg(long, value_name = "N", default_value = DEFAULT_CONNECTIONS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]
+    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
     connections: u32,
 
     /// Begin so many calls a second, however long each takes; latency counts from when it was due
@@ -53,7 +53,7 @@ pub(crate) struct LoadArgs {
     warm_up: Option<Duration>,
 
     /// Threads to call from [default: one for each core that there is, no more than --connections]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_THREADS))]
     threads: Option<u32>,
 
     /// Whom to greet; repeat for more, in turn [default: Ada]
@@ -65,7 +65,7 @@ pub(crate) struct LoadArgs {
     names_from: Option<PathBuf>,
 
     /// Greet random names, the same for the same seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
     seed: Option<u64>,
 
     /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more. What can be

@@ -120,11 +120,15 @@ fn flags_without_effect_are_rejected() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains(problem), "{ran:?}");
     };
-    refused(&["--ca-cert=x"], "the argument '--ca-cert' needs an https:// or dns+https:/// target");
+    refused(
+        &["--ca-cert=x"],
+        "--ca-cert: has no effect without an https:// or dns+https:/// target",
+    );
     refused(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
     let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
     assert!(
-        ran.stderr.contains("'--insecure' needs an https:// or dns+https:/// target"),
+        ran.stderr
+            .contains("--insecure: has no effect without an https:// or dns+https:/// target"),
         "{ran:?}"
     );
 }
