@@ -104,6 +104,9 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Man => return commands::reference::man(&command(), stdout).await,
         Command::Errors => return commands::reference::errors(stdout).await,
     };
+    for unknown in cli::unknown_variables(std::env::vars_os()) {
+        stderr.note(format_args!("{unknown}"));
+    }
     if tls.insecure && connection.target.iter().any(Target::is_tls) {
         stderr.note(format_args!("--insecure: whoever answers is not verified"));
     }

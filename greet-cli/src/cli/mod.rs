@@ -17,6 +17,7 @@ use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
 use self::hello_flags::HelloArgs;
 use self::load_flags::LoadArgs;
 pub(crate) use self::parse::{UsageError, parse};
+pub(crate) use self::variables::unknown_variables;
 use self::variables::with_variable;
 
 /// Says hello to a Greeter, and says what is wrong when it cannot

@@ -80,6 +80,18 @@ fn invalid_variable_is_named() {
     with(&[("GREET_INSECURE", "flase")], &["health"]).left("", line, 2);
 }
 
+#[test]
+fn unknown_variable_is_a_warning() {
+    let nobody = nobody();
+    let warning = "greet-cli: GREET_TIMOUT: unknown environment variable, ignored; \
+                   did you mean GREET_TIMEOUT?\n";
+    let misspelt = [("GREET_TARGET", nobody.as_str()), ("GREET_TIMOUT", "1s")];
+    let ran = with(&misspelt, &["health"]);
+    assert!(ran.stderr.starts_with(warning), "{ran:?}");
+    assert_eq!(with(&misspelt, &["-q", "health"]).stderr, "");
+    assert_eq!(with(&misspelt, &["completions", "bash"]).stderr, "");
+}
+
 /// As a block of lines in YAML ends.
 #[test]
 fn trailing_newline_in_header_variable_is_ignored() {
