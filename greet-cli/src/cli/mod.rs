@@ -1,6 +1,6 @@
-//! What can be typed. House rules for flags: long names in full; a short one only where fingers
-//! expect it; everything that a script may want to set once has an environment variable; values
-//! are parsed here, so that what goes on from here is valid.
+//! The command line. House rules for flags: long names in full; short names only where users expect
+//! them; a variable for each global flag; a value parser for each value, so that later code gets
+//! valid values only.
 
 mod connection_flags;
 mod hello_flags;
@@ -20,10 +20,10 @@ pub(crate) use self::parse::{UsageError, parse};
 pub(crate) use self::variables::unknown_variables;
 use self::variables::with_variable;
 
-/// Says hello to a Greeter, and says what is wrong when it cannot
+/// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]
 #[command(version, mut_args = with_variable, help_template = help::TEMPLATE)]
-#[command(before_help = help::EXAMPLES, after_help = help::EXIT_CODES)]
+#[command(before_help = help::EXAMPLES, after_help = help::EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,48 +42,48 @@ pub(crate) enum Command {
     /// Print a completion script
     #[command(help_template = help::TEMPLATE, before_help = help::COMPLETIONS_EXAMPLES)]
     Completions {
-        /// The shell that it is for
+        /// Shell
         shell: Shell,
     },
     /// Print the manual page
     #[command(help_template = help::TEMPLATE, before_help = help::MAN_EXAMPLES)]
     Man,
-    /// Print what is told apart when a call fails: what it says, what helps, the exit code
-    #[command(help_template = help::TEMPLATE)]
+    /// List the errors of calls with hints and exit codes
+    #[command(help_template = help::TEMPLATE, before_help = help::ERRORS_EXAMPLES)]
     Errors,
 }
 
 /// The commands that call a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallCommand {
-    /// Call greet.Greeter/SayHello; one reply a line on standard output
+    /// Call greet.Greeter/SayHello and print one reply per line
     #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
     Hello(HelloArgs),
-    /// Ask grpc.health.v1 whether the server is serving; fit for an exec probe
+    /// Check the server's health (grpc.health.v1); suits exec probes
     #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
     Health(HealthArgs),
-    /// Walk the way of a call, stage by stage, and say what was found in each
+    /// Run each stage of a call and report its result
     #[command(help_template = help::TEMPLATE, before_help = help::DIAGNOSE_EXAMPLES)]
     Diagnose(DiagnoseArgs),
-    /// Call SayHello as fast as it goes, or at a rate, and say how long the calls took
+    /// Run a load test and report latency, throughput and errors
     #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
     Load(LoadArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HealthArgs {
-    /// The service to ask about; without it, the server as a whole
+    /// Service to check [default: the server as a whole]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
 
-    /// Print each change, with its time, until interrupted; with --wait, until it is SERVING
+    /// Print each change with its time until interrupted; with --wait, until SERVING
     #[arg(long)]
     pub(crate) watch: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiagnoseArgs {
-    /// The service to ask health about; without it, the server as a whole
+    /// Service whose health to check [default: the server as a whole]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
 }
