@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ColorChoice;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
@@ -97,6 +98,10 @@ pub(crate) struct OutputArgs {
     #[arg(long, global = true, value_name = "FORMAT")]
     #[arg(default_value = "text", hide_possible_values = true)]
     pub(crate) output: Format,
+
+    /// Color of errors, hints and diagnose; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
+    pub(crate) color: ColorChoice,
 
     /// Report the stages of each call on standard error
     #[arg(short, long, global = true)]

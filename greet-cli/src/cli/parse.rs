@@ -6,7 +6,9 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{
+    Arg, ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _,
+};
 
 use super::Args;
 use super::variables::variable;
@@ -26,12 +28,36 @@ pub(crate) enum UsageError {
 /// # Errors
 /// The first value that is invalid, or a request for the help text.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Args, UsageError> {
+    set_color(early_color(arguments));
     let command = Args::command().mut_args(ignore_empty_variable);
     let matches = command.try_get_matches_from(arguments);
     let matches = matches.map_err(|error| explain(error, arguments))?;
     let mut args = Args::from_arg_matches(&matches).map_err(|error| explain(error, arguments))?;
+    set_color(args.output.color);
     args.resolve_contradictions(&matches).map_err(UsageError::Invalid)?;
     Ok(args)
+}
+
+/// Returns the value of --color ahead of clap, whose help and errors follow it too.
+fn early_color(arguments: &[OsString]) -> ColorChoice {
+    let mut words = arguments.iter().filter_map(|word| word.to_str());
+    let typed = words.find_map(|word| word.strip_prefix("--color"));
+    let typed = typed.and_then(|value| match value {
+        "" => words.next(),
+        value => value.strip_prefix('='),
+    });
+    let value = typed.map(str::to_owned).or_else(|| std::env::var(variable("color")).ok());
+    value.and_then(|value| ColorChoice::from_str(&value, false).ok()).unwrap_or_default()
+}
+
+/// Sets the choice for all output of the process.
+fn set_color(choice: ColorChoice) {
+    let choice = match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 /// Treats an empty variable as unset, for scripts with `GREET_TARGET=${TARGET:-}`.

@@ -75,7 +75,7 @@ fn server_name_can_be_address() {
 #[test]
 fn insecure_prints_warning() {
     let (_, daemon) = daemon(&["greeter.example"], &[]);
-    let warning = "greet-cli: --insecure: whoever answers is not verified\n";
+    let warning = "greet-cli: --insecure: the server's certificate is not verified\n";
     hello(&daemon, &["--insecure"]).left("Hello Ada\n", warning, 0);
     hello(&daemon, &["--insecure", "--quiet"]).left("Hello Ada\n", "", 0);
 }

@@ -125,7 +125,7 @@ fn own_traceparent_conflicts_with_trace_flag() {
     assert_eq!(*greeter.seen.lock().unwrap(), [Some(own)]);
     greet(&daemon.target, &[&header, "--trace", "hello", "--name=a"]).left(
         "",
-        "greet-cli: --trace makes a traceparent for each call: leave it out, or --header traceparent\n",
+        "greet-cli: --trace: cannot be used with --header traceparent\n",
         2,
     );
 }
