@@ -41,7 +41,7 @@ fn error_page_of_proxy_is_quoted() {
 fn other_protocol_is_quoted() {
     fails("http2_something_else", &serve(say(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
     let ran = greet(&serve(say(b"hi\r\n")), &["hello", "--name=Ada"]);
-    assert!(ran.stderr.contains("it said \"hi\""), "what is too short for a frame, too: {ran:?}");
+    assert!(ran.stderr.contains("it sent \"hi\""), "what is too short for a frame, too: {ran:?}");
 }
 
 #[test]
