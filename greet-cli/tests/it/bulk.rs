@@ -53,8 +53,8 @@ fn failures_name_their_line_and_do_not_stop_others() {
         "greet-cli: line 2: rpc: NOT_FOUND: as asked\n\
          greet-cli: line 4: rpc: INVALID_ARGUMENT: as asked\n\
          greet-cli: line 5: rpc: NOT_FOUND: as asked\n\
-         hint: nothing of that name is there; its spelling counts, capitals too\n\
-         hint: the server refuses what was sent; its message says why\n",
+         hint: the server does not know this name: check its spelling and case\n\
+         hint: the server rejected the request: see the message\n",
         69,
     );
 }

@@ -63,7 +63,7 @@ fn rejected_certificate_is_shown() {
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(3)));
     assert!(ran.stdout.contains("tls     failed"), "{ran:?}");
     assert!(ran.stdout.contains("expired on 2021-01-01T00:00:00Z\n"), "{ran:?}");
-    assert!(ran.stdout.contains("\n\nhint: renew it"), "{ran:?}");
+    assert!(ran.stdout.contains("\n\nhint: renew the certificate"), "{ran:?}");
 }
 
 #[test]

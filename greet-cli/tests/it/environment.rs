@@ -68,12 +68,26 @@ fn every_connection_flag_has_variable() {
 
 #[test]
 fn invalid_variable_is_named() {
-    let ran = with(&[("GREET_TIMEOUT", "soon")], &["health"]);
-    assert!(ran.stderr.contains("'soon' for 'GREET_TIMEOUT (--timeout)': expected"), "{ran:?}");
-    let ran = with(&[("GREET_TIMEOUT", "soon")], &["--timeout=later", "health"]);
-    assert!(ran.stderr.contains("'later' for '--timeout <DUR>': expected"), "{ran:?}");
-    let expected = "error: GREET_INSECURE: \"flase\" is neither true nor false\n";
-    with(&[("GREET_INSECURE", "flase")], &["health"]).assert("", expected, 2);
+    let form = "is not a duration such as 250ms, 5s or 1m";
+    let soon = [("GREET_TIMEOUT", "soon")];
+    with(&soon, &["health"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
+    with(&soon, &["hello"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
+    let line = format!("greet-cli: --timeout: \"later\" {form}\n");
+    with(&soon, &["--timeout=later", "health"]).assert("", &line, 2);
+    let line = "greet-cli: GREET_INSECURE: \"flase\" is neither true nor false\n";
+    with(&[("GREET_INSECURE", "flase")], &["health"]).assert("", line, 2);
+}
+
+#[test]
+fn unknown_variable_is_a_warning() {
+    let address = unused_address();
+    let warning = "greet-cli: GREET_TIMOUT: unknown environment variable, ignored; \
+                   did you mean GREET_TIMEOUT?\n";
+    let misspelt = [("GREET_TARGET", address.as_str()), ("GREET_TIMOUT", "1s")];
+    let ran = with(&misspelt, &["health"]);
+    assert!(ran.stderr.starts_with(warning), "{ran:?}");
+    assert_eq!(with(&misspelt, &["-q", "health"]).stderr, "");
+    assert_eq!(with(&misspelt, &["completions", "bash"]).stderr, "");
 }
 
 /// A block scalar in YAML ends with a newline.

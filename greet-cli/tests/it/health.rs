@@ -18,7 +18,7 @@ fn unknown_service_is_not_found() {
     greet(&daemon.target, &["health", "--service", "no.Such"]).assert(
         "",
         "greet-cli: rpc: NOT_FOUND: unknown service\n\n\
-         hint: nothing of that name is there; its spelling counts, capitals too\n",
+         hint: the server does not know this name: check its spelling and case\n",
         69,
     );
 }

@@ -39,7 +39,7 @@ fn error_page_of_proxy_is_quoted() {
 fn other_protocol_is_quoted() {
     assert_error("http2_other_protocol", &serve(reply(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
     let ran = greet(&serve(reply(b"hi\r\n")), &["hello", "--name=Ada"]);
-    assert!(ran.stderr.contains("it said \"hi\""), "shorter than a frame header: {ran:?}");
+    assert!(ran.stderr.contains("it sent \"hi\""), "shorter than a frame header: {ran:?}");
 }
 
 #[test]

@@ -97,3 +97,28 @@ fn failure_message_from_server_is_escaped() {
         assert!(!ran.stderr.contains(['\u{1b}', '\u{2066}']), "{ran:?}");
     }
 }
+
+/// CLICOLOR_FORCE stands for a terminal.
+#[test]
+fn color_follows_flag_then_variables() {
+    let address = unused_address();
+    let colored = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = command(&[&["--target", &address], arguments].concat());
+        command.envs(variables.iter().copied());
+        let ran = run(command);
+        (ran.stdout.contains('\u{1b}'), ran.stderr.contains('\u{1b}'))
+    };
+    let terminal = ("CLICOLOR_FORCE", "1");
+    let no_color = ("NO_COLOR", "1");
+    assert_eq!(colored(&[], &HELLO), (false, false));
+    assert_eq!(colored(&[terminal], &HELLO), (false, true));
+    assert_eq!(colored(&[terminal, no_color], &HELLO), (false, false));
+    assert_eq!(colored(&[terminal], &["--color=never", "health"]), (false, false));
+    assert_eq!(colored(&[no_color], &["--color", "always", "health"]), (false, true));
+    assert_eq!(colored(&[no_color, ("GREET_COLOR", "always")], &["health"]), (false, true));
+    assert_eq!(colored(&[], &["--color=always", "diagnose"]), (true, false));
+    assert_eq!(colored(&[terminal, no_color], &["diagnose"]), (false, false));
+    assert_eq!(colored(&[], &["--color=always", "diagnose", "--output=json"]), (false, false));
+    assert_eq!(colored(&[], &["--color=always", "hello"]), (false, true), "usage error");
+    assert_eq!(colored(&[], &["hello", "--color=always", "--help"]), (true, false));
+}

@@ -23,7 +23,7 @@ fn name_over_limit_error_states_limit() {
     greet(&daemon.target, &["hello", "--name", &"x".repeat(5_000)]).assert(
         "",
         "greet-cli: rpc: INVALID_ARGUMENT: name is 5000 bytes long; the limit is 4096 bytes\n\n\
-         hint: change `name` and call again\n",
+         hint: correct `name` and retry\n",
         67,
     );
 }
@@ -61,5 +61,5 @@ fn hanging_call_ends_with_deadline_exceeded() {
     assert!(limits.contains(&ran.elapsed), "{ran:?}");
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(68)));
     assert!(ran.stderr.starts_with("greet-cli: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
-    assert!(ran.stderr.contains("hint: allow more with --timeout"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: raise --timeout"), "{ran:?}");
 }

@@ -75,7 +75,7 @@ fn server_name_can_be_address() {
 #[test]
 fn insecure_prints_warning() {
     let (_, daemon) = daemon(&["greeter.example"]);
-    let warning = "greet-cli: --insecure: whoever answers is not verified\n";
+    let warning = "greet-cli: --insecure: the server's certificate is not verified\n";
     hello(&daemon, &["--insecure"]).assert("Hello Ada\n", warning, 0);
     hello(&daemon, &["--insecure", "--quiet"]).assert("Hello Ada\n", "", 0);
 }
@@ -121,11 +121,15 @@ fn flags_without_effect_are_rejected() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains(problem), "{ran:?}");
     };
-    refused(&["--ca-cert=x"], "the argument '--ca-cert' needs an https:// or dns+https:/// target");
+    refused(
+        &["--ca-cert=x"],
+        "--ca-cert: has no effect without an https:// or dns+https:/// target",
+    );
     refused(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
     let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
     assert!(
-        ran.stderr.contains("'--insecure' needs an https:// or dns+https:/// target"),
+        ran.stderr
+            .contains("--insecure: has no effect without an https:// or dns+https:/// target"),
         "{ran:?}"
     );
 }

@@ -136,7 +136,7 @@ fn alert_is_read_before_immediate_close() {
         assert!(ran.stderr.contains(" requires a client certificate\n"), "{ran:?}");
         let identity = [&ca.ca_cert_flag(), &cert, &key, "hello", "--name=Ada"];
         let ran = greet(&https(&address), &identity);
-        assert!(ran.stderr.contains(" refused the client certificate: UnknownCA\n"), "{ran:?}");
+        assert!(ran.stderr.contains(" rejected the client certificate: UnknownCA\n"), "{ran:?}");
     }
 }
 

@@ -132,7 +132,7 @@ fn own_traceparent_conflicts_with_trace_flag() {
     assert_eq!(daemon.take_received(), [Some(own)]);
     greet(&daemon.target, &[&header, "--trace", "hello", "--name=a"]).assert(
         "",
-        "greet-cli: --trace makes a traceparent for each call: leave it out, or --header traceparent\n",
+        "greet-cli: --trace: cannot be used with --header traceparent\n",
         2,
     );
 }
