@@ -1,33 +1,33 @@
-//! Exit codes: an interface that scripts branch on. The table stands in `--help` and the README.
+//! Exit codes, an interface for scripts. `--help` lists them.
 
 use tonic::Code;
 
-/// How the command ended.
+/// The result of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything was done.
+    /// Every call succeeded.
     Done,
-    /// Output could not be written, or something is wrong with this program.
+    /// Input or output failed, or an internal error.
     Internal,
-    /// What was typed cannot be used.
+    /// Invalid flags, arguments or input.
     Usage,
     /// The call was never sent.
     ConnectError,
-    /// The server answered that it is not SERVING.
+    /// The health of the server is not SERVING.
     NotServing,
-    /// A threshold of a load test was crossed.
+    /// A `--fail-if` rule of a load test was violated.
     ThresholdViolated,
-    /// The call ended with a status that is not OK.
+    /// The call ended with a status other than OK.
     Status(Code),
-    /// Ctrl-C.
+    /// SIGINT (Ctrl-C).
     Interrupted,
     /// SIGTERM.
     Terminated,
 }
 
-/// Added to a gRPC status; above what shells and `sysexits.h` use.
+/// Added to a gRPC status; above the codes of `sysexits.h` and below those of shells.
 const STATUS_BASE: u8 = 64;
-/// What shells add to the signal that a process died of.
+/// Added to a signal, as shells do.
 const SIGNAL_BASE: u8 = 128;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
@@ -47,7 +47,7 @@ impl Exit {
         }
     }
 
-    /// Of many calls the first failure counts.
+    /// Returns the first failure of two results.
     pub(crate) fn or(self, later: Exit) -> Exit {
         if self == Exit::Done { later } else { self }
     }

@@ -1,9 +1,9 @@
-//! How long something took, and how much it was, for people.
+//! Durations and sizes for people.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A duration in the one unit that fits it: `85us`, `1.2ms`, `5s`.
+/// A duration in a single unit: `85us`, `1.2ms`, `5s`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HumanDuration(pub(crate) Duration);
 
@@ -23,7 +23,7 @@ impl fmt::Display for HumanDuration {
     }
 }
 
-/// A number of bytes in the one unit that fits it: `85 B`, `1.2 MB`.
+/// A number of bytes in a single unit: `85 B`, `1.2 MB`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HumanBytes(pub(crate) u64);
 
@@ -45,13 +45,13 @@ mod tests {
 
     #[test]
     fn duration_has_one_unit_and_at_most_one_decimal() {
-        let brief = |micros| HumanDuration(Duration::from_micros(micros)).to_string();
-        assert_eq!(brief(0), "0us");
-        assert_eq!(brief(999), "999us");
-        assert_eq!(brief(1_249), "1.2ms");
-        assert_eq!(brief(300_040), "300ms");
-        assert_eq!(brief(5_000_000), "5s");
-        assert_eq!(brief(90_250_000), "90.3s");
+        let shown = |micros| HumanDuration(Duration::from_micros(micros)).to_string();
+        assert_eq!(shown(0), "0us");
+        assert_eq!(shown(999), "999us");
+        assert_eq!(shown(1_249), "1.2ms");
+        assert_eq!(shown(300_040), "300ms");
+        assert_eq!(shown(5_000_000), "5s");
+        assert_eq!(shown(90_250_000), "90.3s");
     }
 
     #[test]

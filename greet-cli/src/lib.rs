@@ -1,6 +1,5 @@
-//! The command line of Greet as a library: [`main`] parses the arguments, runs the command and returns
-//! its exit code. [`command`] exposes the definition of the flags, from which xtask generates the
-//! reference tables.
+//! greet-cli as a library: [`main`] parses the arguments, runs the subcommand and returns the exit code.
+//! [`command`] is the definition of the flags, from which xtask generates reference tables.
 
 mod bulk;
 mod cli;
@@ -15,7 +14,7 @@ mod format;
 mod load;
 mod output;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -24,11 +23,11 @@ use clap::CommandFactory as _;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::cli::{Args, CallCommand, Command};
+use crate::cli::{Args, CallCommand, Command, UsageError};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;
-use crate::output::{Stderr, Stdout, Verbosity};
+use crate::output::{Format, Stderr, Stdout, Verbosity};
 
 /// Returns the definition of every subcommand and flag.
 #[must_use]
@@ -36,37 +35,54 @@ pub fn command() -> clap::Command {
     Args::command()
 }
 
-/// Runs the command that the arguments of the process name, and returns its exit code.
+/// Runs the subcommand in the arguments of the process and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::from_command_line();
+    let args = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(args) => args,
+        Err(UsageError::Help(help)) => return print_help(&help),
+        Err(UsageError::Invalid(reason)) => {
+            Stderr::new(Format::Text, Verbosity::Normal).error(format_args!("{reason}"));
+            return ExitCode::from(Exit::Usage.code());
+        }
+    };
     let verbosity = args.output.verbosity();
     let stderr = Stderr::new(args.output.output, verbosity);
-    // A fault of ours is exit code 1 like any other; the default is a code that no table has.
+    // A panic is an internal error with exit code 1; the default is an undocumented code.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
-            let _ =
-                writeln!(std::io::stderr(), "greet-cli: internal error, please report it: {panic}");
+            let _ = writeln!(io::stderr(), "greet-cli: internal error, please report it: {panic}");
         }
     }));
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
-    let ended = ended.unwrap_or(Ok(Exit::Internal));
-    let exit = ended.unwrap_or_else(|error| {
-        stderr.note(format_args!("{error:#}"));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
+    let result = result.unwrap_or(Ok(Exit::Internal));
+    let exit = result.unwrap_or_else(|error| {
+        stderr.error(format_args!("{error:#}"));
         Exit::Internal
     });
     raise_signal(exit);
     ExitCode::from(exit.code())
 }
 
+/// Prints the help text or the version; on standard error if the command is missing.
+fn print_help(help: &clap::Error) -> ExitCode {
+    match help.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            ExitCode::from(Exit::Internal.code())
+        }
+        _ if help.use_stderr() => ExitCode::from(Exit::Usage.code()),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn run(args: Args) -> anyhow::Result<Exit> {
-    // One thread: a call is a few messages in a row, and a second thread would only add to its start.
+    // One thread: a call is a short sequence of messages, and a thread pool would slow the start.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the runtime")?;
     let exit = runtime.block_on(dispatch(args));
-    // A name look-up that hangs in the system's resolver cannot be cancelled; it is left behind.
+    // A name lookup that hangs in the system's resolver cannot be cancelled; do not wait for it.
     runtime.shutdown_background();
     exit
 }
@@ -74,7 +90,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Standard output is not writable, or input is not readable.
+/// Standard output is not writable, or input is unreadable.
 async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let Args { command: subcommand, connection, tls, output } = args;
     let stdout = &mut Stdout::new(output.output);
@@ -87,13 +103,16 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Man => return commands::reference::man(&command(), stdout).await,
         Command::Errors => return commands::reference::errors(stdout).await,
     };
+    for unknown in cli::unknown_variables(std::env::vars_os()) {
+        stderr.note(format_args!("{unknown}"));
+    }
     if tls.insecure && connection.target.iter().any(Target::is_tls) {
-        stderr.note(format_args!("--insecure: whoever answers is not verified"));
+        stderr.note(format_args!("--insecure: the server's certificate is not verified"));
     }
     let call_options = match connection.call_options(&tls) {
         Ok(call_options) => call_options,
         Err(invalid) => {
-            stderr.note(format_args!("{invalid:#}"));
+            stderr.error(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };
@@ -118,7 +137,8 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// A script's shell ends with its user's Ctrl-C only if the command was seen to. Returns if it was no signal.
+/// Ends the process with the signal that interrupted it: a shell stops its script after Ctrl-C only if the
+/// command died of SIGINT. Returns if there was no signal.
 fn raise_signal(exit: Exit) {
     #[cfg(unix)]
     match exit {

@@ -1,124 +1,129 @@
-//! The flags that go with every command: where to, how long, as whom, and in which form it is told.
+//! Global flags: connection, TLS and output.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ColorChoice;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{BoolFlag, duration, server_name, status_code, timeout};
+use super::values::{duration, number, server_name, status_code, switch, timeout};
 use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
 
-/// Where the daemon listens unless it was told otherwise.
+/// The default address of greet-server.
 const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
-/// Thousands of times what a greeting takes, and still within the patience of a person.
+/// Thousands of times the duration of a call, and acceptable to a person at a terminal.
 const DEFAULT_TIMEOUT: &str = "5s";
-/// Who repeats more often than this wants `--wait`.
-const MAX_RETRIES: i64 = 1_000;
+/// More retries than this are a case for `--wait`.
+const MAX_RETRIES: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server: http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH; or all addresses of a name: dns:///NAME:PORT (without a port 50051), over TLS dns+https:///NAME:PORT (443); repeat, or separate by commas, for calls in turn
-    #[arg(long, global = true, value_name = "TARGET", env = "GREET_TARGET")]
+    /// Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of NAME; repeat or separate by commas to use several targets in turn
+    #[arg(long, global = true, value_name = "TARGET")]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
     pub(crate) target: Vec<Target>,
 
-    /// Time for a call, from the name look-up to the reply; also sent as grpc-timeout
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_TIMEOUT")]
+    /// Timeout of a call, from the name lookup to the reply; also sent as grpc-timeout
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(default_value = DEFAULT_TIMEOUT, value_parser = timeout)]
     pub(crate) timeout: Duration,
 
-    /// Time for connecting alone (dns, tcp, tls, http2) [default: what --timeout leaves]
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_CONNECT_TIMEOUT")]
+    /// Timeout of connecting (dns, tcp, tls, http2) [default: the rest of --timeout]
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
 
-    /// Keep trying for this long until the server is reachable and, for health, SERVING
-    #[arg(long, global = true, value_name = "DUR", env = "GREET_WAIT")]
+    /// Maximum wait until the server is reachable and, for health, SERVING
+    #[arg(long, global = true, value_name = "DUR")]
     #[arg(default_value = "0s", value_parser = duration)]
     pub(crate) wait: Duration,
 
-    /// Try a call again that the server cannot have executed, or that ended as --retry-on says
-    #[arg(long, global = true, value_name = "N", env = "GREET_RETRIES")]
-    #[arg(default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MAX_RETRIES))]
+    /// Maximum retries of a call that the server cannot have executed, or that failed with a status of --retry-on
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(default_value = "0", value_parser = number(0..=MAX_RETRIES))]
     pub(crate) retries: u32,
 
-    /// Statuses to repeat a call after, such as UNAVAILABLE,RESOURCE_EXHAUSTED: it may be executed twice
-    #[arg(long, global = true, value_name = "STATUS", env = "GREET_RETRY_ON")]
+    /// Statuses to retry, such as UNAVAILABLE,RESOURCE_EXHAUSTED; the server may execute the call twice
+    #[arg(long, global = true, value_name = "STATUS")]
     #[arg(value_delimiter = ',', value_parser = status_code)]
     pub(crate) retry_on: Vec<Code>,
 
-    /// Metadata 'key: value'; a -bin key takes base64, @FILE reads the value; repeat, or a line each
-    #[arg(short = 'H', long, global = true, value_name = "HEADER", env = "GREET_HEADER")]
+    /// Metadata 'key: value'; base64 for a key that ends in -bin; @FILE reads the value from a file; repeat or separate by newlines
+    #[arg(short = 'H', long, global = true, value_name = "HEADER")]
     #[arg(value_delimiter = '\n')]
-    pub(crate) header: Vec<String>, // parsed later: clap would print a value that may be a secret
+    pub(crate) header: Vec<String>, // parsed later: errors of clap quote the value, which may be secret
 
-    /// Send a traceparent with each call (W3C Trace Context), and tell the trace's id
-    #[arg(long, global = true, env = "GREET_TRACE")]
-    #[arg(value_parser = BoolFlag)]
+    /// Send a traceparent (W3C Trace Context) with each call, and print the trace ID
+    #[arg(long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) trace: bool,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "TLS, for https:// and dns+https:/// targets")]
+#[command(next_help_heading = "TLS (https:// and dns+https:/// targets)")]
 pub(crate) struct TlsArgs {
-    /// Trust the CAs in this PEM file instead of the system's
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_CA_CERT")]
+    /// CA bundle (PEM) that replaces the system's
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
 
-    /// Client certificate and those that lead to its root, PEM
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_CERT", requires = "key")]
+    /// Client certificate chain (PEM), leaf first; needs --key
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// Private key of --cert, PEM
-    #[arg(long, global = true, value_name = "FILE", env = "GREET_KEY", requires = "cert")]
+    /// Private key of --cert (PEM)
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Name to ask for and to find in the certificate, and authority of the call, instead of the host
-    #[arg(long, global = true, value_name = "NAME", env = "GREET_SERVER_NAME")]
+    /// Name to send (SNI), to verify in the certificate, and to use as authority [default: the host of --target]
+    #[arg(long, global = true, value_name = "NAME")]
     #[arg(value_parser = server_name)]
     pub(crate) server_name: Option<ServerName<'static>>,
 
-    /// Do not verify the server's certificate: whoever answers will do
-    #[arg(long, global = true, env = "GREET_INSECURE")]
-    #[arg(value_parser = BoolFlag)]
+    /// Skip the verification of the server's certificate
+    #[arg(long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) insecure: bool,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// text prints the reply alone, a line each, control characters escaped; json one object a call, on failure too
-    #[arg(long, global = true, value_name = "FORMAT", env = "GREET_OUTPUT")]
+    /// Form of standard output: text (escaped, one reply per line) or json (one object per call, on failure too)
+    #[arg(long, global = true, value_name = "FORMAT")]
     #[arg(default_value = "text", hide_possible_values = true)]
     pub(crate) output: Format,
 
-    /// Tell on standard error how each call went
-    #[arg(short, long, global = true, env = "GREET_VERBOSE")]
-    #[arg(value_parser = BoolFlag)]
+    /// Color of errors, hints and diagnose; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    /// Report the stages of each call on standard error
+    #[arg(short, long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) verbose: bool,
 
-    /// Say nothing on standard error; the exit code tells
-    #[arg(short, long, global = true, env = "GREET_QUIET")]
-    #[arg(value_parser = BoolFlag)]
+    /// Write nothing to standard error
+    #[arg(short, long, global = true)]
+    #[arg(value_parser = switch)]
     pub(crate) quiet: bool,
 }
 
 impl ConnectionArgs {
-    /// Returns what all calls have in common.
+    /// Returns the options that all calls share.
     ///
     /// # Errors
-    /// A file is not readable or its content is not usable, or two flags contradict each other.
+    /// A file is unreadable or invalid, or two flags contradict each other.
     pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
             !(self.trace && metadata.contains_key(TRACEPARENT)),
-            "--trace makes a traceparent for each call: leave it out, or --header traceparent"
+            "--trace: cannot be used with --header traceparent"
         );
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {

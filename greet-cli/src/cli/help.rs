@@ -1,4 +1,4 @@
-//! What help says beyond the flags: examples first, exit codes last.
+//! Help text beyond the flags: examples first, exit codes last.
 
 pub(super) const TEMPLATE: &str = "\
 {about-with-newline}
@@ -8,38 +8,39 @@ pub(super) const TEMPLATE: &str = "\
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  greet-cli hello --name Ada                              # Hello Ada
+  greet-cli hello --name Ada                           # Hello Ada
   greet-cli --wait 30s health && greet-cli hello --name Ada
-  greet-cli --target https://greeter.example diagnose     # why does it not work?";
+  greet-cli --target https://greeter.example diagnose  # report each stage";
 
 pub(super) const HELLO_EXAMPLES: &str = "\
 Examples:
   greet-cli hello --name Ada --name Grace
   greet-cli hello --names-from names.txt > greetings.txt
-  greet-cli -v hello --name Ada --count 100 --connections 4   # who answers, behind a balancer?
+  greet-cli -v hello --name Ada --count 100     # count the calls per instance
   greet-cli --output json hello --name Ada | jq -r '.message // .error.cause'";
 
 pub(super) const HEALTH_EXAMPLES: &str = "\
 Examples:
-  greet-cli health                        # SERVING, and exit code 0
-  greet-cli --wait 30s health             # a gate for scripts
-  greet-cli health --watch                # a line for each change";
+  greet-cli health                  # prints SERVING and exits 0
+  greet-cli --wait 30s health       # waits until the server is ready
+  greet-cli health --watch          # prints each change";
 
 pub(super) const DIAGNOSE_EXAMPLES: &str = "\
 Examples:
   greet-cli --target https://greeter.example --ca-cert ca.pem diagnose
-  greet-cli --output json diagnose | jq '.stages[] | select(.result == \"failed\")'";
+  greet-cli --output json diagnose |
+    jq '.stages[] | select(.result == \"failed\")'";
 
 pub(super) const LOAD_EXAMPLES: &str = "\
 Examples:
-  greet-cli load                                          # 10 s, 100 calls at a time
+  greet-cli load                               # 10 s with 100 concurrent calls
   greet-cli load --rate 20000 --duration 30s --html load.html
-  greet-cli load --fail-if 'p99>20ms' --fail-if 'error-rate>0.1%'   # in CI: exit code 5
+  greet-cli load --fail-if 'p99>20ms' --fail-if 'error-rate>0.1%'   # for CI
   greet-cli --output json load --count 100000 | jq .latency_us.p99";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  greet-cli completions bash > ~/.local/share/bash-completion/completions/greet-cli
+  source <(greet-cli completions bash)          # in ~/.bashrc
   greet-cli completions zsh > ~/.zfunc/_greet-cli
   greet-cli completions fish > ~/.config/fish/completions/greet-cli.fish";
 
@@ -47,15 +48,22 @@ pub(super) const MAN_EXAMPLES: &str = "\
 Examples:
   greet-cli man > ~/.local/share/man/man1/greet-cli.1 && man greet-cli";
 
+pub(super) const ERRORS_EXAMPLES: &str = "\
+Examples:
+  greet-cli errors | less
+  greet-cli --output json errors | jq '.errors[] | select(.stage == \"tls\")'";
+
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  0       done
-  1       output could not be written, input could not be read, or an internal error
-  2       bad flags, arguments or input
-  3       could not connect (dns, tcp, tls, http2): the call was never sent, so it is safe to repeat
+  0       success
+  1       input or output failed, or an internal error
+  2       invalid flags, arguments or input
+  3       could not connect (dns, tcp, tls, http2): not sent, safe to retry
   4       health: not SERVING
-  5       load: a --fail-if threshold was crossed
-  64 + n  the call ended with gRPC status n: 67 INVALID_ARGUMENT, 68 DEADLINE_EXCEEDED, 78 UNAVAILABLE, ...
-  130     interrupted (Ctrl-C), 143 terminated (SIGTERM), as shells count it; what was answered is printed
+  5       load: a --fail-if rule was violated
+  64 + n  gRPC status n, such as 68 for DEADLINE_EXCEEDED, 78 for UNAVAILABLE
+  130     SIGINT (Ctrl-C), after the output of all replies so far
+  143     SIGTERM, after the output of all replies so far
 
-Of many calls the first failure's code counts; of a load test a call that failed is a figure: 0 if any was OK.";
+With several calls, the exit code is that of the first failure. load exits 0 if
+at least one call succeeded.";

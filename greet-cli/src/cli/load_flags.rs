@@ -1,4 +1,4 @@
-//! `load`: how much, for how long, and what must not be crossed.
+//! Flags of `load`.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -6,74 +6,71 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 
-use super::values::{count, duration, rate, timeout};
+use super::values::{count, duration, number, rate, timeout};
 use crate::load::{LoadNames, LoadOptions, Shape, Threshold, Until};
 
 const DEFAULT_NAME: &str = "Ada";
-/// Ten calls on each of ten connections: enough to keep one core of a fast server at work.
+/// With ten calls on each, enough to saturate one core of a fast server.
 const DEFAULT_CONNECTIONS: &str = "10";
 const DEFAULT_CONCURRENCY: u32 = 100;
-/// With a rate it is a bound, not the load: twenty thousand calls a second of 50 ms each.
+/// A bound, because the rate determines the load: 20 000 calls per second of 50 ms each.
 const CONCURRENCY_WITH_RATE: u32 = 1_000;
-/// Long enough for a first impression.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-/// Until a server has its buffers, and a runtime with a compiler has compiled.
+/// Until a server has allocated its buffers, and a JIT compiler has compiled its code.
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(1);
-/// What a process may open, and a machine answer.
-const MAX_CONCURRENCY: i64 = 100_000;
-const MAX_CONNECTIONS: i64 = 10_000;
-const MAX_THREADS: i64 = 1_024;
+const MAX_CONCURRENCY: u32 = 100_000;
+const MAX_CONNECTIONS: u32 = 10_000;
+const MAX_THREADS: u32 = 1_024;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("whom").args(["names", "names_from", "seed"]))]
+#[command(group = ArgGroup::new("source").args(["names", "names_from", "seed"]))]
 pub(crate) struct LoadArgs {
-    /// Calls under way at a time; with --rate at most so many [default: 100, with --rate 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_CONCURRENCY))]
+    /// Concurrent calls; with --rate the maximum [default: 100, with --rate 1000]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
     concurrency: Option<u32>,
 
-    /// Connections to each target that calls go over in turn
+    /// Connections to each target, used in turn
     #[arg(long, value_name = "N", default_value = DEFAULT_CONNECTIONS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]
+    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
     connections: u32,
 
-    /// Begin so many calls a second, however long each takes; latency counts from when it was due
-    #[arg(long, value_name = "PER SECOND", value_parser = rate)]
+    /// Start N calls per second regardless of completion (open loop); latency counts from the scheduled start
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
 
-    /// Measure for so long [default: 10s]
+    /// Duration of the measurement [default: 10s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = timeout)]
     duration: Option<Duration>,
 
-    /// Measure so many calls
+    /// Number of calls to measure, instead of a duration
     #[arg(long, value_name = "N", value_parser = count)]
     count: Option<NonZeroU64>,
 
-    /// Load that comes first and is left out of every figure [default: 1s, with --count 0s]
+    /// Load before the measurement, excluded from all figures [default: 1s, with --count 0s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
     warm_up: Option<Duration>,
 
-    /// Threads to call from [default: one for each core that there is, no more than --connections]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS))]
+    /// Threads that send calls [default: number of cores, at most --connections]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_THREADS))]
     threads: Option<u32>,
 
-    /// Whom to greet; repeat for more, in turn [default: Ada]
+    /// Name to greet; repeat for several, used in turn [default: Ada]
     #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
     names: Vec<String>,
 
-    /// Greet the lines of a file, or of standard input if it is -, in turn
-    #[arg(long, value_name = "FILE|-")]
+    /// File with one name per line (- is standard input), used in turn
+    #[arg(long, value_name = "FILE")]
     names_from: Option<PathBuf>,
 
-    /// Greet random names, the same for the same seed
-    #[arg(long, value_name = "N")]
+    /// Greet random names; the same seed gives the same names
+    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
     seed: Option<u64>,
 
-    /// Exit with 5 if this holds at the end: p99>20ms, error-rate>0.1%, rps<5000; repeat for more. What can be
-    /// compared (>, >=, <, <=): min, mean, max, p50, p99.9, …, error-rate, errors, rps
+    /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000; figures: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
     #[arg(long, value_name = "RULE")]
     fail_if: Vec<Threshold>,
 
-    /// Write a page with plots to this file, which opens without a network
+    /// Write a self-contained HTML report with plots
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -100,7 +97,7 @@ impl LoadArgs {
             shape: Shape {
                 concurrency,
                 connections: self.connections,
-                // A thread without a connection, or without a call, would have nothing to do.
+                // A thread needs a connection and a call.
                 threads: threads.min(self.connections).min(concurrency),
                 rate: self.rate,
                 until,

@@ -1,79 +1,90 @@
-//! Values that parse themselves, each with the form that is expected.
+//! Value parsers. Each accepts the text of a flag or a variable, and its errors quote the value and
+//! state the expected form.
 
-use std::ffi::OsStr;
+use std::fmt::Display;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, TypedValueParser};
-use clap::error::ErrorKind;
-use clap::{Arg, Command, Error};
 use greet_proto::status::code_from_name;
 use rustls::pki_types::ServerName;
 use tonic::Code;
 
-/// Beyond a day a duration is a typing error, and arithmetic on it stays far from overflow.
+/// A longer duration is a typing error; arithmetic on a day is far from overflow.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A higher rate is a typing error.
+const RATES: RangeInclusive<f64> = 0.001..=1e8;
 
 pub(super) fn duration(given: &str) -> Result<Duration, String> {
     match humantime::parse_duration(given) {
         Ok(duration) if duration <= MAX_DURATION => Ok(duration),
-        _ => Err("expected a duration such as 250ms, 5s or 1m, at most 1day".to_owned()),
+        Ok(_) => Err(format!("{given} is longer than 1day")),
+        Err(_) if is_number(given) => Err(format!("{given} has no unit; did you mean {given}s?")),
+        Err(_) => Err(format!("{given:?} is not a duration such as 250ms, 5s or 1m")),
     }
 }
 
-/// A duration that leaves time for something to happen.
+/// Parses a duration above zero.
 pub(super) fn timeout(given: &str) -> Result<Duration, String> {
     match duration(given)? {
-        Duration::ZERO => Err("expected a duration above zero".to_owned()),
+        Duration::ZERO => Err(format!("{given} is not above zero")),
         timeout => Ok(timeout),
     }
 }
 
-/// Calls a second; beyond a hundred million it is a typing error.
-pub(super) fn rate(given: &str) -> Result<f64, String> {
-    match given.parse::<f64>() {
-        Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
-        _ => Err("expected calls a second, such as 20000 or 0.5".to_owned()),
+pub(super) fn number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: FromStr + PartialOrd + Display + Clone,
+{
+    move |given| {
+        let (min, max) = (range.start(), range.end());
+        match given.parse() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ if is_number(given) => Err(format!("{given} is not in {min}..={max}")),
+            _ => Err(format!("{given:?} is not a whole number in {min}..={max}")),
+        }
     }
 }
 
-/// Parses the name of a status that is a failure, in either case and with `-` for `_`.
+fn is_number(given: &str) -> bool {
+    !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+pub(super) fn count(given: &str) -> Result<NonZeroU64, String> {
+    given.parse().map_err(|_| format!("{given:?} is not a whole number above zero"))
+}
+
+/// Parses calls per second.
+pub(super) fn rate(given: &str) -> Result<f64, String> {
+    let rate = given.parse().ok().filter(|rate| RATES.contains(rate));
+    rate.ok_or_else(|| {
+        format!("{given:?} is not a number of calls per second such as 20000 or 0.5")
+    })
+}
+
+/// Parses the name of a status other than OK, in either case and with `-` for `_`.
 pub(super) fn status_code(given: &str) -> Result<Code, String> {
     let name = given.trim().to_ascii_uppercase().replace('-', "_");
     let code = code_from_name(&name).filter(|code| *code != Code::Ok);
-    code.ok_or_else(|| "expected a status such as UNAVAILABLE or RESOURCE_EXHAUSTED".to_owned())
+    code.ok_or_else(|| {
+        format!("{given:?} is not an error status such as UNAVAILABLE or RESOURCE_EXHAUSTED")
+    })
 }
 
 pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
     let name = ServerName::try_from(given.to_owned());
-    name.map_err(|_| "expected a host's name or an address, as certificates have it".to_owned())
+    name.map_err(|_| format!("{given:?} is not a host name or an IP address"))
 }
 
-/// What a variable says of a flag without a value. A word that is neither is refused: a typing error must
-/// not turn anything on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BoolFlag;
-
-impl TypedValueParser for BoolFlag {
-    type Value = bool;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        flag: Option<&Arg>,
-        given: &OsStr,
-    ) -> Result<bool, Error> {
-        BoolishValueParser::new().parse_ref(command, flag, given).map_err(|_| {
-            let variable = flag.and_then(Arg::get_env).unwrap_or_default().display();
-            let problem = format!("{variable}: {given:?} is neither true nor false\n");
-            Error::raw(ErrorKind::InvalidValue, problem)
-        })
+/// Parses the variable of a flag without a value. A misspelt word must not enable anything.
+pub(super) fn switch(given: &str) -> Result<bool, String> {
+    match given.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
+        "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
+        _ => Err(format!("{given:?} is neither true nor false")),
     }
-}
-
-/// How often; zero times is not at all.
-pub(super) fn count(given: &str) -> Result<NonZeroU64, String> {
-    given.parse().map_err(|_| "expected a whole number from 1 on".to_owned())
 }
 
 #[cfg(test)]
@@ -81,13 +92,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duration_needs_unit_and_has_maximum() {
+    fn errors_quote_the_value_and_state_the_form() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1day"), Ok(MAX_DURATION));
-        for bad in ["", "5", "-1s", "soon", "2days"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-        assert!(timeout("0s").is_err());
+        assert_eq!(duration("25h").unwrap_err(), "25h is longer than 1day");
+        assert_eq!(duration("5").unwrap_err(), "5 has no unit; did you mean 5s?");
+        let expected = "\"-1s\" is not a duration such as 250ms, 5s or 1m";
+        assert_eq!(duration("-1s").unwrap_err(), expected);
+        assert_eq!(timeout("0s").unwrap_err(), "0s is not above zero");
+        let number = number(1..=1_000);
+        assert_eq!((number("1"), number("1000")), (Ok(1), Ok(1_000)));
+        assert_eq!(number("1001").unwrap_err(), "1001 is not in 1..=1000");
+        assert_eq!(number("1k").unwrap_err(), "\"1k\" is not a whole number in 1..=1000");
     }
 
     #[test]

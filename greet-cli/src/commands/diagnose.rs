@@ -28,7 +28,8 @@ pub(crate) async fn run(
         if index > 0 && !stdout.is_json() {
             stdout.text(b"\n");
         }
-        stdout.line(Some(&diagnosis.to_string()), || &diagnosis);
+        let text = stdout.without_unwanted_style(&diagnosis);
+        stdout.line(Some(text), || &diagnosis);
         stdout.flush().await?;
         exit = exit.or(diagnosis.exit);
     }

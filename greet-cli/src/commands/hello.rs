@@ -15,7 +15,7 @@ pub(crate) async fn run(
     let names = match Names::new(&options.source) {
         Ok(names) => names,
         Err(invalid) => {
-            stderr.note(format_args!("{invalid:#}"));
+            stderr.error(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };

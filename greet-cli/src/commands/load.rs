@@ -28,7 +28,7 @@ pub(crate) async fn run(
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
         Err(invalid) => {
-            stderr.note(format_args!("{invalid:#}"));
+            stderr.error(format_args!("{invalid:#}"));
             return Ok(Exit::Usage);
         }
     };

@@ -1,5 +1,5 @@
-//! What to connect to: `http://HOST:PORT`, `https://HOST:PORT`, `HOST:PORT` or `unix:PATH`; or to every
-//! address of a name, as gRPC writes it: `dns:///NAME:PORT`, over TLS `dns+https:///NAME:PORT`.
+//! Parses `--target`: `http://HOST:PORT`, `https://HOST[:PORT]`, `HOST[:PORT]`, `:PORT` or `unix:PATH`. The
+//! form `dns:///NAME[:PORT]` of gRPC stands for all addresses of a name; over TLS it is `dns+https:///`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,16 +7,15 @@ use std::str::FromStr;
 
 use http::uri::Authority;
 
-const EXPECTED: &str = "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH, dns:///NAME:PORT or \
-     dns+https:///NAME:PORT";
-const NAME_SERVER_HINT: &str =
-    "what follows dns:// is a name server, and only this machine's are asked; say dns:///NAME:PORT";
-/// Where `https://HOST` is served if nothing else is said.
+const FORMS: &str = "http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT, unix:PATH, \
+     dns:///NAME[:PORT] or dns+https:///NAME[:PORT]";
+const NAME_SERVER_HINT: &str = "names a name server, but only the system's resolver is supported";
+/// The default port of `https`.
 const HTTPS_PORT: u16 = 443;
-/// Where the daemon listens unless it was told otherwise.
+/// The default port of greet-server.
 const DEFAULT_PORT: u16 = 50051;
 
-/// A server's address, as it was given and as it is used.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// HTTP/2 over TCP.
@@ -26,7 +25,8 @@ pub(crate) enum Target {
         port: u16,
         /// Over TLS (`https`), not in plaintext.
         tls: bool,
-        /// Each address of the host is a server of its own (`dns:///`); else the first that answers will do.
+        /// Whether each address of the host is a server of its own (`dns:///`). If not, the first address
+        /// that accepts a connection is used.
         per_address: bool,
     },
     /// HTTP/2 in plaintext over a Unix socket.
@@ -38,12 +38,12 @@ impl Target {
         matches!(self, Target::Tcp { tls: true, .. })
     }
 
-    /// Whether it stands for a server at each address of a name.
+    /// Returns whether each address of the name is a server of its own.
     pub(crate) fn is_per_address(&self) -> bool {
         matches!(self, Target::Tcp { per_address: true, .. })
     }
 
-    /// What is looked up; empty if there is nothing to look up.
+    /// Returns the name to look up; empty for a Unix socket.
     pub(crate) fn host(&self) -> &str {
         match self {
             Target::Tcp { host, .. } => host,
@@ -55,8 +55,8 @@ impl Target {
         if self.is_tls() { "https" } else { "http" }
     }
 
-    /// What the `:authority` of a request says. A Unix socket has none; `localhost` is what the
-    /// other gRPC implementations send there.
+    /// Returns the `:authority` of requests. For a Unix socket it is `localhost`, as in other gRPC
+    /// implementations.
     pub(crate) fn authority(&self) -> String {
         match self {
             Target::Tcp { host, port, .. } => host_port(host, *port),
@@ -83,38 +83,47 @@ impl fmt::Display for Target {
 }
 
 impl FromStr for Target {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(given: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = given.strip_prefix("unix:") {
-            return if path.is_empty() { Err(EXPECTED) } else { Ok(Target::Unix(path.into())) };
-        }
-        let (address, tls, per_address) = match given.split_once("://") {
-            None => (given, false, false),
-            Some(("http", address)) => (address, false, false),
-            Some(("https", address)) => (address, true, false),
+        let target = match given.split_once("://") {
+            _ if given.starts_with("unix:") => {
+                let path = given.strip_prefix("unix:").filter(|path| !path.is_empty());
+                path.map(|path| Target::Unix(path.into()))
+            }
+            // `:PORT` is short for `localhost:PORT`.
+            None if given.starts_with(':') => tcp(&format!("localhost{given}"), false, None, false),
+            None => tcp(given, false, Some(DEFAULT_PORT), false),
+            Some(("http", address)) => tcp(address, false, None, false),
+            Some(("https", address)) => tcp(address, true, Some(HTTPS_PORT), false),
             Some((scheme @ ("dns" | "dns+https"), name)) => {
-                (name.strip_prefix('/').ok_or(NAME_SERVER_HINT)?, scheme != "dns", true)
+                let Some(name) = name.strip_prefix('/') else {
+                    return Err(format!(
+                        "{given:?} {NAME_SERVER_HINT}; did you mean {scheme}:///{name}?"
+                    ));
+                };
+                let is_tls = scheme != "dns";
+                let default_port = if is_tls { HTTPS_PORT } else { DEFAULT_PORT };
+                tcp(name, is_tls, Some(default_port), true)
             }
-            Some(_) => return Err(EXPECTED),
+            Some(_) => None,
         };
-        let address = address.strip_suffix('/').unwrap_or(address);
-        let authority: Authority = address.parse().map_err(|_| EXPECTED)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = match authority.port() {
-            Some(port) => Some(port.as_u16()),
-            // A colon without a port is a typing error, not a wish for the default.
-            None if authority.as_str() != authority.host() => None,
-            None if tls => Some(HTTPS_PORT),
-            None => per_address.then_some(DEFAULT_PORT),
-        };
-        match port {
-            Some(port) if !host.is_empty() && !address.contains('@') => {
-                Ok(Target::Tcp { host: host.to_owned(), port, tls, per_address })
-            }
-            _ => Err(EXPECTED),
-        }
+        target.ok_or_else(|| format!("{given:?} is not {FORMS}"))
     }
+}
+
+fn tcp(address: &str, tls: bool, default_port: Option<u16>, per_address: bool) -> Option<Target> {
+    let address = address.strip_suffix('/').unwrap_or(address);
+    let authority: Authority = address.parse().ok()?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        // A colon without a valid port is a typing error and does not mean the default.
+        None if authority.as_str() != authority.host() => return None,
+        None => default_port?,
+    };
+    let is_valid = !host.is_empty() && !address.contains('@');
+    is_valid.then(|| Target::Tcp { host: host.to_owned(), port, tls, per_address })
 }
 
 #[cfg(test)]
@@ -132,6 +141,9 @@ mod tests {
         assert_eq!(shown("[::1]:50051"), "http://[::1]:50051");
         assert_eq!(shown("https://[::1]/"), "https://[::1]:443");
         assert_eq!(shown("unix:/run/greet.sock"), "unix:/run/greet.sock");
+        assert_eq!(shown(":1"), "http://localhost:1");
+        assert_eq!(shown("localhost"), "http://localhost:50051");
+        assert_eq!(shown("[::1]"), "http://[::1]:50051");
     }
 
     #[test]
@@ -144,7 +156,8 @@ mod tests {
         let target: Target = "dns+https:///greeter:1".parse().unwrap();
         assert_eq!((target.scheme(), target.authority().as_str()), ("https", "greeter:1"));
         for authority in ["dns://8.8.8.8/greeter:1", "dns://greeter:1", "dns+https://ns/greeter"] {
-            assert_eq!(authority.parse::<Target>(), Err(NAME_SERVER_HINT), "{authority}");
+            let reason = authority.parse::<Target>().unwrap_err();
+            assert!(reason.contains(NAME_SERVER_HINT), "{reason}");
         }
         for bad in [
             "dns:///",
@@ -154,13 +167,13 @@ mod tests {
             "dns:///a/b:1",
             "dns+http:///greeter:1",
         ] {
-            assert_eq!(bad.parse::<Target>(), Err(EXPECTED), "{bad}");
+            assert_eq!(bad.parse::<Target>(), Err(format!("{bad:?} is not {FORMS}")));
         }
     }
 
     #[test]
-    fn target_without_port_or_with_unknown_scheme_is_rejected() {
-        let bad = ["", "localhost", "http://localhost", "localhost:port", ":50051", "unix:"];
+    fn target_with_invalid_port_or_unknown_scheme_is_rejected() {
+        let bad = ["", ":", ":port", "http://localhost", "localhost:port", "localhost:", "unix:"];
         let worse = ["https://x:99999", "https://[::1]:-1", "https://x:https"];
         let worst =
             ["ftp://x:1", "http://a@b:1", "http://x:1/path", "https://", "https://x:", "x:99999"];

@@ -5,6 +5,7 @@ mod details;
 use std::fmt;
 use std::time::Duration;
 
+use clap::builder::styling::Style;
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::error::{CallError, ConnectError, Stage};
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 use crate::output::report::{ErrorReport, micros};
+use crate::output::style::{ERROR, HINT, OK};
 
 /// `greet.diagnose/v1`
 #[derive(Debug, Serialize)]
@@ -179,12 +181,12 @@ impl fmt::Display for Diagnosis {
             let time = finding.time.map(|time| HumanDuration(time).to_string()).unwrap_or_default();
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
-            let row =
-                format!("{:<8}{:<12}{time:>8}  {found}", finding.stage, finding.result.name());
+            let (result, style) = (finding.result.name(), finding.result.style());
+            let row = format!("{:<8}{style}{result:<12}{style:#}{time:>8}  {found}", finding.stage);
             write!(f, "\n{}", row.trim_end())?;
         }
         match &self.error {
-            Some(error) => write!(f, "\n\nhint: {}", Escaped(&error.hint)),
+            Some(error) => write!(f, "\n\n{HINT}hint:{HINT:#} {}", Escaped(&error.hint)),
             None => Ok(()),
         }
     }
@@ -219,6 +221,14 @@ impl StageResult {
             StageResult::Failed => "failed",
             StageResult::None => "-",
             StageResult::NotReached => "not reached",
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            StageResult::Ok => OK,
+            StageResult::Failed => ERROR,
+            StageResult::None | StageResult::NotReached => Style::new(),
         }
     }
 }

@@ -1,12 +1,11 @@
-//! Every way in which a call is known not to be sent: what was seen, and what to do about it.
-//! `docs/errors.md` shows each with the line and the hint that stand here.
+//! Failures of connecting, each with its cause and a hint. `docs/errors.md` lists them all.
 
 use std::time::Duration;
 
 use super::Stage;
 use crate::format::HumanDuration;
 
-/// Why there is no connection. Nothing of the call was sent.
+/// A failure to connect. Nothing of the call was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub(crate) enum ConnectError {
@@ -14,64 +13,64 @@ pub(crate) enum ConnectError {
     UnknownHost { host: String, problem: String },
     #[error("could not look up {host}: {problem}")]
     NoNameServer { host: String, problem: String },
-    #[error("could not look up {host}: the name server did not answer within {}", HumanDuration(*.after))]
+    #[error("could not look up {host}: no answer from the name server within {}", HumanDuration(*.after))]
     LookupTimeout { host: String, after: Duration },
 
     #[error("could not connect to {peer}: connection refused")]
     Refused { peer: String },
-    #[error("could not connect to {peer}: there is no such socket")]
+    #[error("could not connect to {peer}: no such socket")]
     NoSuchSocket { peer: String },
-    #[error("could not connect to {peer}: the network or the host cannot be reached")]
+    #[error("could not connect to {peer}: network or host unreachable")]
     Unreachable { peer: String },
     #[error("could not connect to {peer}: no answer within {}", HumanDuration(*.after))]
     ConnectTimeout { peer: String, after: Duration },
     #[error("could not connect to {peer}: {problem}")]
     NotOpened { peer: String, problem: String },
 
-    #[error("{peer} speaks plaintext, not TLS: it answered {heard}")]
+    #[error("{peer} does not use TLS: it sent {heard}")]
     Plaintext { peer: String, heard: String },
     #[error("{peer} closed the connection during the TLS handshake")]
     TlsClosed { peer: String },
-    #[error("{peer} said nothing in the TLS handshake within {}", HumanDuration(*.after))]
+    #[error("{peer} did not answer the TLS handshake within {}", HumanDuration(*.after))]
     TlsTimeout { peer: String, after: Duration },
     #[error(
-        "the certificate of {peer} ({subject}) is signed by {issuer}, which is not trusted here"
+        "the certificate of {peer} ({subject}) is signed by {issuer}, which is not a trusted CA"
     )]
     UnknownIssuer { peer: String, subject: String, issuer: String },
-    #[error("the certificate of {peer} is for {names}, not for {wanted}")]
+    #[error("the certificate of {peer} is valid for {names}, not for {wanted}")]
     WrongName { peer: String, names: String, wanted: String },
     #[error("the certificate of {peer} ({subject}) expired on {on}, {ago} ago")]
     Expired { peer: String, subject: String, on: String, ago: String },
-    #[error("the certificate of {peer} ({subject}) is not valid before {from}, in {time}")]
+    #[error("the certificate of {peer} ({subject}) is not valid until {from}, in {time}")]
     NotYetValid { peer: String, subject: String, from: String, time: String },
-    #[error("the certificate of {peer} ({subject}) cannot be used: {problem}")]
+    #[error("the certificate of {peer} ({subject}) is invalid: {problem}")]
     BadCertificate { peer: String, subject: String, problem: String },
     #[error("{peer} requires a client certificate")]
     ClientCertificateRequired { peer: String },
-    #[error("{peer} refused the client certificate: {alert}")]
+    #[error("{peer} rejected the client certificate: {alert}")]
     ClientCertificateRefused { peer: String, alert: String },
-    #[error("{peer} speaks no HTTP/2 over TLS (ALPN): {answer}")]
+    #[error("{peer} did not negotiate HTTP/2 (ALPN): {answer}")]
     NoHttp2 { peer: String, answer: String },
-    #[error("{peer} knows no server of the name {name}")]
+    #[error("{peer} does not serve the name {name}")]
     UnknownServerName { peer: String, name: String },
-    #[error("{peer} ended the TLS handshake: {alert}")]
+    #[error("{peer} rejected the TLS handshake: {alert}")]
     TlsRefused { peer: String, alert: String },
-    #[error("no TLS with {peer}: {problem}")]
+    #[error("TLS error on the connection to {peer}: {problem}")]
     TlsBroken { peer: String, problem: String },
 
-    #[error("{peer} speaks TLS, and was spoken to in plaintext")]
+    #[error("{peer} expects TLS, but the connection is plaintext")]
     SpeaksTls { peer: String },
-    #[error("{peer} speaks HTTP/1.1, not HTTP/2: it answered {heard}")]
+    #[error("{peer} uses HTTP/1.1, not HTTP/2: it sent {heard}")]
     SpeaksHttp1 { peer: String, heard: String },
-    #[error("{peer} speaks no HTTP/2: it said {heard}")]
+    #[error("{peer} does not use HTTP/2: it sent {heard}")]
     NotHttp2 { peer: String, heard: String },
-    #[error("{peer} closed the connection before it sent its SETTINGS")]
+    #[error("{peer} closed the connection before its SETTINGS")]
     ClosedBeforeSettings { peer: String },
-    #[error("{peer} sent a GOAWAY before its SETTINGS: {reason}")]
+    #[error("{peer} sent GOAWAY before its SETTINGS: {reason}")]
     GoAwayBeforeSettings { peer: String, reason: String },
-    #[error("{peer} accepted the connection and sent no SETTINGS within {}", HumanDuration(*.after))]
+    #[error("{peer} accepted the connection, but sent no SETTINGS within {}", HumanDuration(*.after))]
     NoSettings { peer: String, after: Duration },
-    #[error("{target} took no call on any connection: {reason}")]
+    #[error("{target} refused the call on every connection: {reason}")]
     NoCallTaken { target: String, reason: String },
 }
 
@@ -110,90 +109,77 @@ impl ConnectError {
         }
     }
 
-    /// What most likely helps.
+    /// Returns what most likely helps.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            Self::UnknownHost { .. } => "check the host's name in --target",
+            Self::UnknownHost { .. } => "check the host name in --target",
             Self::NoNameServer { .. } | Self::LookupTimeout { .. } => {
-                "check this machine's name servers, or give an address instead of a name"
+                "check the DNS configuration of this machine, or use an IP address"
             }
-            Self::Refused { .. } => {
-                "nothing listens there: start the server, wait for it with --wait, or correct --target"
-            }
-            Self::NoSuchSocket { .. } => {
+            Self::Refused { .. } | Self::NoSuchSocket { .. } => {
                 "start the server, wait for it with --wait, or correct --target"
             }
-            Self::Unreachable { .. } => {
-                "there is no route from here to that address: check the network, or correct --target"
+            Self::Unreachable { .. } => "check the route to this address, or correct --target",
+            Self::ConnectTimeout { .. } => "check the address and firewalls, or raise --timeout",
+            Self::NotOpened { .. } => {
+                "check --target, and the permissions and limits of this process"
             }
-            Self::ConnectTimeout { .. } => {
-                "a firewall that drops packets, or a wrong address; more time with --timeout"
-            }
-            Self::NotOpened { .. } => "check what lies between here and the address in --target",
             Self::Plaintext { heard, .. } if heard.contains("SSH-") => {
-                "it is an SSH server: check the port in --target"
+                "this is an SSH server: check the port in --target"
             }
             Self::Plaintext { .. } => {
-                "say http:// instead of https:// in --target (dns:/// for dns+https:///), or give the server a certificate"
+                "use http:// in --target (dns:/// for dns+https:///), or enable TLS on the server"
             }
             Self::TlsClosed { .. } => {
-                "a server in plaintext does that too (http://); else its log says why"
+                "use http:// in --target if the server has no TLS; if it has, see its log"
             }
-            Self::TlsTimeout { .. } => {
-                "is it TLS that listens there? if it is plaintext, say http:// in --target"
-            }
+            Self::TlsTimeout { .. } => "use http:// in --target if the server has no TLS",
             Self::UnknownIssuer { .. } => {
-                "give the certificate of the CA with --ca-cert; without it the system's CAs count"
+                "pass the CA certificate with --ca-cert; the default is the system's trust store"
             }
-            Self::WrongName { .. } => {
-                "use one of these names in --target, or say which with --server-name"
-            }
+            Self::WrongName { .. } => "use one of these names in --target or --server-name",
             Self::Expired { .. } => {
-                "renew it; if that is done, let the server read it again; and is the clock here right?"
+                "renew the certificate and reload the server, or correct the clock of this machine"
             }
-            Self::NotYetValid { .. } => "is the clock right, here and where it was signed?",
+            Self::NotYetValid { .. } => "check the clocks of this machine and of the CA",
             Self::BadCertificate { .. } => {
-                "have a CA sign one for a server (CA:FALSE, serverAuth); --insecure looks without proof"
+                "issue a server certificate (CA:FALSE, serverAuth); --insecure skips the verification"
             }
-            Self::ClientCertificateRequired { .. } => "give one with --cert and --key",
+            Self::ClientCertificateRequired { .. } => "pass one with --cert and --key",
             Self::ClientCertificateRefused { .. } => {
-                "it has to be valid, for a client, and signed by a CA that the server trusts"
+                "use a valid client certificate, signed by a CA that the server trusts"
             }
             Self::NoHttp2 { .. } => {
-                "switch HTTP/2 on where TLS ends (ALPN h2): at the server, or at the proxy before it"
+                "enable HTTP/2 (ALPN h2) where TLS ends: on the server, or on the proxy in front of it"
             }
             Self::UnknownServerName { .. } => {
-                "use a name that it has in --target, or say it with --server-name"
+                "use one of the server's names in --target or --server-name"
             }
             Self::TlsRefused { .. } => {
-                "have both a TLS version and a cipher in common? the server's log says more"
+                "check that both sides share a TLS version and a cipher suite; see the server's log"
             }
-            Self::TlsBroken { .. } => {
-                "something between here and the server breaks TLS, or the server itself"
-            }
-            Self::SpeaksTls { .. } => "say https:// instead of http:// in --target",
+            Self::TlsBroken { .. } => "check the server, and the proxies in front of it",
+            Self::SpeaksTls { .. } => "use https:// instead of http:// in --target",
             Self::SpeaksHttp1 { .. } => {
-                "gRPC needs HTTP/2: is it the right port, or one for https://? a proxy must speak HTTP/2, too"
+                "check the port, try https://, or enable HTTP/2 on the proxy in front of the server"
             }
-            Self::NotHttp2 { .. } => {
-                "is it a gRPC server that listens there? check the port in --target"
-            }
+            Self::NotHttp2 { .. } => "check that a gRPC server listens on the port in --target",
             Self::ClosedBeforeSettings { .. } => {
-                "asked with http://, a TLS port does that: try https://; a server that is full does it, too"
+                "try https:// if the port expects TLS; a server at its connection limit closes, too"
             }
             Self::GoAwayBeforeSettings { .. } => {
-                "the server takes no connection now: try again later, or elsewhere"
+                "the server accepts no connections now: retry later, or use another server"
             }
             Self::NoSettings { .. } => {
-                "is it a gRPC server, in plaintext or TLS as --target says? or one that is stuck?"
+                "check the port, and http:// or https://, in --target; the server may be stuck"
             }
             Self::NoCallTaken { .. } => {
-                "the server is leaving, or is full, or takes no --header as large as that; try again, or elsewhere"
+                "the server is shutting down, at a limit, or rejects a large --header: retry later"
             }
         }
     }
 
-    /// One of each, as a document shows it.
+    /// Returns an example of each variant.
     pub(crate) fn examples() -> Vec<ConnectError> {
         let peer = || "PEER".to_owned();
         let host = || "HOST".to_owned();

@@ -1,4 +1,4 @@
-//! Why a call failed: its stage, its cause and a hint.
+//! Why a call failed: stage, cause and hint.
 
 mod connect;
 mod rpc;
@@ -15,12 +15,12 @@ pub(crate) use self::connect::ConnectError;
 pub(crate) use self::rpc::{RpcError, StatusSource};
 pub(crate) use self::stage::Stage;
 
-/// A failure as it is reported: `greet-cli: STAGE: CAUSE`, then `hint: HINT`.
+/// A failed call, reported as `greet-cli: STAGE: CAUSE` and `hint: HINT`.
 #[derive(Debug, Clone)]
 pub(crate) enum CallError {
     /// The call was never sent.
     ConnectError(ConnectError),
-    /// It was sent, and has not come back with a reply.
+    /// The call was sent and failed.
     Call(RpcError),
 }
 
@@ -52,7 +52,7 @@ impl CallError {
         }
     }
 
-    /// The status of a call that was sent.
+    /// Returns the status of a call that was sent.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {
             CallError::ConnectError(_) => None,

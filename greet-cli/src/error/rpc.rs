@@ -1,10 +1,10 @@
-//! Every way in which a call that was sent is known to fail. The status says how it ended; how we came
-//! to know decides what to do about it. `docs/errors.md` shows each.
+//! Failures of calls that were sent. The hint depends on the status and on its source.
+//! `docs/errors.md` lists them all.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// A call that was sent and brought no reply.
+/// The failure of a call that was sent.
 #[derive(Debug, Clone)]
 pub(crate) struct RpcError {
     pub(crate) source: StatusSource,
@@ -12,27 +12,27 @@ pub(crate) struct RpcError {
     pub(crate) status: Status,
 }
 
-/// What the status was told from.
+/// Origin of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub(crate) enum StatusSource {
-    /// `grpc-status` of the server.
+    /// `grpc-status` in the reply.
     Server,
-    /// Our patience.
+    /// The deadline of this program.
     Deadline,
-    /// An HTTP reply that is not gRPC.
+    /// An HTTP reply other than gRPC.
     NotGrpc,
-    /// One of those: a proxy wants a client certificate, or another one.
+    /// An HTTP reply of a proxy that requires another client certificate.
     ClientCertificate,
-    /// One of those: the headers are too large for the server (HTTP 431).
+    /// An HTTP reply to headers over the limit of the server (HTTP 431).
     HeadersTooLarge,
     /// A gRPC reply without `grpc-status`.
     NoStatus,
-    /// A reply with OK that is not the one message of a unary call.
+    /// A reply with status OK and not exactly one valid message.
     BadReply,
-    /// RST_STREAM, or HTTP/2 broken by the peer.
+    /// RST_STREAM, or a protocol error of the peer.
     Reset,
-    /// The connection was lost.
+    /// The end of the connection.
     ConnectionLost,
 }
 
@@ -41,29 +41,25 @@ impl RpcError {
         RpcError { source, status }
     }
 
-    /// What most likely helps.
+    /// Returns what most likely helps.
     pub(crate) fn hint(&self) -> String {
         let hint = match (self.source, self.status.code()) {
             (StatusSource::Server, code) => return self.hint_for_status(code),
             (StatusSource::Deadline, _) => DEADLINE_HINT,
             (StatusSource::NotGrpc, code) => hint_for_http(code),
             (StatusSource::ClientCertificate, _) => {
-                "what ends TLS there wants a client certificate that it trusts: --cert and --key"
+                "the proxy requires a client certificate that it trusts: pass --cert and --key"
             }
             (StatusSource::HeadersTooLarge, _) => {
-                "send less with -H; `diagnose` shows the server's max_header_list_size"
+                "send less metadata with -H; diagnose shows the server's max_header_list_size"
             }
-            (StatusSource::NoStatus, _) => {
-                "something on the way drops HTTP/2 trailers: a proxy has to be told that this is gRPC"
-            }
+            (StatusSource::NoStatus, _) => "a proxy drops HTTP/2 trailers: configure it for gRPC",
             (StatusSource::BadReply, _) => {
-                "is it a Greeter of this contract? or something on the way that changes replies"
+                "check that the server implements greet.Greeter, and that no proxy changes replies"
             }
-            (StatusSource::Reset, _) => {
-                "the server, or something before it, gave this call up; its log says more"
-            }
+            (StatusSource::Reset, _) => "the server or a proxy cancelled the call: see its log",
             (StatusSource::ConnectionLost, _) => {
-                "the server is gone, or something before it; it may have executed the call"
+                "the server or a proxy closed the connection; the call may have been executed"
             }
         };
         hint.to_owned()
@@ -76,14 +72,14 @@ impl RpcError {
         {
             let fields = details.field_violations.iter();
             let fields = fields.map(|field| format!("`{}`", field.field));
-            return format!("change {} and call again", fields.collect::<Vec<_>>().join(", "));
+            return format!("correct {} and retry", fields.collect::<Vec<_>>().join(", "));
         }
         hint_for_code(code).to_owned()
     }
 
-    /// One of each, as a document shows it: first those of our own finding, then each status.
+    /// Returns an example of each source, then of each status.
     pub(crate) fn examples() -> Vec<RpcError> {
-        let found = [
+        let examples = [
             (
                 StatusSource::Deadline,
                 Status::deadline_exceeded(
@@ -131,52 +127,50 @@ impl RpcError {
                 Status::unavailable("the connection was lost before the reply"),
             ),
         ];
-        let found = found.map(|(source, status)| RpcError::new(source, status));
+        let examples = examples.map(|(source, status)| RpcError::new(source, status));
         let statuses = (1..=16).map(|code| Status::new(code.into(), "MESSAGE"));
         let statuses = statuses.map(|status| RpcError::new(StatusSource::Server, status));
-        found.into_iter().chain(statuses).collect()
+        examples.into_iter().chain(statuses).collect()
     }
 }
 
-const DEADLINE_HINT: &str = "allow more with --timeout, or find out what the server waits for";
+const DEADLINE_HINT: &str = "raise --timeout, or check what delays the server";
 
 fn hint_for_http(code: Code) -> &'static str {
     match code {
-        Code::Unavailable => {
-            "a proxy answered for the server: can it reach a gRPC server behind it?"
-        }
+        Code::Unavailable => "a proxy answered: check that it reaches the gRPC server behind it",
         Code::Unauthenticated | Code::PermissionDenied => {
-            "something before the server wants credentials, as in -H 'authorization: Bearer …'"
+            "a proxy requires credentials, such as -H 'authorization: Bearer …'"
         }
-        Code::Unimplemented => "nothing is routed to this path: is it the right host and port?",
-        _ => {
-            "an HTTP server or a proxy answered, not a gRPC server: is it the right host and port?"
+        Code::Unimplemented => {
+            "there is no route to this method: check the host and the port in --target"
         }
+        _ => "this is not a gRPC server: check the host and the port in --target",
     }
 }
 
 fn hint_for_code(code: Code) -> &'static str {
     match code {
-        Code::InvalidArgument => "the server refuses what was sent; its message says why",
+        Code::InvalidArgument => "the server rejected the request: see the message",
         Code::DeadlineExceeded => DEADLINE_HINT,
-        Code::Unimplemented => "the server has no such method: is it the right one?",
-        Code::Unavailable => "the server is leaving, or something before it is; try again",
+        Code::Unimplemented => "the server does not implement the method: check --target",
+        Code::Unavailable => "the server is shutting down or overloaded: retry",
         Code::ResourceExhausted => {
-            "a limit was reached, as the message says; less at a time, or later"
+            "a limit was reached: see the message; send less at a time, or retry later"
         }
         Code::Unauthenticated | Code::PermissionDenied => {
-            "send credentials, as in -H 'authorization: Bearer …'"
+            "send credentials, such as -H 'authorization: Bearer …'"
         }
-        Code::NotFound => "nothing of that name is there; its spelling counts, capitals too",
+        Code::NotFound => "the server does not know this name: check its spelling and case",
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            "the server, or something before it, failed at this; its log says more"
+            "the server or a proxy failed: see its log"
         }
         Code::Ok
         | Code::Cancelled
         | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::Aborted
-        | Code::OutOfRange => "the status is the server's own; its documentation says more",
+        | Code::OutOfRange => "the server defines this status: see its documentation",
     }
 }
 

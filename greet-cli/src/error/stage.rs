@@ -1,17 +1,17 @@
-//! The stages of a call: the name look-up, three stages of connecting, and the call itself.
+//! The stages of a call: name lookup, three stages of connecting, and the call itself.
 
-/// The steps of a call, in order. Until `Rpc` nothing of the call was sent.
+/// A stage, in order. Before `Rpc` nothing of the call is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// The host's name to its addresses.
+    /// Resolves the host name.
     Dns,
-    /// A connection to one of them (or to a Unix socket).
+    /// Connects to an address or a Unix socket.
     Tcp,
-    /// Both sides agree on keys, on who they are, and on HTTP/2.
+    /// Agrees on keys, verifies certificates and negotiates HTTP/2.
     Tls,
-    /// The server's SETTINGS: what other gRPC libraries call READY.
+    /// Waits for the server's SETTINGS; other gRPC libraries call this state READY.
     Http2,
-    /// The call itself.
+    /// Sends the call.
     Rpc,
 }
 

@@ -1,22 +1,23 @@
-//! The only room that prints. Standard output is data, standard error is prose.
+//! Standard output carries data, standard error messages. No other module writes to either.
 
 pub(crate) mod report;
 mod stderr;
 mod stdout;
+pub(crate) mod style;
 
 use clap::ValueEnum;
 
 pub(crate) use self::stderr::Stderr;
 pub(crate) use self::stdout::{Stdout, Written};
 
-/// The form of standard output.
+/// Form of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
     Json,
 }
 
-/// How much goes to standard error.
+/// Amount of messages on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verbosity {
     Quiet,

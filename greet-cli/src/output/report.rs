@@ -1,4 +1,4 @@
-//! What a call's object looks like in JSON. Field names are an interface; units are in them.
+//! JSON objects of calls. Their keys are an interface, and include the unit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,20 +32,20 @@ pub(crate) struct Health<'a> {
     pub(crate) service: &'a str,
     /// SERVING, NOT_SERVING, …; null on failure.
     pub(crate) serving: Option<&'static str>,
-    /// When it changed to that; only of a watch (RFC 3339).
+    /// Time of the change (RFC 3339); only with --watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<String>,
     #[serde(flatten)]
     pub(crate) call: CallReport,
 }
 
-/// What every call has.
+/// Keys of every call.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallReport {
     /// Null if the call was never sent.
     status: Option<StatusReport>,
     target: String,
-    /// Who is on the other end of the connection; null if there was none.
+    /// Address of the peer; null without a connection.
     peer: Option<String>,
     /// The header `greet-instance` of the reply.
     instance: Option<String>,
@@ -63,7 +63,7 @@ struct StatusReport {
     message: String,
 }
 
-/// Null: a stage that was not reached, or that a call on an open connection did not need.
+/// Null for a stage that was not reached or, on an open connection, not needed.
 #[derive(Debug, Serialize)]
 struct Timing {
     dns: Option<u64>,

@@ -1,4 +1,4 @@
-//! Standard error: what is wrong, what to do about it, how it went.
+//! Standard error: failures with hints, notes, the stages of calls, progress.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,11 +8,11 @@ use greet_proto::escape::Escaped;
 use greet_proto::status::code_name;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use super::style::{ERROR, HINT};
 use super::{Format, Verbosity};
 use crate::client::{Call, metadata};
 use crate::error::CallError;
 
-/// What may be said.
 #[derive(Debug)]
 pub(crate) struct Stderr {
     format: Format,
@@ -25,33 +25,32 @@ impl Stderr {
         Stderr { format, verbosity, progress: None }
     }
 
-    /// One line for what is wrong, one for what to do. In JSON both are in the object already.
+    /// Prints a failure and its hint, unless they are in a JSON object.
     pub(crate) fn failure(&self, failure: &CallError) {
         if self.format == Format::Text {
             let (line, hint) = (failure.to_string(), failure.hint());
+            let (line, hint) = (Escaped(&line), Escaped(&hint));
             self.write_line(format_args!(
-                "greet-cli: {}\n\nhint: {}",
-                Escaped(&line),
-                Escaped(&hint)
+                "{ERROR}greet-cli:{ERROR:#} {line}\n\n{HINT}hint:{HINT:#} {hint}"
             ));
         }
     }
 
-    /// One of many failures: which, and what is wrong.
+    /// Prints one of several failures, without its hint.
     pub(crate) fn failure_for(&self, which: &impl fmt::Display, failure: &CallError) {
         if self.format == Format::Text {
-            self.note(format_args!("{which}: {failure}"));
+            self.error(format_args!("{which}: {failure}"));
         }
     }
 
-    /// What to do about one of many failures.
+    /// Prints the hint of one of several failures.
     pub(crate) fn hint(&self, hint: &str) {
         if self.format == Format::Text {
-            self.write_line(format_args!("hint: {}", Escaped(hint)));
+            self.write_line(format_args!("{HINT}hint:{HINT:#} {}", Escaped(hint)));
         }
     }
 
-    /// How a call went, stage by stage.
+    /// Prints the duration and the result of each stage of a call.
     pub(crate) fn verbose<Reply>(&self, call: &Call<Reply>) {
         if !self.is_verbose() {
             return;
@@ -63,9 +62,9 @@ impl Stderr {
         };
         let stages = &call.stages;
         stage("dns", stages.dns, "addresses found");
-        stage("tcp", stages.tcp, stages.peer.as_deref().unwrap_or("no connection"));
+        stage("tcp", stages.tcp, stages.peer.as_deref().unwrap_or("not connected"));
         let version = stages.tls_facts.as_ref().and_then(|facts| facts.version.as_deref());
-        stage("tls", stages.tls, version.unwrap_or("not agreed on"));
+        stage("tls", stages.tls, version.unwrap_or("no version"));
         stage("http2", stages.http2, if stages.settings.is_some() { "SETTINGS" } else { "none" });
         let status = match &call.result {
             Ok(_) => Some(tonic::Code::Ok),
@@ -82,12 +81,18 @@ impl Stderr {
         }
     }
 
-    /// Prints one line; text from a server may be part of it.
+    /// Prints one line, which may include text from a server.
     pub(crate) fn note(&self, note: fmt::Arguments<'_>) {
         self.write_line(format_args!("greet-cli: {}", Escaped(&note.to_string())));
     }
 
-    /// How it went as a whole, for whoever watches or asks.
+    /// Prints the reason for a failure that has no hint.
+    pub(crate) fn error(&self, reason: fmt::Arguments<'_>) {
+        let reason = reason.to_string();
+        self.write_line(format_args!("{ERROR}greet-cli:{ERROR:#} {}", Escaped(&reason)));
+    }
+
+    /// Prints a line about all calls, on a terminal or with --verbose.
     pub(crate) fn summary(&self, summary: &impl fmt::Display) {
         if self.is_verbose() || io::stderr().is_terminal() {
             self.write_line(format_args!("{summary}"));
@@ -102,10 +107,10 @@ impl Stderr {
         self.verbosity == Verbosity::Quiet
     }
 
-    /// Shows how far it is, if somebody watches who does not see the replies themselves.
+    /// Shows progress if standard error is a terminal and standard output, with the replies, is not.
     pub(crate) fn begin_progress(&mut self, calls: Option<u64>) {
-        let is_seen = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        if is_seen && !self.is_quiet() {
+        let is_useful = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        if is_useful && !self.is_quiet() {
             self.progress = Some(Progress::new(calls));
         }
     }
@@ -116,17 +121,17 @@ impl Stderr {
         }
     }
 
-    /// Shows how far a load test is, if somebody watches.
+    /// Shows the progress of a load test if standard error is a terminal.
     pub(crate) fn begin_load_progress(&mut self) {
         if io::stderr().is_terminal() && !self.is_quiet() {
             self.progress = Some(Progress::for_load());
         }
     }
 
-    /// The share that is done, and how it goes.
-    pub(crate) fn load_progress(&self, share: f64, progress_text: impl FnOnce() -> String) {
+    /// Updates the fraction that is done, and the text beside it.
+    pub(crate) fn load_progress(&self, fraction: f64, text: impl FnOnce() -> String) {
         if let Some(progress) = &self.progress {
-            progress.set_fraction(share, progress_text());
+            progress.set_fraction(fraction, text());
         }
     }
 
@@ -138,8 +143,9 @@ impl Stderr {
         if self.is_quiet() {
             return;
         }
-        // With nowhere to complain, no complaint.
-        let write_line = || drop(writeln!(io::stderr().lock(), "{line}"));
+        let line = format!("{line}\n"); // one write, so that lines of several processes do not mix
+        // A failure of standard error has no place to be reported.
+        let write_line = || drop(anstream::stderr().write_all(line.as_bytes()));
         match &self.progress {
             Some(progress) => progress.suspend(write_line),
             None => write_line(),
@@ -147,18 +153,17 @@ impl Stderr {
     }
 }
 
-/// How often it moves while nothing else does.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Steps of a bar that has no calls to count.
+/// Steps of a bar that does not count calls.
 const LOAD_STEPS: u64 = 1_000;
 
-/// The line.
+/// A line at the bottom of the terminal.
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Of so many calls, if that is known.
+    /// Counts calls, towards a total if it is known.
     pub(super) fn new(calls: Option<u64>) -> Progress {
         let (bar, template) = match calls {
             Some(calls) => (
@@ -172,33 +177,32 @@ impl Progress {
             let _ = write!(text, "{:.0}/s", state.per_sec());
         };
         bar.set_style(style.with_key("rate", rate));
-        bar.enable_steady_tick(PROGRESS_INTERVAL);
+        bar.enable_steady_tick(REDRAW_INTERVAL);
         Progress(bar)
     }
 
-    /// Of a load test.
+    /// Shows the fraction of a load test that is done.
     pub(super) fn for_load() -> Progress {
         let bar = ProgressBar::new(LOAD_STEPS);
         let style = ProgressStyle::with_template("{bar:20} {percent}% {msg}");
         bar.set_style(style.expect("the template is fixed"));
         bar.set_message("warming up");
-        bar.enable_steady_tick(PROGRESS_INTERVAL);
+        bar.enable_steady_tick(REDRAW_INTERVAL);
         Progress(bar)
     }
 
-    /// How far it is, and what is to be said of it.
-    pub(super) fn set_fraction(&self, share: f64, progress_text: String) {
-        self.0.set_position((share.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
-        self.0.set_message(progress_text);
+    pub(super) fn set_fraction(&self, fraction: f64, text: String) {
+        self.0.set_position((fraction.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
+        self.0.set_message(text);
     }
 
     pub(super) fn at(&self, calls: u64) {
         self.0.set_position(calls);
     }
 
-    /// Does `what` to the terminal while the line is out of the way.
-    pub(super) fn suspend(&self, what: impl FnOnce()) {
-        self.0.suspend(what);
+    /// Removes the line while `write` runs.
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
     }
 }
 

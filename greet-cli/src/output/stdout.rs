@@ -1,9 +1,11 @@
-//! Standard output: lines of data, gathered and written together.
+//! Standard output: lines of data in a buffer, written together.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
@@ -12,26 +14,26 @@ use tokio::time::{Instant, sleep_until};
 use super::Format;
 use crate::client::Trace;
 
-/// What is written when so much has been gathered, even if more is at hand.
+/// Size of the buffer from which it is written.
 const FLUSH_BYTES: usize = 64 * 1024;
-/// And when the first of it has waited so long: nobody notices, and thousands of replies share a write.
+/// Age of the first line from which the buffer is written: imperceptible to a user, and long enough
+/// for thousands of replies in one write.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Lines on their way. They leave with [`Stdout::flush`], and the rest of the process goes on while
-/// whoever reads them is slow.
+/// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is slow.
 #[derive(Debug)]
 pub(crate) struct Stdout {
     format: Format,
     buffer: Vec<u8>,
-    /// When the first of it came.
+    /// When the first line in the buffer was added.
     oldest_at: Option<Instant>,
     stdout: tokio::io::Stdout,
     is_terminal: bool,
-    /// The trace that everything told here belongs to.
+    /// The trace ID to add to each object.
     trace: Option<Trace>,
 }
 
-/// An object, and the trace that it belongs to.
+/// An object with its trace ID.
 #[derive(Serialize)]
 struct Traced<O> {
     #[serde(flatten)]
@@ -39,12 +41,12 @@ struct Traced<O> {
     trace_id: String,
 }
 
-/// What became of lines of data.
+/// Result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// They were taken.
+    /// All lines were written.
     Whole,
-    /// The reader has what it wanted and left, as `head` does. It ends the command, and is no failure.
+    /// The reader closed the pipe, as `head` does. This ends the command and is not a failure.
     BrokenPipe,
 }
 
@@ -61,7 +63,7 @@ impl Stdout {
         }
     }
 
-    /// From here on each object has the id of the trace that it belongs to.
+    /// Adds the ID of the trace to each object from now on.
     pub(crate) fn begin_trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
     }
@@ -70,12 +72,11 @@ impl Stdout {
         self.format == Format::Json
     }
 
-    /// Whether it is to be seen at once, and in order with what is said on standard error.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Gathers a line: `text` if there is any, or `object`.
+    /// Adds a line to the buffer: `text` (if any) or `object`, depending on the format.
     pub(crate) fn line<O: Serialize>(
         &mut self,
         text: Option<impl fmt::Display>,
@@ -83,7 +84,7 @@ impl Stdout {
     ) {
         match (self.format, text) {
             (Format::Text, Some(text)) => {
-                write!(self.buffer, "{text}").expect("memory takes all of it");
+                write!(self.buffer, "{text}").expect("writing to memory does not fail");
             }
             (Format::Text, None) => return,
             (Format::Json, _) => match self.trace {
@@ -93,22 +94,31 @@ impl Stdout {
                     serde_json::to_writer(&mut self.buffer, &traced)
                 }
             }
-            .expect("a report has only strings as keys, and memory takes all of it"),
+            .expect("keys are strings, and writing to memory does not fail"),
         }
         self.buffer.push(b'\n');
         self.oldest_at.get_or_insert_with(Instant::now);
     }
 
-    /// Gathers a text of many lines that has no object, such as a script.
+    /// Adds text as it is, such as a script.
     pub(crate) fn text(&mut self, text: &[u8]) {
         self.buffer.extend_from_slice(text);
+    }
+
+    /// Removes the styles from a text unless standard output shows colors.
+    pub(crate) fn without_unwanted_style(&self, text: &impl fmt::Display) -> String {
+        let text = text.to_string();
+        match AutoStream::choice(&std::io::stdout()) {
+            ColorChoice::Never => strip_str(&text).to_string(),
+            _ => text,
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= FLUSH_BYTES
     }
 
-    /// Returns when what is gathered has waited long enough; never if there is nothing.
+    /// Waits until the buffer is due; forever if it is empty.
     pub(crate) async fn flush_due(&self) {
         match self.oldest_at {
             Some(oldest_at) => sleep_until(oldest_at + FLUSH_INTERVAL).await,
@@ -116,18 +126,18 @@ impl Stdout {
         }
     }
 
-    /// Writes what was gathered.
+    /// Writes the buffer.
     ///
     /// # Errors
-    /// Standard output cannot be written, for another reason than that nobody reads it any more.
+    /// Standard output is not writable, for a reason other than a closed pipe.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
         self.oldest_at = None;
         if self.buffer.is_empty() {
             return Ok(Written::Whole);
         }
-        let taken = self.stdout.write_all(&self.buffer).await;
-        self.buffer.clear(); // before the next wait: whoever gives that up must not print it twice
-        let written = match taken {
+        let written = self.stdout.write_all(&self.buffer).await;
+        self.buffer.clear(); // before the next await: a cancelled flush must not print twice
+        let written = match written {
             Ok(()) => self.stdout.flush().await,
             failed => failed,
         };

@@ -1,4 +1,4 @@
-//! What cannot be used is refused before anything is sent, with exit code 2 and the form expected.
+//! Usage errors: exit code 2 and the expected form, before anything is sent.
 
 use crate::support::{command, run};
 
@@ -13,34 +13,57 @@ fn refused(arguments: &[&str], reason: &str) {
 fn invalid_value_error_names_flag_and_expected_form() {
     let hello = ["hello", "--name=Ada"];
     let with = |flag| [&hello[..], &[flag]].concat();
-    refused(
-        &with("--target=localhost"),
-        "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT, unix:PATH, dns:///NAME:PORT or \
-         dns+https:///NAME:PORT",
-    );
-    refused(&with("--target=dns:///localhost:99999"), "expected http://HOST:PORT");
-    refused(&with("--count=0"), "expected a whole number from 1 on");
+    refused(&with("--target=ftp://x:1"), "--target: \"ftp://x:1\" is not http://HOST:PORT");
+    refused(&with("--target=dns:///localhost:99999"), "is not http://HOST:PORT");
+    refused(&with("--count=0"), "--count: \"0\" is not a whole number above zero");
     refused(&["load", "--fail-if=error-rate>1"], "error-rate>0.1% (or 0.001)");
-    refused(&with("--target=dns://8.8.8.8/x:1"), "only this machine's are asked");
-    refused(&with("--retries=many"), "--retries");
-    refused(&with("--retry-on=OK"), "expected a status such as UNAVAILABLE");
-    refused(&["--target=https://x", "--server-name=-", "health"], "expected a host's name");
-    refused(&with("--timeout=5"), "expected a duration such as 250ms, 5s or 1m");
-    refused(&with("--timeout=0s"), "expected a duration above zero");
+    refused(&with("--target=dns://8.8.8.8/x:1"), "--target: ");
+    refused(&with("--retries=many"), "--retries: \"many\" is not a whole number in 0..=1000");
+    refused(&with("--retry-on=OK"), "--retry-on: \"OK\" is not an error status");
+    let server_name = ["--target=https://x", "--server-name=-", "health"];
+    refused(&server_name, "--server-name: \"-\" is not a host name");
+    refused(&with("--timeout=soon"), "\"soon\" is not a duration such as 250ms, 5s or 1m");
+    refused(&with("--timeout=0s"), "--timeout: 0s is not above zero");
     refused(&with("--header=nonsense"), "expected 'key: value'");
     refused(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
     refused(&with("--header=upgrade: h2c"), "belongs to the protocol");
     refused(&with("--header=x: @/no/such/file"), "could not read `/no/such/file` for the header x");
     refused(&with("--header=x-bin: ?"), "not base64");
-    refused(&with("--output=xml"), "--output");
-    refused(&["-q", "-v", "hello", "--name=Ada"], "cannot be used with");
+    refused(&with("--output=xml"), "--output: \"xml\" is not one of text, json");
+    refused(&["-q", "-v", "hello", "--name=Ada"], "--verbose: cannot be used with --quiet");
+}
+
+#[test]
+fn usage_error_is_one_line_with_suggestion() {
+    for (arguments, line) in [
+        (&["health", "--timeout=5"][..], "--timeout: 5 has no unit; did you mean 5s?"),
+        (&["hello", "Ada"], "unexpected argument 'Ada' found; did you mean --name Ada?"),
+        (&["load", "A B"], "unexpected argument 'A B' found; did you mean --name \"A B\"?"),
+        (&["health", "x.Y"], "unexpected argument 'x.Y' found; did you mean --service x.Y?"),
+        (&["health", "x:1"], "unexpected argument 'x:1' found; did you mean --target x:1?"),
+        (
+            &["health", "--tineout=1s"],
+            "unexpected argument '--tineout' found; did you mean --timeout?",
+        ),
+        (&["--name=A", "hello"], "unexpected argument '--name' found; 'hello --name' exists"),
+        (&["helo"], "unrecognized subcommand 'helo'; did you mean hello?"),
+        (
+            &["completions", "fisch"],
+            "\"fisch\" is not one of bash, elvish, fish, powershell, zsh; did you mean \"fish\"?",
+        ),
+        (
+            &["health", "--ca-cert=ca.pem"],
+            "--ca-cert: has no effect without an https:// or dns+https:/// target",
+        ),
+    ] {
+        run(command(arguments)).assert("", &format!("greet-cli: {line}\n"), 2);
+    }
 }
 
 #[test]
 fn subcommand_and_name_are_required() {
     refused(&[], "Usage: greet-cli");
     refused(&["hello"], "--name <NAME>");
-    refused(&["greet"], "unrecognized subcommand");
 }
 
 #[test]

@@ -13,11 +13,11 @@ const PREFIX: &str = "GREET_";
 
 /// Environment variables of greet-cli, which may run beside the daemon.
 #[rustfmt::skip]
-pub const CLI_VARIABLES: [&str; 16] = [
-    "GREET_CA_CERT", "GREET_CERT", "GREET_CONNECT_TIMEOUT", "GREET_HEADER", "GREET_INSECURE",
-    "GREET_KEY", "GREET_OUTPUT", "GREET_QUIET", "GREET_RETRIES", "GREET_RETRY_ON",
-    "GREET_SERVER_NAME", "GREET_TARGET", "GREET_TIMEOUT", "GREET_TRACE", "GREET_VERBOSE",
-    "GREET_WAIT",
+pub const CLI_VARIABLES: [&str; 17] = [
+    "GREET_CA_CERT", "GREET_CERT", "GREET_COLOR", "GREET_CONNECT_TIMEOUT", "GREET_HEADER",
+    "GREET_INSECURE", "GREET_KEY", "GREET_OUTPUT", "GREET_QUIET", "GREET_RETRIES",
+    "GREET_RETRY_ON", "GREET_SERVER_NAME", "GREET_TARGET", "GREET_TIMEOUT", "GREET_TRACE",
+    "GREET_VERBOSE", "GREET_WAIT",
 ];
 
 /// A variable with our prefix that has no effect, probably because it is misspelt.

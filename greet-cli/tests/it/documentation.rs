@@ -1,4 +1,4 @@
-//! `completions` and `man` come from the definition of the command line.
+//! Completions, man page and help.
 
 use std::process::{Command, Stdio};
 
@@ -42,18 +42,46 @@ fn man_page_has_every_command_and_flag() {
     {
         assert!(page.contains(part), "{part}");
     }
-    assert_eq!(
-        page.matches("Do not verify the server").count(),
-        1,
-        "what goes with all commands stands once"
-    );
+    assert_eq!(page.matches("Skip the verification").count(), 1, "a global flag is listed once");
+}
+
+/// Commands with a help text; the first is the program itself.
+const COMMANDS: [&[&str]; 8] = [
+    &[],
+    &["hello"],
+    &["health"],
+    &["diagnose"],
+    &["load"],
+    &["completions"],
+    &["man"],
+    &["errors"],
+];
+
+#[test]
+fn help_fits_80_columns() {
+    for (arguments, flag) in COMMANDS.iter().flat_map(|it| [(it, "-h"), (it, "--help")]) {
+        for columns in ["", "80", "200"] {
+            let mut command = command(&[arguments, &[flag][..]].concat());
+            command.env("COLUMNS", columns);
+            let help = run(command).stdout;
+            assert!(help.contains("Usage: "), "{help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+            }
+        }
+    }
+    let all = run(command(&["--help"])).stdout;
+    let listed = all.split_once("Commands:\n").unwrap().1.lines();
+    let listed =
+        listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("  help "));
+    assert_eq!(listed.count(), COMMANDS.len() - 1, "{all}");
 }
 
 #[test]
 fn help_starts_with_examples() {
-    for verb in [&["--help"][..], &["hello", "--help"], &["health", "-h"], &["diagnose", "-h"]] {
-        let help = run(command(verb)).stdout;
+    for arguments in COMMANDS {
+        let help = run(command(&[arguments, &["-h"]].concat())).stdout;
         let [examples, usage] = ["Examples:", "Usage:"].map(|part| help.find(part).unwrap());
-        assert!(examples < usage, "{verb:?}");
+        assert!(examples < usage, "{arguments:?}");
     }
 }

@@ -1,0 +1,184 @@
+//! Parses the command line and the variables of its flags, and turns each error into one line:
+//! `PLACE: REASON`, with a suggestion.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{
+    Arg, ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _,
+};
+
+use super::Args;
+use super::variables::variable;
+use crate::connect::Target;
+
+/// Why there are no arguments to run with.
+#[derive(Debug)]
+pub(crate) enum UsageError {
+    /// The help text or the version, on request or because the command is missing.
+    Help(clap::Error),
+    /// The flag or the variable, and the reason.
+    Invalid(String),
+}
+
+/// Parses a command line that starts with the name of the program, and the variables of its flags.
+///
+/// # Errors
+/// The first value that is invalid, or a request for the help text.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Args, UsageError> {
+    set_color(early_color(arguments));
+    let command = Args::command().mut_args(ignore_empty_variable);
+    let matches = command.try_get_matches_from(arguments);
+    let matches = matches.map_err(|error| explain(error, arguments))?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| explain(error, arguments))?;
+    set_color(args.output.color);
+    args.resolve_contradictions(&matches).map_err(UsageError::Invalid)?;
+    Ok(args)
+}
+
+/// Returns the value of --color ahead of clap, whose help and errors follow it too.
+fn early_color(arguments: &[OsString]) -> ColorChoice {
+    let mut words = arguments.iter().filter_map(|word| word.to_str());
+    let typed = words.find_map(|word| word.strip_prefix("--color"));
+    let typed = typed.and_then(|value| match value {
+        "" => words.next(),
+        value => value.strip_prefix('='),
+    });
+    let value = typed.map(str::to_owned).or_else(|| std::env::var(variable("color")).ok());
+    value.and_then(|value| ColorChoice::from_str(&value, false).ok()).unwrap_or_default()
+}
+
+/// Sets the choice for all output of the process.
+fn set_color(choice: ColorChoice) {
+    let choice = match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Treats an empty variable as unset, for scripts with `GREET_TARGET=${TARGET:-}`.
+fn ignore_empty_variable(flag: Arg) -> Arg {
+    let value = flag.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
+}
+
+impl Args {
+    /// Lets a flag override the variable of its opposite, and rejects flags without an effect.
+    fn resolve_contradictions(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        let typed = |flag: &str| is_typed(matches, flag);
+        match (typed("verbose"), typed("quiet")) {
+            (true, true) => return Err("--verbose: cannot be used with --quiet".to_owned()),
+            (true, false) => self.output.quiet = false,
+            (false, true) => self.output.verbose = false,
+            (false, false) => {}
+        }
+        let has_tls = self.connection.target.iter().any(Target::is_tls);
+        let tls_flags = ["ca_cert", "cert", "key", "server_name", "insecure"];
+        match tls_flags.into_iter().find(|flag| !has_tls && typed(flag)) {
+            Some(flag) => {
+                let flag = flag.replace('_', "-");
+                Err(format!("--{flag}: has no effect without an https:// or dns+https:/// target"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns whether a global flag was typed, before or after the subcommand.
+fn is_typed(matches: &ArgMatches, flag: &str) -> bool {
+    let is_typed = |matches: &ArgMatches| {
+        matches.try_contains_id(flag).is_ok()
+            && matches.value_source(flag) == Some(ValueSource::CommandLine)
+    };
+    is_typed(matches) || matches.subcommand().is_some_and(|(_, matches)| is_typed(matches))
+}
+
+/// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's
+/// message; then the suggestion.
+fn explain(error: clap::Error, arguments: &[OsString]) -> UsageError {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    if let DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand = error.kind() {
+        return UsageError::Help(error);
+    }
+    let reason = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
+            let value = text(&error, ContextKind::InvalidValue).unwrap_or_default();
+            Some(format!("{value:?} is not one of {}", valid.join(", ")))
+        }
+        _ => None,
+    };
+    let message = match (invalid_flag(&error), reason) {
+        (Some(flag), Some(reason)) => format!("{}: {reason}", place(flag, arguments)),
+        (None, Some(reason)) => reason,
+        (_, None) => first_paragraph(&error),
+    };
+    UsageError::Invalid(message + &suggestion(&error, arguments))
+}
+
+/// Returns the flag, or the variable if the flag was not typed.
+fn place(flag: &str, arguments: &[OsString]) -> String {
+    let without_variables = Args::command().mut_args(|flag| flag.env(None::<&str>));
+    let error = without_variables.try_get_matches_from(arguments).err();
+    let is_typed = error.is_some_and(|error| invalid_flag(&error) == Some(flag));
+    if is_typed { format!("--{flag}") } else { variable(flag) }
+}
+
+fn suggestion(error: &clap::Error, arguments: &[OsString]) -> String {
+    let value = text(error, ContextKind::SuggestedValue).map(|value| format!("{value:?}"));
+    let flag = text(error, ContextKind::SuggestedArg).map(str::to_owned);
+    let subcommand = match error.get(ContextKind::SuggestedSubcommand) {
+        // The most similar name is the last.
+        Some(ContextValue::Strings(names)) => names.last().cloned(),
+        _ => None,
+    };
+    let suggestion = value.or(flag).or(subcommand).or_else(|| {
+        let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+        let argument = text(error, ContextKind::InvalidArg).filter(|_| is_unknown)?;
+        with_flag(argument, arguments)
+    });
+    let tip = match error.get(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(tips)) => tips.first().map(|tip| format!("; {tip}")),
+        _ => None,
+    };
+    let question = suggestion.map(|suggestion| format!("; did you mean {suggestion}?"));
+    question.or(tip).unwrap_or_default()
+}
+
+/// Puts the flag before an argument that lacks one: `hello Ada` means `hello --name Ada`.
+fn with_flag(argument: &str, arguments: &[OsString]) -> Option<String> {
+    let command = Args::command();
+    let subcommand = arguments.iter().find_map(|word| command.find_subcommand(word))?;
+    let has = |flag: &&str| subcommand.get_arguments().any(|it| it.get_long() == Some(flag));
+    let flag = match argument {
+        _ if argument.starts_with('-') => return None,
+        _ if argument.contains(':') => "target",
+        _ => ["name", "service"].into_iter().find(has)?,
+    };
+    let is_one_word = !argument.contains(char::is_whitespace);
+    let quoted = if is_one_word { argument.to_owned() } else { format!("{argument:?}") };
+    Some(format!("--{flag} {quoted}"))
+}
+
+/// Returns the name of the flag with the invalid value.
+fn invalid_flag(error: &clap::Error) -> Option<&str> {
+    let shown = text(error, ContextKind::InvalidArg)?; // such as `--timeout <DUR>`
+    shown.strip_prefix("--")?.split(' ').next()
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+}
