@@ -33,7 +33,7 @@ impl ShutdownReport {
             .collect();
         let closed = (!closed.is_empty()).then(|| closed.join(","));
         if *cut == 0 {
-            tracing::info!(answered, abandoned, closed, "server stopped");
+            tracing::info!(answered, abandoned, cut, closed, "server stopped");
         } else {
             tracing::warn!(answered, abandoned, cut, closed, "server stopped, calls were cut");
         }
