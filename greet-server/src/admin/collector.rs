@@ -9,7 +9,9 @@ use std::time::UNIX_EPOCH;
 
 use greet_proto::status::code_name;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use tokio::sync::watch;
@@ -22,7 +24,7 @@ use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
-use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
+use crate::telemetry::metrics::catalog::{self as family, Family};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::histogram::Distribution;
 use crate::telemetry::metrics::process::ProcessMetrics;
@@ -46,59 +48,59 @@ pub(crate) struct MetricsCollector {
 
 impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
-        self.calls(&mut page)?;
-        self.connections(&mut page)?;
-        self.tls(&mut page)?;
-        self.daemon(&mut page)?;
-        process(&mut page)
+        let mut out = Exposition(encoder);
+        self.calls(&mut out)?;
+        self.connections(&mut out)?;
+        self.tls(&mut out)?;
+        self.daemon(&mut out)?;
+        process(&mut out)
     }
 }
 
 impl MetricsCollector {
-    fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn calls(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let started = |method| self.workers.sum(|metrics| metrics.calls.started(method));
         let methods = self.methods.iter().map(Some).chain([None]);
         let index = |method: Option<&Method>| method.map(|method| method.index);
         let by_method = methods.map(|method| ([Method::label(method)], started(index(method))));
-        page.family(&family::CALLS_STARTED, by_method)?;
+        out.family(&family::CALLS_STARTED, by_method)?;
 
         let workers = self.workers.iter().map(|worker| &worker.metrics.calls);
         let ended: Vec<_> = ended_totals(self.methods.len(), workers).collect();
         let name = |method: Option<usize>| Method::label(method.map(|index| &self.methods[index]));
         let mut histograms = |family, of: fn(&EndedTotals) -> &Distribution, scale| {
             let labels = |calls: &EndedTotals| [name(calls.method), code_name(calls.code)];
-            page.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
+            out.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
         };
         histograms(&family::CALL_DURATION, |calls| &calls.nanos, NANOS_PER_SECOND)?;
         histograms(&family::CALL_RECEIVED, |calls| &calls.received_bytes, 1.0)?;
         histograms(&family::CALL_SENT, |calls| &calls.sent_bytes, 1.0)?;
 
-        page.value(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
-        page.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
-        page.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
+        out.value(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
+        out.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
+        out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
     }
 
-    fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn connections(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let (workers, connection_limit) = (&self.workers, &self.connection_limit);
-        page.value(&family::CONNECTIONS_OPEN, connection_limit.open() as u64)?;
-        page.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
-        page.value(&family::CONNECTIONS_ACCEPTED, connection_limit.accepted())?;
+        out.value(&family::CONNECTIONS_OPEN, connection_limit.open() as u64)?;
+        out.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
+        out.value(&family::CONNECTIONS_ACCEPTED, connection_limit.accepted())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
             CloseReason::ALL.into_iter().partition(|reason| reason.is_refusal());
         let refused = refusals.into_iter().map(|it| ([it.name()], connection_limit.refused(it)));
-        page.family(&family::CONNECTIONS_REFUSED, refused)?;
+        out.family(&family::CONNECTIONS_REFUSED, refused)?;
         let closed = closures.into_iter().map(|it| ([it.name()], workers.closed(it)));
         let by_peer = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
-        page.family(&family::CONNECTIONS_CLOSED, closed.chain([by_peer]))
+        out.family(&family::CONNECTIONS_CLOSED, closed.chain([by_peer]))
     }
 
-    fn tls(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn tls(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let count = |result| self.workers.sum(|metrics| metrics.handshakes(result).get());
         let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], count(result)));
-        page.family(&family::TLS_HANDSHAKES, handshakes)?;
+        out.family(&family::TLS_HANDSHAKES, handshakes)?;
         let ReloadMetrics { done, refused } = &*self.reloads;
-        page.family(
+        out.family(
             &family::TLS_RELOADS,
             [(["success"], done.get()), (["refused"], refused.get())],
         )?;
@@ -106,64 +108,66 @@ impl MetricsCollector {
             let not_after = tls.borrow().not_after;
             not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
         });
-        page.optional(&family::CERTIFICATE_EXPIRY, expiry)
+        out.optional(&family::CERTIFICATE_EXPIRY, expiry)
     }
 
-    fn daemon(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn daemon(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let current = *self.phase.borrow();
         let phases = Phase::ALL.map(|phase| ([phase.name()], u64::from(phase == current)));
-        page.family(&family::PHASE, phases)?;
+        out.family(&family::PHASE, phases)?;
         let workers = || self.workers.iter().enumerate();
         let connections = workers().map(|(index, worker)| {
             ([index.to_string()], worker.metrics.connections.load(Ordering::Relaxed) as u64)
         });
-        page.family(&family::WORKER_CONNECTIONS, connections)?;
+        out.family(&family::WORKER_CONNECTIONS, connections)?;
         let calls = workers()
             .map(|(index, worker)| ([index.to_string()], worker.metrics.calls.started_total()));
-        page.family(&family::WORKER_CALLS, calls)?;
-        page.optional(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
+        out.family(&family::WORKER_CALLS, calls)?;
+        out.optional(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
         let SpanMetrics { exported, failed, dropped } = &*self.spans;
         let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
         let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
-        page.family(&family::OTLP_SPANS, spans)?;
-        page.family(&family::BUILD, [([env!("CARGO_PKG_VERSION")], 1)])
+        out.family(&family::OTLP_SPANS, spans)?;
+        out.family(&family::BUILD, [([env!("CARGO_PKG_VERSION")], 1_u64)])
     }
 }
 
-fn process(page: &mut Page<'_>) -> fmt::Result {
+fn process(out: &mut Exposition<'_>) -> fmt::Result {
     let process = ProcessMetrics::read();
-    page.optional_float(&family::PROCESS_CPU, process.cpu_seconds)?;
-    page.optional(&family::PROCESS_RESIDENT, process.resident_bytes)?;
-    page.optional(&family::PROCESS_VIRTUAL, process.virtual_bytes)?;
-    page.optional(&family::PROCESS_OPEN_FDS, process.open_fds)?;
-    page.optional(&family::PROCESS_MAX_FDS, process.max_fds)?;
-    page.optional(&family::PROCESS_THREADS, process.threads)?;
-    page.optional_float(&family::PROCESS_STARTED, process.started_seconds)
+    out.optional(&family::PROCESS_CPU, process.cpu_seconds)?;
+    out.optional(&family::PROCESS_RESIDENT, process.resident_bytes)?;
+    out.optional(&family::PROCESS_VIRTUAL, process.virtual_bytes)?;
+    out.optional(&family::PROCESS_OPEN_FDS, process.open_fds)?;
+    out.optional(&family::PROCESS_MAX_FDS, process.max_fds)?;
+    out.optional(&family::PROCESS_THREADS, process.threads)?;
+    out.optional(&family::PROCESS_STARTED, process.started_seconds)
 }
 
-/// Writes families of metrics.
-struct Page<'a>(DescriptorEncoder<'a>);
+/// Writes families of metrics in an exposition format.
+struct Exposition<'a>(DescriptorEncoder<'a>);
 
-impl Page<'_> {
+impl Exposition<'_> {
     fn value(&mut self, family: &Family, value: u64) -> fmt::Result {
         self.optional(family, Some(value))
     }
 
-    fn optional(&mut self, family: &Family, value: Option<u64>) -> fmt::Result {
+    fn optional<V>(&mut self, family: &Family, value: Option<V>) -> fmt::Result
+    where
+        V: EncodeCounterValue + EncodeGaugeValue,
+    {
         self.family(family, value.map(|value| ([""; 0], value)))
     }
 
-    fn optional_float(&mut self, family: &Family, value: Option<f64>) -> fmt::Result {
-        let Some(value) = value else { return Ok(()) };
-        self.descriptor(family, |metric| number(metric, family.kind, value))
-    }
-
     /// Writes a number for each set of labels; without any, not even a descriptor.
-    fn family<L: Into<Cow<'static, str>> + Clone, const N: usize>(
+    fn family<L, V, const N: usize>(
         &mut self,
         family: &Family,
-        values: impl IntoIterator<Item = ([L; N], u64)>,
-    ) -> fmt::Result {
+        values: impl IntoIterator<Item = ([L; N], V)>,
+    ) -> fmt::Result
+    where
+        L: Into<Cow<'static, str>>,
+        V: EncodeCounterValue + EncodeGaugeValue,
+    {
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() {
             return Ok(());
@@ -172,7 +176,7 @@ impl Page<'_> {
             for (labels, value) in values {
                 let labels = zip_labels(family, labels);
                 match family.kind {
-                    Kind::Info => metric.encode_info(&labels)?,
+                    MetricType::Info => metric.encode_info(&labels)?,
                     kind if labels.is_empty() => number(metric, kind, value)?,
                     kind => number(&mut metric.encode_family(&labels)?, kind, value)?,
                 }
@@ -210,19 +214,18 @@ impl Page<'_> {
         family: &Family,
         write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        let kind = match family.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
-            Kind::Info => MetricType::Info,
-        };
         let unit = match family.unit {
             "" => None,
             "seconds" => Some(Unit::Seconds),
             "bytes" => Some(Unit::Bytes),
             other => Some(Unit::Other(other.to_owned())),
         };
-        write(&mut self.0.encode_descriptor(family.base, family.help, unit.as_ref(), kind)?)
+        write(&mut self.0.encode_descriptor(
+            family.base,
+            family.help,
+            unit.as_ref(),
+            family.kind,
+        )?)
     }
 }
 
@@ -233,13 +236,13 @@ fn zip_labels<L: Into<Cow<'static, str>>, const N: usize>(
     family.labels.iter().copied().zip(values.map(Into::into)).collect()
 }
 
-fn number<V>(metric: &mut MetricEncoder<'_>, kind: Kind, value: V) -> fmt::Result
+fn number<V>(metric: &mut MetricEncoder<'_>, kind: MetricType, value: V) -> fmt::Result
 where
-    V: prometheus_client::encoding::EncodeCounterValue
-        + prometheus_client::encoding::EncodeGaugeValue,
+    V: EncodeCounterValue + EncodeGaugeValue,
 {
-    match kind {
-        Kind::Counter => metric.encode_counter::<NoLabelSet, _, f64>(&value, None),
-        Kind::Gauge | Kind::Histogram | Kind::Info => metric.encode_gauge(&value),
+    if kind == MetricType::Counter {
+        metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    } else {
+        metric.encode_gauge(&value)
     }
 }

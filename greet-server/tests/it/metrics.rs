@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greet_server::telemetry::metrics::{FAMILIES, Kind};
+use greet_server::telemetry::metrics::{FAMILIES, MetricType};
 use greet_testkit::certs::Ca;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -219,7 +219,7 @@ async fn both_formats_have_exactly_the_catalog_with_its_labels() {
             let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
                 let base = name.strip_suffix(suffix)?;
                 let is_histogram = |family: &&greet_server::telemetry::metrics::Family| {
-                    family.kind == Kind::Histogram && family.name() == base
+                    family.kind == MetricType::Histogram && family.name() == base
                 };
                 FAMILIES.iter().find(is_histogram).map(|_| base)
             });

@@ -73,7 +73,7 @@ pub(super) fn close_reasons() -> String {
 pub(super) fn metrics() -> String {
     let rows = FAMILIES.iter().map(|family| {
         let labels: Vec<_> = family.labels.iter().map(|label| code(label)).collect();
-        let (name, kind, labels) = (family.name(), family.kind_name(), labels.join(", "));
+        let (name, kind, labels) = (family.name(), family.kind.as_str(), labels.join(", "));
         format!("| `{name}` | {kind} | {labels} | {} |\n", family.help)
     });
     "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned()

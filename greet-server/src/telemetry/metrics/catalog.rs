@@ -1,18 +1,7 @@
 //! The catalog of metrics: name, labels and help text of each. `docs/metrics.md` is generated from
 //! it, and a test compares it with the exposed metrics.
 
-/// The type of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A number that only grows.
-    Counter,
-    /// A number that grows and falls.
-    Gauge,
-    /// Counts by bucket.
-    Histogram,
-    /// Labels of the constant 1.
-    Info,
-}
+use prometheus_client::metrics::MetricType;
 
 /// A metric with all its labels.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +9,7 @@ pub struct Family {
     pub(crate) base: &'static str,
     pub(crate) unit: &'static str,
     /// The type.
-    pub kind: Kind,
+    pub kind: MetricType,
     /// The names of the labels.
     pub labels: &'static [&'static str],
     /// The help text.
@@ -32,21 +21,11 @@ impl Family {
     pub fn name(&self) -> String {
         let unit = if self.unit.is_empty() { "" } else { "_" };
         let suffix = match self.kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricType::Counter => "_total",
+            MetricType::Info => "_info",
+            MetricType::Gauge | MetricType::Histogram | MetricType::Unknown => "",
         };
         format!("{}{unit}{}{suffix}", self.base, self.unit)
-    }
-
-    /// Returns the type's name.
-    pub fn kind_name(&self) -> &'static str {
-        match self.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-            Kind::Info => "info",
-        }
     }
 }
 
@@ -55,7 +34,7 @@ macro_rules! families {
         $(pub(crate) const $constant: Family = Family {
             base: $base,
             unit: $unit,
-            kind: Kind::$kind,
+            kind: MetricType::$kind,
             labels: &[$($label),*],
             help: $help,
         };)*

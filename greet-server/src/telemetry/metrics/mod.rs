@@ -9,4 +9,5 @@ pub(crate) mod histogram;
 pub(crate) mod process;
 pub(crate) mod worker;
 
-pub use catalog::{FAMILIES, Family, Kind};
+pub use catalog::{FAMILIES, Family};
+pub use prometheus_client::metrics::MetricType;
