@@ -1,23 +1,25 @@
-//! When a connection gets a GOAWAY, and how long it may take to finish: at its maximum age, at its
-//! maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
+//! Decides when a connection gets a GOAWAY and how long it may take to finish: at its maximum age, at
+//! its maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::handshake::drain_signalled;
 use crate::config::Limits;
 use crate::grpc::connection_state::ConnectionState;
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// How long an idle peer may leave the PING after a GOAWAY unanswered (as in grpc-go). Closing then
-/// loses nothing: no call is open.
+/// Time for an idle peer to acknowledge the PING after a GOAWAY, as in grpc-go. Closing then loses
+/// nothing: no call is open.
 const GOAWAY_ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Share of the maximum age by which it varies either way, so that connections opened together do not
-/// end together.
+/// Jitter of the maximum age, as a fraction either way, so that connections opened together do not end
+/// together.
 const AGE_JITTER: f64 = 0.1;
 
-/// Checks per idle time: idleness is noticed a quarter late at most.
+/// Checks per maximum idle time: idleness is detected at most a quarter of that time late.
 const IDLE_CHECKS: u32 = 4;
 
 /// Why a connection gets a GOAWAY.
@@ -54,8 +56,24 @@ impl GoawayReason {
     }
 }
 
+/// Completes when a GOAWAY is due, with the reason.
+pub(crate) async fn due(
+    limits: &Limits,
+    connection: &ConnectionState,
+    mut drained: oneshot::Receiver<()>,
+    abandoned_limit: oneshot::Receiver<()>,
+) -> GoawayReason {
+    tokio::select! {
+        biased;
+        () = drain_signalled(&mut drained) => GoawayReason::Drain,
+        () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
+        () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
+        _ = abandoned_limit => GoawayReason::AbandonedCalls,
+    }
+}
+
 /// Completes at `max_age` with its jitter; never without one.
-pub(crate) async fn max_age_reached(max_age: Option<Duration>) {
+async fn max_age_reached(max_age: Option<Duration>) {
     let Some(max_age) = max_age else {
         return std::future::pending().await;
     };
@@ -63,7 +81,7 @@ pub(crate) async fn max_age_reached(max_age: Option<Duration>) {
 }
 
 /// Completes when the connection had no call for `max_idle`; never without one.
-pub(crate) async fn max_idle_reached(max_idle: Option<Duration>, connection: &ConnectionState) {
+async fn max_idle_reached(max_idle: Option<Duration>, connection: &ConnectionState) {
     let Some(max_idle) = max_idle else {
         return std::future::pending().await;
     };
@@ -78,7 +96,7 @@ pub(crate) async fn max_idle_reached(max_idle: Option<Duration>, connection: &Co
 
 /// Completes when a connection after its GOAWAY is idle, has transferred no byte for
 /// [`GOAWAY_ACK_TIMEOUT`], and is still open.
-pub(crate) async fn goaway_unanswered(connection: &ConnectionState) {
+pub(crate) async fn unanswered(connection: &ConnectionState) {
     loop {
         let moved_bytes = connection.moved_bytes();
         boxed_sleep(GOAWAY_ACK_TIMEOUT).await;

@@ -1,8 +1,8 @@
-//! Serves HTTP/1.1, for gRPC-Web only. Its limits are those of HTTP/2: handshake, age, idle time, drain,
-//! and the delivery of a reply.
+//! Serves HTTP/1.1, for gRPC-Web only, with the limits of HTTP/2: handshake, age, idle time, drain, and
+//! the delivery of a reply.
 
 use std::cell::RefCell;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,27 +10,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::goaway::{self, GoawayReason};
-use super::handshake::{DRAIN_HANDSHAKE_GRACE, drain_signalled};
+use super::goaway::GoawayReason;
+use super::handshake::DRAIN_HANDSHAKE_GRACE;
 use super::stream::Stream;
 use super::transport::{MAX_HEADER_LIST_BYTES, Transport, close_reason};
 use crate::grpc::connection_state::ConnectionState;
 use crate::grpc::{Call, DeliveryDeadline};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// Delay after which an expired call is noticed at the latest.
+/// Interval between two checks for a call whose deadline has passed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves one call after the other until the connection ends or its grace period is over.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    connection: Rc<ConnectionState>,
-    abandoned_limit: oneshot::Receiver<()>,
-    transport: Rc<Transport>,
-    drained: &mut oneshot::Receiver<()>,
+    connection: &Rc<ConnectionState>,
+    transport: &Transport,
+    goaway_due: Pin<&mut impl Future<Output = GoawayReason>>,
 ) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -53,11 +51,8 @@ where
     let reason = tokio::select! {
         biased;
         served = http1.as_mut() => return close_reason(served, None, peer).map(http1_reason),
-        () = delivery_expired(&delivery, &connection) => return Some(CloseReason::ReplyNotTaken),
-        () = drain_signalled(drained) => GoawayReason::Drain,
-        () = goaway::max_age_reached(limits.max_connection_age) => GoawayReason::Age,
-        () = goaway::max_idle_reached(limits.max_connection_idle, &connection) => GoawayReason::Idle,
-        _ = abandoned_limit => GoawayReason::AbandonedCalls,
+        () = delivery_expired(&delivery, connection) => return Some(CloseReason::ReplyNotTaken),
+        reason = goaway_due => reason,
     };
     // Adds `connection: close` to the reply in flight; between two calls, closes.
     http1.as_mut().graceful_shutdown();
@@ -65,8 +60,8 @@ where
     tokio::select! {
         biased;
         served = http1 => close_reason(served, graceful, peer).map(http1_reason),
-        () = delivery_expired(&delivery, &connection) => Some(CloseReason::ReplyNotTaken),
-        () = calls_finished(&connection) => graceful,
+        () = delivery_expired(&delivery, connection) => Some(CloseReason::ReplyNotTaken),
+        () = calls_finished(connection) => graceful,
         reason = reason.grace_ended(limits) => Some(reason),
     }
 }
@@ -76,8 +71,8 @@ fn http1_reason(reason: CloseReason) -> CloseReason {
     if reason == CloseReason::KeepaliveTimeout { CloseReason::Http1Idle } else { reason }
 }
 
-/// Completes when the connection has no call in flight and had the time to send the rest of a head:
-/// graceful shutdown does not make hyper stop waiting for that.
+/// Completes when no call is in flight and the peer has had time to send the rest of a request head:
+/// hyper waits for it even after its graceful shutdown.
 async fn calls_finished(connection: &ConnectionState) {
     loop {
         sleep(DRAIN_HANDSHAKE_GRACE).await;
@@ -87,8 +82,8 @@ async fn calls_finished(connection: &ConnectionState) {
     }
 }
 
-/// Completes when the deadline of a call has passed and its peer has not received the reply. Over HTTP/2
-/// its stream is reset; HTTP/1.1 can only close the connection.
+/// Completes when the deadline of a call has passed and the peer has not received the reply. HTTP/2
+/// resets the stream then; HTTP/1.1 can only close the connection.
 async fn delivery_expired(
     delivery: &RefCell<Option<DeliveryDeadline>>,
     connection: &ConnectionState,

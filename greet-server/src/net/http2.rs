@@ -1,15 +1,13 @@
 //! Serves HTTP/2: calls, then GOAWAY and its grace period.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 
 use super::goaway::{self, GoawayReason};
-use super::handshake::drain_signalled;
 use super::stream::Stream;
 use super::transport::{Transport, close_reason};
 use crate::grpc::Call;
@@ -19,10 +17,9 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 /// Serves calls until the connection ends or its grace period is over.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    connection: Rc<ConnectionState>,
-    abandoned_limit: oneshot::Receiver<()>,
-    transport: Rc<Transport>,
-    drained: &mut oneshot::Receiver<()>,
+    connection: &Rc<ConnectionState>,
+    transport: &Transport,
+    goaway_due: Pin<&mut impl Future<Output = GoawayReason>>,
 ) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -32,17 +29,12 @@ where
         transport.streams.set_deadline(call.delivery_deadline());
         call.answer(request)
     });
-    let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
-    let mut http2 = pin!(http2);
-
+    let mut http2 = pin!(transport.http2.serve_connection(TokioIo::new(io), service));
     let (limits, streams, peer) = (&transport.limits, &transport.streams, connection.peer());
     let reason = tokio::select! {
         biased;
         served = streams.run_beside(http2.as_mut()) => return close_reason(served, None, peer),
-        () = drain_signalled(drained) => GoawayReason::Drain,
-        () = goaway::max_age_reached(limits.max_connection_age) => GoawayReason::Age,
-        () = goaway::max_idle_reached(limits.max_connection_idle, &connection) => GoawayReason::Idle,
-        _ = abandoned_limit => GoawayReason::AbandonedCalls,
+        reason = goaway_due => reason,
     };
     // Sends GOAWAY and PING. hyper closes after the PONG and the last reply.
     http2.as_mut().graceful_shutdown();
@@ -50,7 +42,7 @@ where
     tokio::select! {
         biased; // writes first, so that the bytes of the GOAWAY do not count as activity of the peer
         served = streams.run_beside(http2) => close_reason(served, graceful, peer),
-        () = goaway::goaway_unanswered(&connection) => Some(CloseReason::GoawayUnanswered),
+        () = goaway::unanswered(connection) => Some(CloseReason::GoawayUnanswered),
         reason = reason.grace_ended(limits) => Some(reason),
     }
 }
