@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -36,19 +36,13 @@ pub enum TlsError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A file without a valid certificate in PEM.
-    #[error("`{}` has no usable certificate: {problem}", file.display())]
-    Certificate {
+    /// A file without a usable certificate or private key in PEM.
+    #[error("`{}` has no usable {item}: {problem}", file.display())]
+    Unusable {
         /// Its path.
         file: PathBuf,
-        /// The error in its contents.
-        problem: String,
-    },
-    /// A file without a usable private key in PEM.
-    #[error("`{}` has no usable private key: {problem}", file.display())]
-    Key {
-        /// Its path.
-        file: PathBuf,
+        /// The missing item.
+        item: &'static str,
         /// The error in its contents.
         problem: String,
     },
@@ -60,6 +54,16 @@ pub enum TlsError {
         /// The path of the key.
         key: PathBuf,
     },
+}
+
+impl TlsError {
+    fn certificate(file: &Path, problem: impl ToString) -> TlsError {
+        TlsError::Unusable { file: file.into(), item: "certificate", problem: problem.to_string() }
+    }
+
+    fn key(file: &Path, problem: impl ToString) -> TlsError {
+        TlsError::Unusable { file: file.into(), item: "private key", problem: problem.to_string() }
+    }
 }
 
 /// The contents of the files. Equal contents make the same configuration.
@@ -102,9 +106,9 @@ impl Tls {
                     TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
                 }
                 rustls::Error::InvalidCertificate(error) => {
-                    TlsError::Certificate { file: files.cert.clone(), problem: error.to_string() }
+                    TlsError::certificate(&files.cert, error)
                 }
-                error => TlsError::Key { file: files.key.clone(), problem: error.to_string() },
+                error => TlsError::key(&files.key, error),
             })?;
         let verifier = match (&files.client_ca, &pem.client_ca) {
             (Some(ca), Some(pem)) => client_verifier(ca, pem, &provider)?,
@@ -137,11 +141,10 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let invalid = |problem: String| TlsError::Certificate { file: file.to_owned(), problem };
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| invalid(error.to_string()))?;
+    let chain = chain.map_err(|error| TlsError::certificate(file, error))?;
     if chain.is_empty() {
-        return Err(invalid("it has no PEM section CERTIFICATE".to_owned()));
+        return Err(TlsError::certificate(file, "it has no PEM section CERTIFICATE"));
     }
     Ok(chain)
 }
@@ -149,26 +152,21 @@ fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 /// Returns the server's own certificate.
 fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certificate<'a>, TlsError> {
     let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
-    leaf.map(|(_, leaf)| leaf).ok_or_else(|| TlsError::Certificate {
-        file: file.to_owned(),
-        problem: "the first one is not X.509".to_owned(),
-    })
+    let leaf = leaf.map(|(_, leaf)| leaf);
+    leaf.ok_or_else(|| TlsError::certificate(file, "the first one is not X.509"))
 }
 
 fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        let problem = match error {
-            pem::Error::NoItemsFound if is_encrypted(pem) => {
-                "it is encrypted, and the daemon cannot ask for a passphrase".to_owned()
-            }
-            pem::Error::NoItemsFound => "it has no PEM section PRIVATE KEY".to_owned(),
-            error => error.to_string(),
-        };
-        TlsError::Key { file: file.to_owned(), problem }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(pem) => {
+            TlsError::key(file, "it is encrypted, and the daemon cannot ask for a passphrase")
+        }
+        pem::Error::NoItemsFound => TlsError::key(file, "it has no PEM section PRIVATE KEY"),
+        error => TlsError::key(file, error),
     })
 }
 
-/// Recognises encryption by PKCS #8 (RFC 5958) and the older one of RFC 1421.
+/// Returns whether the key is encrypted, by PKCS #8 (RFC 5958) or by the older RFC 1421.
 fn is_encrypted(pem: &[u8]) -> bool {
     let contains = |marker: &[u8]| pem.windows(marker.len()).any(|bytes| bytes == marker);
     contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED")
@@ -177,19 +175,18 @@ fn is_encrypted(pem: &[u8]) -> bool {
 fn client_verifier(
     ca: &ClientCa,
     pem: &[u8],
-    provider: &Arc<rustls::crypto::CryptoProvider>,
+    provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let invalid = |problem: String| TlsError::Certificate { file: ca.file.clone(), problem };
     let mut roots = RootCertStore::empty();
     for root in certificates(&ca.file, pem)? {
-        roots.add(root).map_err(|error| invalid(error.to_string()))?;
+        roots.add(root).map_err(|error| TlsError::certificate(&ca.file, error))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = match ca.auth {
         ClientAuth::Required => builder,
         ClientAuth::Optional => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error: VerifierBuilderError| invalid(error.to_string()))
+    builder.build().map_err(|error| TlsError::certificate(&ca.file, error))
 }
 
 #[cfg(test)]
