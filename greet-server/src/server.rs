@@ -56,19 +56,12 @@ impl Sockets {
     ///
     /// # Errors
     /// A descriptor is not a listening socket.
-    #[cfg(unix)]
     pub fn inherited() -> Result<Option<Sockets>, StartError> {
+        #[cfg(unix)]
         let sockets = socket_activation::sockets().map_err(StartError::Inherited)?;
+        #[cfg(not(unix))]
+        let sockets = Vec::new();
         Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
-    }
-
-    /// Returns `None`: this platform has no socket activation.
-    ///
-    /// # Errors
-    /// None.
-    #[cfg(not(unix))]
-    pub fn inherited() -> Result<Option<Sockets>, StartError> {
-        Ok(None)
     }
 
     async fn bind(config: &Config) -> Result<Sockets, BindError> {

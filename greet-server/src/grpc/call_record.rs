@@ -55,7 +55,7 @@ impl CallRecord {
             method,
             path: (is_logged && method.is_none()).then(path),
             arrived,
-            trace_id: trace_id.or_else(|| caller.map(|caller| caller.trace_id())),
+            trace_id: trace_id.or_else(|| caller.map(|caller| caller.trace_id)),
             span: Cell::new(span),
             code: Cell::new(None),
             name_bytes: Cell::new(None),

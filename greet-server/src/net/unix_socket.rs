@@ -74,7 +74,7 @@ fn stream_socket() -> io::Result<Socket> {
 }
 
 /// A lock on `PATH.lock`, which exists only while a socket is bound. A lock on the directory would not
-/// do: every user who can open it could hold that.
+/// work: any user who can open it could hold that lock.
 struct Lock {
     path: PathBuf,
     _held: File,
@@ -87,13 +87,11 @@ impl Lock {
         let path = PathBuf::from(path);
         let held =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        match held.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(in_use("another process is starting there"));
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        let contended = || in_use("another process is starting there");
+        held.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => contended(),
+            TryLockError::Error(error) => error,
+        })?;
         // The previous holder may have removed the file after this process opened it. A lock on a
         // removed file excludes no other process.
         let opened = device_and_inode(held.metadata()?);
@@ -101,7 +99,7 @@ impl Lock {
         if current.is_ok_and(|current| current == opened) {
             Ok(Lock { path, _held: held })
         } else {
-            Err(in_use("another process is starting there"))
+            Err(contended())
         }
     }
 }

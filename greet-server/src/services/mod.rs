@@ -113,7 +113,7 @@ impl Services {
 
 impl Dispatch for Services {
     fn method(&self, path: &str) -> Option<&'static Method> {
-        METHODS.iter().find(|method| method.path() == path)
+        METHODS.iter().find(|method| method.path == path)
     }
 
     fn dispatch(
@@ -149,7 +149,7 @@ mod tests {
                     for method in &service.method {
                         let (package, service) = (file.package(), service.name());
                         let path = format!("/{package}.{service}/{}", method.name());
-                        let listed = METHODS.iter().find(|listed| listed.path() == path);
+                        let listed = METHODS.iter().find(|listed| listed.path == path);
                         let listed = listed.unwrap_or_else(|| panic!("{path} is not listed"));
                         let listed = (listed.is_client_streaming, listed.is_server_streaming);
                         let expected = (method.client_streaming(), method.server_streaming());
@@ -167,8 +167,8 @@ mod tests {
         let (_phase, phase) = watch::channel(Phase::Serving);
         let services = Services::new(Greeting::new(1), phase, true, 1);
         for (position, method) in METHODS.iter().enumerate() {
-            assert_eq!(method.index, position, "{}", method.path());
-            assert!(services.handlers[position].is_some(), "{}", method.path());
+            assert_eq!(method.index, position, "{}", method.path);
+            assert!(services.handlers[position].is_some(), "{}", method.path);
         }
     }
 }

@@ -10,20 +10,14 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The trace of a call and its parent span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TraceContext {
-    pub(crate) trace_id: [u8; 16],
+    pub(crate) trace_id: TraceId,
     pub(crate) parent_id: [u8; 8],
     pub(crate) flags: u8,
 }
 
 /// A trace id; displayed as 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TraceId([u8; 16]);
-
-impl TraceId {
-    pub(crate) fn new(bytes: [u8; 16]) -> TraceId {
-        TraceId(bytes)
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TraceId(pub(crate) [u8; 16]);
 
 impl TraceContext {
     /// Returns `None` for an invalid header, and for two headers, as the specification demands.
@@ -31,10 +25,6 @@ impl TraceContext {
         let mut all = headers.get_all(TRACEPARENT).iter();
         let (first, second) = (all.next()?, all.next());
         if second.is_some() { None } else { parse(first.as_bytes()) }
-    }
-
-    pub(crate) fn trace_id(&self) -> TraceId {
-        TraceId::new(self.trace_id)
     }
 }
 
@@ -48,11 +38,11 @@ impl fmt::Display for TraceId {
 fn parse(value: &[u8]) -> Option<TraceContext> {
     let mut parts = value.split(|byte| *byte == b'-');
     let [version] = hex(parts.next()?)?;
-    let trace_id = hex(parts.next()?)?;
+    let trace_id = TraceId(hex(parts.next()?)?);
     let parent_id = hex(parts.next()?)?;
     let [flags] = hex(parts.next()?)?;
     let is_complete = version != 0 || parts.next().is_none();
-    let is_valid = version != 0xff && trace_id != [0; 16] && parent_id != [0; 8];
+    let is_valid = version != 0xff && trace_id.0 != [0; 16] && parent_id != [0; 8];
     (is_complete && is_valid).then_some(TraceContext { trace_id, parent_id, flags })
 }
 
@@ -82,7 +72,7 @@ mod tests {
     fn traceparent_of_this_or_a_later_version_is_parsed() {
         let given = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let context = parse(given).unwrap();
-        assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(context.trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent_id, [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
         assert_eq!(context.flags, 1);
         let later = b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later";

@@ -58,7 +58,7 @@ impl Tracer {
 
 impl Span {
     pub(crate) fn trace_id(&self) -> TraceId {
-        TraceId::new(self.inner.span_context().trace_id().to_bytes())
+        TraceId(self.inner.span_context().trace_id().to_bytes())
     }
 
     /// Ends the span and queues it for export.
@@ -83,7 +83,7 @@ fn remote(caller: TraceContext, headers: &HeaderMap) -> SpanContext {
     let states: Vec<_> = states.filter_map(|state| state.to_str().ok()).collect();
     let state: TraceState = states.join(",").parse().unwrap_or_default();
     SpanContext::new(
-        opentelemetry::TraceId::from_bytes(caller.trace_id),
+        opentelemetry::TraceId::from_bytes(caller.trace_id.0),
         SpanId::from_bytes(caller.parent_id),
         TraceFlags::new(caller.flags),
         true,
