@@ -19,7 +19,7 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let result = match config::load(std::env::args_os()) {
-        Ok(loaded) if loaded.check || loaded.printed.is_some() => return report(&loaded),
+        Ok(loaded) if loaded.check || loaded.printed.is_some() => return check_or_print(&loaded),
         Ok(loaded) => serve(loaded),
         Err(LoadError::Help(help)) => help.print().map(|()| 0).context("could not print the help"),
         Err(error) => return fail(&error, USAGE),
@@ -41,28 +41,29 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
         .enable_all()
         .build()
         .context("could not start the acceptor's runtime")?;
-    let outcome = runtime.block_on(async {
-        let signals = Signals::install().context("could not install signal handlers")?;
+    let stopped = runtime.block_on(async {
+        let toggled = log.clone();
+        let signals = Signals::install(move || toggled.toggle());
+        let signals = signals.context("could not install signal handlers")?;
         let greeting = Greeting::new(config.limits.max_name_bytes);
         let mut server = tokio::select! {
             bound = bind(config, greeting) => bound?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
-        server.controls(log.clone());
-        signals.on_toggle(move || log.toggle());
+        server.set_log_control(log);
         announce(&server);
         anyhow::Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });
     // A name lookup that hangs in the system's resolver cannot be cancelled; do not wait for it.
     runtime.shutdown_background();
-    Ok(outcome?.exit_code())
+    Ok(stopped?.exit_code())
 }
 
-/// Binds the sockets of a supervisor, or else the addresses of the configuration.
+/// Takes over the sockets of a supervisor, or else binds the configured addresses.
 async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
     Ok(match Sockets::inherited()? {
-        Some(sockets) => Server::on(config, sockets, greeting).await?,
+        Some(sockets) => Server::with_sockets(config, sockets, greeting).await?,
         None => Server::bind(config, greeting).await?,
     })
 }
@@ -79,8 +80,8 @@ fn announce(server: &Server) {
     }
 }
 
-/// Answers `--check` and `--print-config`: data on standard output, findings on standard error.
-fn report(loaded: &Loaded) -> ExitCode {
+/// Runs `--check` and `--print-config`: data goes to standard output, findings to standard error.
+fn check_or_print(loaded: &Loaded) -> ExitCode {
     if let Some(printed) = &loaded.printed {
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(printed.as_bytes()).and(stdout.flush()) {

@@ -88,7 +88,7 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds the addresses of the configuration, and continues as [`Server::on`].
+    /// Binds the configured addresses, then continues as [`Server::with_sockets`].
     ///
     /// # Errors
     /// An address cannot be bound, or a TLS file cannot be used.
@@ -97,7 +97,7 @@ impl Server {
         G: Greeter + Clone,
     {
         let sockets = Sockets::bind(&config).await?;
-        Server::on(config, sockets, greeter).await
+        Server::with_sockets(config, sockets, greeter).await
     }
 
     /// Creates a server on listening sockets, with a clone of `greeter` per worker. Needs a tokio
@@ -105,7 +105,11 @@ impl Server {
     ///
     /// # Errors
     /// A TLS file cannot be used, or the admin address cannot be bound.
-    pub async fn on<G>(config: Config, sockets: Sockets, greeter: G) -> Result<Server, StartError>
+    pub async fn with_sockets<G>(
+        config: Config,
+        sockets: Sockets,
+        greeter: G,
+    ) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
     {
@@ -159,7 +163,7 @@ impl Server {
     }
 
     /// Lets the admin port show and change the log filter.
-    pub fn controls(&mut self, log: LogControl) {
+    pub fn set_log_control(&mut self, log: LogControl) {
         self.log = Some(log);
     }
 

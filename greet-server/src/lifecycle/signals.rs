@@ -18,56 +18,43 @@ const SIGNAL_DEDUP_INTERVAL: Duration = Duration::from_millis(100);
 const HANGUP: &str = "SIGHUP";
 const TOGGLE: &str = "SIGUSR1";
 
-/// The signals that arrived since [`Signals::install`].
+/// The signals received since [`Signals::install`].
 #[derive(Debug)]
 pub struct Signals {
     count: watch::Receiver<u32>,
     hangups: watch::Receiver<u32>,
-    toggles: watch::Receiver<u32>,
 }
 
 impl Signals {
-    /// Replaces the default action, termination. Call it before binding: from then on no signal is
-    /// lost. Needs a tokio runtime.
+    /// Replaces the default action, termination; SIGUSR1 calls `toggle`. Call it before binding: from
+    /// then on no signal is lost. Needs a tokio runtime.
     ///
     /// # Errors
     /// The operating system rejects the handler.
-    pub fn install() -> io::Result<Signals> {
-        let mut source = Source::install()?;
+    pub fn install(toggle: impl Fn() + Send + 'static) -> io::Result<Signals> {
+        let mut os_signals = OsSignals::install()?;
         let (stop, count) = watch::channel(0);
-        let (reload, hangups) = watch::channel(0);
-        let (toggle, toggles) = watch::channel(0);
+        let (hangup, hangups) = watch::channel(0);
         tokio::spawn(async move {
             let mut last_stop: Option<Instant> = None;
             loop {
-                let signal = source.recv().await;
-                let counter = match signal {
-                    HANGUP => &reload,
-                    TOGGLE => &toggle,
-                    _ => {
-                        let now = Instant::now();
-                        if last_stop.is_some_and(|last| now - last < SIGNAL_DEDUP_INTERVAL) {
-                            continue;
-                        }
-                        last_stop = Some(now);
-                        &stop
+                let signal = os_signals.recv().await;
+                if !matches!(signal, HANGUP | TOGGLE) {
+                    let now = Instant::now();
+                    if last_stop.is_some_and(|last| now - last < SIGNAL_DEDUP_INTERVAL) {
+                        continue;
                     }
-                };
+                    last_stop = Some(now);
+                }
                 tracing::info!(signal, "signal received");
-                counter.send_modify(|count| *count += 1);
+                match signal {
+                    HANGUP => hangup.send_modify(|count| *count += 1),
+                    TOGGLE => toggle(),
+                    _ => stop.send_modify(|count| *count += 1),
+                }
             }
         });
-        Ok(Signals { count, hangups, toggles })
-    }
-
-    /// Calls `toggle` at each SIGUSR1. Needs a tokio runtime.
-    pub fn on_toggle(&self, toggle: impl Fn() + Send + 'static) {
-        let mut toggles = self.toggles.clone();
-        tokio::spawn(async move {
-            while toggles.changed().await.is_ok() {
-                toggle();
-            }
-        });
+        Ok(Signals { count, hangups })
     }
 
     /// Returns a receiver that changes with each SIGHUP.
@@ -87,7 +74,7 @@ impl Signals {
 }
 
 #[cfg(unix)]
-struct Source {
+struct OsSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
@@ -95,10 +82,10 @@ struct Source {
 }
 
 #[cfg(unix)]
-impl Source {
-    fn install() -> io::Result<Source> {
+impl OsSignals {
+    fn install() -> io::Result<OsSignals> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Source {
+        Ok(OsSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -117,12 +104,12 @@ impl Source {
 }
 
 #[cfg(windows)]
-struct Source(tokio::signal::windows::CtrlC);
+struct OsSignals(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
-impl Source {
-    fn install() -> io::Result<Source> {
-        Ok(Source(tokio::signal::windows::ctrl_c()?))
+impl OsSignals {
+    fn install() -> io::Result<OsSignals> {
+        Ok(OsSignals(tokio::signal::windows::ctrl_c()?))
     }
 
     async fn recv(&mut self) -> &'static str {
