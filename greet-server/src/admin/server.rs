@@ -95,18 +95,12 @@ async fn accept(listener: Listener, routes: Rc<Routes>) {
         let task = spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
-                    match TcpStream::from_std(stream) {
-                        Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, routes)).await,
-                        Err(_) => return, // the poller is full
-                    }
+                    serve(TcpStream::from_std(stream), routes).await
                 }
                 #[cfg(unix)]
-                Accepted::Unix(stream) => match UnixStream::from_std(stream) {
-                    Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, routes)).await,
-                    Err(_) => return,
-                },
+                Accepted::Unix(stream) => serve(UnixStream::from_std(stream), routes).await,
             };
-            if let Ok(Err(error)) = served {
+            if let Err(error) = served {
                 tracing::debug!(%error, "admin connection failed");
             }
         });
@@ -114,16 +108,16 @@ async fn accept(listener: Listener, routes: Rc<Routes>) {
     }
 }
 
-async fn serve<IO>(io: IO, routes: Rc<Routes>) -> hyper::Result<()>
+async fn serve<IO>(io: io::Result<IO>, routes: Rc<Routes>) -> anyhow::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request| routes.answer(request));
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CONNECTION_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(io), service)
-        .await
+        .serve_connection(TokioIo::new(io?), service);
+    Ok(timeout(CONNECTION_TIMEOUT, connection).await??)
 }
