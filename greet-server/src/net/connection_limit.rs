@@ -16,8 +16,8 @@ pub(crate) struct ConnectionLimit {
     connections: AtomicUsize,
     accepted: AtomicU64,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
-    refused_over_max: AtomicU64,
-    refused_over_max_per_ip: AtomicU64,
+    /// Refused connections by reason.
+    refused: [AtomicU64; CloseReason::ALL.len()],
 }
 
 /// The share of one connection, returned on drop.
@@ -35,8 +35,7 @@ impl ConnectionLimit {
             connections: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             by_ip: Mutex::default(),
-            refused_over_max: AtomicU64::new(0),
-            refused_over_max_per_ip: AtomicU64::new(0),
+            refused: Default::default(),
         })
     }
 
@@ -50,15 +49,13 @@ impl ConnectionLimit {
         let connections = self.connections.fetch_add(1, Ordering::Relaxed);
         let mut permit = ConnectionPermit { limit: self.clone(), ip: None };
         if connections >= self.max_connections {
-            self.refused_over_max.fetch_add(1, Ordering::Relaxed);
-            return Err(CloseReason::OverMaxConnections);
+            return Err(self.refuse(CloseReason::OverMaxConnections));
         }
         if let (Some(max_per_ip), Some(ip)) = (self.max_per_ip, ip) {
             let mut by_ip = self.by_ip();
             let connections = by_ip.entry(ip).or_default();
             if *connections >= max_per_ip {
-                self.refused_over_max_per_ip.fetch_add(1, Ordering::Relaxed);
-                return Err(CloseReason::OverMaxConnectionsPerIp);
+                return Err(self.refuse(CloseReason::OverMaxConnectionsPerIp));
             }
             *connections += 1;
             permit.ip = Some(ip);
@@ -71,20 +68,18 @@ impl ConnectionLimit {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
     /// Returns the number of connections refused for `reason`.
     pub(crate) fn refused(&self, reason: CloseReason) -> u64 {
-        match reason {
-            CloseReason::OverMaxConnections => self.refused_over_max.load(Ordering::Relaxed),
-            CloseReason::OverMaxConnectionsPerIp => {
-                self.refused_over_max_per_ip.load(Ordering::Relaxed)
-            }
-            _ => 0,
-        }
+        self.refused[reason as usize].load(Ordering::Relaxed)
+    }
+
+    fn refuse(&self, reason: CloseReason) -> CloseReason {
+        self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+        reason
     }
 
     fn by_ip(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {

@@ -158,13 +158,13 @@ struct Connections {
 
 impl Connections {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut draining = false;
-        while !(draining && self.tasks.is_empty()) {
+        let mut is_draining = false;
+        while !(is_draining && self.tasks.is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Serve(connection, permit)) => self.spawn(connection, permit),
                     Some(Command::Drain) => {
-                        draining = true;
+                        is_draining = true;
                         self.drains.clear();
                     }
                     Some(Command::Cut) | None => return self.cut(),
@@ -199,8 +199,7 @@ impl Connections {
                     let io = registered(TcpStream::from_std(stream));
                     let metrics = transport.metrics().clone();
                     let handshake =
-                        async move { tls(io?, config, peer, protocols, &metrics).await };
-                    let handshake = Box::pin(handshake);
+                        Box::pin(async move { tls(io?, config, peer, protocols, &metrics).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
