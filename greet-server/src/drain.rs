@@ -1,4 +1,5 @@
-//! Moves the daemon from phase to phase: the first signal, the drain, the cut. Every wait has a limit.
+//! Moves the daemon from phase to phase: the first signal, the drain, the cut. After the signal,
+//! every wait has a limit.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +14,7 @@ use crate::lifecycle::systemd::{self, State};
 use crate::net::worker::{Ended, Worker, Workers};
 use crate::telemetry::metrics::worker::CallTotals;
 
-/// Time for a worker to end after a cut. A worker blocked in a handler never ends; the process exits
-/// without it.
+/// Time for workers to end after a cut. The process exits without one that a handler blocks.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A failure while serving.
@@ -39,7 +39,7 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// Runs from Serving to Stopped. `drain` begins the drain; `cut` or the drain timeout ends it.
-    /// Returns the calls as counted after the last answer, or before the cut.
+    /// Returns the calls after the last answer, or before the cut.
     pub(crate) async fn run(
         mut self,
         drain: impl Future<Output = ()>,

@@ -3,11 +3,11 @@
 //!
 //! Start with [`Server::bind`] and [`Server::run`]. The folders:
 //!
-//! - `services` implements the methods that are served.
+//! - `services` implements the served methods.
 //! - `grpc` handles one call: deadline, limits, messages, status.
 //! - `net` handles connections: listeners, acceptor, TLS, HTTP/2, workers.
 //! - `lifecycle` has the phases from start to shutdown, signals and systemd.
-//! - `config`, `telemetry` and `admin` are the configuration, logs, metrics and spans, and the admin port.
+//! - `config` has the configuration, `telemetry` logs, metrics and spans, `admin` the admin port.
 
 mod admin;
 pub mod config;

@@ -33,7 +33,7 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics};
 use crate::telemetry::otel::{Exporter, Tracer};
 
-/// A daemon with bound sockets: the kernel already queues connections.
+/// A daemon with bound sockets. The kernel queues connections already.
 pub struct Server {
     config: Config,
     listeners: Vec<Listener>,

@@ -8,8 +8,8 @@
 //! GET /log-level   the log filter; PUT changes it
 //! ```
 //!
-//! Its own thread answers even if every worker is busy. It has no authentication: listen on an
-//! address that only operators can reach.
+//! Its own thread answers even if every worker is busy. It has no authentication: its address must
+//! be reachable by operators only.
 
 pub(crate) mod collector;
 mod routes;

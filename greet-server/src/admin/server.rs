@@ -21,10 +21,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::routes::Routes;
 use crate::net::listener::{Accepted, Listener};
 
-/// Enough for a scraper, a kubelet and several operators. When full, the oldest connection is evicted.
+/// Enough for a scraper, a kubelet and several operators. Beyond it, the oldest is evicted.
 const MAX_CONNECTIONS: usize = 32;
-/// Time before a connection can be evicted. An answer takes milliseconds, so after this time the
-/// connection is idle.
+/// Minimum age of an evicted connection. A response takes milliseconds, so an older one is idle.
 const MIN_CONNECTION_TIME: Duration = Duration::from_millis(250);
 /// Time from accept to the last byte of the answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);

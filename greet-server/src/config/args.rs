@@ -12,7 +12,7 @@ use super::{
     ClientAuth, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr, LogConfig,
 };
 
-/// More threads than any machine has cores.
+/// Above the number of cores of any machine.
 const MAX_WORKERS: NonZeroUsize = NonZeroUsize::new(1_024).expect("above zero");
 
 const EXIT_CODES: &str = "\
@@ -27,8 +27,8 @@ pub fn command() -> Command {
     Flags::command()
 }
 
-/// Gives each flag its variable, except the actions: one left over in an environment must not stop
-/// the daemon from serving. Help hides the values, which may be secret.
+/// Gives each flag its variable, except the actions: a leftover variable must not keep the daemon from
+/// serving. Help hides the values, which may be secret.
 fn with_variable(flag: Arg) -> Arg {
     let name = flag.get_long().filter(|name| !matches!(*name, "check" | "print-config"));
     match name.map(variable) {

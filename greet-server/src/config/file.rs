@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::names::{keys, nearest_key};
 
-/// A hundred times the size of a file with every key; bounds the memory for a wrong path.
+/// A hundred times the size of a file with every key. Bounds the memory if the path is wrong.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The settings of a file by key; none without a file.
@@ -80,7 +80,7 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Returns the values as a command line has them; the parser of the flag decides what is valid.
+/// Returns the values as command-line text, which the parser of the flag validates.
 fn texts(flag: &Arg, value: &DeValue<'_>) -> Result<Vec<String>, &'static str> {
     let values = match value {
         DeValue::Array(items) if matches!(flag.get_action(), ArgAction::Append) => {

@@ -15,7 +15,7 @@ use super::file::File;
 use super::names::{UnknownVariable, unknown_variables, variable};
 use super::resolve::{Sources, resolve};
 
-/// The configuration from all sources, and what the command line requests to do with it.
+/// The configuration from all sources, and the requested actions.
 #[derive(Debug)]
 pub struct Loaded {
     /// The effective configuration.
@@ -28,7 +28,7 @@ pub struct Loaded {
     pub printed: Option<String>,
 }
 
-/// Why there is no configuration.
+/// A reason not to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The command line requests the help text or the version.
@@ -83,8 +83,8 @@ fn ignore_empty_variable(flag: Arg) -> Arg {
     if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
 }
 
-/// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's
-/// message with its suggestion.
+/// Turns an error of clap into one line: the place of an invalid value and the reason, or else
+/// clap's message with its suggestion.
 fn explain(error: clap::Error, place: impl Fn(&str) -> String) -> LoadError {
     if !error.use_stderr() {
         return LoadError::Help(error);

@@ -32,11 +32,11 @@ use values::{OFF, OrOff, duration, interval, number, or_off, text, timeout};
 
 /// The port of the gRPC examples, on every IPv4 interface.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
-/// Naming a client CA expresses the intent; `optional` serves a migration to mTLS.
+/// A client CA implies mTLS; `optional` is for a migration to it.
 pub const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
 /// Sixteen times the longest name by default.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
-/// Longer than any person's name, and cheap to echo.
+/// Longer than any name of a person, and cheap to return.
 pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 /// 10 GiB at the 1 MiB that a hostile peer can make each connection cost. RLIMIT_NOFILE lowers it.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
@@ -61,9 +61,9 @@ pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Start, stop and refusals, without a line per connection.
 pub const DEFAULT_LOG_LEVEL: &str = "info";
 /// Operators look for failed calls; metrics count the others.
-pub const DEFAULT_ACCESS_LOG: AccessLog = AccessLog::Errors;
+pub const DEFAULT_ACCESS_LOG: AccessLogMode = AccessLogMode::Errors;
 
-/// A message is held in memory whole; a larger one needs streaming.
+/// A message is in memory as a whole; larger data needs streaming.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// A connection with more calls should be several.
 const MAX_STREAMS: u32 = 1_000_000;
@@ -176,7 +176,7 @@ pub struct Limits {
     pub max_connection_idle: OrOff<Duration>,
 }
 
-/// PEM files of TLS. They are read again when they change.
+/// PEM files of TLS, reloaded when they change.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// Certificate chain, leaf first.
@@ -239,12 +239,12 @@ pub struct LogConfig {
     /// Calls that are logged, with method, status, duration and peer
     #[arg(id = "access_log", long = "access-log", value_name = "CALLS")]
     #[arg(value_enum, default_value_t = DEFAULT_ACCESS_LOG)]
-    pub access: AccessLog,
+    pub access: AccessLogMode,
 }
 
 /// Calls with an access log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AccessLog {
+pub enum AccessLogMode {
     /// None.
     Off,
     /// Calls whose status is not OK, at a limited rate.

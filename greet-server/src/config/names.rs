@@ -6,7 +6,7 @@ use std::fmt;
 
 use clap::{Arg, Command};
 
-/// Jaro-Winkler similarity from which a name is suggested for another.
+/// Minimum Jaro-Winkler similarity of a suggested name.
 const MIN_SIMILARITY: f64 = 0.8;
 
 const PREFIX: &str = "GREET_";

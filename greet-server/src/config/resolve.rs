@@ -1,5 +1,5 @@
-//! Makes the configuration of the parsed flags: adds the defaults that depend on other values, and
-//! checks values against each other.
+//! Turns the parsed flags into the configuration: adds the defaults that depend on other values,
+//! and checks values against each other.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const RESERVED_DESCRIPTORS: usize = 32;
 /// Descriptors of a worker: its poller and waker.
 const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
 
-/// Where the values come from.
+/// The origin of each value.
 pub(super) struct Sources<'a> {
     pub(super) matches: &'a ArgMatches,
     pub(super) file: &'a File,

@@ -11,14 +11,14 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) const OFF: &str = "off";
 
-/// A longer timeout is a typing error; arithmetic on a day is far from overflow.
+/// A longer duration is probably a typing error; sums of shorter ones cannot overflow.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The header is in every reply, and peers limit all headers together to 8 KiB.
+/// Small beside the 8 KiB to which peers limit all headers of a response.
 const MAX_INSTANCE_BYTES: usize = 256;
 
-/// A value that `off` unsets, so that a flag can undo a file. For clap, unlike an `Option`, it is a
-/// value of its own and not a flag that may be missing.
+/// A value that `off` unsets, so that a flag can override a file. The alias hides the `Option` from
+/// clap, which would make it an optional flag.
 pub(super) type OrOff<T> = Option<T>;
 
 pub(super) fn or_off<T>(
@@ -109,7 +109,7 @@ pub(super) fn origin(given: &str) -> Result<HeaderValue, String> {
 /// Destination of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OtlpEndpoint {
-    /// None, whatever the OTEL_* variables are.
+    /// No export, even if OTEL_* variables name an endpoint.
     Off,
     /// URL of a collector; over TLS if it is `https`.
     Url(String),

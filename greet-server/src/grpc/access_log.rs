@@ -1,5 +1,5 @@
-//! Writes the access log: a line for every call, for failed calls, or for none. No line has a name,
-//! only its length.
+//! Writes the access log: a line for every call, for failed calls, or for none. A line has the
+//! length of the greeted name, not the name.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -9,20 +9,19 @@ use greet_proto::status::code_name;
 use tonic::Code;
 
 use super::connection_state::Peer;
-use crate::config;
+use crate::config::AccessLogMode;
 use crate::telemetry::rate_limit::LogRateLimiter;
 use crate::telemetry::trace_context::TraceId;
 
-/// Lines for failed calls, per worker.
+/// Maximum lines about failed calls, per worker.
 const MAX_LINES_PER_SECOND: u32 = 20;
 
-/// Bytes of an unknown path in a line.
+/// Maximum bytes of an unknown path in a line.
 const MAX_PATH_BYTES: usize = 256;
 
-/// The access log of a worker.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    mode: config::AccessLog,
+    mode: AccessLogMode,
     limiter: RefCell<LogRateLimiter>,
 }
 
@@ -39,25 +38,25 @@ pub(super) struct AccessEntry<'a> {
 }
 
 impl AccessLog {
-    pub(crate) fn new(mode: config::AccessLog) -> AccessLog {
+    pub(crate) fn new(mode: AccessLogMode) -> AccessLog {
         let limiter = LogRateLimiter::new(MAX_LINES_PER_SECOND, Duration::from_secs(1));
         AccessLog { mode, limiter: RefCell::new(limiter) }
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.mode != config::AccessLog::Off
+        self.mode != AccessLogMode::Off
     }
 
     pub(super) fn log(&self, entry: &AccessEntry<'_>) {
         let suppressed = match self.mode {
-            config::AccessLog::All => 0,
-            config::AccessLog::Errors if entry.code != Code::Ok => {
+            AccessLogMode::All => 0,
+            AccessLogMode::Errors if entry.code != Code::Ok => {
                 match self.limiter.borrow_mut().admit(Instant::now()) {
                     Some(suppressed) => suppressed,
                     None => return,
                 }
             }
-            config::AccessLog::Errors | config::AccessLog::Off => return,
+            AccessLogMode::Errors | AccessLogMode::Off => return,
         };
         let path = entry.path.map(|path| &path[..path.floor_char_boundary(MAX_PATH_BYTES)]);
         tracing::info!(

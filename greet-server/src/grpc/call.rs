@@ -33,11 +33,11 @@ use crate::config::Limits;
 /// The header with the name of `--instance` in every response.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
 
-/// Bytes of an unknown path that the status repeats; peers limit the size of headers.
+/// Maximum bytes of an unknown path in the status message: peers limit the size of headers.
 const MAX_ECHOED_PATH_BYTES: usize = 256;
 
-/// Time after the deadline for the peer to open its flow-control window for the response, which is
-/// DEADLINE_EXCEEDED by then. The stream is reset at its end.
+/// Time after the deadline for the peer to open its flow-control window for the response, by then
+/// DEADLINE_EXCEEDED. Afterwards the stream is reset.
 const DELIVERY_GRACE: Duration = Duration::from_secs(1);
 
 /// The services of a worker and the state that its calls share.
@@ -104,9 +104,9 @@ pub(crate) struct AdmittedCall {
 #[derive(Clone, Copy)]
 struct Route {
     method: &'static Method,
-    /// For the request to arrive and the method to start its response.
+    /// Limits the request and the start of the response.
     head: Deadline,
-    /// For the end of a streaming response: only the client can limit it.
+    /// Limits the whole of a streaming response; only the client can set it.
     stream: Option<Deadline>,
 }
 
@@ -121,7 +121,7 @@ struct Responder {
 #[derive(Debug)]
 pub(crate) enum DeliveryDeadline {
     At(Instant),
-    /// As long as the stream is not stalled.
+    /// Passes when the stream stalls.
     Stall(StallDetector),
 }
 
@@ -267,7 +267,7 @@ impl AdmittedCall {
             let counter = responder.in_flight.record().map(CallRecord::read_counter);
             let request =
                 request.map(|body| RequestBody::new(body, method, limit).count_reads(counter));
-            // A panic fails this call only; the connection and its other calls go on.
+            // A panic fails this call only; the connection and its other calls continue.
             let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
             let response = head.timeout(handler).await;
             let response = response.and_then(|result| result.map_err(unary::panicked));

@@ -16,7 +16,6 @@ use super::worker_state::WorkerState;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
-/// The record of one call.
 pub(crate) struct CallRecord {
     method: Option<&'static Method>,
     /// Path of an unknown method, kept only when the access log needs it.

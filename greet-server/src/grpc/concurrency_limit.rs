@@ -1,14 +1,14 @@
 //! Limits the concurrent calls of the process. A call over the limit is rejected, not queued.
 //!
 //! A single counter would move its cache line between cores at every call. So a worker acquires
-//! permits in batches and keeps a few for its next calls.
+//! permits in batches and keeps unused ones for its next calls.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Batches in the limit, per worker. A worker keeps at most two unused batches, so up to 2/64 of a
-/// large limit can be unused on other workers while one rejects calls. A small limit is exact.
+/// Batches per worker in the limit. A worker keeps at most two unused batches, so while one rejects
+/// calls, others can have up to 2/64 of a large limit unused. A small limit is exact.
 const BATCHES_PER_WORKER: u64 = 64;
 
 /// The permits that no worker has acquired.
@@ -35,7 +35,7 @@ impl ConcurrencyLimit {
         WorkerShare { limit: self.clone(), unused: Cell::new(0) }
     }
 
-    /// Returns the number of acquired permits: a batch, or the rest.
+    /// Acquires a batch, or the rest. Returns the number of permits.
     fn acquire_batch(&self) -> u64 {
         let rest = |free: u64| (free > 0).then(|| free.saturating_sub(self.batch));
         let free = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);

@@ -1,5 +1,5 @@
-//! The state of one connection: calls in flight, replies that are not flushed yet, bytes transferred.
-//! Calls and the stream update it; the connection reads it to decide when to close.
+//! The state of one connection: calls in flight, unflushed replies, transferred bytes. Calls and
+//! the stream update it; the connection reads it to decide when to close.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -41,14 +41,14 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Calls that a peer may start and abandon at once before it gets a GOAWAY: enough for a proxy whose
-/// clients all leave together. (netty allows 200 resets in 30 s.)
+/// Maximum calls that a peer may abandon at once; one more causes a GOAWAY. Enough for a proxy
+/// whose clients all disconnect together; netty allows 200 resets in 30 s.
 const MAX_ABANDONED_BURST: u32 = 200;
-/// Interval after which one abandoned call is forgiven: 200 in 30 s. h2 counts only resets of calls that
-/// were not accepted yet, so a peer that waits a millisecond evades its limit.
+/// Interval after which one abandoned call is forgiven: 200 in 30 s. h2 counts only resets of calls
+/// that were not accepted yet, so a peer that waits a millisecond evades its limit.
 const FORGIVE_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Shared by all parts of a connection, which run on one thread.
+/// The state that all parts of a connection share, on one thread.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     metrics: Arc<WorkerMetrics>,
@@ -57,7 +57,7 @@ pub(crate) struct ConnectionState {
     calls_started: Cell<u64>,
     /// Replies in HTTP/2's buffer that the socket has not accepted yet.
     unflushed_replies: Cell<u64>,
-    moved_bytes: Cell<u64>,
+    transferred_bytes: Cell<u64>,
     resets: RefCell<ResetLimiter>,
 }
 
@@ -84,7 +84,7 @@ impl ConnectionState {
             open_calls: Cell::default(),
             calls_started: Cell::default(),
             unflushed_replies: Cell::default(),
-            moved_bytes: Cell::default(),
+            transferred_bytes: Cell::default(),
             resets: RefCell::new(resets),
         };
         (Rc::new(connection), abandoned_limit)
@@ -99,18 +99,17 @@ impl ConnectionState {
         self.open_calls.get() == 0 && self.unflushed_replies.get() == 0
     }
 
-    /// Returns the number of calls started so far.
     pub(crate) fn calls_started(&self) -> u64 {
         self.calls_started.get()
     }
 
-    /// Returns the bytes read and written so far.
-    pub(crate) fn moved_bytes(&self) -> u64 {
-        self.moved_bytes.get()
+    /// Returns the number of bytes read and written so far.
+    pub(crate) fn transferred_bytes(&self) -> u64 {
+        self.transferred_bytes.get()
     }
 
-    pub(crate) fn moved(&self, bytes: usize) {
-        self.moved_bytes.set(self.moved_bytes.get() + bytes as u64);
+    pub(crate) fn add_transferred(&self, bytes: usize) {
+        self.transferred_bytes.set(self.transferred_bytes.get() + bytes as u64);
     }
 
     /// Counts the unflushed replies as answered: the kernel has all bytes of HTTP/2's buffer.

@@ -9,8 +9,8 @@ use super::call_record::CallRecord;
 use super::connection_state::ConnectionState;
 use super::worker_state::WorkerState;
 
-/// A call in flight. It ends when the last reference is dropped; the handler, the response body and
-/// each chunk that waits in HTTP/2 for flow control have one.
+/// A call in flight. It ends when the last reference is dropped. The handler, the response body and
+/// each chunk that waits in HTTP/2 for flow control hold one.
 pub(crate) struct InFlight {
     state: Rc<WorkerState>,
     connection: Rc<ConnectionState>,

@@ -7,7 +7,7 @@ use tonic::body::Body;
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// Returns the response to a request that is not a gRPC call, with `headers` among its own.
+/// Returns the response to a request that is not a gRPC call, with `headers` added.
 ///
 /// The status is 405 for a method other than POST, 415 for another content type ("gRPC over HTTP2"
 /// requires it; grpc-go sends both), 505 for gRPC over HTTP/1.1.
@@ -40,8 +40,8 @@ fn reason<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
     None
 }
 
-/// Accepts `application/grpc`, alone or with `+proto` or parameters. Another suffix is another
-/// encoding than protobuf, and `application/grpc-web` is another protocol.
+/// Returns whether the type is `application/grpc`, alone or with `+proto` or parameters. Any other
+/// suffix names another encoding, and `application/grpc-web` is another protocol.
 fn is_grpc(content_type: &[u8]) -> bool {
     let Some((media_type, rest)) = content_type.split_at_checked(GRPC.len()) else {
         return false;

@@ -1,8 +1,8 @@
 //! Validates a request's messages on their way to the codec: each within the size limit, and
 //! exactly one unless the client streams.
 //!
-//! The codec alone would answer an oversize message with OUT_OF_RANGE, reserve memory for a length
-//! that is only announced, and ignore further messages of a unary call.
+//! The codec alone would answer an oversize message with OUT_OF_RANGE, allocate the announced
+//! length before the payload arrives, and ignore further messages of a unary call.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct RequestBody<B = DecodedBody> {
     scanner: MessageScanner,
     /// The received bytes of an incomplete message.
     buffer: BytesMut,
-    /// Sum of the payload bytes that were read.
+    /// Counter of the payload bytes.
     read_counter: Option<Arc<AtomicU64>>,
 }
 
@@ -37,7 +37,7 @@ impl<B> RequestBody<B> {
         RequestBody { read_counter, ..self }
     }
 
-    /// Whether the request has ended validly; no further frame can make it invalid.
+    /// Returns whether the request has ended and is valid.
     pub(super) fn is_complete(&self) -> bool
     where
         B: Body,
@@ -69,8 +69,8 @@ impl<B: Body<Data = Bytes, Error = Option<Status>> + Unpin> Body for RequestBody
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
             let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                // The stream was reset. hyper drops a call that waits on such a stream; a reply
-                // would count as one.
+                // The stream was reset. hyper drops a call that waits on such a stream, while a
+                // response would count the call as answered.
                 Some(Err(None)) => return Poll::Pending,
                 Some(Err(Some(status))) => return Poll::Ready(Some(Err(status))),
                 Some(Ok(frame)) => Some(frame),

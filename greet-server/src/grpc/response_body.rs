@@ -18,7 +18,6 @@ use super::stall::StallDetector;
 use super::web::Encoding;
 use crate::lifecycle::phase::Phase;
 
-/// The body of a response.
 #[derive(Default)]
 pub(crate) struct ResponseBody {
     source: Source,
@@ -29,7 +28,7 @@ pub(crate) struct ResponseBody {
     end: Option<(StreamEnd, StallDetector)>,
 }
 
-/// The source of the frames that remain.
+/// The source of the remaining frames.
 #[derive(Default)]
 enum Source {
     /// The body of a generated service.
@@ -45,8 +44,8 @@ enum Source {
 /// Completes with the status that ends a stream.
 pub(super) type StreamEnd = Pin<Box<dyn Future<Output = Status>>>;
 
-/// Ends a stream at its deadline, or when the drain begins: an idle stream (a health Watch) would
-/// delay the drain until the peer leaves.
+/// Completes at the deadline, or when the drain begins: an idle stream, such as a health Watch,
+/// would delay the drain until the peer ends it.
 pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) -> StreamEnd {
     Box::pin(async move {
         tokio::select! {

@@ -1,5 +1,5 @@
-//! Detects a stalled stream: one with data to send whose peer does not open the flow-control window.
-//! Such a stream would hold a permit, and delay a drain, until the peer leaves.
+//! Detects a stalled stream: it has data to send, and the peer does not open the flow-control
+//! window. Such a stream would hold a permit, and delay a drain, until the peer disconnects.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Equals the time after which keepalive closes the connection of a silent peer, by default.
+/// Equal to the default keepalive timeout, which closes the connection of a silent peer.
 const NO_PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures how long HTTP/2 has held data that the peer does not accept.
@@ -17,7 +17,7 @@ pub(crate) struct StallDetector {
 }
 
 impl StallDetector {
-    /// Notes that HTTP/2 has the next chunk, or the head; it polls again once the peer accepts it.
+    /// Notes that HTTP/2 has the head or a chunk. It polls again once the peer accepts that.
     pub(super) fn sent(&self) {
         self.blocked_since.set(Some(Instant::now()));
     }

@@ -1,4 +1,4 @@
-//! The phases of the daemon, the signals that change them, and their reports to systemd and the log.
+//! The phases of the daemon, the signals that change them, and the reports to systemd and the log.
 
 pub(crate) mod phase;
 pub(crate) mod report;

@@ -2,7 +2,7 @@
 
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// What the daemon did from start to shutdown.
+/// Totals from start to shutdown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
     /// Calls that were answered, with any status.

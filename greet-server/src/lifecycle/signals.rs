@@ -1,8 +1,8 @@
 //! Handles signals: SIGTERM and SIGINT begin the drain, and the second one cuts it short. SIGHUP
 //! reloads the certificates, SIGUSR1 toggles the debug log.
 //!
-//! A service manager may signal the process and then its group, so a second SIGTERM or SIGINT within
-//! 100 ms is not counted.
+//! A service manager may signal the process and then its group, so a second SIGTERM or SIGINT
+//! within 100 ms is not counted.
 //!
 //! Only `main` uses signals; the library takes futures.
 
@@ -26,8 +26,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Replaces the default action, termination; SIGUSR1 calls `toggle`. Call it before binding: from
-    /// then on no signal is lost. Needs a tokio runtime.
+    /// Replaces the default action, termination; SIGUSR1 calls `toggle`. Call it before binding:
+    /// from then on no signal is lost. Needs a tokio runtime.
     ///
     /// # Errors
     /// The operating system rejects the handler.

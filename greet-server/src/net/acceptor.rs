@@ -1,5 +1,5 @@
-//! Accepts connections until the drain begins, and hands each to a worker. Connections that the kernel
-//! completed before that moment are handed over too.
+//! Accepts connections until the drain begins, including those that the kernel has completed by
+//! then, and hands each to a worker.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::rate_limit::LogRateLimiter;
 
-/// First pause after a failed accept, doubled up to [`MAX_ACCEPT_BACKOFF`]; grpc-go has the same figures.
-/// Without a pause, an acceptor that is out of file descriptors would use a whole core.
+/// First pause after a failed accept, doubled up to [`MAX_ACCEPT_BACKOFF`]; grpc-go has the same
+/// figures. Without a pause, an acceptor that is out of file descriptors would use a whole core.
 const INITIAL_ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
 const MAX_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 /// Interval between two lines about failed accepts.
@@ -33,8 +33,8 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Hands a connection to the least loaded worker. A connection over the limit is closed without a
-    /// GOAWAY, which a client that has sent no preface yet would not expect.
+    /// Hands a connection to the least loaded worker. A connection over the limit is closed without
+    /// a GOAWAY, which a client that has sent no preface yet would not expect.
     fn dispatch(&self, connection: Accepted, log: &mut CloseLog) {
         match self.connection_limit.admit(connection.peer().ip()) {
             Ok(permit) => {

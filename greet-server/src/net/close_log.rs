@@ -1,5 +1,5 @@
-//! Logs connections that the daemon closed or refused, with peer and reason: one line per second and
-//! reason, so that an attack cannot fill the disk.
+//! Logs connections that the daemon closed or refused, with peer and reason: at most one line per
+//! second and reason, so that an attack cannot fill the disk.
 
 use std::io;
 use std::time::{Duration, Instant};

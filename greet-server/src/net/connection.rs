@@ -14,8 +14,8 @@ use super::{goaway, http1, http2};
 use crate::grpc::connection_state::{ConnectionState, Peer};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// Serves until the connection ends or its drain has finished; the end of `drained` starts the drain.
-/// Returns why the daemon closed the connection, or `None` if the peer or the network did.
+/// Serves until the connection ends or its drain has finished; the end of `drained` starts the
+/// drain. Returns why the daemon closed the connection, or `None` if the peer or the network did.
 pub(crate) async fn serve<IO>(
     handshake: impl Future<Output = Result<Negotiated<IO>, HandshakeError>>,
     peer: Peer,

@@ -1,5 +1,5 @@
-//! Limits the connections in all and per IP address. A connection over a limit is refused at once: a
-//! queue would only hide the overload from the clients that wait in it.
+//! Limits the connections in total and per IP address. A connection over a limit is refused at
+//! once: a queue would only hide the overload from the waiting clients.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! Decides when a connection gets a GOAWAY and how long it may take to finish: at its maximum age, at
-//! its maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
+//! Decides when a connection gets a GOAWAY and how long it may take to finish: at its maximum age,
+//! at its maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 /// nothing: no call is open.
 const GOAWAY_ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Jitter of the maximum age, as a fraction either way, so that connections opened together do not end
-/// together.
+/// Jitter of the maximum age, as a fraction either way, so that connections opened together do not
+/// end together.
 const AGE_JITTER: f64 = 0.1;
 
 /// Checks per maximum idle time: idleness is detected at most a quarter of that time late.
@@ -42,8 +42,8 @@ impl GoawayReason {
         }
     }
 
-    /// Completes at the end of the grace period, with the reason to count. In a drain the worker decides;
-    /// a peer that abandons too many calls has no grace period.
+    /// Completes at the end of the grace period, with the reason to count. In a drain the worker
+    /// decides; a peer that abandons too many calls has no grace period.
     pub(crate) async fn grace_ended(self, limits: &Limits) -> CloseReason {
         match self {
             GoawayReason::Drain => std::future::pending().await,
@@ -98,9 +98,9 @@ async fn max_idle_reached(max_idle: Option<Duration>, connection: &ConnectionSta
 /// [`GOAWAY_ACK_TIMEOUT`], and is still open.
 pub(crate) async fn unanswered(connection: &ConnectionState) {
     loop {
-        let moved_bytes = connection.moved_bytes();
+        let transferred_bytes = connection.transferred_bytes();
         boxed_sleep(GOAWAY_ACK_TIMEOUT).await;
-        if connection.is_idle() && connection.moved_bytes() == moved_bytes {
+        if connection.is_idle() && connection.transferred_bytes() == transferred_bytes {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! From an accepted socket to the HTTP/2 preface and SETTINGS, by way of TLS if it is configured, all
+//! Takes a connection from accept to the HTTP/2 preface and SETTINGS, through TLS if configured,
 //! within one deadline.
 
 use std::io::ErrorKind;
@@ -21,15 +21,15 @@ use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{HandshakeResult, WorkerMetrics};
 
-/// How long a handshake may go on after the drain began: the first bytes of the peer, and with them a
-/// call, may be in the socket's buffer already.
+/// Time for a handshake to finish after the drain begins: the first bytes of the peer, and with
+/// them a call, may be in the socket's buffer already.
 pub(super) const DRAIN_HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a peer may take to close its side of a connection after the daemon closed its own.
+/// Time for a peer to close its side of a connection after the daemon has closed its own.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes that a peer may have in flight when the daemon closes its side: Linux buffers as much for a
-/// socket at most. A peer that sends more ignores the close.
+/// Maximum bytes to discard after the daemon has closed its side: Linux buffers no more for a
+/// socket. A peer that sends more ignores the close.
 const MAX_LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The response to HTTP/1.
@@ -59,11 +59,11 @@ pub(crate) struct Negotiated<IO> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocols {
     Http2,
-    /// HTTP/1.1 is there for gRPC-Web.
+    /// HTTP/1.1 serves gRPC-Web only.
     Http2AndHttp1,
 }
 
-/// Negotiates without TLS: HTTP/2 with prior knowledge, or HTTP/1.1 if it is allowed.
+/// Negotiates without TLS: HTTP/2 with prior knowledge, or HTTP/1.1 if allowed.
 pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
     protocols: Protocols,
@@ -77,21 +77,21 @@ pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     if is_http1 && protocols == Protocols::Http2AndHttp1 {
         return Ok(Negotiated { io, first_bytes, is_http2: false });
     }
-    // A browser or curl can show the first. A client of any other protocol, such as TLS on a plaintext
-    // port, recognises an HTTP/2 server by the second.
+    // A browser or curl displays the HTTP/1 response. A client of any other protocol, such as TLS
+    // on a plaintext port, recognises an HTTP/2 server by SETTINGS and GOAWAY.
     let response = if is_http1 { HTTP_1_RESPONSE } else { NOT_HTTP_2_RESPONSE };
     let _ = io.write_all(response).await;
     linger(&mut io).await;
     Err(Some(CloseReason::NotHttp2.into()))
 }
 
-/// A request line of HTTP/1 begins with a method in capitals.
+/// Returns whether the first bytes can be a request line of HTTP/1: its method is in capitals.
 fn may_be_http1(first_bytes: &[u8]) -> bool {
     first_bytes.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// Negotiates TLS, and HTTP/2 by ALPN. A rejected peer gets an alert with the reason; the connection
-/// lingers, so that its close does not discard the alert.
+/// Negotiates TLS, and HTTP/2 by ALPN. A rejected peer gets an alert with the reason; the
+/// connection lingers, so that its close does not discard the alert.
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
@@ -138,7 +138,7 @@ impl Drop for CountedHandshake<'_> {
     }
 }
 
-/// Ends a handshake at its timeout, and soon after the drain began.
+/// Ends a handshake at its timeout, or soon after the drain begins.
 pub(crate) async fn with_deadline<T>(
     handshake: impl Future<Output = Result<T, HandshakeError>>,
     handshake_timeout: Duration,
@@ -155,10 +155,10 @@ pub(crate) async fn with_deadline<T>(
     ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout.into()))?
 }
 
-/// Closes the daemon's side if it is open, then reads and discards until the peer has closed its side.
+/// Closes the daemon's side if it is open, then discards input until the peer has closed its side.
 ///
-/// The kernel answers a close on unread bytes with a reset, and a reset discards what the peer has not
-/// received yet: the last replies, and the GOAWAY that names the calls that were not accepted.
+/// The kernel resets a connection that is closed with unread bytes, and the reset discards bytes on
+/// their way to the peer: the last replies, and the GOAWAY with the last accepted call.
 pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
     let peer_closed = async {
         let _ = io.shutdown().await;
@@ -167,7 +167,7 @@ pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
     let _ = timeout(LINGER_TIMEOUT, peer_closed).await;
 }
 
-/// Completes when the drain begins. May be called again afterwards.
+/// Completes when the drain begins; again if called afterwards.
 pub(crate) async fn drain_signalled(drained: &mut oneshot::Receiver<()>) {
     if !drained.is_terminated() {
         let _ = drained.await; // the worker drops the sender, which is the signal

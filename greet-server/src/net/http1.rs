@@ -1,5 +1,5 @@
-//! Serves HTTP/1.1, for gRPC-Web only, with the limits of HTTP/2: handshake, age, idle time, drain, and
-//! the delivery of a reply.
+//! Serves HTTP/1.1, for gRPC-Web only, with the limits of HTTP/2: handshake, age, idle time, drain,
+//! and the delivery of a reply.
 
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
@@ -71,8 +71,8 @@ fn http1_reason(reason: CloseReason) -> CloseReason {
     if reason == CloseReason::KeepaliveTimeout { CloseReason::Http1Idle } else { reason }
 }
 
-/// Completes when no call is in flight and the peer has had time to send the rest of a request head:
-/// hyper waits for it even after its graceful shutdown.
+/// Completes when no call is in flight and the peer has had time to send the rest of a request
+/// head: hyper waits for it even after its graceful shutdown.
 async fn calls_finished(connection: &ConnectionState) {
     loop {
         sleep(DRAIN_HANDSHAKE_GRACE).await;

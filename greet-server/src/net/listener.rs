@@ -23,7 +23,7 @@ use crate::grpc::connection_state::Peer;
 /// Length of the queue of completed connections; the kernel caps it at its own limit.
 const BACKLOG: i32 = 1_024;
 
-/// A listen address that cannot be bound.
+/// A listen address that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("could not listen on {address}")]
 pub struct BindError {
@@ -51,8 +51,7 @@ pub(crate) enum UnixSocketFile {
     Inherited(String),
 }
 
-/// An accepted connection, non-blocking and in no runtime, because it moves from the acceptor's to a
-/// worker's.
+/// An accepted connection: non-blocking, and registered with no runtime until its worker has it.
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(net::TcpStream, SocketAddr),
@@ -71,8 +70,8 @@ impl Accepted {
     }
 
     /// Enables TCP keepalive, and closes a connection without acknowledgements for `timeout`
-    /// (TCP_USER_TIMEOUT, gRFC A18): an HTTP/2 PING cannot detect that while earlier bytes wait before
-    /// it. Failures are ignored, because the connection works without these options.
+    /// (TCP_USER_TIMEOUT, gRFC A18). An HTTP/2 PING cannot detect such a connection while earlier
+    /// bytes are queued before it. Failures are ignored: the connection works without.
     pub(crate) fn enable_keepalive(&self, timeout: Duration) {
         if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
             let socket = SockRef::from(stream);
@@ -84,7 +83,7 @@ impl Accepted {
         let _ = timeout;
     }
 
-    /// Adds TLS with the current certificate. A Unix socket stays in plaintext: it crosses no network.
+    /// Adds TLS with the current certificate. A Unix socket crosses no network, so it has none.
     pub(crate) fn with_tls(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {
         match (self, tls) {
             (Accepted::Tcp(stream, peer), Some(tls)) => {
@@ -180,8 +179,8 @@ impl Listener {
     }
 }
 
-/// Accepts until the queue is empty, and skips connections that failed meanwhile. Accepts no more than
-/// the queue holds, because clients that keep connecting must not delay the drain.
+/// Accepts until the queue is empty and skips failed connections. Accepts at most the length of the
+/// queue, because clients that keep connecting must not delay the drain.
 fn drain_queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
     let accepted = (0..BACKLOG).map(|_| accept());
     let until_empty = accepted.take_while(
@@ -191,8 +190,8 @@ fn drain_queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted
 }
 
 fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
-    // Nagle's algorithm would delay each small frame by a round trip. The option fails only if the peer
-    // is gone; then the first read fails too.
+    // Nagle's algorithm would delay each small frame by a round trip. The option fails only if the
+    // peer is gone; then the first read fails too.
     let _ = stream.set_nodelay(true);
     Accepted::Tcp(stream, peer)
 }
@@ -210,8 +209,8 @@ async fn bind_tcp(host_port: &str, reuse_port: bool) -> io::Result<TcpListener> 
 
 fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for old connections in TIME_WAIT. On Windows the option would let another
-    // process bind the same port.
+    // A restart must not wait for old connections in TIME_WAIT. On Windows the option would let
+    // another process bind the same port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     #[cfg(unix)]

@@ -1,7 +1,6 @@
 //! Reads the HTTP/2 client preface and SETTINGS (RFC 9113, section 3.4).
 //!
-//! It does so before hyper sees the connection, because hyper waits for them without a deadline. The
-//! bytes are replayed to hyper afterwards.
+//! hyper would wait for them without a deadline, so they are read first and then replayed to hyper.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -11,10 +10,10 @@ const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 /// SETTINGS_MAX_FRAME_SIZE before any SETTINGS. hyper rejects a longer first frame.
 const MAX_FIRST_FRAME_BYTES: usize = 16_384;
-/// Preface, SETTINGS and the first request of every client we know fit in one read of this size.
+/// Enough for the preface, SETTINGS and the first request of every known client.
 const FIRST_READ_BYTES: usize = 1_024;
 
-/// Why there is no preface.
+/// The reason for a missing preface.
 #[derive(Debug)]
 pub(crate) enum PrefaceError {
     /// The first bytes belong to another protocol.
@@ -23,7 +22,7 @@ pub(crate) enum PrefaceError {
     PeerClosed,
 }
 
-/// Reads until preface and first frame are complete. Returns everything that arrived, which may include
+/// Reads until preface and first frame are complete. Returns all received bytes, which may include
 /// requests.
 pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, PrefaceError> {
     let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
@@ -43,7 +42,7 @@ pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, Pr
 #[derive(Debug)]
 struct NotHttp2;
 
-/// Returns whether preface and first frame are complete, or an error at the first byte that differs.
+/// Returns whether preface and first frame are complete, or an error at the first other byte.
 fn is_complete(received: &[u8]) -> Result<bool, NotHttp2> {
     let compared = received.len().min(MAGIC.len());
     if received[..compared] != MAGIC[..compared] {

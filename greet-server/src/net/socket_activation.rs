@@ -1,5 +1,5 @@
-//! Takes over the sockets of a supervisor (systemd's socket activation). They listen before the daemon
-//! starts and after it stops, so that clients wait instead of being refused.
+//! Takes over the sockets of a supervisor (systemd's socket activation). They listen before the
+//! daemon starts and after it stops, so that the kernel queues clients meanwhile and refuses none.
 
 use std::io;
 

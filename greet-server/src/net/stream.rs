@@ -1,5 +1,5 @@
-//! Wraps the stream that hyper serves on: replays the bytes that the handshake read, and counts bytes and
-//! flushes in the connection's state.
+//! Wraps the stream that hyper serves on: replays the bytes that the handshake read, and counts
+//! bytes and flushes in the connection's state.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ impl<IO> Stream<IO> {
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.connection.moved(*bytes);
+            self.connection.add_transferred(*bytes);
         }
         written
     }
@@ -40,7 +40,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Stream<IO> {
         if self.first_bytes.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-            self.connection.moved(buf.filled().len() - before);
+            self.connection.add_transferred(buf.filled().len() - before);
             return Poll::Ready(Ok(()));
         }
         let length = self.first_bytes.len().min(buf.remaining());

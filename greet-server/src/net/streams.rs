@@ -1,8 +1,8 @@
 //! Runs the streams of a worker's connections, each until its delivery deadline.
 //!
-//! Most calls finish at their first poll. So a stream is not a task at first: it is polled in place after
-//! its connection has read all available bytes. The replies of these streams leave in one write, and no
-//! call pays for scheduling. A stream that is not finished becomes a task.
+//! Most calls finish at their first poll. So a stream is not a task at first: it is polled in place
+//! after its connection has read all available bytes. The replies of these streams leave in one
+//! write, and no call pays for scheduling. A stream that is not finished becomes a task.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -29,14 +29,14 @@ struct StartedStream {
 }
 
 impl Streams {
-    /// Sets the deadline of the next stream. hyper calls the service and spawns the stream of its future
-    /// in one step, so the last deadline set belongs to the next stream.
+    /// Sets the deadline of the next stream. hyper calls the service and spawns the stream of its
+    /// future in one step, so the last deadline set belongs to the next stream.
     pub(super) fn set_deadline(&self, deadline: DeliveryDeadline) {
         self.deadline.set(Some(deadline));
     }
 
-    /// Polls a connection, and after each poll the streams that started in it. Their writes wake the
-    /// connection, so its next poll writes all of them.
+    /// Polls a connection, and after each poll the streams that started in it. Their writes wake
+    /// the connection, so its next poll writes all of them.
     pub(super) fn run_beside<C: Future>(
         &self,
         mut connection: Pin<&mut C>,

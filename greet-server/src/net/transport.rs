@@ -15,11 +15,11 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
 /// Maximum reset streams that are not accepted yet; then GOAWAY with ENHANCE_YOUR_CALM
-/// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, stated here so that no upgrade changes it.
+/// (RUSTSEC-2023-0034, "rapid reset"). h2's default, stated here so that no upgrade changes it.
 const MAX_PENDING_ACCEPT_RESETS: usize = 20;
 
 /// Maximum resets per connection that the peer provokes by protocol errors on its streams
-/// (CVE-2025-8671, "MadeYouReset"). It is hyper's default, stated here likewise.
+/// (CVE-2025-8671, "MadeYouReset"). hyper's default, stated here for the same reason.
 const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
@@ -58,7 +58,7 @@ impl Transport {
     }
 }
 
-/// Returns why a connection ended; `graceful` if without an error.
+/// Returns why the daemon closed a connection: `graceful` without an error. `None` if the peer did.
 pub(super) fn close_reason(
     served: hyper::Result<()>,
     graceful: Option<CloseReason>,
@@ -70,7 +70,7 @@ pub(super) fn close_reason(
         Err(error) if is_closed_by_peer(&error) => None,
         Err(error) => {
             let error = anyhow::Error::new(error);
-            tracing::debug!(%peer, error = format!("{error:#}"), "HTTP/2 error");
+            tracing::debug!(%peer, error = format!("{error:#}"), "connection failed");
             Some(CloseReason::ProtocolError)
         }
     }

@@ -1,5 +1,5 @@
-//! Creates and removes the file of a Unix socket. A file outlives its process, so a stale one is removed
-//! at the start; and any process may replace a file, so one in use is never taken over.
+//! Creates and removes the file of a Unix socket. A file outlives a killed process, so the start
+//! removes a stale one. It never removes the file of a socket that another process listens on.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A socket file created by this process. Its drop removes the file unless another process replaced it.
+/// A socket file created by this process. Its drop removes the file, unless it has been replaced.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -18,11 +18,11 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Binds `path`. Removes a socket file without a listener first. A socket file with a listener, and a
-    /// file that is not a socket, are errors. Does not block.
+    /// Binds `path`. Removes a socket file without a listener first. A socket file with a listener,
+    /// and a file that is not a socket, are errors. Does not block.
     pub(crate) fn bind(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
-        // Without the lock, two daemons that start at once could each find a stale file, and one would
-        // remove the new socket of the other.
+        // Without the lock, two daemons that start at once could each find a stale file, and one
+        // would remove the new socket of the other.
         let lock = Lock::acquire(path)?;
         remove_if_stale(path)?;
         let socket = stream_socket()?;
@@ -39,8 +39,8 @@ impl SocketFile {
 }
 
 impl Drop for SocketFile {
-    /// The socket still listens here, so no other process considers the file stale between the check and
-    /// the removal. A file that cannot be removed is stale for the next start.
+    /// The socket still listens here, so no other process considers the file stale between the
+    /// check and the removal. A file that cannot be removed is stale for the next start.
     fn drop(&mut self) {
         let current = fs::symlink_metadata(&self.path).map(device_and_inode);
         if current.is_ok_and(|current| current == self.device_and_inode) {
@@ -73,8 +73,8 @@ fn stream_socket() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A lock on `PATH.lock`, which exists only while a socket is bound. A lock on the directory would not
-/// work: any user who can open it could hold that lock.
+/// A lock on `PATH.lock`, which exists only while a socket is bound. A lock on the directory would
+/// not work: any user who can open it could hold that lock.
 struct Lock {
     path: PathBuf,
     _held: File,

@@ -30,7 +30,6 @@ use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 /// Builds the router of a worker on its thread, so that workers share no services.
 pub(crate) type MakeRouter = Arc<dyn Fn(Arc<WorkerMetrics>) -> Router + Send + Sync>;
 
-/// The handles of all workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Workers(Arc<[Worker]>);
 
@@ -41,7 +40,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<WorkerMetrics>,
 }
 
-/// Completes when the worker's thread has ended, with an error if it panicked or could not start.
+/// Completes when the worker's thread ends, with an error if it panicked or could not start.
 pub(crate) type Ended = oneshot::Receiver<()>;
 
 #[derive(Debug)]
@@ -52,7 +51,6 @@ enum Command {
 }
 
 impl Workers {
-    /// Starts `count` workers.
     pub(crate) fn start(
         count: usize,
         served_methods: usize,
@@ -151,8 +149,8 @@ struct Connections {
     transport: Rc<Transport>,
     tasks: JoinSet<(Peer, Option<Close>)>,
     log: CloseLog,
-    /// A sender per connection; its drop starts the drain. Not one channel for all: each poll of a
-    /// connection polls its receiver, and that of a oneshot costs an atomic load only.
+    /// A sender per connection; its drop starts the drain. A channel for all would cost more: each
+    /// poll of a connection polls its receiver, for a oneshot an atomic load.
     drains: HashMap<task::Id, oneshot::Sender<()>>,
 }
 

@@ -72,7 +72,7 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
-/// Skips changes of the phase that leave the status as it is.
+/// Yields the current status, then each other one; some changes of the phase leave it the same.
 fn status_changes(
     phase: watch::Receiver<Phase>,
 ) -> impl Stream<Item = Result<HealthCheckResponse, Status>> {

@@ -1,6 +1,6 @@
 //! Lists the served methods and connects each to the service that implements it.
 //!
-//! To add a method, implement it (of Greeter: in `greeter.rs`), then add its index, its entry in
+//! To add a method, implement it (for Greeter in `greeter.rs`), then add its index, its entry in
 //! [`METHODS`] and its handler in [`Services::new`]. A new service also has an entry in
 //! [`DESCRIPTOR_SETS`] and in [`HEALTH_CHECKED`]. No other file names a service or a method.
 
@@ -58,11 +58,11 @@ const HEALTH_CHECKED: &[&str] = &[GreeterServer::<()>::NAME];
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The services of one worker. Each worker has its own: the reference count of a shared `Arc` would
-/// move between cores at every call.
+/// The services of one worker. Workers share none, because the reference count of a shared `Arc`
+/// would move between cores at every call.
 pub(crate) struct Services {
     greeter: Arc<dyn Greeter>,
-    /// By method index; `None` for a method that the configuration turns off.
+    /// By method index; `None` if the configuration disables the method.
     handlers: [Option<Handler>; METHODS.len()],
 }
 

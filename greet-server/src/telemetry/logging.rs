@@ -1,7 +1,7 @@
 //! Writes the log to standard error, one event per line, as text or JSON. Panics are events too.
 //!
-//! A thread of its own writes the lines and drops those it cannot write in time, so that a slow reader
-//! does not stop the daemon. The filter can be changed at run time.
+//! A separate thread writes the lines and drops lines when its queue is full, so that a slow reader
+//! cannot block the daemon. The filter can be changed at run time.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};

@@ -1,5 +1,5 @@
-//! Bounds how often a log line is written, so that an attack or a lasting fault fills no disk, and counts
-//! the lines in between.
+//! Limits the rate of a log line, so that an attack or a lasting fault cannot fill the disk, and
+//! counts the suppressed lines.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 pub(crate) struct LogRateLimiter {
     max_lines: u32,
     interval: Duration,
-    interval_began: Option<Instant>,
+    interval_start: Option<Instant>,
     lines: u32,
     suppressed: u64,
 }
 
 impl LogRateLimiter {
     pub(crate) fn new(max_lines: u32, interval: Duration) -> LogRateLimiter {
-        LogRateLimiter { max_lines, interval, interval_began: None, lines: 0, suppressed: 0 }
+        LogRateLimiter { max_lines, interval, interval_start: None, lines: 0, suppressed: 0 }
     }
 
-    /// Returns how many lines were suppressed before this one, or `None` if this one is suppressed too.
+    /// Returns the number of lines suppressed before this one, or `None` if it is suppressed too.
     pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.interval_began.is_none_or(|began| now - began >= self.interval) {
-            self.interval_began = Some(now);
+        if self.interval_start.is_none_or(|began| now - began >= self.interval) {
+            self.interval_start = Some(now);
             self.lines = 0;
         }
         if self.lines == self.max_lines {
@@ -32,7 +32,7 @@ impl LogRateLimiter {
         Some(self.take_suppressed())
     }
 
-    /// Returns how many lines were suppressed since the last one, for a line at the end.
+    /// Returns the number of lines suppressed since the last one, for a line at the end.
     pub(crate) fn take_suppressed(&mut self) -> u64 {
         std::mem::take(&mut self.suppressed)
     }

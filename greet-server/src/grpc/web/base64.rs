@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
 
-/// Characters that encode three bytes.
+/// Number of characters that encode three bytes.
 const GROUP: usize = 4;
 
 /// The body of a request, decoded if it is base64.
@@ -75,7 +75,7 @@ impl Body for DecodedBody {
                     let bytes = decode(&partial.split_to(whole));
                     return Poll::Ready(Some(bytes.map(Frame::data).map_err(Some)));
                 }
-                Some(Err(_trailers)) => {} // gRPC-Web has none
+                Some(Err(_trailers)) => {} // gRPC-Web requests have none
                 None if partial.is_empty() => return Poll::Ready(None),
                 None => {
                     partial.clear();

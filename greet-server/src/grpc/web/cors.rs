@@ -30,8 +30,8 @@ impl Cors {
         Cors { allowed_origins: config.origins.clone() }
     }
 
-    /// Returns the response to a preflight, or `None` for another request. The response to an
-    /// origin that may not call allows nothing.
+    /// Returns the response to a preflight, or `None` for another request. A disallowed origin gets
+    /// a response without permissions.
     pub(super) fn preflight(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         let origin = headers.get(ORIGIN)?;

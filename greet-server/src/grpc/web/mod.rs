@@ -56,7 +56,7 @@ impl WebRequest {
         let request_encoding = headers.get(CONTENT_TYPE).and_then(encoding);
         match request_encoding.filter(|_| request.method() == Method::POST) {
             Some(request_encoding) => {
-                // A browser that streams text asks for it in `Accept`, whatever it sends.
+                // A browser that streams text requests it in `Accept`, and may send binary.
                 let accepted = headers.get(ACCEPT).and_then(encoding);
                 let response_encoding = accepted.unwrap_or(request_encoding);
                 WebRequest::Call(WebCall { request_encoding, response_encoding, cors })

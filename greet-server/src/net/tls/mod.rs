@@ -81,7 +81,7 @@ impl PemFiles {
     }
 }
 
-/// The configuration for new connections, and the facts of its certificate that logs and metrics show.
+/// The configuration for new connections, and the fields of its certificate for logs and metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ServerConfig>,

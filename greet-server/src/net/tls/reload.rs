@@ -1,8 +1,8 @@
-//! Reloads the certificates: reads the PEM files each second and on SIGHUP, and serves a change if it
-//! is valid. Open connections keep the certificate of their handshake.
+//! Reloads the certificates: reads the PEM files each second and on SIGHUP, and serves valid
+//! changes. Open connections keep the certificate of their handshake.
 //!
-//! Contents are compared, not times or names: a swapped symlink, as when Kubernetes rotates a secret,
-//! is a change, and a touched file is not.
+//! Contents are compared, not times or names: a swapped symlink, as in a Kubernetes secret, is a
+//! change, and a touched file is not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::config::TlsFiles;
 use crate::lifecycle::systemd::{self, State};
 use crate::telemetry::metrics::worker::ReloadMetrics;
 
-/// Delay after which a rotation is served at the latest. Reading three small files is cheap.
+/// Maximum delay of a rotation. Reading three small files is cheap.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The current certificate and the files that replace it.
+/// The current certificate and the files of the next.
 pub(crate) struct Reloader {
     files: TlsFiles,
     current: PemFiles,
@@ -49,8 +49,7 @@ impl Reloader {
         Ok((Reloader { files, current, rejected: None, tls, build: Tls::new }, watched))
     }
 
-    /// Checks the files each second and at each change of `requests`. Never returns while the runtime
-    /// runs.
+    /// Checks the files each second and at each change of `requests`, until the runtime ends.
     pub(crate) async fn run(
         mut self,
         mut requests: watch::Receiver<u32>,
@@ -66,18 +65,18 @@ impl Reloader {
             if is_requested {
                 systemd::notify(State::Reloading);
             }
-            // Files may be on a network file system; the acceptors' thread must not wait for one.
+            // A network file system may be slow; the acceptors' thread must not wait for it.
             let check = tokio::task::spawn_blocking(move || {
                 // A panic while parsing must not end reloading: the next change may be valid.
-                let outcome = catch_unwind(AssertUnwindSafe(|| self.check(is_requested)));
-                (self, outcome)
+                let result = catch_unwind(AssertUnwindSafe(|| self.check(is_requested)));
+                (self, result)
             });
-            let outcome;
-            (self, outcome) = match check.await {
+            let result;
+            (self, result) = match check.await {
                 Ok(checked) => checked,
                 Err(_shutting_down) => return,
             };
-            match outcome {
+            match result {
                 Ok(Ok(is_reloaded)) => reloads.done.add(u64::from(is_reloaded)),
                 Ok(Err(error)) => {
                     reloads.refused.add(1);
@@ -97,9 +96,9 @@ impl Reloader {
 
     /// Checks the files once. Returns whether a new certificate is served, or the error to report.
     ///
-    /// Certificate and key are two files, and a check between the two writes finds a pair that does not
-    /// match. So an error is reported once, when the next check finds the same contents, or at once if
-    /// the check was requested.
+    /// Certificate and key are two files, and a check between the two writes finds a mismatched
+    /// pair. So an error is reported only when the next check finds the same contents, once, or
+    /// immediately if the check was requested.
     fn check(&mut self, is_requested: bool) -> Result<bool, TlsError> {
         let read = PemFiles::read(&self.files);
         if read.as_ref().is_ok_and(|pem| *pem == self.current) {

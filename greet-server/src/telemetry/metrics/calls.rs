@@ -23,12 +23,12 @@ pub(crate) struct CallMetrics {
 struct MethodMetrics {
     started: Counter,
     /// By status code; allocated at the first call with this status.
-    ended: [OnceLock<Box<Ended>>; status::COUNT],
+    ended: [OnceLock<Box<EndedCalls>>; status::COUNT],
 }
 
 /// The ended calls of one method and status.
 #[derive(Debug)]
-struct Ended {
+struct EndedCalls {
     nanos: Histogram,
     received_bytes: Histogram,
     sent_bytes: Histogram,
@@ -62,7 +62,7 @@ impl CallMetrics {
         [received_bytes, sent_bytes]: [u64; 2],
     ) {
         let ended = self.method(method).ended[code as usize].get_or_init(|| {
-            Box::new(Ended {
+            Box::new(EndedCalls {
                 nanos: Histogram::new(&LATENCY_NANOS),
                 received_bytes: Histogram::new(&MESSAGE_BYTES),
                 sent_bytes: Histogram::new(&MESSAGE_BYTES),

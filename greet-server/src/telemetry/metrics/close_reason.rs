@@ -1,5 +1,5 @@
-//! The reasons for which the daemon refuses or closes a connection. Each has a counter, a name in the
-//! log (the field `cause`) and a row in `docs/limits.md`.
+//! The reasons for which the daemon refuses or closes a connection. Each has a counter, a name in
+//! the log (the field `cause`) and a row in `docs/limits.md`.
 
 macro_rules! close_reasons {
     ($($reason:ident $name:literal $meaning:literal => $peer_sees:literal;)*) => {

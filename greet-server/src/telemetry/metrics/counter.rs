@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that one thread writes and any thread reads. One writer needs no atomic addition, only a
-/// load and a store.
+/// A number with one writing thread, which needs no atomic addition, only a load and a store.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -1,5 +1,5 @@
 //! The metrics of one worker. Only the worker writes them, so counting a call touches no cache line
-//! of another core; the collector sums them up.
+//! of another core. The collector sums them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 

@@ -100,7 +100,7 @@ impl Exporter {
     }
 }
 
-/// Queues a span if the batch processor has room for it, and counts the others as dropped.
+/// Queues a span if the batch processor has room for it, or else counts it as dropped.
 #[derive(Debug)]
 struct CountingProcessor {
     batches: BatchSpanProcessor,

@@ -1,7 +1,7 @@
 //! OpenTelemetry: exports a span for each sampled call to a collector, OTLP over gRPC.
 //!
 //! A call never waits for the collector: if the queue is full, its span is dropped and counted.
-//! Without the cargo feature `otel`, types without values take the place of these.
+//! Without the cargo feature `otel`, uninhabited types replace the real ones.
 
 #[cfg(feature = "otel")]
 mod exporter;

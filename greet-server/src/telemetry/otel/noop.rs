@@ -1,4 +1,4 @@
-//! Replaces OpenTelemetry in a build without it, by types that have no value.
+//! Replaces OpenTelemetry in a build without it. The types are uninhabited: tracing is never on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

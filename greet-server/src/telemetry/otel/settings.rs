@@ -39,18 +39,18 @@ pub(super) fn endpoint(config: &Config) -> Option<String> {
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return None;
     }
-    let of_environment = || {
+    let from_environment = || {
         let (variable, given) = ENDPOINTS.into_iter().find_map(|it| Some((it, value(it)?)))?;
         let reject = |error: &String| tracing::warn!(variable, error, "OTLP endpoint rejected");
         given.parse().inspect_err(reject).ok()
     };
-    match config.otlp_endpoint.clone().or_else(of_environment)? {
+    match config.otlp_endpoint.clone().or_else(from_environment)? {
         OtlpEndpoint::Off => None,
         OtlpEndpoint::Url(url) => Some(url),
     }
 }
 
-/// Warns of values that the SDK replaces by its default without a word.
+/// Warns of values that the SDK silently replaces by its default.
 pub(super) fn check_names() {
     let check = |variable: &str, known: &[&str]| {
         if let Some(given) = value(variable).filter(|given| !known.contains(&given.as_str())) {
