@@ -1,5 +1,5 @@
 //! Generates the Rust side of `proto/greet.proto`: messages, client and server stubs, and the
-//! descriptor set that reflection serves. The compiler is protox, so no `protoc` has to be installed.
+//! descriptor set for reflection. The compiler is protox, so `protoc` need not be installed.
 
 use std::error::Error;
 use std::{env, fs, path::Path};

@@ -1,12 +1,12 @@
-//! Escapes text from a peer before it reaches a terminal or a log: control characters move the cursor
-//! or start a line of their own, and format characters such as U+202E reorder what a reader sees.
+//! Escapes text from a peer before it reaches a terminal or a log: control characters move the
+//! cursor or start a new line, and format characters such as U+202E reorder the visible text.
 
 use std::fmt::{self, Write as _};
 
-/// Text on one line, with every control, format and separator character in escaped form: `\n`, `\u{202e}`.
+/// Text on one line, with control, format and separator characters escaped: `\n`, `\u{202e}`.
 ///
-/// The joiners U+200C and U+200D stay: words in Persian and Indic scripts and many emoji contain them,
-/// and they move nothing.
+/// The joiners U+200C and U+200D stay: words in Persian and Indic scripts and many emoji need them,
+/// and they move no text.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a str);
 
@@ -14,8 +14,8 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         while let Some(at) = rest.find(is_unsafe) {
-            let (safe, unsafe_on) = rest.split_at(at);
-            let mut characters = unsafe_on.chars();
+            let (safe, tail) = rest.split_at(at);
+            let mut characters = tail.chars();
             f.write_str(safe)?;
             for escaped in characters.next().into_iter().flat_map(char::escape_default) {
                 f.write_char(escaped)?;
@@ -26,8 +26,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Returns whether a terminal acts on the character instead of showing it (general categories Cc, Cf,
-/// Zl and Zp of Unicode 17, without the joiners).
+/// Returns whether a terminal acts on the character instead of showing it (general categories Cc,
+/// Cf, Zl and Zp of Unicode 17, without the joiners).
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(

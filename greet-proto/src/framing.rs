@@ -16,14 +16,14 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Returns the bytes of the prefix.
+    /// Encodes the prefix.
     #[must_use]
     pub const fn encode(self) -> [u8; PREFIX_BYTES] {
         let [a, b, c, d] = self.length.to_be_bytes();
         [self.flags, a, b, c, d]
     }
 
-    /// Reads a prefix.
+    /// Decodes a prefix.
     #[must_use]
     pub const fn decode([flags, a, b, c, d]: [u8; PREFIX_BYTES]) -> Prefix {
         Prefix { flags, length: u32::from_be_bytes([a, b, c, d]) }

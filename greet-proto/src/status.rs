@@ -1,5 +1,4 @@
-//! The published names of the gRPC status codes (`statuscodes.md`), as logs, metrics, flags and reports
-//! show them.
+//! The published names of the gRPC status codes (`statuscodes.md`), for logs, metrics and flags.
 
 use tonic::Code;
 

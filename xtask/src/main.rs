@@ -1,5 +1,5 @@
-//! `cargo xtask`: the tasks of a developer or a CI job besides building. They run the built programs as a
-//! user does; only the feature `docs` reads the crates of the programs.
+//! `cargo xtask`: the tasks of a developer or a CI job besides building. They run the built
+//! programs as a user does; only the feature `docs` reads the crates of the programs.
 
 mod bench;
 mod ci;

@@ -1,4 +1,5 @@
-//! The house rules that no compiler checks: a file says what it does first, and has no banned text.
+//! Checks the house rules that the compiler does not: each file opens with its purpose, and has no
+//! banned text.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ use crate::harness::programs::root;
 const BANNED: [(&str, &str); 3] = [
     (concat!("#[", "ignore"), "a test that does not run proves nothing: repair it or delete it"),
     (concat!("#[", "allow("), "use #[expect(…, reason = …)]: it warns when it is unnecessary"),
-    (concat!("TO", "DO"), "file an issue; the code shows what is, not what will be"),
+    (concat!("TO", "DO"), "file an issue; the code describes the present, not plans"),
 ];
 
 /// Checks every Rust file in git and reports all violations.

@@ -1,5 +1,5 @@
-//! The cost of a call for each server, in rounds: all servers in turn in each round, so that other load
-//! on the machine affects all alike.
+//! The cost of a call for each server, in rounds: all servers in turn in each round, so that other
+//! load on the machine affects all alike.
 
 use super::h2load::{Generator, Sample, Shape};
 use super::peers::Peer;
@@ -67,7 +67,8 @@ impl Measured {
         median(self.samples.iter().zip(&other.samples).map(|(a, b)| figure(a) / figure(b)))
     }
 
-    /// Whether the generator was the bottleneck: the server could serve more calls a second.
+    /// Returns whether the generator was the bottleneck: the server could serve more calls a
+    /// second.
     pub(super) fn is_client_bound(&self) -> bool {
         const BUSY: f64 = 0.9;
         self.median(|sample| sample.server_share) < BUSY

@@ -1,5 +1,5 @@
-//! Instructions of a call, counted by valgrind, as a gate without noise. The slope between two numbers of
-//! calls leaves out start and stop.
+//! Instructions of a call, counted by valgrind, as a gate without noise. The slope between two
+//! numbers of calls leaves out start and stop.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the cost of a call for greet-server and for other servers in the same run. Ratios
-//! are the result, because absolute figures depend on the machine.
+//! `cargo xtask bench`: the cost of a call for greet-server and for other servers in the same run.
+//! Ratios are the result, because absolute figures depend on the machine.
 
 mod calls;
 mod document;
@@ -109,7 +109,7 @@ fn measure(
 
     let start = |peer: &Peer| Ok((*peer, starter.start_for_large(*peer)?));
     let large = peers.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    // nghttpd serves a file, whatever the name.
+    // nghttpd serves the same file for every name.
     let large: Vec<_> = large.into_iter().filter(|(peer, _)| *peer != Peer::Nghttpd).collect();
     let payloads = NAME_BYTES.map(|bytes| {
         let generator = Generator::new(bytes)?;

@@ -1,5 +1,5 @@
-//! The cost of observability: metrics scraped once a second, an access log line and a span for each call,
-//! each against the daemon without.
+//! The cost of observability: metrics scraped once a second, an access log line and a span for each
+//! call, each against the daemon without.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The servers that are measured: how each is started, and its version.
+//! The measured servers: their commands and versions.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! `docs/benchmarks.svg`: the CPU time of a call, a bar for each server and shape, on a logarithmic scale
-//! because the servers differ by two powers of ten.
+//! `docs/benchmarks.svg`: the CPU time of a call, a bar for each server and shape, on a logarithmic
+//! scale because the servers differ by two powers of ten.
 
 use std::fmt::Write as _;
 

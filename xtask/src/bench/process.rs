@@ -1,5 +1,5 @@
-//! The cost of a server besides its calls: memory of an idle connection, memory at rest, time to the first
-//! reply; and the time of a single call from the command line.
+//! The cost of a server besides its calls: memory of an idle connection, memory at rest, time to
+//! the first reply; and the time of a single call from the command line.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Runs programs in bounded time and captures what they print.
+//! Runs programs in bounded time and captures their output.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use greet_testkit::poll_until;
 
-/// Exceeds what any single step takes; it ends a hang and does not judge speed.
+/// Above the duration of any single step: it ends a hang and does not judge speed.
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Prints a line of progress to standard error. Standard output is for results.
@@ -54,7 +54,7 @@ impl Captured {
         Ok(self.stdout)
     }
 
-    /// Fails if the exit code is another one.
+    /// Fails if the exit code differs.
     pub(crate) fn exited_with(self, code: i32) -> anyhow::Result<Captured> {
         if self.status.code() != Some(code) {
             bail!("expected exit code {code}; {self}");
@@ -91,18 +91,18 @@ pub(crate) fn works(command: &mut Command) -> bool {
 pub(crate) fn read_all(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes); // what arrived before an error is all there is
+        let _ = pipe.read_to_end(&mut bytes); // an error ends the output early
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 
-/// Polls until `look` returns a value; `name` stands for it in the error.
+/// Polls `check` until it returns a value; an error contains `name`.
 pub(crate) fn wait_for<T>(
     name: &str,
     limit: Duration,
-    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+    mut check: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    poll_until(limit, || look().transpose())
+    poll_until(limit, || check().transpose())
         .with_context(|| format!("{name}: not within {limit:?}"))?
 }
 

@@ -1,8 +1,8 @@
-//! Runs the console blocks of a document: `$` starts a command, `>` continues it, the lines after it
-//! are its output.
+//! Runs the console blocks of a document: `$` starts a command, `>` continues it, other lines are
+//! its output.
 //!
-//! All blocks share one shell, so that a daemon started in the first serves the next. Three things may
-//! differ from the document: ports, which are free ones here, durations and dates.
+//! All blocks share one shell, so that a daemon started in the first serves the next. Three things
+//! may differ from the document: ports, which are free ones here, durations and dates.
 
 use std::fs;
 use std::io::Write as _;
@@ -74,8 +74,8 @@ fn commands(document: &str) -> Vec<Command> {
     commands
 }
 
-/// Returns a shell script with both outputs in one. It reads the shown lines of a background command
-/// before it goes on, and ends that command with the shell.
+/// Returns a shell script with both outputs in one. It reads the shown lines of a background
+/// command before it goes on, and ends that command with the shell.
 fn script_of(commands: &[Command]) -> String {
     let mut script = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
     for (index, Command { line, output }) in commands.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Runs a server in the background, reads its address from its first line, and stops it when dropped.
+//! Runs a server in the background, reads its address from its first line, and stops it on drop.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use super::command::{program, read_all, terminate, wait, wait_for, within};
 use super::programs::Programs;
 
-/// Exceeds every drain that is checked here.
+/// Above the duration of every drain in a scenario.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server.
@@ -94,7 +94,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// `HOST:PORT` without the scheme.
+    /// Returns `HOST:PORT` without the scheme.
     pub(crate) fn address(&self) -> &str {
         self.target.split_once("//").map_or(&self.target, |(_, address)| address)
     }
@@ -115,7 +115,7 @@ impl Daemon {
         let rest_of_stdout = text(&mut self.rest_of_stdout);
         let ended =
             Ended { code: status.code(), took, rest_of_stdout, log: text(&mut self.stderr) };
-        // A panic costs a call or a connection and not the daemon; only the log shows it.
+        // A panic ends a call or a connection, not the daemon; only the log shows it.
         match ended.log.lines().find(|line| line.contains(r#""level":"ERROR""#)) {
             Some(error) => bail!("the daemon logged an error: {error}"),
             None => Ok(ended),
@@ -147,7 +147,7 @@ impl Ended {
     pub(crate) fn figure(&self, name: &str) -> anyhow::Result<u64> {
         let last = self.log.lines().last().unwrap_or_default();
         let event: serde_json::Value = serde_json::from_str(last)
-            .with_context(|| format!("the last line of the log is no event: {last:?}"))?;
+            .with_context(|| format!("the last line of the log is not an event: {last:?}"))?;
         event[name].as_u64().with_context(|| format!("no {name} in {last}"))
     }
 }

@@ -1,5 +1,5 @@
-//! What e2e and bench share: built programs, servers in the background, tools of other stacks, and the
-//! report at the end.
+//! Shared by e2e and bench: built programs, servers in the background, tools of other stacks, and
+//! the report at the end.
 
 pub(crate) mod command;
 pub(crate) mod console;

@@ -7,11 +7,11 @@ use anyhow::Context as _;
 
 use super::command::{program, progress};
 
-/// Prefixes of the variables that `cargo run` sets. Build scripts watch some of them and would run again
-/// whenever an inner cargo inherits them.
+/// Prefixes of the variables that `cargo run` sets. Build scripts watch some of them and would run
+/// again whenever an inner cargo inherits them.
 const CARGO_VARIABLES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
-/// Both programs, built.
+/// The built programs.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     pub(crate) server: PathBuf,
@@ -61,7 +61,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// Returns cargo's target directory: this program lies in it.
+/// Returns cargo's target directory, which contains this program.
 pub(crate) fn target_directory() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("could not find this program")?;
     let target = this.ancestors().nth(2).context("this program does not lie in target/debug")?;

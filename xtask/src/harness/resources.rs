@@ -9,7 +9,7 @@ use super::daemon::Daemon;
 #[cfg(unix)]
 use super::report::Missing;
 
-/// What a process uses.
+/// The resources of a process.
 #[derive(Debug)]
 pub(crate) struct Resources {
     pub(crate) descriptors: usize,

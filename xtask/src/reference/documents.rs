@@ -31,7 +31,7 @@ struct Document {
     new: String,
 }
 
-/// Rewrites what is out of date.
+/// Rewrites the files that are out of date.
 pub(crate) fn write() -> anyhow::Result<()> {
     for Document { file, old, new } in documents()? {
         if old != new {
@@ -85,7 +85,8 @@ fn with_generated_parts(
     Ok(new)
 }
 
-/// Generates a part by its name: `TABLE`, `TABLE of PROGRAM`, or `flags of PROGRAM COMMAND: HEADING, …`.
+/// Generates a part by its name: `TABLE`, `TABLE of PROGRAM` or
+/// `flags of PROGRAM COMMAND: HEADING, …`.
 fn generate(name: &str) -> anyhow::Result<String> {
     let (name, headings) = name.split_once(": ").unwrap_or((name, ""));
     let headings: Vec<_> = headings.split(", ").filter(|heading| !heading.is_empty()).collect();

@@ -80,8 +80,8 @@ pub(super) fn metrics() -> String {
         + &rows.collect::<String>()
 }
 
-/// Returns the help of a flag without its default, and the default as a cell of the table. A default
-/// that depends on the machine or on other flags stands in the help.
+/// Returns the help of a flag without its default, and the default as a cell of the table. A
+/// default that depends on the machine or on other flags is in the help.
 fn describe(flag: &Arg) -> anyhow::Result<(String, String)> {
     let help = flag.get_help().with_context(|| format!("--{} has no help", flag.get_id()))?;
     let help = help.to_string();
@@ -123,7 +123,7 @@ fn flags_under<'a>(
     flags.filter(move |flag| flag.get_help_heading() == heading)
 }
 
-/// Whether a reader needs the flag in a table: `--help` and `--version` go without saying.
+/// Returns whether the flag belongs in a table: `--help` and `--version` do not.
 fn is_listed(flag: &Arg) -> bool {
     let is_builtin = matches!(
         flag.get_action(),

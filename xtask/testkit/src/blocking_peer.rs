@@ -1,5 +1,5 @@
-//! A blocking HTTP/2 client that sends frames and nothing else: it acknowledges no SETTINGS, answers
-//! no PING and closes no stream.
+//! A blocking HTTP/2 client that sends frames and nothing else: it acknowledges no SETTINGS,
+//! answers no PING and closes no stream.
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::http2::{DATA, Frame, PREFACE, call, settings};
 
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that takes no bytes for this long has stopped reading.
+/// Time after which a server that accepts no bytes has stopped reading.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A connection over plaintext.

@@ -1,4 +1,4 @@
-//! Certificates for one test: a CA, and the identities that it signs, as values and as files.
+//! Certificates for a test: a CA and the identities that it signs, as values and as files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

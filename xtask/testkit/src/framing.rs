@@ -1,6 +1,6 @@
-//! gRPC messages as bytes: the five-byte prefix, and the only protobuf that the contract needs.
+//! gRPC messages as bytes: the five-byte prefix, and the protobuf of the contract.
 
-/// Returns `message` behind its prefix: an uncompressed flag and the length.
+/// Returns `message` after its prefix: the flag 0 for no compression, and the length.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0][..], &length, message].concat()

@@ -52,7 +52,7 @@ impl Frame {
         Ok(frame)
     }
 
-    /// Decodes a frame header; the payload has its length and is still zero.
+    /// Decodes a frame header. The payload has its length and is zero.
     pub(crate) fn from_header(header: [u8; FRAME_HEADER_BYTES]) -> Frame {
         let [a, b, c, kind, flags, stream @ ..] = header;
         let length = u32::from_be_bytes([0, a, b, c]) as usize;

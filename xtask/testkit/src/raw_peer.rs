@@ -1,4 +1,4 @@
-//! An asynchronous HTTP/2 client that sends only the frames that a test asks for.
+//! An asynchronous HTTP/2 client that sends only the frames that a test requests.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::{TEST_TIMEOUT, with_timeout};
 /// A connection over plaintext.
 #[derive(Debug)]
 pub struct RawPeer {
-    /// The connection itself, for bytes that are no frame.
+    /// The connection itself, for bytes that are not frames.
     pub tcp: TcpStream,
 }
 
@@ -66,7 +66,7 @@ impl RawPeer {
         Ok(frame)
     }
 
-    /// Reads up to the next frame of this type. An acknowledged PING does not count.
+    /// Reads up to the next frame of this type. Skips the acknowledgement of a PING.
     pub async fn next_of(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.next_frame().await;

@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Exceeds what any step takes, so that only a missing event ends a test with a failure.
+/// Above the duration of any step, so that a test fails only if an event is missing.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The pause between two looks at a condition.
+/// Interval between two checks of a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` is true, or panics with its name. Other tasks run meanwhile.
@@ -23,12 +23,12 @@ pub async fn eventually(name: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// Returns the output of `future`, or panics when [`TEST_TIMEOUT`] has passed.
 #[cfg(feature = "tokio")]
 pub async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TEST_TIMEOUT, future).await.expect("it should complete in time")
+    tokio::time::timeout(TEST_TIMEOUT, future).await.expect("the future should complete in time")
 }
 
-/// Polls until `look` returns a value. Returns `None` when `limit` has passed.
-pub fn poll_until<T>(limit: Duration, look: impl FnMut() -> Option<T>) -> Option<T> {
-    repeat_for(limit, POLL_INTERVAL, look)
+/// Polls `check` until it returns a value. Returns `None` when `limit` has passed.
+pub fn poll_until<T>(limit: Duration, check: impl FnMut() -> Option<T>) -> Option<T> {
+    repeat_for(limit, POLL_INTERVAL, check)
 }
 
 /// Runs `action` at an interval, until it returns a value or `duration` has passed.
@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn polling_ends_with_a_value_or_at_its_limit() {
-        let mut looks = 0;
+        let mut checks = 0;
         let found = poll_until(TEST_TIMEOUT, || {
-            looks += 1;
-            (looks == 3).then_some(looks)
+            checks += 1;
+            (checks == 3).then_some(checks)
         });
         assert_eq!(found, Some(3));
         assert_eq!(poll_until(Duration::ZERO, || None::<()>), None);

@@ -84,7 +84,7 @@ fn attack(target: &str) -> anyhow::Result<usize> {
     Ok(attacks.len())
 }
 
-/// What the daemon holds once it has closed the connections of all attackers.
+/// Returns the resources of the daemon after it has closed the connections of all attackers.
 fn settled(daemon: &Daemon, descriptors: usize) -> anyhow::Result<Resources> {
     wait_for("the attackers' connections are closed", CLOSE_TIMEOUT, || {
         let used = Resources::of(daemon)?;

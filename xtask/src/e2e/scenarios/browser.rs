@@ -1,5 +1,5 @@
-//! Calls over gRPC-Web from a page in Chromium: replies, an error status, and a daemon that does not
-//! allow the origin of the page. A screenshot is kept as `target/e2e/browser.png`.
+//! Calls over gRPC-Web from a page in Chromium: replies, an error status, and a daemon that does
+//! not allow the origin of the page. A screenshot is kept as `target/e2e/browser.png`.
 
 use std::fs;
 use std::process::Command;

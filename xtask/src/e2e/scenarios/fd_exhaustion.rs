@@ -1,5 +1,5 @@
-//! Out of descriptors: the daemon does not spin, serves the connections that it has, and accepts new ones
-//! as soon as descriptors are free.
+//! Out of descriptors: the daemon does not spin, serves the connections that it has, and accepts
+//! new ones as soon as descriptors are free.
 
 use std::time::{Duration, Instant};
 

@@ -51,8 +51,8 @@ pub(crate) fn health(programs: &Programs) -> anyhow::Result<String> {
     Ok("SERVING, then NOT_SERVING with calls answered, then closed".to_owned())
 }
 
-/// SIGTERM while four peers delay the end: one sends nothing, one acknowledges nothing, one has a Watch
-/// and one a call that hangs.
+/// SIGTERM while four peers delay the end: one sends nothing, one acknowledges nothing, one has a
+/// Watch and one a call that hangs.
 pub(crate) fn drain_with_hostile_peers(programs: &Programs) -> anyhow::Result<String> {
     let drain_timeout = format!("{}s", DRAIN_TIMEOUT.as_secs());
     let flags = ["--listen", "127.0.0.1:0", "--drain-timeout", &drain_timeout];
@@ -174,8 +174,8 @@ fn call_in_batches(
     Ok(received)
 }
 
-/// Greets all of `names` on one connection. Returns those whose call was never sent (exit code 3); a call
-/// that was sent and not answered is an error.
+/// Greets all of `names` on one connection. Returns those whose call was never sent (exit code 3);
+/// a call that was sent and not answered is an error.
 fn greet_all(programs: &Programs, target: &str, names: &[String]) -> anyhow::Result<Vec<String>> {
     let mut arguments = vec!["--output", "json", "--timeout", "20s", "hello"];
     arguments.extend(names.iter().flat_map(|name| ["--name", name]));

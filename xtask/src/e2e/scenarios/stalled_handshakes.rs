@@ -1,5 +1,5 @@
-//! Two thousand peers that stall in the TLS handshake: a client beside them sees no failure, all are closed
-//! in time, and two thousand more fit into the memory that the first ones used.
+//! Two thousand peers that stall in the TLS handshake: a client beside them sees no failure, all
+//! are closed in time, and two thousand more fit into the memory that the first ones used.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ const PEERS: usize = 2_000;
 const STALLED: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc";
 const SECONDS: &str = "6";
 const MAX_KIB_EACH: u64 = 32;
-/// What the second round may add to the memory that the allocator kept: 2 KiB each.
+/// Maximum growth of the memory in the second round: 2 KiB for each peer.
 const MAX_KIB_MORE: u64 = 2 * PEERS as u64;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {

@@ -1,5 +1,5 @@
-//! Metrics and traces as other stacks read them: they add up to the calls that were sent, dashboard and
-//! alerts query only existing metrics, and promtool accepts both.
+//! Metrics and traces as other stacks read them: they add up to the calls that were sent, dashboard
+//! and alerts query only existing metrics, and promtool accepts both.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -93,8 +93,8 @@ fn openssl(address: &str, servers: &Ca, client: Option<&IdentityFiles>) -> anyho
     Ok(ran.stdout + &ran.stderr)
 }
 
-/// Certificates are replaced ten times a second while clients connect for each call: no call fails, and the
-/// last certificate is served at the end.
+/// Certificates are replaced ten times a second while clients connect for each call: no call fails,
+/// and the last certificate is served at the end.
 pub(crate) fn rotation(programs: &Programs) -> anyhow::Result<String> {
     let certs = Ca::new("servers");
     let live = certs.directory().join("live");
