@@ -1,4 +1,5 @@
-//! Renders the manual page and the completion scripts of a program from the definition of its flags.
+//! Generates the manual page and the completion scripts of a program from the definition of its flags,
+//! and lists the errors of greet-cli.
 //!
 //! xtask uses it for greet-server too, so that the daemon needs no subcommand for either.
 
@@ -8,10 +9,38 @@ use clap::{Arg, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
+use serde::Serialize;
+
+use crate::error::CallError;
 
 /// Variables that greet-cli reads besides those of its flags.
 pub const VARIABLES: [(&str, &str); 1] =
     [("SSLKEYLOGFILE", "File to which the keys of TLS connections are appended, for Wireshark.")];
+
+/// An error of a call. Words in capitals stand for values.
+#[derive(Debug, Serialize)]
+pub struct ErrorEntry {
+    /// The stage that failed: `dns`, `tcp`, `tls`, `http2` or `rpc`.
+    pub stage: &'static str,
+    /// What happened.
+    pub cause: String,
+    /// What most likely helps.
+    pub hint: String,
+    /// The exit code of greet-cli.
+    pub exit_code: u8,
+}
+
+/// Returns every error of a call, in the order of the stages.
+#[must_use]
+pub fn errors() -> Vec<ErrorEntry> {
+    let entry = |error: CallError| ErrorEntry {
+        stage: error.stage().name(),
+        cause: error.cause(),
+        hint: error.hint(),
+        exit_code: error.exit().code(),
+    };
+    CallError::examples().map(entry).collect()
+}
 
 /// Returns the completion script for a shell.
 ///

@@ -25,6 +25,12 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// Returns an example of every error.
+    pub(crate) fn examples() -> impl Iterator<Item = CallError> {
+        let connect = ConnectError::examples().into_iter().map(CallError::from);
+        connect.chain(RpcError::examples().into_iter().map(CallError::from))
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         match self {
             CallError::ConnectError(problem) => problem.stage(),

@@ -45,6 +45,21 @@ fn man_page_has_every_command_and_flag() {
     assert_eq!(page.matches("Skip the verification").count(), 1, "a global flag is listed once");
 }
 
+#[test]
+fn errors_fit_80_columns_and_have_json() {
+    let text = run(command(&["errors"])).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(
+        text.contains("\n3     tcp    could not connect to PEER: connection refused\n"),
+        "{text}"
+    );
+    let object = run(command(&["errors", "--output=json"])).object();
+    let errors = object["errors"].as_array().unwrap();
+    assert_eq!(text.matches("hint: ").count(), errors.len());
+    let last = &errors[errors.len() - 1];
+    assert_eq!((&last["stage"], &last["exit_code"]), (&"rpc".into(), &80.into()));
+}
+
 /// Commands with a help text; the first is the program itself.
 const COMMANDS: [&[&str]; 8] = [
     &[],
