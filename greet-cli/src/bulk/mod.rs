@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout, Written};
 
-pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
+pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names, open};
 
 /// What `hello` is asked to do.
 #[derive(Debug)]
