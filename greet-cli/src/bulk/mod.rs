@@ -1,4 +1,4 @@
-//! Many calls: names as they come, so many at a time, replies in the order of the names.
+//! Calls SayHello for many names, concurrently, and prints the replies in the order of the names.
 
 pub(crate) mod interrupt;
 mod ordered_output;
@@ -18,7 +18,7 @@ use crate::output::{Stderr, Stdout, Written};
 
 pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names, open};
 
-/// What `hello` is asked to do.
+/// The options of `hello`.
 #[derive(Debug)]
 pub(crate) struct BulkOptions {
     pub(crate) source: NameSource,
@@ -26,27 +26,23 @@ pub(crate) struct BulkOptions {
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
     pub(crate) fail_fast: bool,
-    /// Counts the replies of each server.
+    /// Whether to count the replies of each server.
     pub(crate) with_tally: bool,
 }
 
-/// How many replies may wait for an earlier one, for each call that may be under way: one slow call
-/// must not hold up the others, and a stuck one must not let them fill memory.
+/// Maximum outcomes, for each concurrent call, that wait for an earlier one: a slow call does not block the
+/// others, and a stuck call does not let them fill memory.
 const MAX_WAITING_PER_CALL: u64 = 16;
 
-/// What happens next.
 enum Event {
     Named(anyhow::Result<Option<Name>>),
     Ended(u64, Outcome),
-    /// What is gathered is to be written.
-    Due,
+    /// The output is to be written.
+    FlushDue,
     Interrupted(Exit),
 }
 
-/// Calls SayHello for each name and prints the replies in the order of the names.
-///
-/// # Errors
-/// Names are not readable, or standard output is not writable.
+/// Fails if the names are not readable or standard output is not writable.
 pub(crate) async fn run(
     client: &Client,
     mut names: Names,
@@ -58,7 +54,7 @@ pub(crate) async fn run(
     let is_one = calls == Some(1);
     let mut interrupted = std::pin::pin!(async {
         if is_one {
-            std::future::pending().await // the default action of the signal ends one call
+            std::future::pending().await // the default action of the signal applies
         } else {
             interrupt::first_signal().await
         }
@@ -70,20 +66,20 @@ pub(crate) async fn run(
     let interrupted_by = loop {
         more &= !(options.fail_fast && output.has_failed());
         let has_room = in_flight.len() < options.concurrency && started - output.printed() < window;
-        let may_begin = more && has_room;
-        if !may_begin && in_flight.is_empty() {
+        let may_start = more && has_room;
+        if !may_start && in_flight.is_empty() {
             break None;
         }
-        let next = next_event(&mut names, may_begin, &mut in_flight, &mut interrupted);
+        let next = next_event(&mut names, may_start, &mut in_flight, &mut interrupted);
         let event = tokio::select! {
             biased;
-            () = std::future::ready(()), if output.is_full() => Event::Due,
+            () = std::future::ready(()), if output.is_full() => Event::FlushDue,
             event = next => event,
-            () = output.flush_due() => Event::Due,
+            () = output.flush_due() => Event::FlushDue,
         };
         match event {
             Event::Named(Ok(Some(Ok(name)))) => {
-                in_flight.push(Box::pin(greet(client, started, name))); // it is large to move
+                in_flight.push(Box::pin(greet(client, started, name))); // boxed because it is large
                 started += 1;
             }
             Event::Named(Ok(Some(Err(invalid)))) => {
@@ -93,8 +89,8 @@ pub(crate) async fn run(
             Event::Named(Ok(None)) => more = false,
             Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
             Event::Ended(index, outcome) => output.push(index, outcome),
-            // Whoever reads may be slow, and is not to be waited for against our user's will.
-            Event::Due => tokio::select! {
+            // The reader may be slow; a signal ends the wait.
+            Event::FlushDue => tokio::select! {
                 written = output.flush() => if written? == Written::BrokenPipe {
                     return Ok(output.exit());
                 },
@@ -122,7 +118,7 @@ async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
 /// Waits for the next event; replies come first, because they make room.
 async fn next_event(
     names: &mut Names,
-    may_begin: bool,
+    may_start: bool,
     in_flight: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
     interrupted: &mut Pin<&mut impl Future<Output = Exit>>,
 ) -> Event {
@@ -130,7 +126,7 @@ async fn next_event(
         biased;
         by = interrupted => Event::Interrupted(by),
         Some((index, outcome)) = in_flight.next() => Event::Ended(index, outcome),
-        name = names.next(), if may_begin => Event::Named(name),
+        name = names.next(), if may_start => Event::Named(name),
         else => std::future::pending().await,
     }
 }
