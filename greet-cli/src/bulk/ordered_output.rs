@@ -24,16 +24,20 @@ pub(super) enum Outcome {
 
 /// The outcomes that wait to be printed, and the results of those that were.
 pub(super) struct OrderedOutput<'a> {
-    stdout: &'a mut Stdout,
+    pub(super) stdout: &'a mut Stdout,
     stderr: &'a mut Stderr,
+    /// The noun for a name in messages.
     label: &'static str,
     is_one: bool,
     with_tally: bool,
     /// The outcomes from the first that is not printed yet; `None` for those that are not known yet.
     outcomes: VecDeque<Option<Outcome>>,
-    printed: u64,
-    has_failed: bool,
-    exit: Exit,
+    /// Number of outcomes that were printed.
+    pub(super) printed: u64,
+    /// Whether any outcome, printed or not, is a failure.
+    pub(super) has_failed: bool,
+    /// The exit code of the outcomes that were printed.
+    pub(super) exit: Exit,
     tally: Tally,
     /// The hints of the failures, each printed once, at the end.
     hints: BTreeSet<String>,
@@ -66,19 +70,6 @@ impl<'a> OrderedOutput<'a> {
         }
     }
 
-    pub(super) fn printed(&self) -> u64 {
-        self.printed
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    /// Returns the exit code of the outcomes that were printed.
-    pub(super) fn exit(&self) -> Exit {
-        self.exit
-    }
-
     /// Adds the outcome of the name at `index`.
     pub(super) fn push(&mut self, index: u64, outcome: Outcome) {
         self.has_failed |= match &outcome {
@@ -94,25 +85,13 @@ impl<'a> OrderedOutput<'a> {
 
     /// Prints the outcomes up to the first that is not known yet.
     pub(super) async fn print_in_order(&mut self) -> anyhow::Result<Written> {
-        while let Some(Some(_)) = self.outcomes.front() {
-            let outcome = self.outcomes.pop_front().flatten().expect("it is not empty");
+        while let Some(outcome) = self.outcomes.front_mut().and_then(Option::take) {
+            self.outcomes.pop_front();
             if self.print(outcome).await? == Written::BrokenPipe {
                 return Ok(Written::BrokenPipe);
             }
         }
         Ok(Written::Whole)
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.stdout.is_full()
-    }
-
-    pub(super) async fn flush_due(&self) {
-        self.stdout.flush_due().await;
-    }
-
-    pub(super) async fn flush(&mut self) -> anyhow::Result<Written> {
-        self.stdout.flush().await
     }
 
     /// Prints the outcomes that are known, the hints and the tally.

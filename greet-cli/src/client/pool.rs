@@ -153,7 +153,7 @@ impl Endpoint {
             return Err(ConnectError::ConnectTimeout { peer, after });
         };
         let mut made = None;
-        if !slot.connection.as_ref().is_some_and(Connection::takes_calls) {
+        if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {
             if let Some((_, problem)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
                 return Err(problem.clone());
             }

@@ -41,7 +41,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Returns whether it accepts calls: it is open, and no GOAWAY has arrived.
-    pub(crate) fn takes_calls(&self) -> bool {
+    pub(crate) fn accepts_calls(&self) -> bool {
         matches!(self.sender.clone().ready().now_or_never(), Some(Ok(_)))
     }
 }
