@@ -91,9 +91,9 @@ impl TlsFacts {
             alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
             certificate: verifier.certificate(),
             client_certificate: match (verifier.certificate_requested(), verifier.has_identity()) {
-                (false, _) => "not asked for",
-                (true, false) => "asked for, not given",
-                (true, true) => "given",
+                (false, _) => "not requested",
+                (true, false) => "requested, not sent",
+                (true, true) => "sent",
             },
         }
     }
