@@ -1,5 +1,5 @@
-//! Handles SIGINT and SIGTERM: the first ends a command with its results so far; the second ends the process at
-//! once, even if it waits for a slow reader or a stopped terminal.
+//! Handles SIGINT and SIGTERM: the first ends a command with its results so far; the second ends
+//! the process at once, even if it waits for a slow reader or a stopped terminal.
 
 use crate::exit::Exit;
 
@@ -21,7 +21,7 @@ pub(crate) async fn first_signal() -> Exit {
     Exit::Interrupted
 }
 
-/// Registers two actions in this order: the default action if the flag is set, then setting the flag.
+/// Registers the default action if the flag is set, and then setting the flag.
 #[cfg(unix)]
 fn exit_on_second_signal() {
     use std::sync::Arc;

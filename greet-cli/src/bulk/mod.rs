@@ -27,8 +27,8 @@ pub(crate) struct BulkOptions {
     pub(crate) with_tally: bool,
 }
 
-/// Maximum outcomes, for each concurrent call, that wait for an earlier one: a slow call does not block the
-/// others, and a stuck call does not let them fill memory.
+/// Maximum outcomes, for each concurrent call, that wait for an earlier one: a slow call does not
+/// block the others, and a stuck call does not let them fill memory.
 const MAX_WAITING_PER_CALL: u64 = 16;
 
 /// Fails if the names are not readable or standard output is not writable.

@@ -30,7 +30,7 @@ pub(super) struct OrderedOutput<'a> {
     label: &'static str,
     is_one: bool,
     with_tally: bool,
-    /// The outcomes from the first that is not printed yet; `None` for those that are not known yet.
+    /// The outcomes from the first that is not printed; `None` for those in flight.
     outcomes: VecDeque<Option<Outcome>>,
     /// Number of outcomes that were printed.
     pub(super) printed: u64,

@@ -83,7 +83,7 @@ impl Names {
     }
 }
 
-/// Opens a file, or standard input for `-`. A directory is an error here rather than on the first read.
+/// Opens a file, or standard input for `-`. A directory fails here, not on the first read.
 pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin()));
@@ -161,8 +161,8 @@ impl Lines {
     }
 }
 
-/// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait for the
-/// next. Returns no lines at the end.
+/// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait
+/// for the next. Returns no lines at the end.
 fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
     let mut batch = Vec::new();
     while let Some(line) = read_line(from)? {

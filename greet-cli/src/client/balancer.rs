@@ -1,5 +1,5 @@
-//! Selects the endpoint of each call: targets in turn, and of a `dns:` target each of its addresses. A name is
-//! looked up when a call needs it, and again when none of its addresses is reachable.
+//! Selects the endpoint of each call: targets in turn, and of a `dns:` target its addresses. A name
+//! is looked up when a call needs it, and again when none of its addresses is reachable.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::error::ConnectError;
 /// The endpoints and the number of the next turn.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    /// In the order of the targets. A name is one endpoint until its look-up, then one for each address.
+    /// In the order of the targets. A look-up replaces a name by its addresses.
     endpoints: RefCell<Vec<Arc<Endpoint>>>,
     turn: Cell<usize>,
 }
@@ -49,8 +49,8 @@ impl Balancer {
         self.endpoints.borrow().len()
     }
 
-    /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are those of
-    /// the previous try, whose look-up is reused.
+    /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are
+    /// those of the previous try, whose look-up is reused.
     pub(crate) async fn connection(
         &self,
         call_options: &CallOptions,
@@ -144,8 +144,8 @@ impl Balancer {
         Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
     }
 
-    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal share of
-    /// the time until `deadline`, so that a silent one leaves time for the others.
+    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal
+    /// share of the time until `deadline`, so that a silent one leaves time for the others.
     fn time_share(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
         let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).count();
@@ -154,8 +154,8 @@ impl Balancer {
         now + time / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Ejects an unreachable endpoint. If it was the last reachable address of its name, the name replaces
-    /// all its addresses, to be looked up again.
+    /// Ejects an unreachable endpoint. If it was the last reachable address of its name, the name
+    /// replaces all its addresses, to be looked up again.
     fn eject(&self, endpoint: &Arc<Endpoint>, call_options: &CallOptions) -> Remaining {
         let timeout =
             call_options.connect_timeout.unwrap_or(Duration::MAX).min(call_options.timeout);

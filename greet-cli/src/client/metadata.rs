@@ -74,8 +74,8 @@ pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     Ok(map)
 }
 
-/// Returns the headers that are not the protocol's, values of the same key joined as gRPC allows. Binary
-/// values stay base64.
+/// Returns the headers that are not the protocol's, values of the same key joined as gRPC allows.
+/// Binary values stay base64.
 pub(crate) fn custom(headers: &HeaderMap) -> BTreeMap<String, String> {
     let keys = headers.keys().filter(|key| !is_reserved(key) && *key != http::header::DATE);
     let joined = keys.map(|key| {

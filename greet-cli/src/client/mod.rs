@@ -1,5 +1,5 @@
-//! Calls the Greeter and Health services: selects a target in turn, connects when necessary, retries as
-//! gRFC A6 allows, and records the course of each call.
+//! Calls the Greeter and Health services: selects a target in turn, connects when necessary,
+//! retries as gRFC A6 allows, and records the course of each call.
 
 mod balancer;
 mod call;
@@ -34,8 +34,8 @@ pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;
 
-/// Maximum connections per attempt: a server that drains may refuse a call, and so may the next one.
-/// A refused call was not executed, so it is safe to send again.
+/// Maximum connections per attempt: a server that drains may refuse a call, and so may the next
+/// one. A refused call was not executed, so it is safe to send again.
 const MAX_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
 /// A client of one target, or of several in turn.
@@ -109,7 +109,7 @@ impl Client {
         Ok(self.balancer.connect_all(self.connect_deadline()).await?)
     }
 
-    /// Returns a client for each server, after one look-up of each `dns:` name, recorded in `stages`.
+    /// Looks up all names, records that in `stages`, and returns a client for each server.
     pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, ConnectError> {
         let balancers = self.balancer.split(self.connect_deadline(), stages).await?;
         let client = |balancer| Client {

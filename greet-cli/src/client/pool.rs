@@ -1,5 +1,5 @@
-//! An endpoint and its pool of connections. The first call that needs a connection makes it; concurrent
-//! calls wait for it.
+//! An endpoint and its pool of connections. The first call that needs a connection makes it;
+//! concurrent calls wait for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Endpoint {
         Endpoint { address, ..Endpoint::new(target, tls.as_ref(), slots.len(), traffic) }
     }
 
-    /// Returns whether it is a name that is to be looked up and replaced by an endpoint for each address.
+    /// Returns whether it is a name that is not looked up yet.
     pub(crate) fn is_name(&self) -> bool {
         self.target.is_per_address() && self.address.is_none()
     }
@@ -208,7 +208,7 @@ impl Endpoint {
         self.ejected.load(Ordering::Relaxed)
     }
 
-    /// Excludes it from the turns, and connects in the background until it is reachable again or dropped.
+    /// Excludes it from the turns until a connection in the background succeeds.
     pub(crate) fn eject(self: &Arc<Self>, timeout: Duration) {
         if self.ejected.swap(true, Ordering::Relaxed) {
             return;

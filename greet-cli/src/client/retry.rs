@@ -1,5 +1,5 @@
-//! Decides whether and when to retry a call (gRFC A6): calls that the server cannot have executed, and those
-//! with a status in `--retry-on`, unless the server's pushback forbids it.
+//! Decides whether and when to retry a call (gRFC A6): calls that the server cannot have executed,
+//! and those with a status in `--retry-on`, unless the server's pushback forbids it.
 
 use std::time::Duration;
 

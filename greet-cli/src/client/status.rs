@@ -1,5 +1,5 @@
-//! Determines the status of a reply. Parts that are malformed are omitted, and the rest of the status
-//! remains valid ("gRPC over HTTP2").
+//! Determines the status of a reply. Parts that are malformed are omitted, and the rest of the
+//! status remains valid ("gRPC over HTTP2").
 
 use base64::Engine as _;
 use http::header::CONTENT_TYPE;
@@ -17,8 +17,8 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS)
 }
 
-/// Returns the status of a complete gRPC reply: `grpc-status` of the trailers, or of the headers of a
-/// trailers-only reply, or else the status that the HTTP status maps to.
+/// Returns the status of a complete gRPC reply: `grpc-status` of the trailers, or of the headers of
+/// a trailers-only reply, or else the status that the HTTP status maps to.
 pub(crate) fn from_reply(
     http: StatusCode,
     headers: &HeaderMap,
@@ -98,8 +98,8 @@ pub(crate) fn from_stream_error(error: &h2::Error) -> RpcError {
     RpcError::new(StatusSource::Reset, Status::new(code, message))
 }
 
-/// Returns whether the server guarantees that it did not process the call (gRFC A6, "transparent retries"):
-/// the stream was above the last of a GOAWAY, or refused.
+/// Returns whether the server guarantees that it did not process the call (gRFC A6, "transparent
+/// retries"): the stream was above the last of a GOAWAY, or refused.
 pub(crate) fn was_not_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)

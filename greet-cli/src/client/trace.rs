@@ -1,4 +1,4 @@
-//! Implements `--trace` (W3C Trace Context): each command is a trace, each attempt of a call a span.
+//! Implements `--trace` (W3C Trace Context): a command is a trace, an attempt of a call is a span.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,8 +13,8 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 pub(crate) struct Trace(u128);
 
 impl Trace {
-    /// Returns a random id from the keys of the standard library's hasher; `fastrand` seeds itself from
-    /// the time, which commands can share.
+    /// Returns a random id from the keys of the standard library's hasher; `fastrand` seeds itself
+    /// from the time, which commands can share.
     pub(crate) fn new() -> Trace {
         let random = RandomState::new();
         let [high, low] = [0_u8, 1].map(|half| u128::from(random.hash_one(half)));

@@ -1,5 +1,5 @@
-//! Sends calls on a connection (gRPC over HTTP/2). The generated client would hide the facts that identify
-//! a failure: headers, trailers, a missing status, and whether the request was sent.
+//! Sends calls on a connection (gRPC over HTTP/2). The generated client would hide the facts that
+//! identify a failure: headers, trailers, a missing status, and whether the request was sent.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub(crate) struct OutgoingCall<'a> {
     pub(crate) previous_attempts: u32,
 }
 
-/// The server did not process the call: it was never sent, or the server reported that it ignored it. It
-/// may be sent again on another connection.
+/// The server did not process the call: it was never sent, or the server reported that it ignored
+/// it. It may be sent again on another connection.
 #[derive(Debug)]
 pub(crate) struct NotAccepted {
     /// The HTTP/2 error.
@@ -118,8 +118,8 @@ fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     request
 }
 
-/// Formats at most 8 digits and a unit, rounded up so that the server does not give up first. From a second on,
-/// the steps of 10 ms give successive calls the same value, which HPACK sends as one byte.
+/// Formats at most 8 digits and a unit, rounded up so that the server does not give up first. Steps
+/// of 10 ms, from a second on, give successive calls a value that HPACK sends as one byte.
 fn grpc_timeout(timeout: Duration) -> HeaderValue {
     const MAX_TIMEOUT_VALUE: u128 = 99_999_999;
     let micros = timeout.as_micros() + 1;

@@ -1,5 +1,5 @@
-//! Reports the first frame of a server. The handshake of h2 completes before the server has sent anything,
-//! but only a server whose SETTINGS have arrived (RFC 9113, section 3.4) is connected.
+//! Reports the first frame of a server. The handshake of h2 completes before the server has sent
+//! anything, but only a server whose SETTINGS have arrived (RFC 9113, section 3.4) is connected.
 
 use std::io;
 use std::pin::Pin;
@@ -73,8 +73,8 @@ impl<IO> Drop for FirstFrameReporter<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> FirstFrameReporter<IO> {
-    /// Reads to the end before it returns a write error: the server may have sent a reason, such as a TLS
-    /// alert, before it closed the connection, and h2 does not read after a write error.
+    /// Reads to the end before it returns a write error: the server may have sent a reason, such as
+    /// a TLS alert, before it closed the connection, and h2 does not read after a write error.
     fn drain_after_error<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -122,8 +122,8 @@ fn parse(received: &[u8]) -> Option<FirstFrame> {
     })
 }
 
-/// Returns whether these bytes are a TLS record (RFC 8446, section 5.1) with an alert or a handshake; an
-/// alert is shorter than the header of a frame.
+/// Returns whether these bytes are a TLS record (RFC 8446, section 5.1) with an alert or a
+/// handshake; an alert is shorter than the header of a frame.
 pub(super) fn is_tls(received: &[u8]) -> bool {
     matches!(received, [21 | 22, 3, 0..=4, ..])
 }

@@ -1,5 +1,5 @@
-//! The HTTP/2 stage: sends the preface and waits for the server's SETTINGS. The first bytes identify any
-//! other reply.
+//! The HTTP/2 stage: sends the preface and waits for the server's SETTINGS. The first bytes
+//! identify any other reply.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! Connects to a target in four stages: dns, tcp, tls and http2. Each stage is timed, and the first that
-//! fails is named.
+//! Connects to a target in four stages: dns, tcp, tls and http2. Each stage is timed, and the first
+//! that fails is named.
 
 pub(crate) mod certificate;
 mod dns;
@@ -46,8 +46,8 @@ impl Connection {
     }
 }
 
-/// The time of each stage, also of the one that failed, and its facts. `None`: the stage was not reached, or
-/// does not apply.
+/// The time of each stage, also of the one that failed, and its facts. `None`: the stage was not
+/// reached, or does not apply.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stages {
     pub(crate) dns: Option<Duration>,
@@ -118,7 +118,7 @@ pub(crate) async fn connect(
     let (stream, verifier) = timed(&mut stages.tls, handshake).await?;
     let connected = start_http2(stream, deadline, stages, traffic).await;
     connected.map_err(|error| match error {
-        // With TLS 1.3 a server rejects a client certificate after the client's handshake has completed.
+        // With TLS 1.3 a server rejects a client certificate after the handshake.
         Http2HandshakeError::Broken(error) if tls::is_tls_error(&error, &verifier) => {
             tls::connect_error(&error, &verifier, &peer, host)
         }

@@ -11,16 +11,16 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::ConnectError;
 
-/// Interval of TCP keepalive: `health --watch` may wait for hours. Not HTTP/2 PINGs, because servers close
-/// connections that send many.
+/// Interval of TCP keepalive: `health --watch` may wait for hours. Not HTTP/2 PINGs, because
+/// servers close connections that send many.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Maximum unanswered probes: two minutes in all.
 #[cfg(unix)]
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Connects to the first address that accepts. Each has an equal share of the remaining time, so that a silent
-/// one leaves time for the others.
+/// Connects to the first address that accepts. Each has an equal share of the remaining time, so
+/// that a silent one leaves time for the others.
 pub(super) async fn open(
     addresses: Vec<SocketAddr>,
     deadline: Instant,

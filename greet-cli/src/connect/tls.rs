@@ -99,8 +99,8 @@ impl TlsFacts {
     }
 }
 
-/// Returns whether an error after the handshake is an error of TLS: an alert, or the end of the connection when the
-/// server required a client certificate.
+/// Returns whether an error after the handshake is an error of TLS: an alert, or the end of the
+/// connection when the server required a client certificate.
 pub(super) fn is_tls_error(error: &io::Error, verifier: &RecordingVerifier) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     is_rustls || verifier.lacks_identity()
@@ -214,7 +214,7 @@ fn alert_error(
     wanted: &str,
 ) -> ConnectError {
     use AlertDescription as Alert;
-    // bad_certificate to certificate_unknown, unknown_ca, access_denied, decrypt_error (RFC 8446, section 6).
+    // RFC 8446, section 6: *_certificate, certificate_*, unknown_ca, access_denied, decrypt_error.
     let rejects_certificate = matches!(u8::from(alert), 42..=46 | 48 | 49 | 51);
     match alert {
         Alert::NoApplicationProtocol => ConnectError::NoHttp2 {

@@ -1,4 +1,4 @@
-//! Builds the TLS configuration from `--ca-cert`, `--cert`, `--key`, `--server-name` and `--insecure`.
+//! Builds the TLS configuration from the flags for certificates, names and trust.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Tls {
         self.server_name.as_ref()
     }
 
-    /// Returns the configuration of one handshake, and its verifier. `SSLKEYLOGFILE` names the file for
-    /// its keys, which tools such as Wireshark read.
+    /// Returns the configuration of one handshake, and its verifier. `SSLKEYLOGFILE` names the file
+    /// for its keys, which tools such as Wireshark read.
     pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));

@@ -1,5 +1,5 @@
-//! Verifies the server in a TLS handshake and records the handshake. rustls reports why a certificate was
-//! rejected, but not which; and the cause of an alert depends on whether the server requested a certificate.
+//! Verifies the server in a TLS handshake and records it. rustls reports why a certificate was
+//! rejected, but not which, and the cause of an alert depends on whether the server requested one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -138,7 +138,7 @@ impl ResolvesClientCert for RecordingVerifier {
         self.identity.clone()
     }
 
-    /// Returns true even without one: otherwise rustls would not call `resolve` when the server requests one.
+    /// Always true, because rustls otherwise does not call `resolve`.
     fn has_certs(&self) -> bool {
         true
     }

@@ -1,5 +1,5 @@
-//! Runs a load test and reports throughput and latency. Workers share nothing: each has its own thread,
-//! runtime, connections and counters, and sends its counts to the aggregator ten times per second.
+//! Runs a load test and reports throughput and latency. Each worker has its own thread, runtime,
+//! connections and counters, and sends its counts to the aggregator ten times per second.
 
 mod plan;
 mod recorder;

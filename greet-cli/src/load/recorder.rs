@@ -161,7 +161,7 @@ impl Histogram {
         self.0.stdev()
     }
 
-    /// Returns buckets from the minimum to the maximum, each `growth` times as wide as the one before.
+    /// Returns buckets from the minimum to the maximum, each `growth` times as wide as the last.
     pub(super) fn buckets(&self, growth: f64) -> Vec<Bucket> {
         if self.is_empty() {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! Builds the report of a load test: `greet.load/v1` as in `schema/load.schema.json`, and the HTML page.
-//! Field names are an interface and end with their unit.
+//! Builds the report of a load test: `greet.load/v1` as in `schema/load.schema.json`, and the HTML
+//! page. Field names are an interface and end with their unit.
 
 use std::collections::BTreeMap;
 
@@ -85,8 +85,8 @@ fn latency_report(latency: &Histogram) -> Value {
     })
 }
 
-/// Returns percentiles and latencies up to the slowest call. Each group of five points covers half of the
-/// remaining distance to 100 %.
+/// Returns percentiles and latencies up to the slowest call. Each group of five points covers half
+/// of the remaining distance to 100 %.
 fn percentile_curve(latency: &Histogram) -> Vec<Value> {
     if latency.is_empty() {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Schedules calls at a rate, with a precise clock. Latency counts from the time at which a call was due, not
-//! from its start: a server that stalls for a second delays all calls of that second.
+//! Schedules calls at a rate, with a precise clock. Latency counts from the time at which a call
+//! was due, not from its start: a server that stalls for a second delays all calls of that second.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Schedule {
 /// Sleeps with the precision of the kernel's timers; the runtime's timers count milliseconds.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// A timerfd. `AsyncFd` has no safe constructor; the reader of a pipe waits and reads in the same way.
+    /// A timerfd. `AsyncFd` has no safe constructor; the reader of a pipe works as well.
     #[cfg(target_os = "linux")]
     timer: Option<tokio::net::unix::pipe::Receiver>,
 }

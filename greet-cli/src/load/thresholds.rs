@@ -1,4 +1,4 @@
-//! Parses and evaluates the thresholds of `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`.
+//! Parses and evaluates `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -133,7 +133,7 @@ impl Metric {
                     None => (bound, 1.0),
                 };
                 let share = number.trim().parse::<f64>().ok()? / unit;
-                // Without a percent sign, 1 is a typing error: `error-rate>1` would never be crossed.
+                // Without `%`, 1 is a typing error: `error-rate>1` is never true.
                 let is_share = if unit > 1.0 { share <= 1.0 } else { share < 1.0 };
                 (is_share && share >= 0.0).then_some(share)
             }

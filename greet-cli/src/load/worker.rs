@@ -1,5 +1,5 @@
-//! Runs one worker of a load test: a thread with its own runtime and connections, and one task for each
-//! concurrent call.
+//! Runs one worker of a load test: a thread with its own runtime and connections, and one task for
+//! each concurrent call.
 
 use std::cell::{Cell, RefCell};
 use std::io;
