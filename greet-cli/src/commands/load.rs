@@ -10,7 +10,7 @@ use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
-use crate::load::{LoadOptions, LoadReport, Plan, Summary, TextReport, page};
+use crate::load::{LoadOptions, Plan, Summary, TextReport, page};
 use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
@@ -37,7 +37,7 @@ pub(crate) async fn run(
         Ok(summary) => (summary, None),
         Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
-    let report = LoadReport::new(&plan, &summary, &options.thresholds);
+    let report = load::report(&plan, &summary, &options.thresholds);
     let text = TextReport { plan: &plan, summary: &summary }.to_string();
     stdout.line(unreachable.is_none().then_some(&text), || &report);
     stdout.flush().await?;

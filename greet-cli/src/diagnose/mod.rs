@@ -1,4 +1,4 @@
-//! The whole way of a call, stage by stage, with what was found in each.
+//! Diagnoses a target: the result, time and facts of each stage of a call.
 
 mod details;
 
@@ -26,17 +26,17 @@ use crate::output::style::{ERROR, HINT, OK};
 #[derive(Debug, Serialize)]
 pub(crate) struct Diagnosis {
     schema: &'static str,
-    /// Whether nothing failed.
+    /// Whether no stage failed.
     ok: bool,
     target: String,
     stages: Vec<Finding>,
-    /// Of the first stage that failed.
+    /// The error of the first stage that failed.
     error: Option<ErrorReport>,
     #[serde(skip)]
     pub(crate) exit: Exit,
 }
 
-/// What was found in a stage.
+/// The result of a stage.
 #[derive(Debug, Serialize)]
 struct Finding {
     stage: &'static str,
@@ -47,23 +47,22 @@ struct Finding {
     error: Option<ErrorReport>,
 }
 
-/// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum StageResult {
     Ok,
     Failed,
-    /// There is nothing to do in it, or nobody to do it.
+    /// The stage does not apply: no name to look up, no TLS, no health service.
     None,
-    /// An earlier one failed.
+    /// An earlier stage failed.
     NotReached,
 }
 
 const NOT_SERVING_HINT: &str =
-    "the server says that it takes no calls: it is starting or leaving, or lacks what it needs";
+    "the server does not accept calls: it is starting or draining, or a dependency is missing";
 
 impl Diagnosis {
-    /// The stages up to the one that failed.
+    /// Returns the diagnosis of a connection that failed.
     pub(crate) fn from_failed_connection(
         target: &Target,
         stages: &Stages,
@@ -71,13 +70,12 @@ impl Diagnosis {
     ) -> Diagnosis {
         let failure = CallError::from(problem);
         let mut findings = connection_findings(stages, Some(&failure));
-        findings.extend(
-            ["health", "rpc"].map(|stage| Finding::without(stage, StageResult::NotReached)),
-        );
+        let without = |stage| Finding::without(stage, StageResult::NotReached);
+        findings.extend(["health", "rpc"].map(without));
         Diagnosis::new(target, findings, failure.exit())
     }
 
-    /// All stages.
+    /// Returns the diagnosis of both calls on a connection.
     pub(crate) fn from_calls(
         target: &Target,
         stages: &Stages,
@@ -138,17 +136,17 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     finding.time = call.rpc;
     let exit = match &call.result {
         Ok(response) => {
-            let state = response.status();
-            finding.details = Some(Details::health(state));
-            if state == ServingStatus::Serving {
+            let status = response.status();
+            finding.details = Some(Details::health(status));
+            if status == ServingStatus::Serving {
                 return (finding, Exit::Done);
             }
-            let cause = format!("the server is {}", state.as_str_name());
+            let cause = format!("the server is {}", status.as_str_name());
             finding.error =
                 Some(ErrorReport { stage: "health", cause, hint: NOT_SERVING_HINT.to_owned() });
             Exit::NotServing
         }
-        // Health is not part of the contract; a Greeter without it is a Greeter.
+        // The health service is optional.
         Err(failure) if failure.status().is_some_and(|s| s.code() == Code::Unimplemented) => {
             finding.result = StageResult::None;
             return (finding, Exit::Done);
@@ -162,7 +160,7 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     (finding, exit)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn in_micros<S: serde::Serializer>(
     time: &Option<Duration>,
     serializer: S,
@@ -170,7 +168,7 @@ fn in_micros<S: serde::Serializer>(
     time.map(micros).serialize(serializer)
 }
 
-/// What stands in front of a further line of the same stage.
+/// The indent of further lines of a stage.
 const INDENT: &str = "                              ";
 
 impl fmt::Display for Diagnosis {
@@ -193,15 +191,15 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Finding {
-    /// What is wrong, then what else is known.
+    /// Returns the error, then the facts.
     fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
         match &self.details {
-            Some(details) => lines.extend(details.lines()),
+            Some(details) => lines.extend(details.lines.iter().cloned()),
             None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
             None => {}
         }
-        lines.dedup(); // the last of the addresses that were tried is what failed
+        lines.dedup(); // the last address that was tried may be the error
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 
