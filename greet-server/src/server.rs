@@ -89,10 +89,6 @@ pub enum StartError {
     /// The files of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The collector's address cannot be used.
-    #[cfg(feature = "otel")]
-    #[error("could not make ready to export spans")]
-    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
     /// A thread beside the workers could not be started.
     #[error("could not start a thread")]
     Thread(#[from] std::io::Error),
@@ -124,7 +120,7 @@ impl Server {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let (phase, watched) = watch::channel(Phase::Starting);
         let spans = Arc::<SpanMetrics>::default();
-        let exporter = Exporter::start(&config, &spans)?;
+        let exporter = Exporter::start(&config, &spans);
         let tracer = exporter.as_ref().map(Exporter::tracer);
         let make_router = make_router(&config, greeter, watched, tracer);
         let (_never, reload) = watch::channel(0);
@@ -156,8 +152,8 @@ impl Server {
             return Ok(None);
         };
         let tls = Tls::new(files, &PemFiles::read(files)?)?;
-        let complaint = tls.complaint(SystemTime::now());
-        Ok(complaint.map(|complaint| format!("`{}`: {complaint}", files.cert.display())))
+        let problem = tls.validity_problem(SystemTime::now());
+        Ok(problem.map(|problem| format!("`{}`: {problem}", files.cert.display())))
     }
 
     /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.
@@ -214,7 +210,7 @@ impl Server {
         let limits = &config.limits;
         let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
-            admission: admission.clone(),
+            connection_limit: admission.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,
@@ -256,7 +252,7 @@ impl Server {
             tls_reloads_refused: reloads.refused.get(),
         };
         if let Some(exporter) = self.exporter {
-            exporter.finish().await;
+            exporter.shut_down().await;
         }
         outcome.report();
         Ok(outcome)
@@ -286,7 +282,12 @@ where
     let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
     let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |metrics| Router {
-        services: Rc::new(Services::new(greeter.clone(), phase.clone(), reflection, &limits)),
+        services: Rc::new(Services::new(
+            greeter.clone(),
+            phase.clone(),
+            reflection,
+            limits.max_message_bytes,
+        )),
         state: Rc::new(WorkerState {
             limits,
             instance: instance.clone(),

@@ -1,14 +1,14 @@
-//! `dns:///NAME`: each address of a name is a server of its own, and calls go to them in turn.
+//! `dns:///NAME`: every address of the name is a server, and calls rotate over them.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, SocketAddr};
-use std::process::Stdio;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
 
-use crate::certs::Ca;
-use crate::hosts::Name;
-use crate::support::{Daemon, Ran, greet, listen_forever, object};
+use crate::support::certs::Ca;
+use crate::support::fake_server::{never_reply, serve_on};
+use crate::support::host_name::HostName;
+use crate::support::{CommandOutput, Daemon, assert_timing, greet, parse_object, spawn};
 
 const TEN: [&str; 4] = ["--output=json", "hello", "--name=Ada", "--count=10"];
 
@@ -17,55 +17,44 @@ fn daemon(address: IpAddr, port: u16, flags: &[&str]) -> Daemon {
     Daemon::start(&[&[listen.as_str()], flags].concat())
 }
 
-/// A server at each address of the name.
-fn daemons(name: &Name, port: u16) -> Vec<Daemon> {
+/// Starts a daemon at every address of the name.
+fn daemons(name: &HostName, port: u16) -> Vec<Daemon> {
     name.addresses.iter().map(|address| daemon(*address, port, &[])).collect()
 }
 
+/// Returns the number of calls by the address that answered them.
 #[track_caller]
-fn tally(ran: &Ran) -> Value {
-    object(ran.stdout.lines().last().unwrap())
-}
-
-/// The addresses that answered, and how often each.
-#[track_caller]
-fn answered_by(ran: &Ran) -> Vec<(String, u64)> {
-    let tally = tally(ran);
+fn answered_by(ran: &CommandOutput) -> BTreeMap<String, u64> {
+    let mut tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!((&tally["failed"], ran.code), (&json!(0), Some(0)), "{ran:?}");
-    let counts = tally["answered_by"].as_object().unwrap().clone();
-    counts.into_iter().map(|(who, count)| (who, count.as_u64().unwrap())).collect()
+    serde_json::from_value(tally["answered_by"].take()).unwrap()
 }
 
-fn sorted(mut all: Vec<(String, u64)>) -> Vec<(String, u64)> {
-    all.sort();
-    all
-}
-
-/// So many calls from each.
-fn each(name: &Name, port: u16, calls: u64) -> Vec<(String, u64)> {
-    let peers = name.addresses.iter().map(|address| SocketAddr::new(*address, port).to_string());
-    sorted(peers.map(|peer| (peer, calls)).collect())
+/// Returns [`answered_by`] for `calls` calls at every address of the name.
+fn evenly(name: &HostName, port: u16, calls: u64) -> BTreeMap<String, u64> {
+    let addresses = name.addresses.iter().map(|address| SocketAddr::new(*address, port));
+    addresses.map(|address| (address.to_string(), calls)).collect()
 }
 
 #[test]
 fn calls_rotate_over_addresses_of_name() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
     let calls = 10 / name.addresses.len() as u64;
     for flags in [&[][..], &["--concurrency=1"], &["--connections=3"], &["--wait=5s"]] {
         let ran = name.greet("dns", port, &[&TEN, flags].concat());
-        assert_eq!(sorted(answered_by(&ran)), each(&name, port, calls), "{flags:?}");
+        assert_eq!(answered_by(&ran), evenly(&name, port, calls), "{flags:?}");
     }
     let ran = name.greet("dns", port, &["-v", "hello", "--name=Ada", "--count=10"]);
-    for (peer, calls) in each(&name, port, calls) {
+    for (peer, calls) in evenly(&name, port, calls) {
         assert!(ran.stderr.contains(&format!("{calls:>8}  {peer}\n")), "{ran:?}");
     }
 }
 
 #[test]
 fn lookup_time_is_reported_by_call_that_made_it() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
     let ran = name.greet("dns", port, &[&TEN[..], &["--concurrency=1"]].concat());
@@ -74,47 +63,41 @@ fn lookup_time_is_reported_by_call_that_made_it() {
     let calls = &objects[..10];
     assert_eq!(calls.iter().filter(looked_up).count(), 1, "{ran:?}");
     assert!(looked_up(&&calls[0]), "{ran:?}");
-    let target = format!("dns:///{}:{port}", name.name);
+    let target = name.target("dns", port);
     assert!(calls.iter().all(|call| call["target"] == target.as_str()), "{ran:?}");
-    let timing = &calls[0]["timing_us"];
-    let took = |stage: &str| timing[stage].as_u64().unwrap();
-    assert!(took("dns") + took("tcp") + took("http2") + took("rpc") <= took("total"), "{timing}");
+    assert_timing(&calls[0], &["dns", "tcp", "http2", "rpc"]);
 }
 
 #[test]
 fn refusing_address_is_ejected_and_no_call_fails() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     for alive in name.addresses.iter().take(2) {
         let _daemon = daemon(*alive, port, &[]);
         let ran = name.greet("dns", port, &TEN);
         let alive = SocketAddr::new(*alive, port).to_string();
-        assert_eq!(answered_by(&ran), [(alive, 10)]);
+        assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
         let ran = name.greet("dns", port, &["--output=json", "hello", "--name=Ada"]);
-        assert!(ran.object()["timing_us"]["dns"].is_u64(), "the look-up was this call's: {ran:?}");
+        assert!(ran.object()["timing_us"]["dns"].is_u64(), "this call looked the name up: {ran:?}");
     }
 }
 
 #[test]
 fn silent_address_uses_only_its_share_of_timeout() {
-    let Some((name, [silent, alive])) = Name::of(["127.0.0.1", "127.0.0.2"]) else {
+    let Some((name, [silent, alive])) = HostName::new(["127.0.0.1", "127.0.0.2"]) else {
         return;
     };
     let port = name.free_port();
-    let listener = std::net::TcpListener::bind((silent, port)).unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || listen_forever(stream.unwrap()));
-        }
-    });
+    serve_on(TcpListener::bind((silent, port)).unwrap(), never_reply);
     let _daemon = daemon(alive, port, &[]);
     let ran = name.greet("dns", port, &[&["--timeout=2s"], &TEN[..]].concat());
-    assert_eq!(answered_by(&ran), [(SocketAddr::new(alive, port).to_string(), 10)]);
+    let alive = SocketAddr::new(alive, port).to_string();
+    assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
 }
 
 #[test]
 fn all_addresses_refusing_is_exit_code_3() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let ran = name.greet("dns", port, &["hello", "--name=Ada"]);
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(3)));
@@ -139,12 +122,13 @@ fn unknown_name_fails_in_dns_stage() {
 
     let daemon = Daemon::start(&[]);
     let both = format!("{target},{}", daemon.target);
-    assert_eq!(answered_by(&greet(&both, &TEN)), [(daemon.address().to_owned(), 10)]);
+    let counts = BTreeMap::from([(daemon.address().to_owned(), 10)]);
+    assert_eq!(answered_by(&greet(&both, &TEN)), counts);
 }
 
 #[test]
-fn load_is_spread_over_addresses() {
-    let name = Name::of_both_families();
+fn load_resolves_dns_target() {
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
     let ran = name.greet("dns", port, &["--output=json", "load", "--count=100"]);
@@ -153,7 +137,7 @@ fn load_is_spread_over_addresses() {
 
 #[test]
 fn every_address_is_diagnosed() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemon = daemon(name.addresses[0], port, &[]);
     let ran = name.greet("dns", port, &["--output=json", "diagnose"]);
@@ -169,77 +153,59 @@ fn every_address_is_diagnosed() {
 
 #[test]
 fn certificate_is_checked_against_name_not_address() {
-    let name = Name::of_both_families();
+    let name = HostName::dual_stack();
     let port = name.free_port();
     let ca = Ca::new("Test CA");
-    ca.sign("server", &[name.name], |_| {});
-    let [cert, key] = ca.of("server");
+    let [cert, key] = ca.sign_with("server", &[name.name], |_| {}).server_flags();
     let start = |address: &IpAddr| daemon(*address, port, &[&cert, &key]);
     let _daemons: Vec<_> = name.addresses.iter().map(start).collect();
-    let ran = name.greet("dns+https", port, &[&[ca.trusted().as_str()], &TEN[..]].concat());
+    let ran = name.greet("dns+https", port, &[&[ca.ca_cert_flag().as_str()], &TEN[..]].concat());
     let calls = 10 / name.addresses.len() as u64;
-    assert_eq!(sorted(answered_by(&ran)), each(&name, port, calls));
+    assert_eq!(answered_by(&ran), evenly(&name, port, calls));
     let ran = name.greet("dns+https", port, &["hello", "--name=Ada"]);
     assert!(ran.stderr.starts_with("greet-cli: tls: "), "{ran:?}");
 }
 
-/// One call after the other, each begun when the one before is answered.
 #[test]
 fn name_is_looked_up_again_once_all_addresses_fail() {
     let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
-    let Some((mut name, [old, dead, new, dead_too])) = Name::of(addresses) else {
+    let Some((mut name, [old, dead, new, dead_too])) = HostName::new(addresses) else {
         return;
     };
     let port = name.free_port();
-    name.now(&[old]);
+    name.set_addresses(&[old]);
     let before = daemon(old, port, &[]);
-    let target = format!("dns:///{}:{port}", name.name);
-    let mut child = name
-        .command(&["--target", &target, "--output=json", "hello", "--names-from=-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut peer = |who: &str| {
-        writeln!(stdin, "{who}").unwrap();
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        object(&line)["peer"].clone()
+    let target = name.target("dns", port);
+    let flags = ["--target", &target, "--output=json", "hello", "--names-from=-"];
+    let mut calls = spawn(name.command(&flags));
+    let mut assert_each_answered_by = |address: IpAddr| {
+        for greeted in ["Ada", "Grace", "Edsger", "Barbara"] {
+            calls.write(&format!("{greeted}\n"));
+            let peer = parse_object(&calls.read_line())["peer"].take();
+            assert_eq!(peer, SocketAddr::new(address, port).to_string());
+        }
     };
-    for who in ["Ada", "Grace", "Edsger", "Barbara"] {
-        assert_eq!(peer(who), SocketAddr::new(old, port).to_string());
-    }
+    assert_each_answered_by(old);
     drop(before);
     let _after = daemon(new, port, &[]);
-    name.now(&[dead, new, dead_too]);
-    for who in ["Ada", "Grace", "Edsger", "Barbara"] {
-        assert_eq!(peer(who), SocketAddr::new(new, port).to_string());
-    }
-    drop(stdin);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    name.set_addresses(&[dead, new, dead_too]);
+    assert_each_answered_by(new);
+    calls.finish().assert("", "", 0);
 }
 
 #[test]
 fn wait_looks_name_up_again() {
-    let Some((mut name, [old, new])) = Name::of(["127.0.0.1", "127.0.0.2"]) else {
+    let Some((mut name, [old, new])) = HostName::new(["127.0.0.1", "127.0.0.2"]) else {
         return;
     };
     let port = name.free_port();
-    name.now(&[old]);
-    let target = format!("dns:///{}:{port}", name.name);
-    let mut child = name
-        .command(&["--target", &target, "--wait=20s", "hello", "--name=Ada"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    name.set_addresses(&[old]);
+    let target = name.target("dns", port);
+    let flags = ["--target", &target, "--wait=20s", "hello", "--name=Ada"];
+    let mut waiting = spawn(name.command(&flags));
+    let line = waiting.read_stderr_line();
     assert!(line.starts_with(&format!("greet-cli: waiting for {target}: tcp: ")), "{line}");
     let _daemon = daemon(new, port, &[]);
-    name.now(&[new]);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((&output.stdout[..], output.status.code()), (&b"Hello Ada\n"[..], Some(0)));
+    name.set_addresses(&[new]);
+    waiting.finish().assert("Hello Ada\n", "", 0);
 }

@@ -1,10 +1,10 @@
-//! `diagnose` walks the way of a call and tells what it found, whatever fails.
+//! `diagnose` checks every stage of a call and reports each result, whichever stage fails.
 
 use serde_json::{Value, json};
 
-use crate::certs::{Ca, expired};
-use crate::raw::{END_STREAM, answer, headers};
-use crate::support::{Daemon, greet, listen_forever, nobody, serve, serve_tls};
+use crate::support::certs::{Ca, LOOPBACK, expired, tls_config};
+use crate::support::fake_server::{answer, never_reply, serve, serve_tls, trailers_only};
+use crate::support::{Daemon, greet, unused_address};
 
 fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
     let ran = greet(target, &[flags, &["--output=json", "diagnose"]].concat());
@@ -12,7 +12,7 @@ fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
     (ran.object(), ran.code)
 }
 
-/// `stage result` of all stages.
+/// Returns the result of each stage.
 fn results(diagnosis: &Value) -> Vec<&str> {
     diagnosis["stages"].as_array().unwrap().iter().map(|s| s["result"].as_str().unwrap()).collect()
 }
@@ -34,29 +34,24 @@ fn all_stages_succeed() {
 #[test]
 fn tls_details_are_reported() {
     let ca = Ca::new("Test CA");
-    ca.sign("server", &["localhost", "127.0.0.1"], |_| {});
-    ca.sign("client", &["client"], |_| {});
-    let [cert, key] = ca.of("server");
-    let client_ca = format!("--tls-client-ca={}", ca.file("ca.pem"));
-    let daemon = Daemon::start(&[&cert, &key, &client_ca]);
-    let [cert, key] = ca.client("client");
-    let (diagnosis, code) = diagnosed(&daemon.target, &[&ca.trusted(), &cert, &key]);
+    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
+    let [cert, key] = ca.sign("client").client_flags();
+    let (diagnosis, code) = diagnosed(&daemon.target, &[&ca.ca_cert_flag(), &cert, &key]);
     assert_eq!(code, Some(0), "{diagnosis}");
     let tls = &diagnosis["stages"][2]["details"];
     assert_eq!((&tls["version"], &tls["alpn"]), (&json!("TLS 1.3"), &json!("h2")));
     assert_eq!(tls["certificate"]["subject"], "CN=server");
     assert_eq!(tls["certificate"]["issuer"], "CN=Test CA");
-    assert_eq!(tls["certificate"]["names"], json!(["localhost", "127.0.0.1"]));
+    assert_eq!(tls["certificate"]["names"], json!(LOOPBACK));
     assert_eq!(tls["client_certificate"], "sent");
 }
 
 #[test]
 fn rejected_certificate_is_shown() {
     let ca = Ca::new("Test CA");
-    ca.sign("server", &["127.0.0.1"], expired);
-    let address = serve_tls(ca.config("server", &[b"h2"]));
-    let target = format!("https://{address}");
-    let (diagnosis, code) = diagnosed(&target, &[&ca.trusted()]);
+    let server = ca.sign_with("server", &LOOPBACK, expired);
+    let target = format!("https://{}", serve_tls(tls_config(&server, &[b"h2"])));
+    let (diagnosis, code) = diagnosed(&target, &[&ca.ca_cert_flag()]);
     assert_eq!(code, Some(3));
     let expected = ["ok", "ok", "failed", "not_reached", "not_reached", "not_reached"];
     assert_eq!(results(&diagnosis), expected);
@@ -64,7 +59,7 @@ fn rejected_certificate_is_shown() {
     assert_eq!(certificate["not_after"], "2021-01-01T00:00:00Z");
     assert!(certificate["days_left"].as_i64().unwrap() < -1_000);
 
-    let ran = greet(&target, &[&ca.trusted(), "diagnose"]);
+    let ran = greet(&target, &[&ca.ca_cert_flag(), "diagnose"]);
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(3)));
     assert!(ran.stdout.contains("tls     failed"), "{ran:?}");
     assert!(ran.stdout.contains("expired on 2021-01-01T00:00:00Z\n"), "{ran:?}");
@@ -74,8 +69,6 @@ fn rejected_certificate_is_shown() {
 #[test]
 fn diagnosis_continues_after_failed_health_check() {
     let daemon = Daemon::start(&[]);
-    let (diagnosis, code) = diagnosed(&daemon.target, &[]);
-    assert_eq!((results(&diagnosis)[4], code), ("ok", Some(0)));
     let ran = greet(&daemon.target, &["--output=json", "diagnose", "--service=no.Such"]);
     let diagnosis = ran.object();
     assert_eq!(results(&diagnosis), ["ok", "ok", "none", "ok", "failed", "ok"]);
@@ -96,15 +89,14 @@ fn draining_server_is_not_serving() {
 
 #[test]
 fn missing_health_service_is_not_a_failure() {
-    let unimplemented = [(":status", "200"), ("grpc-status", "12")];
-    let address = serve(answer(headers(END_STREAM, &unimplemented)));
+    let address = serve(answer(trailers_only(&[("grpc-status", "12")])));
     let (diagnosis, _) = diagnosed(&address, &["--timeout=300ms"]);
     assert_eq!(results(&diagnosis)[4], "none");
 }
 
 #[test]
 fn first_failed_stage_determines_exit_code() {
-    let (diagnosis, code) = diagnosed(&nobody(), &[]);
+    let (diagnosis, code) = diagnosed(&unused_address(), &[]);
     assert_eq!((&diagnosis["error"]["stage"], code), (&json!("tcp"), Some(3)));
     let (diagnosis, code) = diagnosed("no-such-host.invalid:1", &[]);
     assert_eq!((&diagnosis["error"]["stage"], code), (&json!("dns"), Some(3)));
@@ -113,7 +105,7 @@ fn first_failed_stage_determines_exit_code() {
 #[test]
 fn every_target_has_its_own_timeout() {
     let daemon = Daemon::start(&[]);
-    let targets = format!("{},{}", serve(listen_forever), daemon.target);
+    let targets = format!("{},{}", serve(never_reply), daemon.target);
     let ran = greet(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
     let oks: Vec<_> = ran.objects().iter().map(|object| object["ok"] == true).collect();
     assert_eq!((oks, ran.code), (vec![false, true], Some(3)));

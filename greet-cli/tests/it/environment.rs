@@ -1,8 +1,8 @@
-//! What a script may want to set once has an environment variable; a flag wins over it.
+//! Environment variables: each connection flag has one, and the flag overrides it.
 
-use crate::support::{Daemon, Ran, command, nobody, run};
+use crate::support::{CommandOutput, Daemon, command, run, unused_address};
 
-fn with(variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let mut command = command(arguments);
     command.envs(variables.iter().copied());
     run(command)
@@ -11,20 +11,21 @@ fn with(variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
 #[test]
 fn flag_overrides_target_variable() {
     let daemon = Daemon::start(&[]);
-    with(&[("GREET_TARGET", &daemon.target)], &["hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+    let target = [("GREET_TARGET", daemon.target.as_str())];
+    with(&target, &["hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
 
     let elsewhere = [("GREET_TARGET", "unix:/no/such.sock")];
     let flag = ["hello", "--name=Ada", "--target", &daemon.target];
-    with(&elsewhere, &flag).left("Hello Ada\n", "", 0);
+    with(&elsewhere, &flag).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn other_flags_have_variables() {
-    let nobody = nobody();
-    let quiet = [("GREET_TARGET", nobody.as_str()), ("GREET_QUIET", "1")];
-    with(&quiet, &["hello", "--name=Ada"]).left("", "", 3);
+fn variables_set_other_flags() {
+    let address = unused_address();
+    let quiet = [("GREET_TARGET", address.as_str()), ("GREET_QUIET", "1")];
+    with(&quiet, &["hello", "--name=Ada"]).assert("", "", 3);
 
-    let ran = with(&[("GREET_TARGET", &nobody), ("GREET_OUTPUT", "json")], &["health"]);
+    let ran = with(&[("GREET_TARGET", &address), ("GREET_OUTPUT", "json")], &["health"]);
     assert_eq!(ran.object()["ok"], false);
 
     let variables = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER"];
@@ -40,21 +41,18 @@ fn empty_variable_is_unset() {
     let names = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER", "OUTPUT", "VERBOSE", "QUIET"];
     let names = names.map(|name| format!("GREET_{name}"));
     let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
-    with(&variables, &["--target", &daemon.target, "hello", "--name=Ada"]).left(
-        "Hello Ada\n",
-        "",
-        0,
-    );
+    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
+    with(&variables, &hello).assert("Hello Ada\n", "", 0);
     assert_eq!(with(&[("GREET_TARGET", "")], &["--timeout=1ms", "-q", "health"]).stderr, "");
 }
 
 #[test]
 fn flag_overrides_variable_of_opposite_flag() {
-    let nobody = nobody();
-    let target = ("GREET_TARGET", nobody.as_str());
+    let address = unused_address();
+    let target = ("GREET_TARGET", address.as_str());
     let verbose = with(&[target, ("GREET_QUIET", "1")], &["-v", "hello", "--name=Ada"]);
     assert!(verbose.stderr.contains("* tcp"), "{verbose:?}");
-    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).left("", "", 3);
+    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).assert("", "", 3);
     let off = [target, ("GREET_QUIET", "false"), ("GREET_VERBOSE", "0")];
     assert!(with(&off, &["hello", "--name=Ada"]).stderr.starts_with("greet-cli: tcp: "));
 }
@@ -72,30 +70,31 @@ fn every_connection_flag_has_variable() {
 fn invalid_variable_is_named() {
     let form = "is not a duration such as 250ms, 5s or 1m";
     let soon = [("GREET_TIMEOUT", "soon")];
-    with(&soon, &["health"]).left("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
-    with(&soon, &["hello"]).left("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
+    with(&soon, &["health"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
+    with(&soon, &["hello"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
     let line = format!("greet-cli: --timeout: \"later\" {form}\n");
-    with(&soon, &["--timeout=later", "health"]).left("", &line, 2);
+    with(&soon, &["--timeout=later", "health"]).assert("", &line, 2);
     let line = "greet-cli: GREET_INSECURE: \"flase\" is neither true nor false\n";
-    with(&[("GREET_INSECURE", "flase")], &["health"]).left("", line, 2);
+    with(&[("GREET_INSECURE", "flase")], &["health"]).assert("", line, 2);
 }
 
 #[test]
 fn unknown_variable_is_a_warning() {
-    let nobody = nobody();
+    let address = unused_address();
     let warning = "greet-cli: GREET_TIMOUT: unknown environment variable, ignored; \
                    did you mean GREET_TIMEOUT?\n";
-    let misspelt = [("GREET_TARGET", nobody.as_str()), ("GREET_TIMOUT", "1s")];
+    let misspelt = [("GREET_TARGET", address.as_str()), ("GREET_TIMOUT", "1s")];
     let ran = with(&misspelt, &["health"]);
     assert!(ran.stderr.starts_with(warning), "{ran:?}");
     assert_eq!(with(&misspelt, &["-q", "health"]).stderr, "");
     assert_eq!(with(&misspelt, &["completions", "bash"]).stderr, "");
 }
 
-/// As a block of lines in YAML ends.
+/// A block scalar in YAML ends with a newline.
 #[test]
 fn trailing_newline_in_header_variable_is_ignored() {
     let daemon = Daemon::start(&[]);
     let headers = [("GREET_HEADER", "a: b\nc: d\n")];
-    with(&headers, &["--target", &daemon.target, "hello", "--name=Ada"]).left("Hello Ada\n", "", 0);
+    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
+    with(&headers, &hello).assert("Hello Ada\n", "", 0);
 }

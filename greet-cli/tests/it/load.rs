@@ -1,17 +1,16 @@
-//! The load test: its figures against servers that are known to be slow, and what it ends with.
+//! `load`: its figures against servers with known delays, its thresholds and its exit codes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
 use serde_json::{Value, json};
-use tonic::{Request, Response, Status};
 
-use crate::support::{Daemon, Ran, Scripted, command, greet, nobody, object};
+use crate::support::{CommandOutput, Daemon, command, greet, scripted, spawn, unused_address};
 
-/// `greet-cli load` in JSON.
-fn load(target: &str, flags: &[&str]) -> Ran {
+/// Runs `greet-cli --output=json load`.
+fn load(target: &str, flags: &[&str]) -> CommandOutput {
     greet(target, &[&["--output=json", "load", "--threads=2"], flags].concat())
 }
 
@@ -40,41 +39,28 @@ fn count_makes_exactly_that_many_calls() {
     }
 }
 
-/// Takes its time over each call; and once, when it is told to, over all of them.
-#[derive(Clone)]
-struct Slow {
-    each: Duration,
-    begun: Instant,
-    /// From when to when nothing is answered, after the beginning.
-    stall: (Duration, Duration),
-    stalled: Arc<AtomicBool>,
-}
-
-impl Slow {
-    fn new(each: Duration, stall: (Duration, Duration)) -> Slow {
-        Slow { each, begun: Instant::now(), stall, stalled: Arc::default() }
-    }
-}
-
-#[tonic::async_trait]
-impl Greeter for Slow {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let elapsed = self.begun.elapsed();
-        let is_stalled = elapsed >= self.stall.0 && elapsed < self.stall.1;
-        let pause = if is_stalled { self.stall.1 - elapsed } else { self.each };
-        self.stalled.fetch_or(is_stalled, Ordering::Relaxed);
-        tokio::time::sleep(pause).await;
-        Ok(Response::new(HelloReply { message: request.into_inner().name }))
-    }
+/// Starts a daemon that replies after `delay`. Calls that arrive during `stall`, a range of time
+/// since the start, are answered at its end. The flag is set by the first such call.
+fn slow_daemon(delay: Duration, stall: Range<Duration>) -> (Daemon, Arc<AtomicBool>) {
+    let stalled = Arc::<AtomicBool>::default();
+    let flag = Arc::clone(&stalled);
+    let started = Instant::now();
+    let daemon = Daemon::with_handler(move |request| {
+        let elapsed = started.elapsed();
+        let is_stalled = stall.contains(&elapsed);
+        flag.fetch_or(is_stalled, Ordering::Relaxed);
+        let pause = if is_stalled { stall.end - elapsed } else { delay };
+        async move {
+            tokio::time::sleep(pause).await;
+            scripted(request).await
+        }
+    });
+    (daemon, stalled)
 }
 
 #[test]
 fn known_delay_is_measured() {
-    let delay = Duration::from_millis(50);
-    let daemon = Daemon::with_greeter(&[], Slow::new(delay, Default::default()));
+    let (daemon, _) = slow_daemon(Duration::from_millis(50), Range::default());
     for flags in [&["--concurrency=20"][..], &["--rate=200"]] {
         let object = load(&daemon.target, &[&["--count=100"], flags].concat()).object();
         let latency = &object["latency_us"];
@@ -83,23 +69,21 @@ fn known_delay_is_measured() {
     }
 }
 
-/// Calls that should have begun during a stall, and could not, count as long as they should have.
+/// Latency is measured from the scheduled start, also of calls that waited for the stall to end.
 #[test]
 fn stall_delays_every_call_due_during_it() {
-    let stall = (Duration::from_millis(1_000), Duration::from_millis(2_000));
-    let slow = Slow::new(Duration::ZERO, stall);
-    let stalled = Arc::clone(&slow.stalled);
-    let daemon = Daemon::with_greeter(&[], slow);
-    // Only four may be under way: a closed loop would see no more than four slow calls.
+    let stall = Duration::from_secs(1)..Duration::from_secs(2);
+    let (daemon, stalled) = slow_daemon(Duration::ZERO, stall);
+    // Four calls in flight: a closed loop would see no more than four slow calls.
     let flags = ["--rate=200", "--concurrency=4", "--duration=3s", "--warm-up=0s"];
     let object = load(&daemon.target, &flags).object();
-    assert!(stalled.load(Ordering::Relaxed), "it was not called in the second that it stalls for");
+    assert!(stalled.load(Ordering::Relaxed), "no call arrived during the stall");
     let histogram = object["histogram"].as_array().unwrap();
     let longer = |micros: u64| {
         let buckets = histogram.iter().filter(|it| it["from_us"].as_u64().unwrap() >= micros);
         buckets.map(|it| it["calls"].as_u64().unwrap()).sum::<u64>()
     };
-    // 200 were due in it, evenly: half of them half a second before its end.
+    // 200 calls were due during the stall, half of them half a second before its end.
     assert!((150..=350).contains(&longer(100_000)), "{}: {histogram:?}", longer(100_000));
     assert!((60..=250).contains(&longer(500_000)), "{}: {histogram:?}", longer(500_000));
     assert!(number(&object, "/latency_us/max") >= 900_000, "{object}");
@@ -125,25 +109,25 @@ fn violated_threshold_is_named_and_exits_with_5() {
 
 #[test]
 fn invalid_threshold_is_usage_error_with_example() {
-    let ran = greet(&nobody(), &["load", "--fail-if=p99=20ms"]);
+    let ran = greet(&unused_address(), &["load", "--fail-if=p99=20ms"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("such as p99>20ms"), "{ran:?}");
 }
 
 #[test]
 fn failures_are_counted_by_status_and_stage() {
-    let daemon = Daemon::with_greeter(&[], Scripted);
+    let daemon = Daemon::scripted();
     let flags = ["--count=90", "--name=Ada", "--name=14", "--name=5", "--threads=1"];
     let ran = greet(&daemon.target, &[&["--output=json", "load"], &flags[..]].concat());
     let object = ran.object();
-    assert_eq!(ran.code, Some(0), "some were answered: the rest is for --fail-if to judge");
+    assert_eq!(ran.code, Some(0), "one answered call is enough without --fail-if");
     let by_status = json!({ "OK": 30, "UNAVAILABLE": 30, "NOT_FOUND": 30 });
     assert_eq!(object["calls"]["by_status"], by_status);
     assert_eq!(object["calls"]["by_failed_stage"], json!({ "rpc": 60 }));
     assert_eq!(object["error"]["cause"], "UNAVAILABLE: as asked");
 
     let ran = load(&daemon.target, &["--count=10", "--name=5", "--fail-if=p99>1h"]);
-    assert_eq!(ran.code, Some(5), "nobody knows a percentile of nothing");
+    assert_eq!(ran.code, Some(5), "without a latency, a latency threshold is violated");
     let ran = load(&daemon.target, &["--count=10", "--name=5"]);
     assert_eq!(ran.code, Some(64 + 5), "nothing was measured");
     assert_eq!(ran.object()["ok"], false);
@@ -155,10 +139,10 @@ fn failures_are_counted_by_status_and_stage() {
 
 #[test]
 fn unreachable_server_is_not_measured() {
-    let ran = greet(&nobody(), &["load", "--duration=1h"]);
+    let ran = greet(&unused_address(), &["load", "--duration=1h"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: tcp: could not connect to "), "{ran:?}");
-    let ran = load(&nobody(), &["--duration=1h"]);
+    let ran = load(&unused_address(), &["--duration=1h"]);
     assert_eq!(ran.code, Some(3));
     let object = ran.object();
     assert_eq!((&object["ok"], &object["error"]["stage"]), (&json!(false), &json!("tcp")));
@@ -166,15 +150,14 @@ fn unreachable_server_is_not_measured() {
 
 #[test]
 fn refused_connections_after_drain_are_counted() {
-    let (calls, called) = std::sync::mpsc::channel();
-    let mut daemon = Daemon::with_greeter(&[], Telling(calls));
+    let (mut daemon, calls) = Daemon::with_received_names();
     let target = daemon.target.clone();
     let flags = ["--concurrency=4", "--connections=2", "--duration=2s", "--warm-up=0s"];
     let loading = std::thread::spawn(move || load(&target, &flags));
-    called.iter().nth(100).unwrap();
+    calls.iter().nth(100).unwrap();
     daemon.drain();
     let object = loading.join().unwrap().object();
-    // Whoever is refused tries again after a pause: 2 s are not full of refusals.
+    // A pause follows each refusal, which bounds their number in 2 s.
     let refused = number(&object, "/calls/by_failed_stage/tcp");
     assert!((1..=4 * 2 * 20 + 8).contains(&refused), "{object}");
 }
@@ -189,50 +172,30 @@ fn page_holds_report_and_unwritable_path_is_named() {
     let written = std::fs::read_to_string(&page).unwrap();
     assert!(written.contains(ran.stdout.trim_end()), "{written}");
     let ran = load(&daemon.target, &["--duration=1h", "--html=/no/such/place"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "before the load, not after it");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "before the load starts");
     assert!(ran.stderr.starts_with("greet-cli: could not write `/no/such/place`: "), "{ran:?}");
-}
-
-/// Answers, and tells of each call.
-#[derive(Clone)]
-struct Telling(std::sync::mpsc::Sender<()>);
-
-#[tonic::async_trait]
-impl Greeter for Telling {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let _ = self.0.send(());
-        Ok(Response::new(HelloReply { message: request.into_inner().name }))
-    }
 }
 
 #[cfg(unix)]
 #[test]
 fn interrupted_load_prints_report() {
     use std::os::unix::process::ExitStatusExt as _;
-    use std::process::Stdio;
 
-    let (calls, called) = std::sync::mpsc::channel();
-    let daemon = Daemon::with_greeter(&[], Telling(calls));
+    let (daemon, calls) = Daemon::with_received_names();
     let flags = ["--target", &daemon.target, "--output=json", "load", "--duration=1h"];
     let interrupted = |warm_up: &str| {
-        let mut command = command(&[&flags[..], &[warm_up, "--concurrency=10"]].concat());
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        called.iter().nth(100).unwrap(); // so ten at least have been answered
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-        assert_eq!(output.status.signal(), Some(2));
-        let object = object(String::from_utf8(output.stdout).unwrap().trim_end());
+        let running = spawn(command(&[&flags[..], &[warm_up, "--concurrency=10"]].concat()));
+        calls.iter().nth(100).unwrap(); // so at least ten have been answered
+        running.send_signal(rustix::process::Signal::INT);
+        let ran = running.finish();
+        assert_eq!((ran.stderr.as_str(), ran.status.signal()), ("", Some(2)));
+        let object = ran.object();
         assert_eq!((&object["interrupted"], &object["ok"]), (&json!(true), &json!(false)));
         object
     };
     let object = interrupted("--warm-up=0s");
     assert!(number(&object, "/calls/ok") >= 10, "{object}");
     let object = interrupted("--warm-up=1h");
-    assert_eq!(number(&object, "/calls/sent"), 0, "nothing was measured yet");
+    assert_eq!(number(&object, "/calls/sent"), 0, "warm-up is not measured");
     assert_eq!(object["generator"]["cpu_share"], Value::Null, "{object}");
 }

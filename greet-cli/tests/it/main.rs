@@ -1,30 +1,26 @@
-//! The command line as it is run: the real binary, a clean environment; standard output, standard
-//! error and exit code together.
+//! The behaviour of greet-cli: one module per promise, `support` apart. The tests run the built
+//! binary in an empty environment and compare standard output, standard error and the exit code.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod certs;
-mod failing;
-mod hosts;
-mod raw;
 mod support;
 
 mod balance;
+mod bulk;
+mod connect_errors;
 mod diagnose;
+mod documentation;
 mod environment;
-mod failing_http2;
-mod failing_rpc;
-mod failing_tls;
-mod failing_to_connect;
 mod health;
 mod hello;
+mod http2_errors;
 mod load;
-mod many;
 mod output;
-mod reference;
 mod retry;
-mod statuses;
+mod rpc_errors;
+mod status_codes;
 mod tls;
+mod tls_errors;
 mod trace;
 mod usage;
 mod wait;

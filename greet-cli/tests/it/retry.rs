@@ -1,141 +1,138 @@
-//! `--retries`: what the server cannot have executed, and what `--retry-on` names; nothing else.
+//! `--retries` and `--retry-on`: which calls are sent again, when, and how often.
 
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use greet_testkit::http2::{GOAWAY, RST_STREAM, frame};
 use serde_json::json;
 
-use crate::raw::{
-    END_STREAM, GOAWAY, RST_STREAM, answer, answer_each, data, frame, head, headers, lose, trailers,
+use crate::support::fake_server::{
+    ConnectionHandler, answer, answer_each, close_after_request, hello_ada, never_reply,
+    reply_headers, serve, serve_each, trailers, trailers_only,
 };
-use crate::support::{Ran, fakes, greet, listen_forever, nobody, serve};
+use crate::support::{CommandOutput, greet, unused_address};
 
-type Fake = Box<dyn FnOnce(TcpStream) + Send + 'static>;
+const UNAVAILABLE: (&str, &str) = ("grpc-status", "14");
 
-fn ada() -> Vec<u8> {
-    [head(), data(b"\x0a\x09Hello Ada"), trailers(&[("grpc-status", "0")])].concat()
+fn succeeds() -> ConnectionHandler {
+    Box::new(answer(hello_ada()))
 }
 
-fn hello_ada() -> Fake {
-    Box::new(answer(ada()))
+/// Ends the first call with these trailers and answers the next on the same connection.
+fn fails_once(trailers: &[(&str, &str)]) -> ConnectionHandler {
+    Box::new(answer_each(vec![trailers_only(trailers), hello_ada()]))
 }
 
-/// Ends the first call with a status, and this in its trailers; answers the next, on the same connection.
-fn ends(code: &'static str, trailer: (&'static str, &'static str)) -> Fake {
-    let all = [(":status", "200"), ("grpc-status", code), trailer];
-    Box::new(answer_each(vec![headers(END_STREAM, &all), ada()]))
+/// Fails once with UNAVAILABLE and a pushback.
+fn pushes_back(millis: &str) -> ConnectionHandler {
+    fails_once(&[UNAVAILABLE, ("grpc-retry-pushback-ms", millis)])
 }
 
-/// Sends SETTINGS, then a GOAWAY that lets no stream live.
-fn leaving() -> Fake {
+/// Sends SETTINGS, then a GOAWAY that rejects every stream.
+fn goes_away() -> ConnectionHandler {
     Box::new(answer(frame(GOAWAY, 0, 0, &[0; 8])))
 }
 
-/// Refuses the stream.
-fn refusing() -> Fake {
+/// Resets the stream with REFUSED_STREAM.
+fn refuses_stream() -> ConnectionHandler {
     Box::new(answer(frame(RST_STREAM, 0, 1, &7_u32.to_be_bytes())))
 }
 
-fn hello<const N: usize>(servers: [Fake; N], flags: &[&str]) -> Ran {
+fn hello<const N: usize>(servers: [ConnectionHandler; N], flags: &[&str]) -> CommandOutput {
     let arguments = [&["--output=json"], flags, &["hello", "--name=Ada"]].concat();
-    greet(&fakes(servers), &arguments)
+    greet(&serve_each(servers), &arguments)
 }
 
-/// Whether it was greeted in the end, and how often it was tried.
+/// Returns whether the call succeeded, and the number of attempts.
 #[track_caller]
-fn attempts(ran: &Ran) -> (bool, u64) {
+fn attempts(ran: &CommandOutput) -> (bool, u64) {
     let object = ran.object();
     (object["ok"] == true, object["attempts"].as_u64().unwrap())
 }
 
 #[test]
 fn unprocessed_call_is_resent_transparently() {
-    assert_eq!(attempts(&hello([leaving(), hello_ada()], &[])), (true, 2));
-    assert_eq!(attempts(&hello([refusing(), hello_ada()], &[])), (true, 2));
-    let ran = hello([leaving(), leaving(), leaving(), hello_ada()], &[]);
-    assert_eq!((attempts(&ran), ran.code), ((false, 3), Some(3)), "but not for ever");
+    assert_eq!(attempts(&hello([goes_away(), succeeds()], &[])), (true, 2));
+    assert_eq!(attempts(&hello([refuses_stream(), succeeds()], &[])), (true, 2));
+    let ran = hello([goes_away(), goes_away(), goes_away(), succeeds()], &[]);
+    assert_eq!((attempts(&ran), ran.code), ((false, 3), Some(3)), "at most twice");
 }
 
 #[test]
 fn unsent_call_is_retried_up_to_limit() {
-    let ran = greet(&nobody(), &["--retries=2", "--output=json", "hello", "--name=Ada"]);
+    let ran = greet(&unused_address(), &["--retries=2", "--output=json", "hello", "--name=Ada"]);
     assert_eq!((attempts(&ran), ran.code), ((false, 3), Some(3)));
-    let ran = hello([leaving(), leaving(), leaving(), hello_ada()], &["--retries=1"]);
+    let ran = hello([goes_away(), goes_away(), goes_away(), succeeds()], &["--retries=1"]);
     assert_eq!(attempts(&ran), (true, 4));
 }
 
 #[test]
 fn possibly_executed_call_is_not_retried() {
-    let none = ("x-other", "1");
-    assert_eq!(attempts(&hello([ends("14", none)], &["--retries=5"])), (false, 1));
-    assert_eq!(attempts(&hello([Box::new(lose), hello_ada()], &["--retries=5"])), (false, 1));
+    assert_eq!(attempts(&hello([fails_once(&[UNAVAILABLE])], &["--retries=5"])), (false, 1));
+    assert_eq!(
+        attempts(&hello([Box::new(close_after_request), succeeds()], &["--retries=5"])),
+        (false, 1)
+    );
 }
 
 #[test]
 fn listed_status_is_retried() {
     let flags = ["--retries=1", "--retry-on=resource-exhausted,UNAVAILABLE"];
-    let none = ("x-other", "1");
-    assert_eq!(attempts(&hello([ends("14", none)], &flags)), (true, 2));
-    assert_eq!(attempts(&hello([Box::new(lose), hello_ada()], &flags)), (true, 2));
-    assert_eq!(attempts(&hello([ends("13", none)], &flags)), (false, 1));
+    assert_eq!(attempts(&hello([fails_once(&[UNAVAILABLE])], &flags)), (true, 2));
+    assert_eq!(attempts(&hello([Box::new(close_after_request), succeeds()], &flags)), (true, 2));
+    assert_eq!(attempts(&hello([fails_once(&[("grpc-status", "13")])], &flags)), (false, 1));
 }
 
 #[test]
 fn pushback_sets_delay_or_stops_retries() {
     let flags = ["--retries=3", "--retry-on=UNAVAILABLE"];
-    let begun = Instant::now();
-    let later = ends("14", ("grpc-retry-pushback-ms", "400"));
-    assert_eq!(attempts(&hello([later], &flags)), (true, 2));
-    assert!(begun.elapsed() >= Duration::from_millis(400));
-    let never = ends("14", ("grpc-retry-pushback-ms", "-1"));
-    assert_eq!(attempts(&hello([never], &flags)), (false, 1));
-    // What would come after the deadline does not hide what happened before it.
-    let too_late = ends("14", ("grpc-retry-pushback-ms", "60000"));
-    let begun = Instant::now();
-    let ran = hello([too_late], &flags);
+    let ran = hello([pushes_back("400")], &flags);
+    assert_eq!(attempts(&ran), (true, 2));
+    assert!(ran.elapsed >= Duration::from_millis(400));
+    assert_eq!(attempts(&hello([pushes_back("-1")], &flags)), (false, 1));
+    // A retry after the deadline does not happen: the error is that of the first attempt.
+    let ran = hello([pushes_back("60000")], &flags);
     assert_eq!((attempts(&ran), ran.code), ((false, 1), Some(78)));
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(ran.elapsed < Duration::from_secs(3));
 }
 
 #[test]
 fn retries_end_at_deadline() {
-    let begun = Instant::now();
-    let ran = greet(&nobody(), &["--retries=1000", "--timeout=500ms", "hello", "--name=Ada"]);
+    let ran =
+        greet(&unused_address(), &["--retries=1000", "--timeout=500ms", "hello", "--name=Ada"]);
     assert_eq!(ran.code, Some(3));
-    assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert!(ran.elapsed < Duration::from_millis(700), "{ran:?}");
 }
 
 #[test]
 fn refusing_target_is_skipped() {
-    let live = serve(answer(ada()));
-    let targets = format!("{},{live}", nobody());
+    let live = serve(answer(hello_ada()));
+    let targets = format!("{},{live}", unused_address());
     let ran = greet(&targets, &["--output=json", "hello", "--name=Ada"]);
     assert_eq!(attempts(&ran), (true, 2));
     assert_eq!(ran.object()["target"], json!(format!("http://{live}")));
 }
 
-/// Headers came: that is the server's answer, whatever its trailers say (gRFC A6).
+/// Response headers commit a call (gRFC A6).
 #[test]
 fn committed_call_is_not_retried() {
-    let begun = [head(), trailers(&[("grpc-status", "14")])].concat();
-    let server: Fake = Box::new(answer_each(vec![begun, ada()]));
+    let committed = [reply_headers(), trailers(&[UNAVAILABLE])].concat();
+    let server: ConnectionHandler = Box::new(answer_each(vec![committed, hello_ada()]));
     let ran = hello([server], &["--retries=3", "--retry-on=UNAVAILABLE"]);
     assert_eq!((attempts(&ran), ran.code), ((false, 1), Some(78)));
 }
 
 #[test]
 fn silent_target_leaves_time_for_others() {
-    let targets = format!("{},{}", serve(listen_forever), serve(answer(ada())));
+    let targets = format!("{},{}", serve(never_reply), serve(answer(hello_ada())));
     let ran = greet(&targets, &["--timeout=1s", "hello", "--name=Ada"]);
-    ran.left("Hello Ada\n", "", 0);
+    ran.assert("Hello Ada\n", "", 0);
 }
 
 #[test]
 fn silent_targets_end_at_timeout() {
-    let targets = format!("{},{}", serve(listen_forever), serve(listen_forever));
+    let targets = format!("{},{}", serve(never_reply), serve(never_reply));
     let flags = ["--timeout=1s", "--connect-timeout=200ms", "--retries=20"];
-    let begun = Instant::now();
     let ran = greet(&targets, &[&flags[..], &["hello", "--name=Ada"]].concat());
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}", begun.elapsed());
+    assert!(ran.elapsed < Duration::from_millis(1_200), "{ran:?}");
 }

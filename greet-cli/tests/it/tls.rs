@@ -1,100 +1,101 @@
-//! `https://` targets: whom to trust, who we are, whom we expect.
+//! `https://` targets: trust, client certificates and the expected server name.
 
-use crate::certs::Ca;
-use crate::support::{Daemon, Ran, command, greet, run};
+use crate::support::certs::Ca;
+use crate::support::{CommandOutput, Daemon, command, greet, run};
 
 const HELLO: [&str; 2] = ["hello", "--name=Ada"];
 
-/// A CA that signed `server.pem` for these names, and a daemon that has it.
-fn daemon(names: &[&str], flags: &[&str]) -> (Ca, Daemon) {
+/// Starts a daemon with a certificate for these names.
+fn daemon(names: &[&str]) -> (Ca, Daemon) {
     let ca = Ca::new("Test CA");
-    ca.sign("server", names, |_| {});
-    ca.sign("client", &["client"], |_| {});
-    let [cert, key] = ca.of("server");
-    let client_ca = format!("--tls-client-ca={}", ca.file("ca.pem"));
-    let flags: Vec<_> =
-        flags.iter().map(|flag| if *flag == "mTLS" { &client_ca } else { *flag }).collect();
-    let daemon = Daemon::start(&[&[cert.as_str(), &key], &flags[..]].concat());
-    (ca, daemon)
+    let server = ca.sign_with("server", names, |_| {});
+    (ca, Daemon::with_tls(&server, &[]))
 }
 
-fn hello(daemon: &Daemon, flags: &[&str]) -> Ran {
+/// Starts a daemon that requires client certificates, and returns the flags of a client with one.
+fn mtls_daemon() -> (Ca, Daemon, [String; 2]) {
+    let ca = Ca::new("Test CA");
+    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
+    let client = ca.sign("client").client_flags();
+    (ca, daemon, client)
+}
+
+fn hello(daemon: &Daemon, flags: &[&str]) -> CommandOutput {
     greet(&daemon.target, &[flags, &HELLO].concat())
 }
 
 #[test]
 fn server_with_trusted_ca_is_greeted() {
-    let (ca, daemon) = daemon(&["localhost", "127.0.0.1"], &[]);
-    hello(&daemon, &[&ca.trusted()]).left("Hello Ada\n", "", 0);
-    let object = hello(&daemon, &[&ca.trusted(), "--output=json"]).object();
+    let (ca, daemon) = daemon(&["localhost", "127.0.0.1"]);
+    hello(&daemon, &[&ca.ca_cert_flag()]).assert("Hello Ada\n", "", 0);
+    let object = hello(&daemon, &[&ca.ca_cert_flag(), "--output=json"]).object();
     assert!(object["timing_us"]["tls"].as_u64().unwrap() > 0, "{object}");
 }
 
 #[test]
 fn load_accepts_tls_flags() {
-    let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
-    let [cert, key] = ca.client("client");
-    let flags = [&ca.trusted(), &cert, &key, "--output=json", "load", "--count=50"];
+    let (ca, daemon, [cert, key]) = mtls_daemon();
+    let flags = [&ca.ca_cert_flag(), &cert, &key, "--output=json", "load", "--count=50"];
     let object = greet(&daemon.target, &flags).object();
     assert_eq!(object["calls"]["by_status"]["OK"], 50, "{object}");
-    let ran = greet(&daemon.target, &[&ca.trusted(), "load", "--count=50"]);
+    let ran = greet(&daemon.target, &[&ca.ca_cert_flag(), "load", "--count=50"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: tls: "), "{ran:?}");
 }
 
 #[test]
 fn trust_comes_from_variable_or_system() {
-    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    let (ca, daemon) = daemon(&["127.0.0.1"]);
     for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
         let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
         command.env(variable, ca.file("ca.pem"));
-        run(command).left("Hello Ada\n", "", 0);
+        run(command).assert("Hello Ada\n", "", 0);
     }
 }
 
 #[test]
 fn client_certificate_is_accepted() {
-    let (ca, daemon) = daemon(&["127.0.0.1"], &["mTLS"]);
-    let [cert, key] = ca.client("client");
-    hello(&daemon, &[&ca.trusted(), &cert, &key]).left("Hello Ada\n", "", 0);
+    let (ca, daemon, [cert, key]) = mtls_daemon();
+    hello(&daemon, &[&ca.ca_cert_flag(), &cert, &key]).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
 fn server_name_overrides_host() {
-    let (ca, daemon) = daemon(&["greeter.example"], &[]);
+    let (ca, daemon) = daemon(&["greeter.example"]);
     let name = "--server-name=greeter.example";
-    hello(&daemon, &[&ca.trusted(), name]).left("Hello Ada\n", "", 0);
+    hello(&daemon, &[&ca.ca_cert_flag(), name]).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
 fn server_name_can_be_address() {
-    let (ca, daemon) = daemon(&["::1"], &[]);
-    hello(&daemon, &[&ca.trusted(), "--server-name=::1"]).left("Hello Ada\n", "", 0);
+    let (ca, daemon) = daemon(&["::1"]);
+    hello(&daemon, &[&ca.ca_cert_flag(), "--server-name=::1"]).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
 fn insecure_prints_warning() {
-    let (_, daemon) = daemon(&["greeter.example"], &[]);
+    let (_, daemon) = daemon(&["greeter.example"]);
     let warning = "greet-cli: --insecure: the server's certificate is not verified\n";
-    hello(&daemon, &["--insecure"]).left("Hello Ada\n", warning, 0);
-    hello(&daemon, &["--insecure", "--quiet"]).left("Hello Ada\n", "", 0);
+    hello(&daemon, &["--insecure"]).assert("Hello Ada\n", warning, 0);
+    hello(&daemon, &["--insecure", "--quiet"]).assert("Hello Ada\n", "", 0);
 }
 
-/// What Wireshark reads.
+/// Wireshark reads this file.
 #[test]
 fn sslkeylogfile_receives_keys() {
-    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    let (ca, daemon) = daemon(&["127.0.0.1"]);
     let log = ca.file("keys.log");
-    let mut command = command(&["--target", &daemon.target, &ca.trusted(), "hello", "--name=Ada"]);
+    let mut command =
+        command(&["--target", &daemon.target, &ca.ca_cert_flag(), "hello", "--name=Ada"]);
     command.env("SSLKEYLOGFILE", &log);
-    run(command).left("Hello Ada\n", "", 0);
+    run(command).assert("Hello Ada\n", "", 0);
     let keys = std::fs::read_to_string(log).unwrap();
     assert!(keys.contains("CLIENT_TRAFFIC_SECRET_0 "), "{keys}");
 }
 
 #[test]
 fn unusable_files_are_named() {
-    let (ca, daemon) = daemon(&["127.0.0.1"], &[]);
+    let (ca, daemon) = daemon(&["127.0.0.1"]);
     let (ca_file, key) = (ca.file("ca.pem"), ca.file("server.key"));
     let refused = |flags: &[&str], line: &str| {
         let ran = hello(&daemon, flags);

@@ -1,95 +1,104 @@
-//! `--trace`: one trace a command, one span an attempt, told once.
+//! `--trace`: a command is a trace, and each attempt of a call is a span.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use crate::support::{Daemon, Ran, command, greet, nobody, run};
+use crate::support::{CommandOutput, Daemon, command, greet, run, scripted, unused_address};
 
-/// Keeps the traceparent of each call; one for whom it is the first fails if it is to.
-#[derive(Clone, Default)]
-struct Traced {
-    seen: Arc<Mutex<Vec<Option<String>>>>,
-    first_fails: bool,
+/// A daemon that records the traceparent of each call.
+struct TracedDaemon {
+    target: String,
+    received: Arc<Mutex<Vec<Option<String>>>>,
+    _daemon: Daemon,
 }
 
-#[tonic::async_trait]
-impl Greeter for Traced {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let parent = request.metadata().get("traceparent");
-        let parent = parent.map(|parent| parent.to_str().unwrap().to_owned());
-        let mut seen = self.seen.lock().unwrap();
-        seen.push(parent);
-        match self.first_fails && seen.len() == 1 {
-            true => Err(Status::unavailable("once")),
-            false => Ok(Response::new(HelloReply { message: "Hello".to_owned() })),
-        }
+impl TracedDaemon {
+    fn start() -> TracedDaemon {
+        TracedDaemon::failing(0)
     }
-}
 
-impl Traced {
-    /// The one trace that all calls were of; each of so many has a span of its own.
+    /// Starts a daemon that fails the first `calls` calls with UNAVAILABLE.
+    fn failing(calls: usize) -> TracedDaemon {
+        let received = Arc::<Mutex<Vec<_>>>::default();
+        let recorder = Arc::clone(&received);
+        let daemon = Daemon::with_handler(move |request| {
+            let parent = request.metadata().get("traceparent");
+            let parent = parent.map(|parent| parent.to_str().unwrap().to_owned());
+            let mut received = recorder.lock().unwrap();
+            received.push(parent);
+            let fails = received.len() <= calls;
+            async move {
+                if fails {
+                    return Err(Status::unavailable("once"));
+                }
+                scripted(request).await
+            }
+        });
+        TracedDaemon { target: daemon.target.clone(), received, _daemon: daemon }
+    }
+
+    /// Returns the traceparents of the calls since the last time.
+    fn take_received(&self) -> Vec<Option<String>> {
+        std::mem::take(&mut *self.received.lock().unwrap())
+    }
+
+    /// Asserts that `calls` calls have been received since the last time, all of one trace and each
+    /// with its own span. Returns the trace.
     #[track_caller]
     fn trace_of(&self, calls: usize) -> String {
-        let seen: Vec<_> = std::mem::take(&mut *self.seen.lock().unwrap());
-        let parts = |parent: &Option<String>| {
-            let parent = parent.clone().unwrap();
-            let parts: Vec<_> = parent.split('-').map(str::to_owned).collect();
-            let [version, trace, span, flags] = <[String; 4]>::try_from(parts).unwrap();
+        let received = self.take_received();
+        let ids = |parent: &Option<String>| {
+            let parent = parent.as_ref().unwrap();
+            let fields: Vec<_> = parent.split('-').map(str::to_owned).collect();
+            let [version, trace, span, flags] = <[String; 4]>::try_from(fields).unwrap();
             assert_eq!((version.as_str(), flags.as_str()), ("00", "01"), "{parent}");
             assert_eq!((trace.len(), span.len()), (32, 16), "{parent}");
             (trace, span)
         };
-        let (traces, spans): (BTreeSet<_>, BTreeSet<_>) = seen.iter().map(parts).unzip();
-        assert_eq!((traces.len(), spans.len(), seen.len()), (1, calls, calls), "{seen:?}");
+        let (traces, spans): (BTreeSet<_>, BTreeSet<_>) = received.iter().map(ids).unzip();
+        assert_eq!((traces.len(), spans.len(), received.len()), (1, calls, calls), "{received:?}");
         traces.into_iter().next().unwrap()
     }
 }
 
 #[track_caller]
-fn told(ran: &Ran, trace: &str) {
+fn assert_reports_trace(ran: &CommandOutput, trace: &str) {
     assert_eq!(ran.stderr, format!("greet-cli: trace {trace}\n"), "{ran:?}");
     assert_eq!(ran.code, Some(0));
 }
 
 #[test]
 fn command_is_trace_and_call_is_span() {
-    let greeter = Traced::default();
-    let daemon = Daemon::with_greeter(&[], greeter.clone());
+    let daemon = TracedDaemon::start();
     let ran = greet(&daemon.target, &["--trace", "hello", "--name=a", "--name=b"]);
-    let first = greeter.trace_of(2);
-    told(&ran, &first);
+    let first = daemon.trace_of(2);
+    assert_reports_trace(&ran, &first);
     let ran = greet(&daemon.target, &["hello", "--name=a", "--trace", "--output=json"]);
-    let second = greeter.trace_of(1);
-    told(&ran, &second);
+    let second = daemon.trace_of(1);
+    assert_reports_trace(&ran, &second);
     assert_eq!(ran.object()["trace_id"], second);
     assert_ne!(first, second);
     let ran = greet(&daemon.target, &["-q", "--trace", "hello", "--name=a"]);
-    ran.left("Hello\n", "", 0);
+    ran.assert("Hello a\n", "", 0);
 }
 
 #[test]
 fn every_attempt_is_its_own_span() {
-    let greeter = Traced { first_fails: true, ..Traced::default() };
-    let daemon = Daemon::with_greeter(&[], greeter.clone());
+    let daemon = TracedDaemon::failing(1);
     let flags = ["--trace", "--retries=1", "--retry-on=UNAVAILABLE", "hello", "--name=a"];
     let ran = greet(&daemon.target, &flags);
-    told(&ran, &greeter.trace_of(2));
+    assert_reports_trace(&ran, &daemon.trace_of(2));
 }
 
 #[test]
 fn load_traces_every_call() {
-    let greeter = Traced::default();
-    let daemon = Daemon::with_greeter(&[], greeter.clone());
+    let daemon = TracedDaemon::start();
     let flags = ["--trace", "--output=json", "load", "--count=100", "--threads=2"];
     let ran = greet(&daemon.target, &flags);
-    let trace = greeter.trace_of(100);
-    told(&ran, &trace);
+    let trace = daemon.trace_of(100);
+    assert_reports_trace(&ran, &trace);
     assert_eq!(ran.object()["trace_id"], trace);
 }
 
@@ -99,31 +108,29 @@ fn every_object_carries_trace_id() {
     for verb in [&["health"][..], &["diagnose"], &["hello", "--name=a", "--count=2"]] {
         let ran = greet(&daemon.target, &[&["--trace", "--output=json"], verb].concat());
         let objects = ran.objects();
-        told(&ran, objects[0]["trace_id"].as_str().unwrap());
+        assert_reports_trace(&ran, objects[0]["trace_id"].as_str().unwrap());
         assert!(objects.iter().all(|object| object["trace_id"] == objects[0]["trace_id"]));
     }
-    let ran = greet(&nobody(), &["--trace", "--output=json", "hello", "--name=a"]);
+    let ran = greet(&unused_address(), &["--trace", "--output=json", "hello", "--name=a"]);
     assert_eq!((ran.object()["trace_id"].is_string(), ran.code), (true, Some(3)));
 }
 
 #[test]
 fn traceparent_is_sent_on_request_only() {
-    let greeter = Traced::default();
-    let daemon = Daemon::with_greeter(&[], greeter.clone());
+    let daemon = TracedDaemon::start();
     let ran = greet(&daemon.target, &["--output=json", "hello", "--name=a"]);
     assert_eq!((ran.object().get("trace_id"), ran.stderr.as_str()), (None, ""));
-    assert_eq!(*greeter.seen.lock().unwrap(), [None]);
+    assert_eq!(daemon.take_received(), [None]);
 }
 
 #[test]
 fn own_traceparent_conflicts_with_trace_flag() {
-    let greeter = Traced::default();
-    let daemon = Daemon::with_greeter(&[], greeter.clone());
+    let daemon = TracedDaemon::start();
     let own = format!("00-{:032x}-{:016x}-01", 7, 7);
     let header = format!("--header=traceparent: {own}");
-    greet(&daemon.target, &[&header, "hello", "--name=a"]).left("Hello\n", "", 0);
-    assert_eq!(*greeter.seen.lock().unwrap(), [Some(own)]);
-    greet(&daemon.target, &[&header, "--trace", "hello", "--name=a"]).left(
+    greet(&daemon.target, &[&header, "hello", "--name=a"]).assert("Hello a\n", "", 0);
+    assert_eq!(daemon.take_received(), [Some(own)]);
+    greet(&daemon.target, &[&header, "--trace", "hello", "--name=a"]).assert(
         "",
         "greet-cli: --trace: cannot be used with --header traceparent\n",
         2,

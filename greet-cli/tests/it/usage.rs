@@ -1,4 +1,4 @@
-//! What cannot be used is refused before anything is sent, with exit code 2 and the form expected.
+//! Usage errors: exit code 2 and the expected form, before anything is sent.
 
 use crate::support::{command, run};
 
@@ -56,7 +56,7 @@ fn usage_error_is_one_line_with_suggestion() {
             "--ca-cert: has no effect without an https:// or dns+https:/// target",
         ),
     ] {
-        run(command(arguments)).left("", &format!("greet-cli: {line}\n"), 2);
+        run(command(arguments)).assert("", &format!("greet-cli: {line}\n"), 2);
     }
 }
 

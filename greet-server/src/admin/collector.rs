@@ -1,5 +1,5 @@
-//! All that the daemon counts, read when somebody asks: each worker's figures are added up here, so
-//! that a call costs no more than a few additions in its own worker's memory.
+//! Collects the daemon's metrics at each scrape: sums the counters of the workers, so that a call
+//! only adds to the memory of its own worker.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,12 +25,12 @@ use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
 use crate::telemetry::metrics::catalog::{self as family, Family, Kind};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::histogram::Distribution;
-use crate::telemetry::metrics::process::Process;
+use crate::telemetry::metrics::process::ProcessMetrics;
 use crate::telemetry::metrics::worker::{HandshakeResult, ReloadMetrics, SpanMetrics};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Where the figures are.
+/// The sources of the metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct MetricsCollector {
     pub(crate) phase: watch::Receiver<Phase>,
@@ -74,36 +74,39 @@ impl MetricsCollector {
         histograms(&family::CALL_RECEIVED, |calls| &calls.received_bytes, 1.0)?;
         histograms(&family::CALL_SENT, |calls| &calls.sent_bytes, 1.0)?;
 
-        page.one(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
-        page.one(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
-        page.one(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
+        page.value(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
+        page.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
+        page.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
     }
 
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
         let (workers, admission) = (&self.workers, &self.admission);
-        page.one(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
-        page.one(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
-        page.one(&family::CONNECTIONS_ACCEPTED, admission.came())?;
+        page.value(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
+        page.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
+        page.value(&family::CONNECTIONS_ACCEPTED, admission.accepted())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
-            CloseReason::ALL.into_iter().partition(|cause| cause.is_refusal());
-        let refused = refusals.into_iter().map(|cause| ([cause.name()], admission.refused(cause)));
+            CloseReason::ALL.into_iter().partition(|reason| reason.is_refusal());
+        let refused = refusals.into_iter().map(|it| ([it.name()], admission.refused(it)));
         page.family(&family::CONNECTIONS_REFUSED, refused)?;
-        let closed = closures.into_iter().map(|cause| ([cause.name()], workers.closed(cause)));
-        let left = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
-        page.family(&family::CONNECTIONS_CLOSED, closed.chain([left]))
+        let closed = closures.into_iter().map(|it| ([it.name()], workers.closed(it)));
+        let by_peer = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
+        page.family(&family::CONNECTIONS_CLOSED, closed.chain([by_peer]))
     }
 
     fn tls(&self, page: &mut Page<'_>) -> fmt::Result {
-        let of = |result| self.workers.sum(|metrics| metrics.handshakes(result).get());
-        let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], of(result)));
+        let count = |result| self.workers.sum(|metrics| metrics.handshakes(result).get());
+        let handshakes = HandshakeResult::ALL.map(|result| ([result.name()], count(result)));
         page.family(&family::TLS_HANDSHAKES, handshakes)?;
         let ReloadMetrics { done, refused } = &*self.reloads;
-        page.family(&family::TLS_RELOADS, [(["taken"], done.get()), (["refused"], refused.get())])?;
+        page.family(
+            &family::TLS_RELOADS,
+            [(["success"], done.get()), (["refused"], refused.get())],
+        )?;
         let expiry = self.tls.as_ref().map(|tls| {
-            let since_1970 = tls.borrow().not_after.duration_since(UNIX_EPOCH);
-            since_1970.unwrap_or_default().as_secs()
+            let not_after = tls.borrow().not_after;
+            not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
         });
-        page.maybe(&family::CERTIFICATE_EXPIRY, expiry)
+        page.optional(&family::CERTIFICATE_EXPIRY, expiry)
     }
 
     fn daemon(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -118,7 +121,7 @@ impl MetricsCollector {
         let calls = workers()
             .map(|(index, worker)| ([index.to_string()], worker.metrics.calls.started_total()));
         page.family(&family::WORKER_CALLS, calls)?;
-        page.maybe(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
+        page.optional(&family::LOG_DROPPED, self.log.as_ref().map(LogControl::dropped_lines))?;
         let SpanMetrics { exported, failed, dropped } = &*self.spans;
         let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
         let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
@@ -128,34 +131,34 @@ impl MetricsCollector {
 }
 
 fn process(page: &mut Page<'_>) -> fmt::Result {
-    let process = Process::read();
-    page.maybe_float(&family::PROCESS_CPU, process.cpu_seconds)?;
-    page.maybe(&family::PROCESS_RESIDENT, process.resident_bytes)?;
-    page.maybe(&family::PROCESS_VIRTUAL, process.virtual_bytes)?;
-    page.maybe(&family::PROCESS_OPEN_FDS, process.open_fds)?;
-    page.maybe(&family::PROCESS_MAX_FDS, process.max_fds)?;
-    page.maybe(&family::PROCESS_THREADS, process.threads)?;
-    page.maybe_float(&family::PROCESS_STARTED, process.started_seconds)
+    let process = ProcessMetrics::read();
+    page.optional_float(&family::PROCESS_CPU, process.cpu_seconds)?;
+    page.optional(&family::PROCESS_RESIDENT, process.resident_bytes)?;
+    page.optional(&family::PROCESS_VIRTUAL, process.virtual_bytes)?;
+    page.optional(&family::PROCESS_OPEN_FDS, process.open_fds)?;
+    page.optional(&family::PROCESS_MAX_FDS, process.max_fds)?;
+    page.optional(&family::PROCESS_THREADS, process.threads)?;
+    page.optional_float(&family::PROCESS_STARTED, process.started_seconds)
 }
 
-/// What is being written.
+/// Writes families of metrics.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn one(&mut self, family: &Family, value: u64) -> fmt::Result {
-        self.maybe(family, Some(value))
+    fn value(&mut self, family: &Family, value: u64) -> fmt::Result {
+        self.optional(family, Some(value))
     }
 
-    fn maybe(&mut self, family: &Family, value: Option<u64>) -> fmt::Result {
+    fn optional(&mut self, family: &Family, value: Option<u64>) -> fmt::Result {
         self.family(family, value.map(|value| ([""; 0], value)))
     }
 
-    fn maybe_float(&mut self, family: &Family, value: Option<f64>) -> fmt::Result {
+    fn optional_float(&mut self, family: &Family, value: Option<f64>) -> fmt::Result {
         let Some(value) = value else { return Ok(()) };
-        self.described(family, |metric| number(metric, family.kind, value))
+        self.descriptor(family, |metric| number(metric, family.kind, value))
     }
 
-    /// A number for each set of labels; nothing at all without one.
+    /// Writes a number for each set of labels; without any, not even a descriptor.
     fn family<L: Into<Cow<'static, str>> + Clone, const N: usize>(
         &mut self,
         family: &Family,
@@ -165,9 +168,9 @@ impl Page<'_> {
         if values.peek().is_none() {
             return Ok(());
         }
-        self.described(family, |metric| {
+        self.descriptor(family, |metric| {
             for (labels, value) in values {
-                let labels = labelled(family, labels);
+                let labels = zip_labels(family, labels);
                 match family.kind {
                     Kind::Info => metric.encode_info(&labels)?,
                     kind if labels.is_empty() => number(metric, kind, value)?,
@@ -178,16 +181,16 @@ impl Page<'_> {
         })
     }
 
-    /// Bounds and sums are divided by `scale`.
+    /// Divides bounds and sums by `scale`.
     fn histograms<'d>(
         &mut self,
         family: &Family,
         values: impl Iterator<Item = ([&'static str; 2], &'d Distribution)>,
         scale: f64,
     ) -> fmt::Result {
-        self.described(family, |metric| {
+        self.descriptor(family, |metric| {
             for (labels, distribution) in values {
-                let labels = labelled(family, labels);
+                let labels = zip_labels(family, labels);
                 let bounds = distribution.bounds.iter().map(|bound| *bound as f64 / scale);
                 let buckets = bounds.chain([f64::INFINITY]).zip(distribution.buckets.clone());
                 let buckets: Vec<_> = buckets.collect();
@@ -202,7 +205,7 @@ impl Page<'_> {
         })
     }
 
-    fn described(
+    fn descriptor(
         &mut self,
         family: &Family,
         write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
@@ -223,7 +226,7 @@ impl Page<'_> {
     }
 }
 
-fn labelled<L: Into<Cow<'static, str>>, const N: usize>(
+fn zip_labels<L: Into<Cow<'static, str>>, const N: usize>(
     family: &Family,
     values: [L; N],
 ) -> Vec<(&'static str, Cow<'static, str>)> {

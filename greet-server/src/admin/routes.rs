@@ -70,9 +70,9 @@ impl Routes {
 
     fn metrics(&self, accept: Option<&HeaderValue>) -> Page {
         let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let form = Format::accepted(accept);
-        match form.write(&self.registry) {
-            Ok(metrics) => page(StatusCode::OK, form.content_type(), metrics),
+        let format = Format::negotiate(accept);
+        match format.encode(&self.registry) {
+            Ok(metrics) => page(StatusCode::OK, format.content_type(), metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }

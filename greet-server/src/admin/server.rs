@@ -66,7 +66,7 @@ impl AdminServer {
 fn run(listener: Listener, pages: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let listener = listener.moved_here()?;
+        let listener = listener.into_current_runtime()?;
         tokio::select! {
             () = accept(listener, Rc::new(pages)) => {}
             _ = stopped => {}

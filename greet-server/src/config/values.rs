@@ -111,7 +111,7 @@ pub(super) fn origin(given: &str) -> Result<HeaderValue, String> {
 pub enum OtlpEndpoint {
     /// None, whatever the OTEL_* variables are.
     Off,
-    /// URL of a collector; OTLP is sent in plaintext.
+    /// URL of a collector; over TLS if it is `https`.
     Url(String),
 }
 
@@ -124,8 +124,8 @@ impl FromStr for OtlpEndpoint {
             _ if cfg!(not(feature = "otel")) => {
                 Err("this build has no OpenTelemetry (feature `otel`)".to_owned())
             }
-            Some(WebUrl { scheme: "http", .. }) => Ok(OtlpEndpoint::Url(given.to_owned())),
-            _ => Err(format!("{given:?} is not a URL such as http://localhost:4317")),
+            Some(_) => Ok(OtlpEndpoint::Url(given.to_owned())),
+            None => Err(format!("{given:?} is not a URL such as http://localhost:4317")),
         }
     }
 }
@@ -234,9 +234,11 @@ mod tests {
 
     #[cfg(feature = "otel")]
     #[test]
-    fn otlp_endpoint_is_an_http_url() {
-        assert!("http://collector:4317/path".parse::<OtlpEndpoint>().is_ok());
-        for bad in ["https://h:4317", "localhost:4317", "zzz", "http://h:99999", "http://u:p@h"] {
+    fn otlp_endpoint_is_a_url() {
+        for good in ["http://collector:4317/path", "https://h:4317"] {
+            assert!(good.parse::<OtlpEndpoint>().is_ok(), "{good}");
+        }
+        for bad in ["ftp://h:4317", "localhost:4317", "zzz", "http://h:99999", "http://u:p@h"] {
             assert!(bad.parse::<OtlpEndpoint>().is_err(), "{bad}");
         }
     }

@@ -1,5 +1,5 @@
-//! The access log: a line for every call, for failed calls, or for none. It holds the length of a name and
-//! never the name.
+//! Writes the access log: a line for every call, for failed calls, or for none. No line has a name,
+//! only its length.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -8,25 +8,25 @@ use greet_proto::escape::Escaped;
 use greet_proto::status::code_name;
 use tonic::Code;
 
+use super::connection_state::Peer;
 use crate::config;
-use crate::grpc::connection_state::Peer;
 use crate::telemetry::rate_limit::LogRateLimiter;
 use crate::telemetry::trace_context::TraceId;
 
-/// Lines for failed calls of one worker: enough to see what is wrong, too few to fill a disk.
-const MAX_FAILURES_PER_SECOND: u32 = 20;
+/// Lines for failed calls, per worker.
+const MAX_LINES_PER_SECOND: u32 = 20;
 
-/// The path of an unknown method is logged up to this length.
+/// Bytes of an unknown path in a line.
 const MAX_PATH_BYTES: usize = 256;
 
 /// The access log of a worker.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    calls: config::AccessLog,
-    failures: RefCell<LogRateLimiter>,
+    mode: config::AccessLog,
+    limiter: RefCell<LogRateLimiter>,
 }
 
-/// What the log says about a call.
+/// The content of a line.
 pub(super) struct AccessEntry<'a> {
     pub(super) method: &'static str,
     /// The path of an unknown method.
@@ -39,20 +39,20 @@ pub(super) struct AccessEntry<'a> {
 }
 
 impl AccessLog {
-    pub(crate) fn new(calls: config::AccessLog) -> AccessLog {
-        let failures = LogRateLimiter::new(MAX_FAILURES_PER_SECOND, Duration::from_secs(1));
-        AccessLog { calls, failures: RefCell::new(failures) }
+    pub(crate) fn new(mode: config::AccessLog) -> AccessLog {
+        let limiter = LogRateLimiter::new(MAX_LINES_PER_SECOND, Duration::from_secs(1));
+        AccessLog { mode, limiter: RefCell::new(limiter) }
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.calls != config::AccessLog::Off
+        self.mode != config::AccessLog::Off
     }
 
     pub(super) fn log(&self, entry: &AccessEntry<'_>) {
-        let suppressed = match self.calls {
+        let suppressed = match self.mode {
             config::AccessLog::All => 0,
             config::AccessLog::Errors if entry.code != Code::Ok => {
-                match self.failures.borrow_mut().admit(Instant::now()) {
+                match self.limiter.borrow_mut().admit(Instant::now()) {
                     Some(suppressed) => suppressed,
                     None => return,
                 }
@@ -75,10 +75,10 @@ impl AccessLog {
     }
 }
 
-/// Logs how many failed calls had no line of their own since the last one.
 impl Drop for AccessLog {
+    /// Logs how many lines were suppressed since the last one.
     fn drop(&mut self) {
-        let suppressed = self.failures.get_mut().take_suppressed();
+        let suppressed = self.limiter.get_mut().take_suppressed();
         if suppressed > 0 {
             tracing::info!(target: "access", suppressed, "calls failed");
         }

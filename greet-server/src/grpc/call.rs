@@ -1,4 +1,4 @@
-//! The way of a call, on one screen: guard, dispatch, deadline, handler, count.
+//! Takes a call from its headers to its response: rejection, admission, routing, deadline, handler.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -13,100 +13,125 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::BoxFuture;
+use tower_service::Service;
 
 use super::call_record::CallRecord;
+use super::connection_state::ConnectionState;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
-use super::method::{Method, Requests};
+use super::method::Method;
 use super::reject;
 use super::request_body::RequestBody;
 use super::response_body::{ResponseBody, stream_end};
 use super::stall::StallDetector;
 use super::unary;
-use super::web::{DecodedBody, Encoding, Seen, WebCall};
+use super::web::{DecodedBody, Encoding, WebCall, WebRequest};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
-use crate::grpc::connection_state::ConnectionState;
 
-/// Carries the name of `--instance` in every reply.
+/// The header with the name of `--instance` in every response.
 const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
 
-/// A path is echoed up to this length: a status travels in a header, and peers limit those.
+/// Bytes of an unknown path that the status repeats; peers limit the size of headers.
 const MAX_ECHOED_PATH_BYTES: usize = 256;
 
-/// How long after its deadline a reply (DEADLINE_EXCEEDED by then) may wait for a peer that gives it
-/// no window. After that the stream is reset: it would stay for as long as the peer likes.
+/// Time after the deadline for the peer to open its flow-control window for the response, which is
+/// DEADLINE_EXCEEDED by then. The stream is reset at its end.
 const DELIVERY_GRACE: Duration = Duration::from_secs(1);
 
-/// The services of a worker, as calls reach them.
-pub(crate) trait Dispatch {
-    /// Returns the method with this path, if it is served.
-    fn method(&self, path: &str) -> Option<&'static Method>;
-
-    /// Hands an admitted call to its method.
-    fn dispatch(self: Rc<Self>, call: AdmittedCall, request: Request<DecodedBody>) -> Answer;
-}
-
-/// The services of a worker, and the state that all its calls share.
+/// The services of a worker and the state that its calls share.
 pub(crate) struct Router {
     pub(crate) services: Rc<dyn Dispatch>,
     pub(crate) state: Rc<WorkerState>,
 }
 
-/// A call of which the headers are known and nothing has run.
+/// The interface of the services.
+pub(crate) trait Dispatch {
+    /// Returns the method with this path, if it is served.
+    fn method(&self, path: &str) -> Option<&'static Method>;
+
+    /// Passes an admitted call to its method.
+    fn dispatch(
+        self: Rc<Self>,
+        call: AdmittedCall,
+        request: Request<DecodedBody>,
+    ) -> ResponseFuture;
+}
+
+/// The future of a response. Boxed, because it is moved several times before it is polled.
+pub(crate) type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
+
+/// A generated service as a function, which hides its type.
+pub(crate) type Handler = Rc<dyn Fn(Request<RequestBody>) -> GeneratedFuture>;
+
+/// The future of every generated service; a failed call is a response too.
+type GeneratedFuture = BoxFuture<Response<Body>, Infallible>;
+
+/// Wraps a generated service, which is always ready.
+pub(crate) fn handler<S>(service: S) -> Handler
+where
+    S: Service<
+            Request<RequestBody>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = GeneratedFuture,
+        >,
+    S: Clone + 'static,
+{
+    Rc::new(move |request| service.clone().call(request))
+}
+
+/// A call whose headers have arrived and whose method has not run.
 pub(crate) struct Call {
     services: Rc<dyn Dispatch>,
-    reply: Reply,
+    responder: Responder,
     arrived: Instant,
-    admitted: Result<Admitted, Box<Response<Body>>>,
+    /// The response, if the call does not reach a method.
+    route: Result<Route, Box<Response<Body>>>,
     stall: StallDetector,
 }
 
-/// A call that may reach its method.
+/// A call that reaches its method.
 pub(crate) struct AdmittedCall {
-    reply: Reply,
-    admitted: Admitted,
+    responder: Responder,
+    route: Route,
     stall: StallDetector,
 }
 
-/// What a reply needs from its call, whatever it says.
-struct Reply {
+/// The method of a call, and its deadlines.
+#[derive(Clone, Copy)]
+struct Route {
+    method: &'static Method,
+    /// For the request to arrive and the method to start its response.
+    head: Deadline,
+    /// For the end of a streaming response: only the client can limit it.
+    stream: Option<Deadline>,
+}
+
+/// Completes the response to a call.
+struct Responder {
     state: Rc<WorkerState>,
     in_flight: Rc<InFlight>,
     web: Option<Box<WebCall>>,
 }
 
-/// The reply to a call, in the making. Boxed: it is moved several times on its way to the runtime.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
-
-/// What ends a call whose peer does not take its reply.
+/// The limit on a peer that does not read the response.
 #[derive(Debug)]
 pub(crate) enum DeliveryDeadline {
-    /// A moment.
     At(Instant),
-    /// That nothing moves.
+    /// As long as the stream is not stalled.
     Stall(StallDetector),
 }
 
 impl DeliveryDeadline {
-    /// Whether it has come to that.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_passed(&self) -> bool {
         match self {
             DeliveryDeadline::At(at) => Instant::now() >= *at,
             DeliveryDeadline::Stall(stall) => stall.is_stalled(),
         }
     }
-}
-
-/// What it is and how long it may take.
-#[derive(Clone, Copy)]
-struct Admitted {
-    method: &'static Method,
-    /// For the request to arrive and the handler to answer.
-    head: Deadline,
-    /// For a reply that streams: it lives as long as both sides want it to, and only its client may
-    /// give it an end.
-    stream: Option<Deadline>,
 }
 
 impl Call {
@@ -117,45 +142,47 @@ impl Call {
     ) -> Call {
         let Router { services, state } = router;
         let arrived = Instant::now();
-        let has_place = state.concurrency.take();
-        let (web, refusal) = match state.cors.as_ref().map(|cors| Seen::of(request, cors)) {
-            Some(Seen::Call(web)) => (Some(Box::new(web)), None),
-            Some(Seen::Preflight(answer)) => (None, Some(answer)),
-            Some(Seen::Other(cors)) => (None, reject::refusal(request, cors)),
-            None => (None, reject::refusal(request, HeaderMap::new())),
+        let has_permit = state.concurrency.try_acquire();
+        let web_request = state.cors.as_ref().map(|cors| WebRequest::classify(request, cors));
+        let (web, rejection) = match web_request {
+            Some(WebRequest::Call(web)) => (Some(Box::new(web)), None),
+            Some(WebRequest::Preflight(response)) => (None, Some(response)),
+            Some(WebRequest::Other(cors)) => (None, reject::rejection(request, cors)),
+            None => (None, reject::rejection(request, HeaderMap::new())),
         };
-        let (record, admitted) = match refusal {
-            Some(refusal) => {
+        let (record, route) = match rejection {
+            Some(response) => {
                 state.metrics.not_grpc.add(1);
-                (None, Err(refusal))
+                (None, Err(response))
             }
             None => {
                 let method = services.method(request.uri().path());
-                let record = CallRecord::begin(state, method, request, arrived);
-                let admitted = if has_place {
-                    admit(method, request, &state.limits, arrived)
+                let record = CallRecord::start(state, method, request, arrived);
+                let route = if has_permit {
+                    route(method, request, &state.limits, arrived)
                 } else {
-                    Err(Status::resource_exhausted("the server has all the calls it can take"))
+                    Err(Status::resource_exhausted(
+                        "the server is at its limit of concurrent calls",
+                    ))
                 };
-                (Some(record), admitted.map_err(Status::into_http))
+                (Some(record), route.map_err(Status::into_http))
             }
         };
-        let in_flight = InFlight::begin(state.clone(), connection, has_place, record);
+        let in_flight = InFlight::start(state.clone(), connection, has_permit, record);
         Call {
             services: services.clone(),
-            reply: Reply { state: state.clone(), in_flight, web },
+            responder: Responder { state: state.clone(), in_flight, web },
             arrived,
-            admitted: admitted.map_err(Box::new),
+            route: route.map_err(Box::new),
             stall: StallDetector::default(),
         }
     }
 
-    /// Until when the last byte of it must have been taken by the peer.
-    pub(crate) fn bound(&self) -> DeliveryDeadline {
-        let deadline = match self.admitted {
-            Ok(Admitted { stream: Some(deadline), .. }) => deadline,
-            Ok(Admitted { head, stream: None, .. }) => head,
-            Err(_) => Deadline::after(self.arrived, self.reply.state.limits.request_timeout),
+    /// Returns the limit for the peer to accept the last byte of the response.
+    pub(crate) fn delivery_deadline(&self) -> DeliveryDeadline {
+        let deadline = match self.route {
+            Ok(Route { head, stream, .. }) => stream.unwrap_or(head),
+            Err(_) => Deadline::after(self.arrived, self.responder.state.limits.request_timeout),
         };
         match deadline.at() {
             Some(at) => DeliveryDeadline::At(at + DELIVERY_GRACE),
@@ -163,35 +190,33 @@ impl Call {
         }
     }
 
-    /// Answers it, whatever it is; the answer counts as in flight until its body has ended.
-    pub(crate) fn answer(self, request: Request<Incoming>) -> Answer {
-        let Call { services, reply, admitted, stall, .. } = self;
-        let encoding = reply.web.as_ref().map_or(Encoding::Binary, |web| web.request());
+    /// Answers the call, which stays in flight until the end of the response body.
+    pub(crate) fn answer(self, request: Request<Incoming>) -> ResponseFuture {
+        let Call { services, responder, route, stall, .. } = self;
+        let web = responder.web.as_ref();
+        let is_base64 = web.is_some_and(|web| web.request_encoding == Encoding::Text);
         let version = request.version();
-        let request = request.map(|body| DecodedBody::new(body, encoding, version));
-        match admitted {
-            Ok(admitted) => services.dispatch(AdmittedCall { reply, admitted, stall }, request),
-            Err(refusal) => {
-                Box::pin(async move { Ok(reply.finish(Ok(refusal.map(ResponseBody::new)))) })
+        let request = request.map(|body| DecodedBody::new(body, is_base64, version));
+        match route {
+            Ok(route) => services.dispatch(AdmittedCall { responder, route, stall }, request),
+            Err(response) => {
+                Box::pin(async move { Ok(responder.respond(Ok(response.map(ResponseBody::new)))) })
             }
         }
     }
 }
 
-fn admit(
+fn route(
     method: Option<&'static Method>,
     request: &Request<Incoming>,
     limits: &Limits,
     arrived: Instant,
-) -> Result<Admitted, Status> {
+) -> Result<Route, Status> {
     let method = method.ok_or_else(|| unknown_method(request.uri().path()))?;
-    let head = Deadline::of(request.headers(), Some(limits.request_timeout), arrived)?;
-    let stream = if method.is_streaming {
-        Some(Deadline::of(request.headers(), None, arrived)?)
-    } else {
-        None
-    };
-    Ok(Admitted { method, head, stream })
+    let deadline = |max| Deadline::from_headers(request.headers(), max, arrived);
+    let head = deadline(Some(limits.request_timeout))?;
+    let stream = if method.is_server_streaming { Some(deadline(None)?) } else { None };
+    Ok(Route { method, head, stream })
 }
 
 fn unknown_method(path: &str) -> Status {
@@ -201,80 +226,86 @@ fn unknown_method(path: &str) -> Status {
 
 impl AdmittedCall {
     pub(crate) fn method(&self) -> &'static Method {
-        self.admitted.method
+        self.route.method
     }
 
     pub(crate) fn in_flight(&self) -> Rc<InFlight> {
-        self.reply.in_flight.clone()
+        self.responder.in_flight.clone()
     }
 
-    /// Answers by the fast path: one message in, one message out, none of them compressed.
-    pub(crate) fn unary<Asked, Answered, H, F>(
+    /// Answers on the fast path: one message each way, neither of them compressed.
+    pub(crate) fn unary<Req, Res, H, F>(
         self,
         request: Request<DecodedBody>,
         handler: H,
-    ) -> Answer
+    ) -> ResponseFuture
     where
-        Asked: prost::Message + Default,
-        Answered: prost::Message,
-        H: FnOnce(tonic::Request<Asked>) -> F + 'static,
-        F: Future<Output = Result<tonic::Response<Answered>, Status>> + 'static,
+        Req: prost::Message + Default,
+        Res: prost::Message,
+        H: FnOnce(tonic::Request<Req>) -> F + 'static,
+        F: Future<Output = Result<tonic::Response<Res>, Status>> + 'static,
     {
-        let AdmittedCall { reply, admitted: Admitted { head, .. }, .. } = self;
+        let AdmittedCall { responder, route: Route { method, head, .. }, .. } = self;
         Box::pin(async move {
-            let limit = reply.state.limits.max_message_bytes;
-            let request = request.map(|body| RequestBody::new(body, Requests::One, limit));
-            let answered = unary::call(request, &reply.in_flight, handler);
-            let response = head.bound(answered).await.flatten();
-            Ok(reply.finish(response))
+            let limit = responder.state.limits.max_message_bytes;
+            let request = request.map(|body| RequestBody::new(body, method, limit));
+            let response = unary::call(request, &responder.in_flight, handler);
+            let response = head.timeout(response).await.flatten();
+            Ok(responder.respond(response))
         })
     }
 
-    /// Answers by the service that was generated for the method.
-    pub(crate) fn generated<H, F>(self, request: Request<DecodedBody>, handler: H) -> Answer
-    where
-        H: FnOnce(Request<RequestBody>) -> F + 'static,
-        F: Future<Output = Response<Body>> + 'static,
-    {
-        let AdmittedCall { reply, admitted: Admitted { method, head, stream }, stall } = self;
+    /// Answers with the generated service of the method.
+    pub(crate) fn generated(
+        self,
+        request: Request<DecodedBody>,
+        handler: Handler,
+    ) -> ResponseFuture {
+        let AdmittedCall { responder, route: Route { method, head, stream }, stall } = self;
         Box::pin(async move {
-            let limit = reply.state.limits.max_message_bytes;
-            let reads = reply.in_flight.record().map(CallRecord::reads);
+            let limit = responder.state.limits.max_message_bytes;
+            let counter = responder.in_flight.record().map(CallRecord::read_counter);
             let request =
-                request.map(|body| RequestBody::new(body, method.requests, limit).counting(reads));
-            // A handler that panics costs its own call; the connection and its other calls go on.
+                request.map(|body| RequestBody::new(body, method, limit).count_reads(counter));
+            // A panic fails this call only; the connection and its other calls go on.
             let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
-            let response = head.bound(handler).await;
-            let response = response.and_then(|handled| handled.map_err(unary::panicked));
-            let response = response.map(|response| {
+            let response = head.timeout(handler).await;
+            let response = response.and_then(|result| result.map_err(unary::panicked));
+            let response = response.map(|Ok(response)| {
                 response.map(|body| match stream {
                     Some(deadline) => {
-                        let end = stream_end(deadline, reply.state.phase.clone());
+                        let end = stream_end(deadline, responder.state.phase.clone());
                         ResponseBody::new(body).streaming(end, stall)
                     }
                     None => ResponseBody::new(body),
                 })
             });
-            Ok(reply.finish(response))
+            Ok(responder.respond(response))
         })
+    }
+
+    /// Answers with `status`, without reading the request.
+    pub(crate) fn fail(self, status: Status) -> ResponseFuture {
+        Box::pin(async move { Ok(self.responder.respond(Err(status))) })
     }
 }
 
-impl Reply {
-    /// Adds what every reply has, however it came about.
-    fn finish(self, response: Result<Response<ResponseBody>, Status>) -> Response<ResponseBody> {
-        let Reply { state, in_flight, web } = self;
+impl Responder {
+    fn respond(self, response: Result<Response<ResponseBody>, Status>) -> Response<ResponseBody> {
+        let Responder { state, in_flight, web } = self;
         let mut response = response.unwrap_or_else(Status::into_http);
         if let Some(instance) = &state.instance {
             response.headers_mut().insert(INSTANCE_HEADER, instance.clone());
         }
-        if let (true, Some(record)) = (response.body().is_end_stream(), in_flight.record()) {
-            record.may_end_with(response.headers());
+        if response.body().is_end_stream()
+            && let Some(record) = in_flight.record()
+        {
+            record.set_status(response.headers());
         }
         if let Some(web) = &web {
-            web.label(response.headers_mut());
+            web.add_headers(response.headers_mut());
         }
-        let encoding = web.map(|web| web.reply());
-        response.map(|body| body.encoded(encoding).counting(in_flight))
+        let encoding = web.map(|web| web.response_encoding);
+        response.map(|body| body.encoded(encoding).tracking(in_flight))
     }
 }

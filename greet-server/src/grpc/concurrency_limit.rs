@@ -1,28 +1,28 @@
-//! Calls at work in the whole process, bounded: who comes over it is refused, not queued.
+//! Limits the concurrent calls of the process. A call over the limit is rejected, not queued.
 //!
-//! One counter for all workers would be the one cache line that every call moves between cores. So
-//! a worker takes concurrency in batches, and keeps a few for its next calls.
+//! A single counter would move its cache line between cores at every call. So a worker acquires
+//! permits in batches and keeps a few for its next calls.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A worker keeps at most two batches that it does not use: of a large limit, 2 in 64 may lie idle
-/// with the others when one sheds. A limit too small for that is held to the call.
+/// Batches in the limit, per worker. A worker keeps at most two unused batches, so up to 2/64 of a
+/// large limit can be unused on other workers while one rejects calls. A small limit is exact.
 const BATCHES_PER_WORKER: u64 = 64;
 
-/// The concurrency that no worker has taken.
+/// The permits that no worker has acquired.
 #[derive(Debug, Clone)]
 pub(crate) struct ConcurrencyLimit {
     free: Arc<AtomicU64>,
     batch: u64,
 }
 
-/// One worker's concurrency.
+/// The permits of one worker.
 #[derive(Debug)]
 pub(crate) struct WorkerShare {
-    concurrency: ConcurrencyLimit,
-    held: Cell<u64>,
+    limit: ConcurrencyLimit,
+    unused: Cell<u64>,
 }
 
 impl ConcurrencyLimit {
@@ -32,34 +32,37 @@ impl ConcurrencyLimit {
     }
 
     pub(crate) fn lease(&self) -> WorkerShare {
-        WorkerShare { concurrency: self.clone(), held: Cell::new(0) }
+        WorkerShare { limit: self.clone(), unused: Cell::new(0) }
+    }
+
+    /// Returns the number of acquired permits: a batch, or the rest.
+    fn acquire_batch(&self) -> u64 {
+        let rest = |free: u64| (free > 0).then(|| free.saturating_sub(self.batch));
+        let free = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        free.map_or(0, |free| free.min(self.batch))
     }
 }
 
 impl WorkerShare {
-    /// Whether there is a place for one more call. Who gets one gives it back.
-    pub(crate) fn take(&self) -> bool {
-        if self.held.get() == 0 {
-            let batch = self.concurrency.batch;
-            let some_of = |free: u64| (free > 0).then(|| free.saturating_sub(batch));
-            let free =
-                self.concurrency.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, some_of);
-            self.held.set(free.map_or(0, |free| free.min(batch)));
+    /// Acquires a permit for one call, to be released at its end. Returns false at the limit.
+    pub(crate) fn try_acquire(&self) -> bool {
+        if self.unused.get() == 0 {
+            self.unused.set(self.limit.acquire_batch());
         }
-        let held = self.held.get();
-        self.held.set(held.saturating_sub(1));
-        held > 0
+        let unused = self.unused.get();
+        self.unused.set(unused.saturating_sub(1));
+        unused > 0
     }
 
-    pub(crate) fn give_back(&self) {
-        let held = self.held.get() + 1;
-        let batch = self.concurrency.batch;
-        let kept = if batch == 1 { 0 } else { 2 * batch };
-        let returned = if held > kept { held.min(batch) } else { 0 };
+    pub(crate) fn release(&self) {
+        let unused = self.unused.get() + 1;
+        let batch = self.limit.batch;
+        let max_unused = if batch == 1 { 0 } else { 2 * batch };
+        let returned = if unused > max_unused { unused.min(batch) } else { 0 };
         if returned > 0 {
-            self.concurrency.free.fetch_add(returned, Ordering::Relaxed);
+            self.limit.free.fetch_add(returned, Ordering::Relaxed);
         }
-        self.held.set(held - returned);
+        self.unused.set(unused - returned);
     }
 }
 
@@ -68,26 +71,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_limit_is_held_to_the_call_over_all_workers() {
-        let concurrency = ConcurrencyLimit::new(3, 2);
-        let workers = [concurrency.lease(), concurrency.lease()];
-        assert!(workers[0].take() && workers[1].take() && workers[0].take());
-        assert!(!workers[0].take() && !workers[1].take());
-        workers[1].give_back();
-        assert!(workers[0].take());
-        assert!(!workers[1].take());
+    fn small_limit_is_exact_over_all_workers() {
+        let limit = ConcurrencyLimit::new(3, 2);
+        let workers = [limit.lease(), limit.lease()];
+        assert!(workers[0].try_acquire() && workers[1].try_acquire() && workers[0].try_acquire());
+        assert!(!workers[0].try_acquire() && !workers[1].try_acquire());
+        workers[1].release();
+        assert!(workers[0].try_acquire());
+        assert!(!workers[1].try_acquire());
     }
 
     #[test]
-    fn a_large_limit_is_never_passed_and_nearly_reached() {
-        let concurrency = ConcurrencyLimit::new(10_000, 4);
-        let workers = [(); 4].map(|()| concurrency.lease());
-        // All calls of one worker end, and what it keeps is all that the others lack.
-        let taken = (0..5_000).filter(|_| workers[0].take()).count();
-        assert_eq!(taken, 5_000);
-        (0..5_000).for_each(|_| workers[0].give_back());
-        let taken = (0..20_000).filter(|call| workers[1 + call % 3].take()).count();
-        assert!((9_900..=10_000).contains(&taken), "{taken}");
-        assert!(!workers[1].take());
+    fn large_limit_is_never_exceeded_and_nearly_reached() {
+        let limit = ConcurrencyLimit::new(10_000, 4);
+        let workers = [(); 4].map(|()| limit.lease());
+        // After all calls of one worker have ended, the others lack only its unused permits.
+        let acquired = (0..5_000).filter(|_| workers[0].try_acquire()).count();
+        assert_eq!(acquired, 5_000);
+        (0..5_000).for_each(|_| workers[0].release());
+        let acquired = (0..20_000).filter(|call| workers[1 + call % 3].try_acquire()).count();
+        assert!((9_900..=10_000).contains(&acquired), "{acquired}");
+        assert!(!workers[1].try_acquire());
     }
 }

@@ -1,5 +1,5 @@
-//! What goes on on one connection: calls at work, replies on their way out, bytes that moved. The
-//! calls write it, the stream writes it, and the connection decides by it when to close.
+//! The state of one connection: calls in flight, replies that are not flushed yet, bytes transferred.
+//! Calls and the stream update it; the connection reads it to decide when to close.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
-/// Who is on the other end.
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
@@ -41,73 +41,70 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Calls that a peer may begin and give up at once, before it is told to calm down: enough for a proxy
-/// whose clients all leave together. (netty allows as many resets in 30 s, and so do we.)
+/// Calls that a peer may start and abandon at once before it gets a GOAWAY: enough for a proxy whose
+/// clients all leave together. (netty allows 200 resets in 30 s.)
 const MAX_ABANDONED_BURST: u32 = 200;
-/// Every so often one of these is forgiven: 200 in 30 s. h2 counts only resets of calls that it has
-/// not handed over yet; a peer that waits a millisecond passes it by.
+/// Interval after which one abandoned call is forgiven: 200 in 30 s. h2 counts only resets of calls that
+/// were not accepted yet, so a peer that waits a millisecond evades its limit.
 const FORGIVE_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Shared by everything that belongs to a connection; all of that is on one thread.
+/// Shared by all parts of a connection, which run on one thread.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     metrics: Arc<WorkerMetrics>,
     peer: Peer,
     open_calls: Cell<u64>,
-    calls_begun: Cell<u64>,
-    /// Replies that HTTP/2 has written into its buffer and the socket has not taken yet.
+    calls_started: Cell<u64>,
+    /// Replies in HTTP/2's buffer that the socket has not accepted yet.
     unflushed_replies: Cell<u64>,
     moved_bytes: Cell<u64>,
-    patience: RefCell<ResetLimiter>,
+    resets: RefCell<ResetLimiter>,
 }
 
-/// With calls that are given up.
+/// A leaky bucket of abandoned calls.
 #[derive(Debug)]
 struct ResetLimiter {
     abandoned: u32,
-    counted_from: Instant,
-    /// Dropped when it is over.
-    lasts: Option<oneshot::Sender<()>>,
+    /// When the last call was forgiven.
+    forgiven_at: Instant,
+    /// Dropped when the limit is reached.
+    below_limit: Option<oneshot::Sender<()>>,
 }
 
 impl ConnectionState {
-    /// The receiver ends when the peer has given up too many calls.
+    /// The receiver completes when the peer has abandoned too many calls.
     pub(crate) fn new(
         metrics: Arc<WorkerMetrics>,
         peer: Peer,
     ) -> (Rc<ConnectionState>, oneshot::Receiver<()>) {
-        let (lasts, is_over) = oneshot::channel();
-        let counted_from = Instant::now();
-        let patience =
-            RefCell::new(ResetLimiter { abandoned: 0, counted_from, lasts: Some(lasts) });
-        let (open_calls, calls_begun, unflushed_replies, moved_bytes) = Default::default();
+        let (resets, abandoned_limit) = ResetLimiter::new(Instant::now());
         let connection = ConnectionState {
             metrics,
             peer,
-            open_calls,
-            calls_begun,
-            unflushed_replies,
-            moved_bytes,
-            patience,
+            open_calls: Cell::default(),
+            calls_started: Cell::default(),
+            unflushed_replies: Cell::default(),
+            moved_bytes: Cell::default(),
+            resets: RefCell::new(resets),
         };
-        (Rc::new(connection), is_over)
+        (Rc::new(connection), abandoned_limit)
     }
 
     pub(crate) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Whether nothing is owed to the peer.
+    /// Returns whether no call is in flight and all replies are flushed.
     pub(crate) fn is_idle(&self) -> bool {
         self.open_calls.get() == 0 && self.unflushed_replies.get() == 0
     }
 
-    /// Calls that ever were.
-    pub(crate) fn calls_begun(&self) -> u64 {
-        self.calls_begun.get()
+    /// Returns the number of calls started so far.
+    pub(crate) fn calls_started(&self) -> u64 {
+        self.calls_started.get()
     }
 
-    /// Bytes that were read and written so far.
+    /// Returns the bytes read and written so far.
     pub(crate) fn moved_bytes(&self) -> u64 {
         self.moved_bytes.get()
     }
@@ -116,7 +113,7 @@ impl ConnectionState {
         self.moved_bytes.set(self.moved_bytes.get() + bytes as u64);
     }
 
-    /// All that was in HTTP/2's buffer is the kernel's now.
+    /// Counts the unflushed replies as answered: the kernel has all bytes of HTTP/2's buffer.
     pub(crate) fn flushed(&self) {
         let replies = self.unflushed_replies.take();
         if replies > 0 {
@@ -125,50 +122,56 @@ impl ConnectionState {
         }
     }
 
-    pub(crate) fn call_begun(&self) {
+    pub(crate) fn call_started(&self) {
         self.open_calls.set(self.open_calls.get() + 1);
-        self.calls_begun.set(self.calls_begun.get() + 1);
+        self.calls_started.set(self.calls_started.get() + 1);
         self.metrics.calls_in_flight.add(1);
     }
 
-    /// The whole reply is in HTTP/2's buffer; it counts as answered once that is flushed.
+    /// Moves a call to the unflushed replies: its whole reply is in HTTP/2's buffer.
     pub(crate) fn call_replied(&self) {
         self.open_calls.set(self.open_calls.get() - 1);
         self.unflushed_replies.set(self.unflushed_replies.get() + 1);
     }
 
-    /// The call ended without its reply, or with a part of it.
+    /// Counts a call that ended without its whole reply.
     pub(crate) fn call_abandoned(&self) {
         self.open_calls.set(self.open_calls.get() - 1);
-        self.abandoned(1);
-        self.patience.borrow_mut().tried(Instant::now());
+        self.count_abandoned(1);
+        self.resets.borrow_mut().call_abandoned(Instant::now());
     }
 
-    fn abandoned(&self, calls: u64) {
+    fn count_abandoned(&self, calls: u64) {
         self.metrics.calls_in_flight.subtract(calls);
         self.metrics.calls_abandoned.add(calls);
     }
 }
 
 impl ResetLimiter {
-    fn tried(&mut self, now: Instant) {
-        let forgiven = (now - self.counted_from).as_micros() / FORGIVE_INTERVAL.as_micros();
+    fn new(now: Instant) -> (ResetLimiter, oneshot::Receiver<()>) {
+        let (below_limit, limit_reached) = oneshot::channel();
+        let below_limit = Some(below_limit);
+        (ResetLimiter { abandoned: 0, forgiven_at: now, below_limit }, limit_reached)
+    }
+
+    fn call_abandoned(&mut self, now: Instant) {
+        let forgiven = (now - self.forgiven_at).as_micros() / FORGIVE_INTERVAL.as_micros();
         let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX).min(self.abandoned);
         self.abandoned -= forgiven;
-        self.counted_from = match self.abandoned {
+        self.forgiven_at = match self.abandoned {
             0 => now,
-            _ => self.counted_from + FORGIVE_INTERVAL * forgiven,
+            _ => self.forgiven_at + FORGIVE_INTERVAL * forgiven,
         };
         self.abandoned += 1;
         if self.abandoned > MAX_ABANDONED_BURST {
-            self.lasts = None;
+            self.below_limit = None;
         }
     }
 }
 
 impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.abandoned(self.unflushed_replies.get());
+        self.count_abandoned(self.unflushed_replies.get());
     }
 }
 
@@ -176,29 +179,25 @@ impl Drop for ConnectionState {
 mod tests {
     use super::*;
 
-    fn patience() -> (ResetLimiter, Instant) {
-        let counted_from = Instant::now();
-        let lasts = Some(oneshot::channel().0);
-        (ResetLimiter { abandoned: 0, counted_from, lasts }, counted_from)
+    #[test]
+    fn a_burst_up_to_the_limit_is_allowed() {
+        let now = Instant::now();
+        let (mut limiter, _limit_reached) = ResetLimiter::new(now);
+        (0..MAX_ABANDONED_BURST).for_each(|_| limiter.call_abandoned(now));
+        assert!(limiter.below_limit.is_some());
+        limiter.call_abandoned(now);
+        assert!(limiter.below_limit.is_none());
     }
 
     #[test]
-    fn so_many_calls_may_be_given_up_at_once_and_not_one_more() {
-        let (mut patience, begun) = patience();
-        (0..MAX_ABANDONED_BURST).for_each(|_| patience.tried(begun));
-        assert!(patience.lasts.is_some());
-        patience.tried(begun);
-        assert!(patience.lasts.is_none());
-    }
-
-    #[test]
-    fn a_slow_pace_is_forgiven_for_ever_and_a_faster_one_is_not() {
-        let outlasts = |pace: Duration| {
-            let (mut patience, begun) = patience();
-            (0..100_000).for_each(|call| patience.tried(begun + pace * call));
-            patience.lasts.is_some()
+    fn one_abandoned_call_per_interval_is_forgiven() {
+        let is_allowed = |interval: Duration| {
+            let start = Instant::now();
+            let (mut limiter, _limit_reached) = ResetLimiter::new(start);
+            (0..100_000).for_each(|call| limiter.call_abandoned(start + interval * call));
+            limiter.below_limit.is_some()
         };
-        assert!(outlasts(FORGIVE_INTERVAL));
-        assert!(!outlasts(FORGIVE_INTERVAL - Duration::from_millis(1)));
+        assert!(is_allowed(FORGIVE_INTERVAL));
+        assert!(!is_allowed(FORGIVE_INTERVAL - Duration::from_millis(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! The time a call has: the client's `grpc-timeout`, or the daemon's own limit if that is shorter.
+//! Computes the deadline of a call, from the shorter of `grpc-timeout` and the configured limit.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,52 +9,46 @@ use tokio::time::Instant;
 use tonic::Status;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// "gRPC over HTTP2" allows a positive integer of at most 8 digits.
+/// Digits of a `grpc-timeout` ("gRPC over HTTP2").
 const MAX_DIGITS: usize = 8;
 
-/// The moment at which a call is over, counted from its arrival. `None`: it may go on for ever.
+/// The instant at which a call times out, and its timeout. `None` if the call has no limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
+    /// Returns the deadline by `grpc-timeout` or `limit`, whichever is shorter.
+    ///
     /// # Errors
-    /// INTERNAL for a `grpc-timeout` that is not one (as grpc-go answers), DEADLINE_EXCEEDED for
-    /// one that is over before anything can happen.
-    pub(super) fn of(
+    /// INTERNAL for a malformed `grpc-timeout` (as grpc-go), DEADLINE_EXCEEDED for one of zero.
+    pub(super) fn from_headers(
         headers: &HeaderMap,
         limit: Option<Duration>,
         arrived: Instant,
     ) -> Result<Deadline, Status> {
-        let asked = match headers.get(GRPC_TIMEOUT) {
-            Some(value) => Some(
-                parse(value.as_bytes())
-                    .ok_or_else(|| Status::internal("malformed grpc-timeout header"))?,
-            ),
-            None => None,
-        };
-        let budget = match (asked, limit) {
-            (Some(asked), Some(limit)) => Some(asked.min(limit)),
-            (asked, limit) => asked.or(limit),
-        };
-        if budget == Some(Duration::ZERO) {
+        let requested = headers.get(GRPC_TIMEOUT).map(|value| {
+            parse(value.as_bytes()).ok_or_else(|| Status::internal("malformed grpc-timeout header"))
+        });
+        let timeout = requested.transpose()?.into_iter().chain(limit).min();
+        if timeout == Some(Duration::ZERO) {
             return Err(exceeded(Duration::ZERO));
         }
-        Ok(budget.map_or(Deadline(None), |budget| Deadline::after(arrived, budget)))
+        Ok(timeout.map_or(Deadline(None), |timeout| Deadline::after(arrived, timeout)))
     }
 
-    /// A moment too far off to be represented never comes.
-    pub(super) fn after(arrived: Instant, budget: Duration) -> Deadline {
-        Deadline(arrived.checked_add(budget).map(|at| (at, budget)))
+    /// Returns a deadline without limit if the instant cannot be represented.
+    pub(super) fn after(arrived: Instant, timeout: Duration) -> Deadline {
+        Deadline(arrived.checked_add(timeout).map(|at| (at, timeout)))
     }
 
     pub(super) fn at(self) -> Option<Instant> {
         self.0.map(|(at, _)| at)
     }
 
-    /// The work's result, or DEADLINE_EXCEEDED and the work dropped where it stood. Work that is
-    /// done at its first poll, as a greeting is, never has a timer.
-    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Status> {
-        let Some((at, budget)) = self.0 else {
+    /// Returns the output of `work`, or DEADLINE_EXCEEDED after dropping it at the deadline. Work
+    /// that is done at its first poll needs no timer.
+    pub(super) async fn timeout<T>(self, work: impl Future<Output = T>) -> Result<T, Status> {
+        let Some((at, timeout)) = self.0 else {
             return Ok(work.await);
         };
         let mut work = pin!(work);
@@ -62,29 +56,29 @@ impl Deadline {
             return Ok(result);
         }
         let result = tokio::time::timeout_at(at, work).await;
-        result.map_err(|_elapsed| exceeded(budget))
+        result.map_err(|_elapsed| exceeded(timeout))
     }
 
     /// Completes with DEADLINE_EXCEEDED at the deadline.
     pub(super) async fn passed(self) -> Status {
         match self.0 {
-            Some((at, budget)) => {
+            Some((at, timeout)) => {
                 tokio::time::sleep_until(at).await;
-                exceeded(budget)
+                exceeded(timeout)
             }
             None => std::future::pending().await,
         }
     }
 }
 
-fn exceeded(budget: Duration) -> Status {
+fn exceeded(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!(
         "the deadline of {} passed",
-        humantime::format_duration(budget)
+        humantime::format_duration(timeout)
     ))
 }
 
-/// `TimeoutValue TimeoutUnit`, as in `300m`.
+/// Parses `TimeoutValue TimeoutUnit`, as in `300m`.
 fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
@@ -109,33 +103,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_up_to_eight_digits_and_a_unit() {
+    fn timeout_is_up_to_eight_digits_and_a_unit() {
         assert_eq!(parse(b"300m"), Some(Duration::from_millis(300)));
         assert_eq!(parse(b"0n"), Some(Duration::ZERO));
         assert_eq!(parse(b"2u"), Some(Duration::from_micros(2)));
         assert_eq!(parse(b"3S"), Some(Duration::from_secs(3)));
         assert_eq!(parse(b"4M"), Some(Duration::from_secs(240)));
         assert_eq!(parse(b"99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
-        for bad in [&b""[..], b"m", b"123456789S", b"-1S", b"+1S", b"1x", b"1", b" 1S", b"1 S"] {
-            assert_eq!(parse(bad), None, "{}", String::from_utf8_lossy(bad));
+        for malformed in
+            [&b""[..], b"m", b"123456789S", b"-1S", b"+1S", b"1x", b"1", b" 1S", b"1 S"]
+        {
+            assert_eq!(parse(malformed), None, "{}", String::from_utf8_lossy(malformed));
         }
     }
 
-    fn of(timeout: &str, limit: Option<Duration>) -> Result<Option<Duration>, Code> {
+    fn resolve(timeout: &str, limit: Option<Duration>) -> Result<Option<Duration>, Code> {
         let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout.parse().unwrap())]);
-        match Deadline::of(&headers, limit, Instant::now()) {
-            Ok(deadline) => Ok(deadline.0.map(|(_, budget)| budget)),
+        match Deadline::from_headers(&headers, limit, Instant::now()) {
+            Ok(deadline) => Ok(deadline.0.map(|(_, timeout)| timeout)),
             Err(status) => Err(status.code()),
         }
     }
 
     #[test]
-    fn the_shorter_of_the_two_limits_holds() {
+    fn shorter_limit_applies() {
         let second = Duration::from_secs(1);
-        assert_eq!(of("300m", Some(second)), Ok(Some(Duration::from_millis(300))));
-        assert_eq!(of("2S", Some(second)), Ok(Some(second)));
-        assert_eq!(of("2S", None), Ok(Some(2 * second)));
-        assert_eq!(of("0n", Some(second)), Err(Code::DeadlineExceeded));
-        assert_eq!(of("soon", Some(second)), Err(Code::Internal));
+        assert_eq!(resolve("300m", Some(second)), Ok(Some(Duration::from_millis(300))));
+        assert_eq!(resolve("2S", Some(second)), Ok(Some(second)));
+        assert_eq!(resolve("2S", None), Ok(Some(2 * second)));
+        assert_eq!(resolve("0n", Some(second)), Err(Code::DeadlineExceeded));
+        assert_eq!(resolve("soon", Some(second)), Err(Code::Internal));
     }
 }

@@ -1,4 +1,4 @@
-//! A call that is at work, from its headers until HTTP/2 has all of its reply in its buffer.
+//! Tracks a call in flight, from its headers until HTTP/2 has written its whole response.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,58 +6,66 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 
 use super::call_record::CallRecord;
+use super::connection_state::ConnectionState;
 use super::worker_state::WorkerState;
-use crate::grpc::connection_state::ConnectionState;
 
-/// Counts a call in flight until the last of its parts is dropped: the handler, the reply's body,
-/// and each piece of the reply that HTTP/2 keeps until the peer lets it through.
+/// A call in flight. It ends when the last reference is dropped; the handler, the response body and
+/// each chunk that waits in HTTP/2 for flow control have one.
 pub(crate) struct InFlight {
     state: Rc<WorkerState>,
     connection: Rc<ConnectionState>,
-    /// Whether there was one for it.
-    has_place: bool,
-    /// Unless it is a request that is no call.
+    has_permit: bool,
+    /// `None` for a request that is not a gRPC call.
     record: Option<CallRecord>,
-    replied: Cell<bool>,
+    is_answered: Cell<bool>,
 }
 
 impl InFlight {
-    pub(super) fn begin(
+    pub(super) fn start(
         state: Rc<WorkerState>,
         connection: Rc<ConnectionState>,
-        has_place: bool,
+        has_permit: bool,
         record: Option<CallRecord>,
     ) -> Rc<InFlight> {
-        connection.call_begun();
-        Rc::new(InFlight { state, connection, has_place, record, replied: Cell::new(false) })
+        connection.call_started();
+        Rc::new(InFlight { state, connection, has_permit, record, is_answered: Cell::new(false) })
     }
 
-    pub(crate) fn record(&self) -> Option<&CallRecord> {
+    /// Records the length of the name, for the access log and the span.
+    pub(crate) fn set_name_bytes(&self, bytes: usize) {
+        if let Some(record) = &self.record {
+            record.set_name_bytes(bytes);
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&CallRecord> {
         self.record.as_ref()
     }
 
-    /// The whole reply was handed to HTTP/2.
-    pub(super) fn replied(&self) {
-        self.replied.set(true);
+    /// Notes that HTTP/2 has the whole response.
+    pub(super) fn answered(&self) {
+        self.is_answered.set(true);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.has_place {
-            self.state.concurrency.give_back();
+        if self.has_permit {
+            self.state.concurrency.release();
         }
+        let is_answered = self.is_answered.get();
         if let Some(record) = &self.record {
-            record.end(&self.state, self.connection.peer(), self.replied.get());
+            record.finish(&self.state, self.connection.peer(), is_answered);
         }
-        match self.replied.get() {
-            true => self.connection.call_replied(),
-            false => self.connection.call_abandoned(),
+        if is_answered {
+            self.connection.call_replied();
+        } else {
+            self.connection.call_abandoned();
         }
     }
 }
 
-/// A piece of a reply. HTTP/2 drops it when it is written, or when it never will be.
+/// Bytes of a response. HTTP/2 drops them when they are written, or when the stream is reset.
 pub(crate) struct TrackedChunk {
     pub(super) bytes: Bytes,
     pub(super) call: Option<Rc<InFlight>>,
@@ -79,8 +87,10 @@ impl Buf for TrackedChunk {
 
 impl Drop for TrackedChunk {
     fn drop(&mut self) {
-        if let (true, Some(call)) = (self.bytes.has_remaining(), &self.call) {
-            call.replied.set(false);
+        if let Some(call) = &self.call
+            && self.bytes.has_remaining()
+        {
+            call.is_answered.set(false);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers the calls that arrive on a connection: admission, dispatch, deadline, handler, accounting.
+//! Answers the calls of a connection: rejection, admission, deadline, handler, accounting.
 
 mod access_log;
 mod call;
@@ -7,7 +7,7 @@ mod concurrency_limit;
 pub(crate) mod connection_state;
 mod deadline;
 mod in_flight;
-pub(crate) mod method;
+mod method;
 mod reject;
 mod request_body;
 mod response_body;
@@ -17,9 +17,10 @@ mod web;
 mod worker_state;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use call::{AdmittedCall, Answer, Call, DeliveryDeadline, Dispatch, Router};
+pub(crate) use call::{
+    AdmittedCall, Call, DeliveryDeadline, Dispatch, Handler, ResponseFuture, Router, handler,
+};
 pub(crate) use concurrency_limit::ConcurrencyLimit;
 pub(crate) use method::Method;
-pub(crate) use request_body::RequestBody;
 pub(crate) use web::{Cors, DecodedBody};
 pub(crate) use worker_state::WorkerState;

@@ -1,5 +1,5 @@
-//! A reply's bytes on their way to HTTP/2: they count as a call in flight until their end, and a
-//! stream among them ends when its time is over or the daemon drains.
+//! Passes a response to HTTP/2: the call is in flight until the end of the body, and a stream ends
+//! at its deadline or when the drain begins.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,41 +12,41 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::call_record::CallRecord;
 use super::deadline::Deadline;
 use super::in_flight::{InFlight, TrackedChunk};
 use super::stall::StallDetector;
 use super::web::Encoding;
 use crate::lifecycle::phase::Phase;
 
-/// The body of a reply.
+/// The body of a response.
 #[derive(Default)]
 pub(crate) struct ResponseBody {
-    inner: Source,
+    source: Source,
     call: Option<Rc<InFlight>>,
-    /// Of a reply over gRPC-Web.
+    /// `None` for a call that is not gRPC-Web.
     encoding: Option<Encoding>,
-    /// Of a reply that streams.
+    /// `None` for a unary method.
     end: Option<(StreamEnd, StallDetector)>,
 }
 
-/// Where its frames come from.
+/// The source of the frames that remain.
 #[derive(Default)]
 enum Source {
-    /// What was generated for the method.
+    /// The body of a generated service.
     Generated(Body),
-    /// One message, and then that all is well.
+    /// One message, then the trailers.
     Message(Bytes),
+    /// The trailers, with the status OK.
     Trailers,
     #[default]
-    Over,
+    End,
 }
 
-/// Completes with the status that ends a stream which has nothing more to say.
+/// Completes with the status that ends a stream.
 pub(super) type StreamEnd = Pin<Box<dyn Future<Output = Status>>>;
 
-/// A stream is over at its deadline; and when the drain begins, because a stream that waits for
-/// news (a health Watch) would hold it up until the peer happens to leave.
+/// Ends a stream at its deadline, or when the drain begins: an idle stream (a health Watch) would
+/// delay the drain until the peer leaves.
 pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) -> StreamEnd {
     Box::pin(async move {
         tokio::select! {
@@ -60,43 +60,43 @@ pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) 
 
 impl ResponseBody {
     pub(super) fn new(body: Body) -> ResponseBody {
-        ResponseBody { inner: Source::Generated(body), ..ResponseBody::default() }
+        ResponseBody { source: Source::Generated(body), ..ResponseBody::default() }
     }
 
-    /// A reply of one message, with its prefix, and the status OK.
-    pub(super) fn whole(message: Bytes) -> ResponseBody {
-        ResponseBody { inner: Source::Message(message), ..ResponseBody::default() }
+    /// Creates the body of a unary response with the status OK; `message` includes the prefix.
+    pub(super) fn unary(message: Bytes) -> ResponseBody {
+        ResponseBody { source: Source::Message(message), ..ResponseBody::default() }
     }
 
-    /// A reply that goes on until `end`, or until it has nothing more to say.
+    /// Ends the body at `end` at the latest.
     pub(super) fn streaming(self, end: StreamEnd, stall: StallDetector) -> ResponseBody {
-        stall.sent(); // its head
+        stall.sent(); // the head
         ResponseBody { end: Some((end, stall)), ..self }
     }
 
-    /// As gRPC-Web has it, if there is an encoding.
+    /// Encodes the body for gRPC-Web.
     pub(super) fn encoded(self, encoding: Option<Encoding>) -> ResponseBody {
         ResponseBody { encoding, ..self }
     }
 
-    /// The call is in flight until this body has ended.
-    pub(super) fn counting(self, call: Rc<InFlight>) -> ResponseBody {
-        if self.inner.is_end_stream() {
-            call.replied(); // headers alone are the whole reply, and nobody polls for more
+    /// Keeps the call in flight until the end of the body.
+    pub(super) fn tracking(self, call: Rc<InFlight>) -> ResponseBody {
+        if self.source.is_end_stream() {
+            call.answered(); // the headers are the whole response; HTTP/2 does not poll the body
         }
-        if let (Source::Message(_), Some(record)) = (&self.inner, call.record()) {
-            record.ends_well(); // its trailers are ours
+        if let (Source::Message(_), Some(record)) = (&self.source, call.record()) {
+            record.set_ok();
         }
         ResponseBody { call: Some(call), ..self }
     }
 
-    /// Replaces what would have come by the trailers of `status`.
+    /// Replaces the rest of the body by the trailers of `status`.
     fn end_with(&mut self, status: Status) -> Frame<Bytes> {
-        self.inner = Source::Over;
+        self.source = Source::End;
         self.end = None;
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_err() {
-            debug_assert!(false, "a status of our own fits into headers");
+            debug_assert!(false, "the message of the status is a valid header value");
         }
         Frame::trailers(trailers)
     }
@@ -110,7 +110,7 @@ impl http_body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<TrackedChunk>, Status>>> {
-        let frame = match (self.inner.poll_frame(cx), &mut self.end) {
+        let frame = match (self.source.poll_frame(cx), &mut self.end) {
             (Poll::Ready(frame), _) => frame,
             (Poll::Pending, None) => return Poll::Pending,
             (Poll::Pending, Some((end, stall))) => match end.as_mut().poll(cx) {
@@ -126,35 +126,27 @@ impl http_body::Body for ResponseBody {
         }
         if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
             let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-            if !is_data || self.inner.is_end_stream() {
-                call.replied();
+            if !is_data || self.source.is_end_stream() {
+                call.answered();
             }
         }
-        if let (Some(Ok(frame)), Some(record)) =
-            (&frame, self.call.as_ref().and_then(|call| call.record()))
+        if let Some(Ok(frame)) = &frame
+            && let Some(record) = self.call.as_ref().and_then(|call| call.record())
         {
-            note(frame, record);
+            frame.data_ref().inspect(|data| record.sent(data));
+            frame.trailers_ref().inspect(|trailers| record.set_status(trailers));
         }
         let frame = match self.encoding {
-            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.frame(frame))),
+            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.encode(frame))),
             None => frame,
         };
         let call = self.call.clone();
-        Poll::Ready(
-            frame.map(|frame| frame.map(|it| it.map_data(|bytes| TrackedChunk { bytes, call }))),
-        )
+        let track = |bytes| TrackedChunk { bytes, call };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(track))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-}
-
-fn note(frame: &Frame<Bytes>, record: &CallRecord) {
-    if let Some(data) = frame.data_ref() {
-        record.sent(data);
-    } else if let (Some(trailers), false) = (frame.trailers_ref(), record.has_ended()) {
-        record.may_end_with(trailers);
+        self.source.is_end_stream()
     }
 }
 
@@ -163,8 +155,8 @@ impl Source {
         let (frame, rest) = match self {
             Source::Generated(body) => return Pin::new(body).poll_frame(cx),
             Source::Message(message) => (Frame::data(std::mem::take(message)), Source::Trailers),
-            Source::Trailers => (Frame::trailers(all_is_well()), Source::Over),
-            Source::Over => return Poll::Ready(None),
+            Source::Trailers => (Frame::trailers(ok_trailers()), Source::End),
+            Source::End => return Poll::Ready(None),
         };
         *self = rest;
         Poll::Ready(Some(Ok(frame)))
@@ -174,11 +166,11 @@ impl Source {
         match self {
             Source::Generated(body) => body.is_end_stream(),
             Source::Message(_) | Source::Trailers => false,
-            Source::Over => true,
+            Source::End => true,
         }
     }
 }
 
-fn all_is_well() -> HeaderMap {
+fn ok_trailers() -> HeaderMap {
     HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))])
 }

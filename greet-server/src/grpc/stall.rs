@@ -1,5 +1,5 @@
-//! Whether a peer takes what it is sent. A stream that waits for news may wait for ever; one whose
-//! peer gives no window may not: it would hold its place, and hold up each drain, for nothing.
+//! Detects a stalled stream: one with data to send whose peer does not open the flow-control window.
+//! Such a stream would hold a permit, and delay a drain, until the peer leaves.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,40 +7,39 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// As long as a connection's keepalive takes to give a silent peer up, by default.
+/// Equals the time after which keepalive closes the connection of a silent peer, by default.
 const NO_PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Since when HTTP/2 has had something of a reply that the peer does not take.
+/// Measures how long HTTP/2 has held data that the peer does not accept.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct StallDetector {
-    owed_since: Rc<Cell<Option<Instant>>>,
+    blocked_since: Rc<Cell<Option<Instant>>>,
 }
 
 impl StallDetector {
-    /// HTTP/2 has got the next piece, or the head; it asks for more when the peer has taken it.
+    /// Notes that HTTP/2 has the next chunk, or the head; it polls again once the peer accepts it.
     pub(super) fn sent(&self) {
-        self.owed_since.set(Some(Instant::now()));
+        self.blocked_since.set(Some(Instant::now()));
     }
 
-    /// HTTP/2 has asked for more, and there is none yet.
+    /// Notes that HTTP/2 polled for more, and there is none yet.
     pub(super) fn idle(&self) {
-        self.owed_since.set(None);
+        self.blocked_since.set(None);
     }
 
-    /// Whether the peer has taken nothing for too long.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.owed_since.get().is_some_and(|since| since.elapsed() >= NO_PROGRESS_TIMEOUT)
+        self.blocked_since.get().is_some_and(|since| since.elapsed() >= NO_PROGRESS_TIMEOUT)
     }
 
-    /// Completes when the peer has taken nothing for too long.
+    /// Completes when the peer has accepted nothing for the timeout.
     pub(crate) async fn stalled(&self) {
         loop {
             let now = Instant::now();
-            let over = self.owed_since.get().unwrap_or(now) + NO_PROGRESS_TIMEOUT;
-            if self.owed_since.get().is_some() && now >= over {
+            let deadline = self.blocked_since.get().unwrap_or(now) + NO_PROGRESS_TIMEOUT;
+            if self.blocked_since.get().is_some() && now >= deadline {
                 return;
             }
-            sleep_until(over).await;
+            sleep_until(deadline).await;
         }
     }
 }
@@ -51,23 +50,23 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    async fn is_missing_within(stall: &StallDetector, time: Duration) -> bool {
+    async fn stalls_within(stall: &StallDetector, time: Duration) -> bool {
         tokio::time::timeout(time, stall.stalled()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_piece_that_is_not_taken_is_waited_for_and_no_longer() {
+    async fn stream_stalls_when_the_peer_accepts_nothing_for_the_timeout() {
         let stall = StallDetector::default();
         stall.sent();
-        assert!(!is_missing_within(&stall, NO_PROGRESS_TIMEOUT - SECOND).await);
-        assert!(is_missing_within(&stall, 2 * SECOND).await);
+        assert!(!stalls_within(&stall, NO_PROGRESS_TIMEOUT - SECOND).await);
+        assert!(stalls_within(&stall, 2 * SECOND).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_waits_for_news_may_wait_for_ever() {
+    async fn stream_without_data_to_send_never_stalls() {
         let stall = StallDetector::default();
         stall.sent();
         stall.idle();
-        assert!(!is_missing_within(&stall, 1_000 * NO_PROGRESS_TIMEOUT).await);
+        assert!(!stalls_within(&stall, 1_000 * NO_PROGRESS_TIMEOUT).await);
     }
 }

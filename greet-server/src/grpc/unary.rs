@@ -1,8 +1,8 @@
-//! A unary call without compression, the short way: one message in, one out.
+//! Answers a unary call without compression on the fast path: one message in, one message out.
 //!
-//! What is generated for a method serves streams of any encoding, through a codec with buffers to
-//! match: 8 KiB for each direction, some twenty allocations a call. A greeting is 17 bytes. The
-//! generated way stays for all else, and a test holds the two to the same answers.
+//! A generated service handles streams and compression, with a buffer of 8 KiB for each direction
+//! and about twenty allocations a call. A greeting is 17 bytes. A test compares the responses of
+//! both paths.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +23,7 @@ use super::response_body::ResponseBody;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// What the protocol says in a reply, no handler may say.
+/// Headers of the protocol, which a handler must not set.
 const RESERVED: [HeaderName; 4] = [
     HeaderName::from_static("te"),
     HeaderName::from_static("grpc-message"),
@@ -31,21 +31,21 @@ const RESERVED: [HeaderName; 4] = [
     HeaderName::from_static("grpc-status"),
 ];
 
-/// Reads the request, asks `handler`, and has the whole reply at hand.
+/// Reads the request, calls `handler` and returns the whole response.
 ///
 /// # Errors
-/// The handler's status, or what is wrong with the request. A handler that panics costs its own call;
-/// the connection and its other calls go on.
-pub(super) async fn call<Asked, Answered, H, F>(
+/// The status of the handler, or of an invalid request. A panic fails this call only; the
+/// connection and its other calls go on.
+pub(super) async fn call<Req, Res, H, F>(
     request: Request<RequestBody>,
     in_flight: &InFlight,
     handler: H,
 ) -> Result<Response<ResponseBody>, Status>
 where
-    Asked: Message + Default,
-    Answered: Message,
-    H: FnOnce(tonic::Request<Asked>) -> F,
-    F: Future<Output = Result<tonic::Response<Answered>, Status>>,
+    Req: Message + Default,
+    Res: Message,
+    H: FnOnce(tonic::Request<Req>) -> F,
+    F: Future<Output = Result<tonic::Response<Res>, Status>>,
 {
     let (head, mut body) = request.into_parts();
     let message = read(&mut body, in_flight).await?;
@@ -54,7 +54,7 @@ where
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
     let handler = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
     let (metadata, message, extensions) = handler.await.map_err(panicked)??.into_parts();
-    let mut response = Response::new(ResponseBody::whole(framing::frame(&message).into()));
+    let mut response = Response::new(ResponseBody::unary(framing::frame(&message).into()));
     *response.headers_mut() = metadata.into_headers();
     if !response.headers().is_empty() {
         for name in &RESERVED {
@@ -66,23 +66,23 @@ where
     Ok(response)
 }
 
-/// INTERNAL: what happened is in the log, by the panic hook.
+/// Returns INTERNAL; the panic hook logs the payload.
 pub(super) fn panicked(_payload: Box<dyn Any + Send>) -> Status {
     Status::internal("the handler failed")
 }
 
-/// The one message of the request, which its body has checked to be one.
-async fn read<Asked: Message + Default>(
+/// Returns the only message of the request; the body fails if there are more or none.
+async fn read<Req: Message + Default>(
     body: &mut RequestBody,
     in_flight: &InFlight,
-) -> Result<Asked, Status> {
+) -> Result<Req, Status> {
     let mut message = Bytes::new();
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) if !data.is_empty() => message = data,
             Ok(_) | Err(_) => {}
         }
-        if body.is_over() {
+        if body.is_complete() {
             break;
         }
     }
@@ -103,5 +103,5 @@ async fn read<Asked: Message + Default>(
         }
     }
     message.advance(PREFIX_BYTES - 1);
-    Asked::decode(message).map_err(|error| Status::internal(error.to_string()))
+    Req::decode(message).map_err(|error| Status::internal(error.to_string()))
 }

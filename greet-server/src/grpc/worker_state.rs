@@ -1,4 +1,4 @@
-//! What all calls of a worker share.
+//! Holds the state that all calls of a worker share.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ pub(crate) struct WorkerState {
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) concurrency: WorkerShare,
     pub(crate) access_log: AccessLog,
-    /// `None` without an endpoint for spans.
+    /// `None` if no endpoint for spans is configured.
     pub(crate) tracer: Option<Tracer>,
-    /// `None` without gRPC-Web.
+    /// `None` if gRPC-Web is off.
     pub(crate) cors: Option<Cors>,
 }

@@ -1,6 +1,7 @@
 //! Logs connections that the daemon closed or refused, with peer and reason: one line per second and
-//! reason, so that an attack fills no disk.
+//! reason, so that an attack cannot fill the disk.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::grpc::connection_state::Peer;
@@ -8,6 +9,20 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::rate_limit::LogRateLimiter;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the daemon closed a connection.
+#[derive(Debug)]
+pub(crate) struct Close {
+    pub(crate) reason: CloseReason,
+    /// The error of the TLS handshake, for [`CloseReason::TlsFailed`].
+    pub(crate) error: Option<io::Error>,
+}
+
+impl From<CloseReason> for Close {
+    fn from(reason: CloseReason) -> Close {
+        Close { reason, error: None }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct CloseLog {
@@ -21,15 +36,15 @@ impl Default for CloseLog {
 }
 
 impl CloseLog {
-    pub(crate) fn closed(&mut self, peer: Peer, reason: CloseReason) {
-        if let Some(suppressed) = self.limiters[reason as usize].admit(Instant::now()) {
-            tracing::info!(%peer, cause = reason.name(), suppressed, "connection closed");
+    pub(crate) fn closed(&mut self, peer: Peer, close: &Close) {
+        if let Some(suppressed) = self.limiters[close.reason as usize].admit(Instant::now()) {
+            let error = close.error.as_ref().map(tracing::field::display);
+            tracing::info!(%peer, cause = close.reason.name(), error, suppressed, "connection closed");
         }
     }
 }
 
-/// Logs how many lines were suppressed since the last one of each reason. On drop, so that every owner
-/// does.
+/// Logs how many lines of each reason were suppressed since the last one.
 impl Drop for CloseLog {
     fn drop(&mut self) {
         for (reason, limiter) in CloseReason::ALL.into_iter().zip(&mut self.limiters) {

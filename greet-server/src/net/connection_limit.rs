@@ -1,5 +1,5 @@
-//! Who may have a connection: so many in all, so many from one address. Who comes over that is
-//! refused at once, because a queue would only hide the overload from those who wait in it.
+//! Limits the connections in all and per IP address. A connection over a limit is refused at once: a
+//! queue would only hide the overload from the clients that wait in it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,22 +8,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// The door. Asked once a connection, so a lock in it costs no call anything.
+/// Counts connections against both limits. Its lock is taken once per connection, not per call.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     max_connections: usize,
     max_per_ip: Option<usize>,
     connections: AtomicUsize,
-    came: AtomicU64,
+    accepted: AtomicU64,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     refused_over_max: AtomicU64,
     refused_over_max_per_ip: AtomicU64,
 }
 
-/// The place of a connection, until it is dropped.
+/// The share of one connection, returned on drop.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    admission: Arc<ConnectionLimit>,
+    limit: Arc<ConnectionLimit>,
     ip: Option<IpAddr>,
 }
 
@@ -33,52 +33,52 @@ impl ConnectionLimit {
             max_connections,
             max_per_ip,
             connections: AtomicUsize::new(0),
-            came: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             by_ip: Mutex::default(),
             refused_over_max: AtomicU64::new(0),
             refused_over_max_per_ip: AtomicU64::new(0),
         })
     }
 
-    /// A place for a peer at `ip`; a Unix socket's has none.
+    /// Admits a connection from `ip`; a peer on a Unix socket has none.
     pub(crate) fn admit(
         self: &Arc<Self>,
         ip: Option<IpAddr>,
     ) -> Result<ConnectionPermit, CloseReason> {
-        self.came.fetch_add(1, Ordering::Relaxed);
-        // From here on the place is taken; dropping it on an early return gives it back.
-        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let mut permit = ConnectionPermit { admission: self.clone(), ip: None };
-        if taken >= self.max_connections {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        // The permit of an early return is dropped, which takes this addition back.
+        let connections = self.connections.fetch_add(1, Ordering::Relaxed);
+        let mut permit = ConnectionPermit { limit: self.clone(), ip: None };
+        if connections >= self.max_connections {
             self.refused_over_max.fetch_add(1, Ordering::Relaxed);
             return Err(CloseReason::OverMaxConnections);
         }
-        if let (Some(most), Some(ip)) = (self.max_per_ip, ip) {
+        if let (Some(max_per_ip), Some(ip)) = (self.max_per_ip, ip) {
             let mut by_ip = self.by_ip();
-            let from_there = by_ip.entry(ip).or_default();
-            if *from_there >= most {
+            let connections = by_ip.entry(ip).or_default();
+            if *connections >= max_per_ip {
                 self.refused_over_max_per_ip.fetch_add(1, Ordering::Relaxed);
                 return Err(CloseReason::OverMaxConnectionsPerIp);
             }
-            *from_there += 1;
+            *connections += 1;
             permit.ip = Some(ip);
         }
         Ok(permit)
     }
 
-    /// Connections that ever were, those that were refused among them.
-    pub(crate) fn came(&self) -> u64 {
-        self.came.load(Ordering::Relaxed)
+    /// Returns the number of connections accepted so far, including refused ones.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections that are there.
+    /// Returns the number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Connections that were refused for this cause.
-    pub(crate) fn refused(&self, cause: CloseReason) -> u64 {
-        match cause {
+    /// Returns the number of connections refused for `reason`.
+    pub(crate) fn refused(&self, reason: CloseReason) -> u64 {
+        match reason {
             CloseReason::OverMaxConnections => self.refused_over_max.load(Ordering::Relaxed),
             CloseReason::OverMaxConnectionsPerIp => {
                 self.refused_over_max_per_ip.load(Ordering::Relaxed)
@@ -94,12 +94,12 @@ impl ConnectionLimit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+        self.limit.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(ip) = self.ip {
-            let mut by_ip = self.admission.by_ip();
+            let mut by_ip = self.limit.by_ip();
             match by_ip.get_mut(&ip) {
-                Some(from_there) if *from_there > 1 => *from_there -= 1,
-                _ => drop(by_ip.remove(&ip)), // an address that has left takes no memory
+                Some(connections) if *connections > 1 => *connections -= 1,
+                _ => drop(by_ip.remove(&ip)), // an address without connections takes no memory
             }
         }
     }
@@ -110,27 +110,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_as_many_places_as_the_limit_says_and_a_place_that_is_left_is_free() {
-        let admission = ConnectionLimit::new(2, None);
-        let first = admission.admit(None).unwrap();
-        let _second = admission.admit(None).unwrap();
-        assert_eq!(admission.admit(None).unwrap_err(), CloseReason::OverMaxConnections);
-        assert_eq!(admission.refused(CloseReason::OverMaxConnections), 1);
+    fn connections_over_the_limit_are_refused_until_one_closes() {
+        let limit = ConnectionLimit::new(2, None);
+        let first = limit.admit(None).unwrap();
+        let _second = limit.admit(None).unwrap();
+        assert_eq!(limit.admit(None).unwrap_err(), CloseReason::OverMaxConnections);
+        assert_eq!(limit.refused(CloseReason::OverMaxConnections), 1);
         drop(first);
-        assert!(admission.admit(None).is_ok());
+        assert!(limit.admit(None).is_ok());
     }
 
     #[test]
-    fn an_address_has_its_own_limit_and_is_forgotten_when_it_has_left() {
-        let admission = ConnectionLimit::new(10, Some(1));
+    fn each_address_has_a_limit_and_is_removed_with_its_last_connection() {
+        let limit = ConnectionLimit::new(10, Some(1));
         let [one, two] = [1, 2].map(|last| Some(IpAddr::from([127, 0, 0, last])));
-        let first = admission.admit(one).unwrap();
-        assert_eq!(admission.admit(one).unwrap_err(), CloseReason::OverMaxConnectionsPerIp);
-        let _second = admission.admit(two).unwrap();
-        let _unix = [admission.admit(None).unwrap(), admission.admit(None).unwrap()];
+        let first = limit.admit(one).unwrap();
+        assert_eq!(limit.admit(one).unwrap_err(), CloseReason::OverMaxConnectionsPerIp);
+        let _second = limit.admit(two).unwrap();
+        let _unix = [limit.admit(None).unwrap(), limit.admit(None).unwrap()];
         drop(first);
-        assert_eq!(admission.by_ip().len(), 1);
-        assert!(admission.admit(one).is_ok());
-        assert_eq!(admission.connections.load(Ordering::Relaxed), 3);
+        assert_eq!(limit.by_ip().len(), 1);
+        assert!(limit.admit(one).is_ok());
+        assert_eq!(limit.connections.load(Ordering::Relaxed), 3);
     }
 }

@@ -1,7 +1,6 @@
-//! When a connection is told to go, and how long it may take: for its age, for its idleness, or
-//! because the daemon leaves (gRFC A9).
+//! When a connection gets a GOAWAY, and how long it may take to finish: at its maximum age, at its
+//! maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -10,17 +9,18 @@ use crate::config::Limits;
 use crate::grpc::connection_state::ConnectionState;
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// How long an idle peer may leave the GOAWAY's PING unanswered before we stop waiting for it (grpc-go
-/// waits as long). It loses nothing: no call is open.
+/// How long an idle peer may leave the PING after a GOAWAY unanswered (as in grpc-go). Closing then
+/// loses nothing: no call is open.
 const GOAWAY_ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that were made together must not end together: age varies by as much, either way.
+/// Share of the maximum age by which it varies either way, so that connections opened together do not
+/// end together.
 const AGE_JITTER: f64 = 0.1;
 
-/// Idleness is looked at this often: it is noticed a quarter late at most.
+/// Checks per idle time: idleness is noticed a quarter late at most.
 const IDLE_CHECKS: u32 = 4;
 
-/// Why a connection is told to go.
+/// Why a connection gets a GOAWAY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GoawayReason {
     Drain,
@@ -30,8 +30,8 @@ pub(crate) enum GoawayReason {
 }
 
 impl GoawayReason {
-    /// What to count if it goes when told to.
-    pub(crate) fn cause(self) -> CloseReason {
+    /// Returns the reason to count if the connection ends in its grace period.
+    pub(crate) fn close_reason(self) -> CloseReason {
         match self {
             GoawayReason::Drain => CloseReason::Drained,
             GoawayReason::Age => CloseReason::MaxConnectionAge,
@@ -40,13 +40,13 @@ impl GoawayReason {
         }
     }
 
-    /// Completes with the cause to count when it should have gone. In a drain that is the worker's to
-    /// say; and who plays with us gets the GOAWAY and no time.
-    pub(crate) async fn grace(self, limits: &Limits) -> CloseReason {
+    /// Completes at the end of the grace period, with the reason to count. In a drain the worker decides;
+    /// a peer that abandons too many calls has no grace period.
+    pub(crate) async fn grace_ended(self, limits: &Limits) -> CloseReason {
         match self {
             GoawayReason::Drain => std::future::pending().await,
             GoawayReason::Age | GoawayReason::Idle => {
-                after(limits.max_connection_age_grace).await;
+                boxed_sleep(limits.max_connection_age_grace).await;
                 CloseReason::AgeGraceExceeded
             }
             GoawayReason::AbandonedCalls => CloseReason::AbandonedCalls,
@@ -54,60 +54,41 @@ impl GoawayReason {
     }
 }
 
-/// Completes at `age`, a tenth more or less; never without one.
-pub(crate) async fn max_age_reached(age: Option<Duration>) {
-    match age {
-        Some(age) => after(age.mul_f64(1.0 + AGE_JITTER * between_minus_one_and_one())).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Completes when there was no call for `idle_time`; never without one.
-pub(crate) async fn is_idle(idle_time: Option<Duration>, connection: &ConnectionState) {
-    let Some(idle_time) = idle_time else {
+/// Completes at `max_age` with its jitter; never without one.
+pub(crate) async fn max_age_reached(max_age: Option<Duration>) {
+    let Some(max_age) = max_age else {
         return std::future::pending().await;
     };
-    let mut quiet_looks = 0;
-    while quiet_looks < IDLE_CHECKS {
-        let calls_begun = connection.calls_begun();
-        after(idle_time / IDLE_CHECKS).await;
-        let was_quiet = connection.is_idle() && connection.calls_begun() == calls_begun;
-        quiet_looks = if was_quiet { quiet_looks + 1 } else { 0 };
+    boxed_sleep(max_age.mul_f64(1.0 - AGE_JITTER + 2.0 * AGE_JITTER * fastrand::f64())).await;
+}
+
+/// Completes when the connection had no call for `max_idle`; never without one.
+pub(crate) async fn max_idle_reached(max_idle: Option<Duration>, connection: &ConnectionState) {
+    let Some(max_idle) = max_idle else {
+        return std::future::pending().await;
+    };
+    let mut idle_checks = 0;
+    while idle_checks < IDLE_CHECKS {
+        let calls_started = connection.calls_started();
+        boxed_sleep(max_idle / IDLE_CHECKS).await;
+        let was_idle = connection.is_idle() && connection.calls_started() == calls_started;
+        idle_checks = if was_idle { idle_checks + 1 } else { 0 };
     }
 }
 
-/// Completes when a connection that was told to go owes its peer nothing, has seen nothing move for
-/// a while, and has still not gone.
+/// Completes when a connection after its GOAWAY is idle, has transferred no byte for
+/// [`GOAWAY_ACK_TIMEOUT`], and is still open.
 pub(crate) async fn goaway_unanswered(connection: &ConnectionState) {
     loop {
         let moved_bytes = connection.moved_bytes();
-        after(GOAWAY_ACK_TIMEOUT).await;
+        boxed_sleep(GOAWAY_ACK_TIMEOUT).await;
         if connection.is_idle() && connection.moved_bytes() == moved_bytes {
             return;
         }
     }
 }
 
-/// Completes when so much time is over. Its timer has a box, and not room in every connection.
-async fn after(duration: Duration) {
+/// Boxed, so that the timer takes no space in the future of a connection until it is needed.
+async fn boxed_sleep(duration: Duration) {
     Box::pin(sleep(duration)).await;
-}
-
-/// A random number from the standard library's only source of one, the seeds of its hash maps.
-fn between_minus_one_and_one() -> f64 {
-    let random = RandomState::new().build_hasher().finish() as u32;
-    2.0 * f64::from(random) / f64::from(u32::MAX) - 1.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_differ_and_stay_within_a_tenth() {
-        let samples: Vec<_> = (0..1_000).map(|_| between_minus_one_and_one()).collect();
-        assert!(samples.iter().all(|sample| (-1.0..=1.0).contains(sample)));
-        assert!(samples.iter().any(|sample| *sample < -0.5));
-        assert!(samples.iter().any(|sample| *sample > 0.5));
-    }
 }

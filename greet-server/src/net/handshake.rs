@@ -1,5 +1,5 @@
-//! From an accepted socket to the peer's first words of HTTP/2: TLS if it is asked for, then preface
-//! and SETTINGS, all of it within one bound.
+//! From an accepted socket to the HTTP/2 preface and SETTINGS, by way of TLS if it is configured, all
+//! within one deadline.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -14,163 +14,163 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::close_log::Close;
 use super::preface::{self, PrefaceError};
 use super::tls::ALPN_H2;
+use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{HandshakeResult, WorkerMetrics};
 
-/// How long a peer that is in its handshake when the drain begins may take to finish it: its first
-/// bytes may be in the socket already, and with them a call.
+/// How long a handshake may go on after the drain began: the first bytes of the peer, and with them a
+/// call, may be in the socket's buffer already.
 pub(super) const DRAIN_HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a peer may take to close its side after we closed ours. It is about to: it has been told.
+/// How long a peer may take to close its side of a connection after the daemon closed its own.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a peer may have under way when it is told: as much as Linux buffers for a socket at most. Who
-/// sends more has not listened.
+/// Bytes that a peer may have in flight when the daemon closes its side: Linux buffers as much for a
+/// socket at most. A peer that sends more ignores the close.
 const MAX_LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Said to whoever comes with HTTP/1, in the last words of it that are left to say.
-const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
-    content-type: text/plain\r\ncontent-length: 67\r\nconnection: close\r\n\r\n\
-    This port speaks gRPC, which is HTTP/2. There is nothing over 1.1.\n";
+/// The response to HTTP/1.
+const HTTP_1_RESPONSE: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
+    content-type: text/plain\r\ncontent-length: 62\r\nconnection: close\r\n\r\n\
+    This port serves gRPC over HTTP/2; HTTP/1.1 is not supported.\n";
 
-/// Said to whoever comes with neither: empty SETTINGS, then a GOAWAY with PROTOCOL_ERROR (RFC 9113,
+/// The response to any other protocol: empty SETTINGS, then GOAWAY with PROTOCOL_ERROR (RFC 9113,
 /// section 3.4).
-const NOT_HTTP_2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+const NOT_HTTP_2_RESPONSE: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
-/// Why there is no connection; `None` if the peer, or the network, ended it.
-pub(crate) type Closed = Option<CloseReason>;
+/// Why a handshake failed: `None` if the peer or the network closed the connection.
+pub(crate) type HandshakeError = Option<Close>;
 
-/// A stream and what it said already.
+/// A stream after its handshake.
 #[derive(Debug)]
 pub(crate) struct Negotiated<IO> {
     pub(crate) io: IO,
+    /// Bytes that were read to recognise the protocol.
     pub(crate) first_bytes: Bytes,
-    /// Or HTTP/1.1.
+    /// Whether the protocol is HTTP/2; otherwise it is HTTP/1.1.
     pub(crate) is_http2: bool,
 }
 
-/// What a connection may speak.
+/// The protocols that a connection may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocols {
     Http2,
-    /// For gRPC-Web.
-    Http1Too,
+    /// HTTP/1.1 is there for gRPC-Web.
+    Http2AndHttp1,
 }
 
-/// HTTP/2 with prior knowledge, or what else may be spoken.
+/// Negotiates without TLS: HTTP/2 with prior knowledge, or HTTP/1.1 if it is allowed.
 pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
-    spoken: Protocols,
-) -> Result<Negotiated<IO>, Closed> {
-    match preface::read(&mut io).await {
-        Ok(first_bytes) => Ok(Negotiated { io, first_bytes, is_http2: true }),
-        Err(PrefaceError::NotHttp2(first_bytes))
-            if spoken == Protocols::Http1Too && may_be_http1(&first_bytes) =>
-        {
-            Ok(Negotiated { io, first_bytes, is_http2: false })
-        }
-        Err(PrefaceError::NotHttp2(bytes)) => {
-            // It may be HTTP/1: a person with a browser or curl is told what this is. To anything else,
-            // such as TLS where there is none, the words are HTTP/2: from them a client can tell.
-            let words = match may_be_http1(&bytes) {
-                true => NOT_HTTP_1,
-                false => NOT_HTTP_2,
-            };
-            let _ = io.write_all(words).await;
-            linger(&mut io).await;
-            Err(Some(CloseReason::NotHttp2))
-        }
-        Err(PrefaceError::Gone) => Err(None),
+    protocols: Protocols,
+) -> Result<Negotiated<IO>, HandshakeError> {
+    let first_bytes = match preface::read(&mut io).await {
+        Ok(first_bytes) => return Ok(Negotiated { io, first_bytes, is_http2: true }),
+        Err(PrefaceError::NotHttp2(first_bytes)) => first_bytes,
+        Err(PrefaceError::PeerClosed) => return Err(None),
+    };
+    let is_http1 = may_be_http1(&first_bytes);
+    if is_http1 && protocols == Protocols::Http2AndHttp1 {
+        return Ok(Negotiated { io, first_bytes, is_http2: false });
     }
+    // A browser or curl can show the first. A client of any other protocol, such as TLS on a plaintext
+    // port, recognises an HTTP/2 server by the second.
+    let response = if is_http1 { HTTP_1_RESPONSE } else { NOT_HTTP_2_RESPONSE };
+    let _ = io.write_all(response).await;
+    linger(&mut io).await;
+    Err(Some(CloseReason::NotHttp2.into()))
 }
 
-/// A method in capitals comes first.
+/// A request line of HTTP/1 begins with a method in capitals.
 fn may_be_http1(first_bytes: &[u8]) -> bool {
     first_bytes.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// HTTP/2 over TLS, by ALPN. A peer that is refused is told why by an alert, and heard out, so that
-/// the alert is not lost with the connection.
+/// Negotiates TLS, and HTTP/2 by ALPN. A rejected peer gets an alert with the reason; the connection
+/// lingers, so that its close does not discard the alert.
 pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
-    spoken: Protocols,
+    peer: Peer,
+    protocols: Protocols,
     metrics: &WorkerMetrics,
-) -> Result<Negotiated<TlsStream<IO>>, Closed> {
-    let mut counted = Counted { metrics, result: HandshakeResult::Unfinished };
+) -> Result<Negotiated<TlsStream<IO>>, HandshakeError> {
+    let mut counted = CountedHandshake { metrics, result: HandshakeResult::Timeout };
     let accepted = TlsAcceptor::from(config).accept(io).into_fallible().await;
     counted.result = match &accepted {
         Ok(_) => HandshakeResult::Ok,
         Err((error, _)) if error.kind() == ErrorKind::InvalidData => HandshakeResult::Failed,
-        Err(_) => HandshakeResult::Gone,
+        Err(_) => HandshakeResult::PeerClosed,
     };
     drop(counted);
     match accepted {
         Ok(mut io)
-            if spoken == Protocols::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
+            if protocols == Protocols::Http2 && io.get_ref().1.alpn_protocol() != Some(ALPN_H2) =>
         {
-            let _ = io.shutdown().await; // close_notify, for a peer that is still there
-            Err(Some(CloseReason::NoAlpn))
+            let _ = io.shutdown().await; // sends close_notify; the peer may be gone
+            Err(Some(CloseReason::NoAlpn.into()))
         }
-        Ok(io) => plaintext(io, spoken).await,
-        Err((error, mut io)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            if error.kind() != ErrorKind::InvalidData {
-                return Err(None); // the network's error, or the peer left
-            }
+        Ok(io) => plaintext(io, protocols).await,
+        Err((error, mut io)) if error.kind() == ErrorKind::InvalidData => {
             linger(&mut io).await;
-            Err(Some(CloseReason::TlsFailed))
+            Err(Some(Close { reason: CloseReason::TlsFailed, error: Some(error) }))
+        }
+        Err((error, _)) => {
+            tracing::debug!(%peer, %error, "TLS handshake aborted");
+            Err(None)
         }
     }
 }
 
-/// Counts a TLS handshake when it is dropped: as unfinished, if nobody said better.
-struct Counted<'a> {
+/// Counts a TLS handshake on drop, because a timeout drops the handshake.
+struct CountedHandshake<'a> {
     metrics: &'a WorkerMetrics,
     result: HandshakeResult,
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountedHandshake<'_> {
     fn drop(&mut self) {
         self.metrics.handshakes(self.result).add(1);
     }
 }
 
-/// Bounds a handshake: by its own timeout, and by the patience of a drain.
+/// Ends a handshake at its timeout, and soon after the drain began.
 pub(crate) async fn with_deadline<T>(
-    handshake: impl Future<Output = Result<T, Closed>>,
+    handshake: impl Future<Output = Result<T, HandshakeError>>,
     handshake_timeout: Duration,
-    drained: impl Future<Output = ()>,
-) -> Result<T, Closed> {
+    drain: impl Future<Output = ()>,
+) -> Result<T, HandshakeError> {
     let mut handshake = pin!(timeout(handshake_timeout, handshake));
     let ended = tokio::select! {
         ended = handshake.as_mut() => ended,
-        () = drained => match timeout(DRAIN_HANDSHAKE_GRACE, handshake).await {
+        () = drain => match timeout(DRAIN_HANDSHAKE_GRACE, handshake).await {
             Ok(ended) => ended,
-            Err(_elapsed) => return Err(Some(CloseReason::DrainedInHandshake)),
+            Err(_elapsed) => return Err(Some(CloseReason::DrainedInHandshake.into())),
         },
     };
-    ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout))?
+    ended.map_err(|_elapsed| Some(CloseReason::HandshakeTimeout.into()))?
 }
 
-/// Closes our side, if it is still open, then reads on, and throws away, until the peer has closed too.
-/// Closing on unread bytes makes the kernel send a reset, and a reset takes with it what the peer has not
-/// received yet: the last replies, and the GOAWAY that says which calls were never taken.
+/// Closes the daemon's side if it is open, then reads and discards until the peer has closed its side.
+///
+/// The kernel answers a close on unread bytes with a reset, and a reset discards what the peer has not
+/// received yet: the last replies, and the GOAWAY that names the calls that were not accepted.
 pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
-    let goodbye = async {
+    let peer_closed = async {
         let _ = io.shutdown().await;
         let _ = tokio::io::copy(&mut io.take(MAX_LINGER_BYTES), &mut tokio::io::sink()).await;
     };
-    let _ = timeout(LINGER_TIMEOUT, goodbye).await;
+    let _ = timeout(LINGER_TIMEOUT, peer_closed).await;
 }
 
-/// What the drain tells a connection, once.
+/// Completes when the drain begins. May be called again afterwards.
 pub(crate) async fn drain_signalled(drained: &mut oneshot::Receiver<()>) {
     if !drained.is_terminated() {
-        let _ = drained.await; // the worker drops its end, which is an error and the signal
+        let _ = drained.await; // the worker drops the sender, which is the signal
     }
 }
 
@@ -181,11 +181,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_goodbye_hears_so_many_bytes_out_and_not_one_more() {
-        for (sent, unheard) in [(MAX_LINGER_BYTES, 0), (MAX_LINGER_BYTES + 1, 1)] {
+    async fn linger_reads_up_to_the_limit() {
+        for (sent, unread) in [(MAX_LINGER_BYTES, 0), (MAX_LINGER_BYTES + 1, 1)] {
             let mut peer = join(repeat(0).take(sent), sink());
             linger(&mut peer).await;
-            assert_eq!(peer.reader().limit(), unheard);
+            assert_eq!(peer.reader().limit(), unread);
         }
     }
 }

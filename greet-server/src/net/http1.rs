@@ -1,5 +1,5 @@
-//! A connection over HTTP/1.1, which is there for gRPC-Web alone. What bounds one over HTTP/2 bounds it
-//! too: handshake, age, idleness, drain, and a peer that does not take its reply.
+//! Serves HTTP/1.1, for gRPC-Web only. Its limits are those of HTTP/2: handshake, age, idle time, drain,
+//! and the delivery of a reply.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -16,29 +16,30 @@ use tokio::time::sleep;
 use super::goaway::{self, GoawayReason};
 use super::handshake::{DRAIN_HANDSHAKE_GRACE, drain_signalled};
 use super::stream::Stream;
-use super::transport::{MAX_HEADER_LIST_BYTES, Transport, ended};
+use super::transport::{MAX_HEADER_LIST_BYTES, Transport, close_reason};
 use crate::grpc::connection_state::ConnectionState;
 use crate::grpc::{Call, DeliveryDeadline};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// A call whose time is up is noticed this much later at most.
+/// Delay after which an expired call is noticed at the latest.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves one call after the other until the peer leaves, breaks a rule, or is told to go.
+/// Serves one call after the other until the connection ends or its grace period is over.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    (connection, patience): (Rc<ConnectionState>, oneshot::Receiver<()>),
+    connection: Rc<ConnectionState>,
+    abandoned_limit: oneshot::Receiver<()>,
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
 ) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let limits = &transport.limits;
-    let bound = RefCell::new(None);
+    let (limits, peer) = (&transport.limits, connection.peer());
+    let delivery = RefCell::new(None);
     let service = service_fn(|request| {
         let call = Call::new(&transport.router, connection.clone(), &request);
-        bound.replace(Some(call.bound()));
+        delivery.replace(Some(call.delivery_deadline()));
         call.answer(request)
     });
     let mut http1 = pin!(
@@ -49,37 +50,35 @@ where
             .auto_date_header(false)
             .serve_connection(TokioIo::new(io), service)
     );
-    let farewell = tokio::select! {
+    let reason = tokio::select! {
         biased;
-        served = http1.as_mut() => return ended(served, None, connection.peer()).map(of_http1),
-        () = is_late(&bound, &connection) => return Some(CloseReason::ReplyNotTaken),
+        served = http1.as_mut() => return close_reason(served, None, peer).map(http1_reason),
+        () = delivery_expired(&delivery, &connection) => return Some(CloseReason::ReplyNotTaken),
         () = drain_signalled(drained) => GoawayReason::Drain,
         () = goaway::max_age_reached(limits.max_connection_age) => GoawayReason::Age,
-        () = goaway::is_idle(limits.max_connection_idle, &connection) => GoawayReason::Idle,
-        _ = patience => GoawayReason::AbandonedCalls,
+        () = goaway::max_idle_reached(limits.max_connection_idle, &connection) => GoawayReason::Idle,
+        _ = abandoned_limit => GoawayReason::AbandonedCalls,
     };
-    // `connection: close` with the reply to the call at work; without one, the end.
+    // Adds `connection: close` to the reply in flight; between two calls, closes.
     http1.as_mut().graceful_shutdown();
+    let graceful = Some(reason.close_reason());
     tokio::select! {
         biased;
-        served = http1 => ended(served, Some(farewell.cause()), connection.peer()).map(of_http1),
-        () = is_late(&bound, &connection) => Some(CloseReason::ReplyNotTaken),
-        () = owes_nothing(&connection) => Some(farewell.cause()),
-        cause = farewell.grace(limits) => Some(cause),
+        served = http1 => close_reason(served, graceful, peer).map(http1_reason),
+        () = delivery_expired(&delivery, &connection) => Some(CloseReason::ReplyNotTaken),
+        () = calls_finished(&connection) => graceful,
+        reason = reason.grace_ended(limits) => Some(reason),
     }
 }
 
-/// The one timeout that hyper has here is that of a head.
-fn of_http1(cause: CloseReason) -> CloseReason {
-    match cause {
-        CloseReason::KeepaliveTimeout => CloseReason::Http1Idle,
-        cause => cause,
-    }
+/// hyper's only timeout over HTTP/1.1 is that of a request's head.
+fn http1_reason(reason: CloseReason) -> CloseReason {
+    if reason == CloseReason::KeepaliveTimeout { CloseReason::Http1Idle } else { reason }
 }
 
-/// Completes when a connection that was told to go has no call at work, and has had the time to finish the
-/// head of one: hyper waits for the rest of a head as ever.
-async fn owes_nothing(connection: &ConnectionState) {
+/// Completes when the connection has no call in flight and had the time to send the rest of a head:
+/// graceful shutdown does not make hyper stop waiting for that.
+async fn calls_finished(connection: &ConnectionState) {
     loop {
         sleep(DRAIN_HANDSHAKE_GRACE).await;
         if connection.is_idle() {
@@ -88,13 +87,16 @@ async fn owes_nothing(connection: &ConnectionState) {
     }
 }
 
-/// Completes when a call is over for its deadline, and its peer has still not taken the reply. Over
-/// HTTP/2 its stream is reset; here the connection is all there is.
-async fn is_late(bound: &RefCell<Option<DeliveryDeadline>>, connection: &ConnectionState) {
+/// Completes when the deadline of a call has passed and its peer has not received the reply. Over HTTP/2
+/// its stream is reset; HTTP/1.1 can only close the connection.
+async fn delivery_expired(
+    delivery: &RefCell<Option<DeliveryDeadline>>,
+    connection: &ConnectionState,
+) {
     loop {
         sleep(CHECK_INTERVAL).await;
-        let is_over = bound.borrow().as_ref().is_some_and(DeliveryDeadline::is_over);
-        if is_over && !connection.is_idle() {
+        let has_passed = delivery.borrow().as_ref().is_some_and(DeliveryDeadline::has_passed);
+        if has_passed && !connection.is_idle() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! A connection over HTTP/2: calls, and the farewell by GOAWAY.
+//! Serves HTTP/2: calls, then GOAWAY and its grace period.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,15 +11,16 @@ use tokio::sync::oneshot;
 use super::goaway::{self, GoawayReason};
 use super::handshake::drain_signalled;
 use super::stream::Stream;
-use super::transport::{Transport, ended};
+use super::transport::{Transport, close_reason};
 use crate::grpc::Call;
 use crate::grpc::connection_state::ConnectionState;
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// Serves calls until the peer leaves, breaks a rule, or is told to go.
+/// Serves calls until the connection ends or its grace period is over.
 pub(super) async fn serve<IO>(
     io: Stream<IO>,
-    (connection, patience): (Rc<ConnectionState>, oneshot::Receiver<()>),
+    connection: Rc<ConnectionState>,
+    abandoned_limit: oneshot::Receiver<()>,
     transport: Rc<Transport>,
     drained: &mut oneshot::Receiver<()>,
 ) -> Option<CloseReason>
@@ -28,27 +29,28 @@ where
 {
     let service = service_fn(|request| {
         let call = Call::new(&transport.router, connection.clone(), &request);
-        transport.streams.expect(call.bound());
+        transport.streams.set_deadline(call.delivery_deadline());
         call.answer(request)
     });
     let http2 = transport.http2.serve_connection(TokioIo::new(io), service);
     let mut http2 = pin!(http2);
 
-    let (limits, streams) = (&transport.limits, &transport.streams);
-    let farewell = tokio::select! {
+    let (limits, streams, peer) = (&transport.limits, &transport.streams, connection.peer());
+    let reason = tokio::select! {
         biased;
-        served = streams.run_beside(http2.as_mut()) => return ended(served, None, connection.peer()),
+        served = streams.run_beside(http2.as_mut()) => return close_reason(served, None, peer),
         () = drain_signalled(drained) => GoawayReason::Drain,
         () = goaway::max_age_reached(limits.max_connection_age) => GoawayReason::Age,
-        () = goaway::is_idle(limits.max_connection_idle, &connection) => GoawayReason::Idle,
-        _ = patience => GoawayReason::AbandonedCalls,
+        () = goaway::max_idle_reached(limits.max_connection_idle, &connection) => GoawayReason::Idle,
+        _ = abandoned_limit => GoawayReason::AbandonedCalls,
     };
-    // GOAWAY and PING; once the PONG is back and the last call answered, hyper closes.
+    // Sends GOAWAY and PING. hyper closes after the PONG and the last reply.
     http2.as_mut().graceful_shutdown();
+    let graceful = Some(reason.close_reason());
     tokio::select! {
-        biased; // what we send now is no sign of life of the peer's: it goes first
-        served = streams.run_beside(http2) => ended(served, Some(farewell.cause()), connection.peer()),
+        biased; // writes first, so that the bytes of the GOAWAY do not count as activity of the peer
+        served = streams.run_beside(http2) => close_reason(served, graceful, peer),
         () = goaway::goaway_unanswered(&connection) => Some(CloseReason::GoawayUnanswered),
-        cause = farewell.grace(limits) => Some(cause),
+        reason = reason.grace_ended(limits) => Some(reason),
     }
 }

@@ -1,5 +1,4 @@
-//! A bound socket, TCP or Unix, and its rules: a stale socket file is cleaned up, a live one is
-//! never stolen, and only our own file is removed at the end.
+//! Binds TCP and Unix sockets, and accepts connections on them.
 
 use std::io;
 use std::net::{self, SocketAddr};
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
@@ -21,38 +20,39 @@ use super::unix_socket::SocketFile;
 use crate::config::ListenAddr;
 use crate::grpc::connection_state::Peer;
 
-/// Connections that the kernel completes before we accept them; it caps this at its own limit.
+/// Length of the queue of completed connections; the kernel caps it at its own limit.
 const BACKLOG: i32 = 1_024;
 
-/// An address that could not be listened on.
+/// A listen address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("could not listen on {address}")]
 pub struct BindError {
-    /// As it was given.
+    /// The configured address.
     pub address: ListenAddr,
-    /// What the operating system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
-/// A socket that listens. Dropping it closes it and removes its file.
+/// A listening socket. Its drop closes it and removes the file that it owns.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener, Place),
+    Unix(UnixListener, UnixSocketFile),
 }
 
-/// Whose a Unix socket's file is.
+/// The file of a Unix socket.
 #[cfg(unix)]
 #[derive(Debug)]
-pub(crate) enum Place {
-    /// We made it and remove it.
-    Ours(SocketFile),
-    /// A supervisor's, who gave us the socket.
-    Theirs(String),
+pub(crate) enum UnixSocketFile {
+    /// Created by the daemon, which removes it.
+    Owned(SocketFile),
+    /// The path of a supervisor's file, which stays.
+    Inherited(String),
 }
 
-/// A connection on its way from the acceptor's runtime to a worker's: non-blocking, in neither.
+/// An accepted connection, non-blocking and in no runtime, because it moves from the acceptor's to a
+/// worker's.
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(net::TcpStream, SocketAddr),
@@ -70,24 +70,22 @@ impl Accepted {
         }
     }
 
-    /// Has the kernel look after the connection as well: ask an idle peer whether it is there, and
-    /// give up one that acknowledges nothing for `timeout` (gRFC A18), which a PING cannot tell while
-    /// what was sent before it waits. Without it the connection is served all the same.
-    pub(crate) fn watch(&self, timeout: Duration) {
+    /// Enables TCP keepalive, and closes a connection without acknowledgements for `timeout`
+    /// (TCP_USER_TIMEOUT, gRFC A18): an HTTP/2 PING cannot detect that while earlier bytes wait before
+    /// it. Failures are ignored, because the connection works without these options.
+    pub(crate) fn enable_keepalive(&self, timeout: Duration) {
         if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
-            let _ = socket2::SockRef::from(stream).set_keepalive(true);
-        }
-        #[cfg(target_os = "linux")]
-        if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
-            let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
+            let socket = SockRef::from(stream);
+            let _ = socket.set_keepalive(true);
+            #[cfg(target_os = "linux")]
+            let _ = socket.set_tcp_user_timeout(Some(timeout));
         }
         #[cfg(not(target_os = "linux"))]
         let _ = timeout;
     }
 
-    /// TLS on TCP, with what is served at this moment. A Unix socket stays as it is: nothing crosses
-    /// a network there.
-    pub(crate) fn secured(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {
+    /// Adds TLS with the current certificate. A Unix socket stays in plaintext: it crosses no network.
+    pub(crate) fn with_tls(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {
         match (self, tls) {
             (Accepted::Tcp(stream, peer), Some(tls)) => {
                 Accepted::Tls(stream, peer, tls.borrow().config.clone())
@@ -98,7 +96,7 @@ impl Accepted {
 }
 
 impl Listener {
-    /// Needs a tokio runtime.
+    /// Binds `address`. Needs a tokio runtime.
     pub(crate) async fn bind(
         address: &ListenAddr,
         reuse_port: bool,
@@ -107,7 +105,7 @@ impl Listener {
             ListenAddr::Tcp(host_port) => bind_tcp(host_port, reuse_port).await.map(Listener::Tcp),
             #[cfg(unix)]
             ListenAddr::Unix(path) => SocketFile::bind(path, BACKLOG).and_then(|(socket, file)| {
-                Ok(Listener::Unix(UnixListener::from_std(socket)?, Place::Ours(file)))
+                Ok(Listener::Unix(UnixListener::from_std(socket)?, UnixSocketFile::Owned(file)))
             }),
             #[cfg(not(unix))]
             ListenAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -115,7 +113,7 @@ impl Listener {
         bound.map_err(|source| BindError { address: address.clone(), source })
     }
 
-    /// What a client connects to, as it is announced.
+    /// Returns the URL that clients connect to.
     pub(crate) fn url(&self, has_tls: bool) -> String {
         let scheme = if has_tls { "https" } else { "http" };
         match self {
@@ -124,24 +122,25 @@ impl Listener {
                 Err(error) => format!("{scheme}://? ({error})"),
             },
             #[cfg(unix)]
-            Listener::Unix(_, Place::Ours(file)) => format!("unix:{}", file.path().display()),
+            Listener::Unix(_, UnixSocketFile::Owned(file)) => {
+                format!("unix:{}", file.path().display())
+            }
             #[cfg(unix)]
-            Listener::Unix(_, Place::Theirs(path)) => format!("unix:{path}"),
+            Listener::Unix(_, UnixSocketFile::Inherited(path)) => format!("unix:{path}"),
         }
     }
 
-    /// The same, in the runtime of whoever calls this.
-    pub(crate) fn moved_here(self) -> io::Result<Listener> {
+    /// Moves the listener to the caller's runtime.
+    pub(crate) fn into_current_runtime(self) -> io::Result<Listener> {
         Ok(match self {
             Listener::Tcp(socket) => Listener::Tcp(TcpListener::from_std(socket.into_std()?)?),
             #[cfg(unix)]
-            Listener::Unix(socket, place) => {
-                Listener::Unix(UnixListener::from_std(socket.into_std()?)?, place)
+            Listener::Unix(socket, file) => {
+                Listener::Unix(UnixListener::from_std(socket.into_std()?)?, file)
             }
         })
     }
 
-    /// The next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Listener::Tcp(socket) => {
@@ -156,12 +155,12 @@ impl Listener {
         }
     }
 
-    /// Stops listening. Returns whoever the kernel had let in already: they were promised a server.
+    /// Stops listening. Returns the connections that the kernel has completed already.
     pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
         match self {
             Listener::Tcp(socket) => {
                 let socket = socket.into_std()?;
-                Ok(queue(|| {
+                Ok(drain_queue(|| {
                     let (stream, peer) = socket.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(tcp(stream, peer))
@@ -169,9 +168,9 @@ impl Listener {
             }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
-                drop(file); // nobody new finds us while the queue is emptied
+                drop(file); // no new client connects while the queue drains
                 let socket = socket.into_std()?;
-                Ok(queue(|| {
+                Ok(drain_queue(|| {
                     let (stream, _) = socket.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(Accepted::Unix(stream))
@@ -181,9 +180,9 @@ impl Listener {
     }
 }
 
-/// Accepts until nobody is left. A connection that broke meanwhile does not cost the others; and
-/// more than fit into the queue are new ones, who would keep us for as long as they come.
-fn queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
+/// Accepts until the queue is empty, and skips connections that failed meanwhile. Accepts no more than
+/// the queue holds, because clients that keep connecting must not delay the drain.
+fn drain_queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
     let accepted = (0..BACKLOG).map(|_| accept());
     let until_empty = accepted.take_while(
         |accepted| !matches!(accepted, Err(error) if error.kind() == io::ErrorKind::WouldBlock),
@@ -192,26 +191,27 @@ fn queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
 }
 
 fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
-    // Small frames are all there is; Nagle's algorithm would hold each back for a round trip. A
-    // socket that refuses it is one whose peer has gone, and its first read will say so.
+    // Nagle's algorithm would delay each small frame by a round trip. The option fails only if the peer
+    // is gone; then the first read fails too.
     let _ = stream.set_nodelay(true);
     Accepted::Tcp(stream, peer)
 }
 
 async fn bind_tcp(host_port: &str, reuse_port: bool) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in tokio::net::lookup_host(host_port).await? {
         match bind_address(address, reuse_port) {
             Ok(listener) => return TcpListener::from_std(listener),
-            Err(error) => last = error,
+            Err(failed) => error = failed,
         }
     }
-    Err(last)
+    Err(error)
 }
 
 fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the old connections' TIME_WAIT. (On Windows the flag means theft.)
+    // A restart must not wait for old connections in TIME_WAIT. On Windows the option would let another
+    // process bind the same port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -231,14 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_looks_after_a_connection_too() {
+    fn accepted_connections_have_keepalive_and_user_timeout() {
         let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let _peer = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, peer) = listener.accept().unwrap();
         let accepted = tcp(stream, peer);
-        accepted.watch(Duration::from_secs(20));
+        accepted.enable_keepalive(Duration::from_secs(20));
         let Accepted::Tcp(stream, _) = &accepted else { panic!("{accepted:?}") };
-        let socket = socket2::SockRef::from(stream);
+        let socket = SockRef::from(stream);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));
         assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
     }

@@ -1,9 +1,8 @@
-//! Accepting and bounding connections: what stock servers leave open (an unbounded handshake, a
-//! shutdown that one silent peer can hold up) is bounded here.
+//! Accepts connections, bounds them and serves them.
 //!
-//! One acceptor a listener hands each connection to the least loaded worker. A worker is a thread
-//! with a single-threaded runtime; a connection lives and dies on its worker, so nothing that a
-//! call touches is shared between cores.
+//! Each listener has an acceptor, which hands every connection to the least loaded worker. A worker is a
+//! thread with a current-thread runtime; a connection stays on its worker, so that a call touches nothing
+//! that cores share. Handshake and shutdown, which stock servers leave unbounded, have deadlines.
 
 pub(crate) mod acceptor;
 mod close_log;

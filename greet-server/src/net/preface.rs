@@ -1,7 +1,7 @@
-//! The first bytes of a connection: the HTTP/2 client preface and SETTINGS (RFC 9113, section 3.4).
+//! Reads the HTTP/2 client preface and SETTINGS (RFC 9113, section 3.4).
 //!
-//! They are read here, before hyper sees the connection, because hyper waits for them without a
-//! bound and answers what is not HTTP/2 at its leisure. What was read is replayed to it afterwards.
+//! It does so before hyper sees the connection, because hyper waits for them without a deadline. The
+//! bytes are replayed to hyper afterwards.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -9,21 +9,22 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
-/// SETTINGS_MAX_FRAME_SIZE before any SETTINGS: a longer first frame is hyper's to refuse.
+/// SETTINGS_MAX_FRAME_SIZE before any SETTINGS. hyper rejects a longer first frame.
 const MAX_FIRST_FRAME_BYTES: usize = 16_384;
 /// Preface, SETTINGS and the first request of every client we know fit in one read of this size.
 const FIRST_READ_BYTES: usize = 1_024;
 
-/// Why a connection never became one.
+/// Why there is no preface.
 #[derive(Debug)]
 pub(crate) enum PrefaceError {
-    /// The first bytes are these, and something else.
+    /// The first bytes belong to another protocol.
     NotHttp2(Bytes),
-    /// The peer, or the network, ended it.
-    Gone,
+    /// The peer or the network closed the connection.
+    PeerClosed,
 }
 
-/// Reads until preface and first frame are complete. Returns all that arrived, requests included.
+/// Reads until preface and first frame are complete. Returns everything that arrived, which may include
+/// requests.
 pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, PrefaceError> {
     let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
     loop {
@@ -34,7 +35,7 @@ pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, Pr
         }
         match io.read_buf(&mut received).await {
             Ok(1..) => {}
-            Ok(0) | Err(_) => return Err(PrefaceError::Gone),
+            Ok(0) | Err(_) => return Err(PrefaceError::PeerClosed),
         }
     }
 }
@@ -42,7 +43,7 @@ pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, Pr
 #[derive(Debug)]
 struct NotHttp2;
 
-/// Whether hyper could begin; a mismatch is told at its first byte, without waiting for 24.
+/// Returns whether preface and first frame are complete, or an error at the first byte that differs.
 fn is_complete(received: &[u8]) -> Result<bool, NotHttp2> {
     let compared = received.len().min(MAGIC.len());
     if received[..compared] != MAGIC[..compared] {
@@ -68,7 +69,7 @@ mod tests {
     const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
     #[test]
-    fn a_preface_is_complete_with_its_settings_and_not_a_byte_earlier() {
+    fn preface_is_complete_with_the_last_byte_of_settings() {
         let whole = [MAGIC, EMPTY_SETTINGS].concat();
         for length in 0..whole.len() {
             assert!(!is_complete(&whole[..length]).unwrap(), "{length} bytes");
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_with_values_are_awaited_whole() {
+    fn settings_with_values_are_read_whole() {
         let header = [0, 0, 6, 4, 0, 0, 0, 0, 0];
         let value = [0, 3, 0, 0, 0, 100];
         let whole = [MAGIC, &header, &value].concat();
@@ -87,20 +88,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http2_is_told_at_the_first_byte_that_differs() {
+    fn another_protocol_is_recognised_at_the_first_byte_that_differs() {
         for wrong in [&b"GET / HTTP/1.1"[..], b"\x16\x03\x01", b"PRI * HTTP/1", b"X"] {
             assert!(matches!(is_complete(wrong), Err(NotHttp2)));
         }
     }
 
     #[test]
-    fn a_first_frame_that_is_not_settings_is_not_http2() {
+    fn first_frame_other_than_settings_is_not_http2() {
         let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0];
         assert!(matches!(is_complete(&[MAGIC, &ping].concat()), Err(NotHttp2)));
     }
 
     #[test]
-    fn an_oversize_first_frame_is_left_to_hyper() {
+    fn oversize_first_frame_is_left_to_hyper() {
         let header = [0xff, 0xff, 0xff, 4, 0, 0, 0, 0, 0];
         assert!(is_complete(&[MAGIC, &header].concat()).unwrap());
     }

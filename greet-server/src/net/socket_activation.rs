@@ -1,21 +1,21 @@
-//! Sockets that a supervisor opened for us (systemd's socket activation): they are there before we
-//! are, so no client is refused while we start, and they stay when we leave.
+//! Takes over the sockets of a supervisor (systemd's socket activation). They listen before the daemon
+//! starts and after it stops, so that clients wait instead of being refused.
 
 use std::io;
 
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::listener::{Listener, Place};
+use super::listener::{Listener, UnixSocketFile};
 
-/// Those that the environment names (LISTEN_FDS, LISTEN_PID); none without it.
+/// Returns the sockets that LISTEN_FDS and LISTEN_PID name.
 pub(crate) fn sockets() -> io::Result<Vec<Listener>> {
     let mut inherited = ListenFd::from_env();
     (0..inherited.len()).map(|index| listener(&mut inherited, index)).collect()
 }
 
 fn listener(inherited: &mut ListenFd, index: usize) -> io::Result<Listener> {
-    // The wrong kind of socket is an error, and the socket is still there for the other question.
+    // A socket of the wrong kind is an error, and stays available to the other function.
     if let Ok(Some(tcp)) = inherited.take_tcp_listener(index) {
         tcp.set_nonblocking(true)?;
         return Ok(Listener::Tcp(TcpListener::from_std(tcp)?));
@@ -23,6 +23,6 @@ fn listener(inherited: &mut ListenFd, index: usize) -> io::Result<Listener> {
     let unix = inherited.take_unix_listener(index)?.ok_or(io::ErrorKind::InvalidInput)?;
     unix.set_nonblocking(true)?;
     let path = unix.local_addr()?.as_pathname().map(|path| path.display().to_string());
-    let place = Place::Theirs(path.unwrap_or_else(|| "an abstract address".to_owned()));
-    Ok(Listener::Unix(UnixListener::from_std(unix)?, place))
+    let path = path.unwrap_or_else(|| "(abstract)".to_owned());
+    Ok(Listener::Unix(UnixListener::from_std(unix)?, UnixSocketFile::Inherited(path)))
 }

@@ -1,5 +1,5 @@
-//! The stream that hyper serves on: the bytes that were read before it are read again, and what
-//! moves is noted.
+//! Wraps the stream that hyper serves on: replays the bytes that the handshake read, and counts bytes and
+//! flushes in the connection's state.
 
 use std::io;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ impl<IO> Stream<IO> {
         Stream { first_bytes, io, connection }
     }
 
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
             self.connection.moved(*bytes);
         }
@@ -60,7 +60,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.wrote(written)
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -69,7 +69,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.wrote(written)
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -78,7 +78,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.connection.flushed(); // HTTP/2 asks for this when its own buffer is empty
+        self.connection.flushed(); // HTTP/2 flushes when its own buffer is empty
         Poll::Ready(Ok(()))
     }
 

@@ -1,8 +1,8 @@
-//! Runs the streams of a worker's connections, each for as long as its call may take.
+//! Runs the streams of a worker's connections, each until its delivery deadline.
 //!
-//! Most calls are done at their first poll. So a stream is not a task at first: it is polled where it
-//! began, once its connection has read all that there is. The replies of all of them then leave in one
-//! write, and no call pays for being scheduled. What is not done by then becomes a task.
+//! Most calls finish at their first poll. So a stream is not a task at first: it is polled in place after
+//! its connection has read all available bytes. The replies of these streams leave in one write, and no
+//! call pays for scheduling. A stream that is not finished becomes a task.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -15,67 +15,66 @@ use tokio::time::timeout_at;
 
 use crate::grpc::DeliveryDeadline;
 
-/// The executor that hyper hands streams to.
+/// The executor that hyper spawns streams on.
 #[derive(Default, Clone)]
 pub(crate) struct Streams {
-    bound: Rc<Cell<Option<DeliveryDeadline>>>,
-    begun: Rc<RefCell<Vec<Begun>>>,
+    deadline: Rc<Cell<Option<DeliveryDeadline>>>,
+    started: Rc<RefCell<Vec<StartedStream>>>,
 }
 
 /// A stream that was not polled yet.
-struct Begun {
+struct StartedStream {
     stream: Pin<Box<dyn Future<Output = ()>>>,
-    bound: Option<DeliveryDeadline>,
+    deadline: Option<DeliveryDeadline>,
 }
 
 impl Streams {
-    /// The next stream must have ended by then. hyper asks for the service's future and hands the
-    /// stream that drives it to the executor in one go, so what was expected last is what comes next.
-    pub(super) fn expect(&self, bound: DeliveryDeadline) {
-        self.bound.set(Some(bound));
+    /// Sets the deadline of the next stream. hyper calls the service and spawns the stream of its future
+    /// in one step, so the last deadline set belongs to the next stream.
+    pub(super) fn set_deadline(&self, deadline: DeliveryDeadline) {
+        self.deadline.set(Some(deadline));
     }
 
-    /// Drives a connection, and after each of its turns the streams that began in it.
-    ///
-    /// What they write wakes the connection, which is to say: its next turn writes all of it.
+    /// Polls a connection, and after each poll the streams that started in it. Their writes wake the
+    /// connection, so its next poll writes all of them.
     pub(super) fn run_beside<C: Future>(
         &self,
         mut connection: Pin<&mut C>,
     ) -> impl Future<Output = C::Output> {
         poll_fn(move |cx| {
             let polled = connection.as_mut().poll(cx);
-            self.run_begun();
+            self.run_started();
             polled
         })
     }
 
-    fn run_begun(&self) {
-        let mut begun = self.begun.take();
-        for Begun { mut stream, bound } in begun.drain(..) {
-            // A task of its own is what wakes it, should it need that.
+    fn run_started(&self) {
+        let mut started = self.started.take();
+        for StartedStream { mut stream, deadline } in started.drain(..) {
+            // The no-op waker is enough: a pending stream is polled again as a task.
             if stream.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                spawn(stream, bound);
+                spawn(stream, deadline);
             }
         }
-        let mut next = self.begun.borrow_mut();
+        let mut next = self.started.borrow_mut();
         if next.is_empty() {
-            *next = begun; // it keeps its memory
+            *next = started; // keeps its allocation
         }
     }
 }
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let begun = Begun { stream: Box::pin(stream), bound: self.bound.take() };
-        self.begun.borrow_mut().push(begun);
+        let started = StartedStream { stream: Box::pin(stream), deadline: self.deadline.take() };
+        self.started.borrow_mut().push(started);
     }
 }
 
-/// Dropped where it stands, a stream is reset (RST_STREAM, CANCEL).
-fn spawn(stream: Pin<Box<dyn Future<Output = ()>>>, bound: Option<DeliveryDeadline>) {
-    drop(match bound {
-        Some(DeliveryDeadline::At(over)) => {
-            spawn_local(async move { drop(timeout_at(over, stream).await) })
+/// Spawns a stream. At its deadline it is dropped, which resets it (RST_STREAM, CANCEL).
+fn spawn(stream: Pin<Box<dyn Future<Output = ()>>>, deadline: Option<DeliveryDeadline>) {
+    drop(match deadline {
+        Some(DeliveryDeadline::At(instant)) => {
+            spawn_local(async move { drop(timeout_at(instant, stream).await) })
         }
         Some(DeliveryDeadline::Stall(stall)) => spawn_local(async move {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! What all connections of a worker have in common, and what the end of one counts as.
+//! The settings that all connections of a worker share, and the close reason for hyper's errors.
 
 use std::io;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
-/// Resets of streams that wait to be accepted before the connection is told to calm down
-/// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, held here so that no upgrade moves it.
+/// Maximum reset streams that are not accepted yet; then GOAWAY with ENHANCE_YOUR_CALM
+/// (RUSTSEC-2023-0034, "rapid reset"). It is h2's default, stated here so that no upgrade changes it.
 const MAX_PENDING_ACCEPT_RESETS: usize = 20;
 
-/// Resets that a peer may make us send, by breaking the protocol on its streams, over the life of a
-/// connection (CVE-2025-8671, "MadeYouReset"). hyper's default, held here likewise.
+/// Maximum resets per connection that the peer provokes by protocol errors on its streams
+/// (CVE-2025-8671, "MadeYouReset"). It is hyper's default, stated here likewise.
 const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 
-/// What all connections of a worker have in common.
+/// The settings and the router of a worker's connections.
 pub(crate) struct Transport {
     pub(super) http2: http2::Builder<Streams>,
     pub(super) streams: Streams,
@@ -45,7 +45,7 @@ impl Transport {
             .timer(TokioTimer::new())
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout)
-            .auto_date_header(false); // gRPC has no use for it, and it is a clock read a call
+            .auto_date_header(false); // gRPC does not use it, and it costs a clock read per call
         Transport { http2, streams, limits, router }
     }
 
@@ -53,22 +53,21 @@ impl Transport {
         &self.router.state.metrics
     }
 
-    /// What a connection may speak.
-    pub(crate) fn spoken(&self) -> Protocols {
-        if self.router.state.cors.is_some() { Protocols::Http1Too } else { Protocols::Http2 }
+    pub(crate) fn protocols(&self) -> Protocols {
+        if self.router.state.cors.is_some() { Protocols::Http2AndHttp1 } else { Protocols::Http2 }
     }
 }
 
-/// The cause to count for the way in which HTTP/2 ended; `peaceful` if it ended well.
-pub(super) fn ended(
+/// Returns why a connection ended; `graceful` if without an error.
+pub(super) fn close_reason(
     served: hyper::Result<()>,
-    peaceful: Option<CloseReason>,
+    graceful: Option<CloseReason>,
     peer: Peer,
 ) -> Option<CloseReason> {
     match served {
-        Ok(()) => peaceful,
+        Ok(()) => graceful,
         Err(error) if error.is_timeout() => Some(CloseReason::KeepaliveTimeout),
-        Err(error) if is_peer_gone(&error) => None,
+        Err(error) if is_closed_by_peer(&error) => None,
         Err(error) => {
             let error = anyhow::Error::new(error);
             tracing::debug!(%peer, error = format!("{error:#}"), "HTTP/2 error");
@@ -77,10 +76,10 @@ pub(super) fn ended(
     }
 }
 
-/// A connection that the network or the peer cut: nothing that we closed.
-fn is_peer_gone(error: &hyper::Error) -> bool {
+/// Returns whether the peer or the network closed the connection.
+fn is_closed_by_peer(error: &hyper::Error) -> bool {
     if error.is_incomplete_message() {
-        return true; // over HTTP/1.1, in the middle of a request
+        return true; // in the middle of a request over HTTP/1.1
     }
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {

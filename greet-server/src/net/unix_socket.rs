@@ -1,5 +1,5 @@
-//! The file of a Unix socket: unlike a port it outlives its process, so it has to be cleaned up,
-//! and unlike a port it can be stolen, so it has to be guarded.
+//! Creates and removes the file of a Unix socket. A file outlives its process, so a stale one is removed
+//! at the start; and any process may replace a file, so one in use is never taken over.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A socket file that we made. Dropping it removes the file, unless another process has replaced it.
+/// A socket file created by this process. Its drop removes the file unless another process replaced it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -18,11 +18,11 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Binds `path`. A socket file that nobody listens on is removed first; one that somebody
-    /// listens on, and a file that is no socket, are left alone and refused. Nothing here waits.
+    /// Binds `path`. Removes a socket file without a listener first. A socket file with a listener, and a
+    /// file that is not a socket, are errors. Does not block.
     pub(crate) fn bind(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
-        // Between "is it stale?" and "bind" another starting daemon could do the same, and each
-        // would remove the other's fresh socket. The lock makes the three steps one.
+        // Without the lock, two daemons that start at once could each find a stale file, and one would
+        // remove the new socket of the other.
         let lock = Lock::acquire(path)?;
         remove_if_stale(path)?;
         let socket = stream_socket()?;
@@ -39,8 +39,8 @@ impl SocketFile {
 }
 
 impl Drop for SocketFile {
-    /// While we still listen nobody takes the file for stale; so what is ours now stays ours until
-    /// it is removed. Left behind, it would be stale, and the next start would clean up.
+    /// The socket still listens here, so no other process considers the file stale between the check and
+    /// the removal. A file that cannot be removed is stale for the next start.
     fn drop(&mut self) {
         let current = fs::symlink_metadata(&self.path).map(device_and_inode);
         if current.is_ok_and(|current| current == self.device_and_inode) {
@@ -56,12 +56,12 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if !kind.is_socket() {
-        let problem = "a file is there that is not a socket; remove it or choose another path";
+        let problem = "a file that is not a socket is there; remove it or choose another path";
         return Err(io::Error::new(ErrorKind::AlreadyExists, problem));
     }
     match stream_socket()?.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Non-blocking: `WouldBlock` is a listener whose queue is full.
+        // The socket is non-blocking: `WouldBlock` is a listener with a full queue.
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
         _ => Err(in_use("a process is listening there already")),
     }
@@ -73,8 +73,8 @@ fn stream_socket() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// `PATH.lock`, held while a socket is put in its place and gone afterwards. It is a file of our own
-/// because anyone who can open a file can hold its lock, and a directory many can open.
+/// A lock on `PATH.lock`, which exists only while a socket is bound. A lock on the directory would not
+/// do: every user who can open it could hold that.
 struct Lock {
     path: PathBuf,
     _held: File,
@@ -94,10 +94,11 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Whoever held it before us may have removed it since we opened it; ours would guard nothing.
-        let ours = device_and_inode(held.metadata()?);
-        let there = fs::symlink_metadata(&path).map(device_and_inode);
-        if there.is_ok_and(|there| there == ours) {
+        // The previous holder may have removed the file after this process opened it. A lock on a
+        // removed file excludes no other process.
+        let opened = device_and_inode(held.metadata()?);
+        let current = fs::symlink_metadata(&path).map(device_and_inode);
+        if current.is_ok_and(|current| current == opened) {
             Ok(Lock { path, _held: held })
         } else {
             Err(in_use("another process is starting there"))
@@ -107,7 +108,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path); // an empty file left behind hinders nobody
+        let _ = fs::remove_file(&self.path); // a leftover file does not prevent the next lock
     }
 }
 

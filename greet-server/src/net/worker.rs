@@ -1,4 +1,4 @@
-//! A worker: one thread, one single-threaded runtime, and the connections that live on it.
+//! Runs the workers. A worker is a thread with a current-thread runtime and its connections.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
-use super::close_log::CloseLog;
+use super::close_log::{Close, CloseLog};
 use super::connection;
 use super::connection_limit::ConnectionPermit;
-use super::handshake::{Closed, plaintext, tls};
+use super::handshake::{HandshakeError, plaintext, tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
@@ -27,21 +27,21 @@ use crate::grpc::connection_state::Peer;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 
-/// Makes a worker's own copy of the services, on its thread: nothing in it is shared with another.
+/// Builds the router of a worker on its thread, so that workers share no services.
 pub(crate) type MakeRouter = Arc<dyn Fn(Arc<WorkerMetrics>) -> Router + Send + Sync>;
 
-/// All workers, as the acceptor and the lifecycle see them.
+/// The handles of all workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Workers(Arc<[Worker]>);
 
-/// One worker, seen from other threads.
+/// The handle of a worker for other threads.
 #[derive(Debug)]
 pub(crate) struct Worker {
     commands: mpsc::UnboundedSender<Command>,
     pub(crate) metrics: Arc<WorkerMetrics>,
 }
 
-/// Completes when the worker's thread has ended; an error means that it panicked.
+/// Completes when the worker's thread has ended, with an error if it panicked or could not start.
 pub(crate) type Ended = oneshot::Receiver<()>;
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ enum Command {
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` workers.
     pub(crate) fn start(
         count: usize,
         served_methods: usize,
@@ -80,15 +80,15 @@ impl Workers {
         }
     }
 
-    pub(crate) fn closed(&self, cause: CloseReason) -> u64 {
-        self.sum(|metrics| metrics.closed(cause).get())
+    pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
+        self.sum(|metrics| metrics.closed(reason).get())
     }
 
-    pub(crate) fn sum(&self, figure: impl Fn(&WorkerMetrics) -> u64) -> u64 {
-        self.iter().map(|worker| figure(&worker.metrics)).sum()
+    pub(crate) fn sum(&self, value: impl Fn(&WorkerMetrics) -> u64) -> u64 {
+        self.iter().map(|worker| value(&worker.metrics)).sum()
     }
 
-    /// The worker with the fewest connections, the first of them among equals.
+    /// Returns the worker with the fewest connections, the first among equals.
     pub(crate) fn least_loaded(&self) -> &Worker {
         self.iter()
             .min_by_key(|worker| worker.metrics.connections.load(Ordering::Relaxed))
@@ -105,29 +105,29 @@ impl Worker {
     ) -> io::Result<(Worker, Ended)> {
         let (commands, received) = mpsc::unbounded_channel();
         let (ending, ended) = oneshot::channel();
-        let thread_stats = metrics.clone();
+        let thread_metrics = metrics.clone();
         thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
-            if let Err(error) = run(received, limits, make_router, thread_stats) {
-                tracing::error!(index, %error, "worker could not start");
+            if let Err(error) = run(received, limits, make_router, thread_metrics) {
+                tracing::error!(index, %error, "worker start failed");
                 return;
             }
-            let _ = ending.send(()); // nobody waits for it once the process leaves anyway
+            let _ = ending.send(()); // after a cut that timed out there is no receiver
         })?;
         Ok((Worker { commands, metrics }, ended))
     }
 
-    /// Takes a connection in. One that comes too late, after the worker ended, is closed.
+    /// Serves a connection, or closes it if the worker has ended.
     pub(crate) fn serve(&self, connection: Accepted, permit: ConnectionPermit) {
         self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         let _ = self.commands.send(Command::Serve(connection, permit));
     }
 
-    /// Sends GOAWAY to every connection; the worker ends when the last has finished.
+    /// Sends GOAWAY on every connection; the worker ends when the last has finished.
     pub(crate) fn drain(&self) {
         let _ = self.commands.send(Command::Drain);
     }
 
-    /// Ends the worker at once with all that is left on it.
+    /// Ends the worker and its connections at once.
     pub(crate) fn cut(&self) {
         let _ = self.commands.send(Command::Cut);
     }
@@ -141,30 +141,22 @@ fn run(
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let transport = Rc::new(Transport::new(limits, make_router(metrics)));
-    runtime.block_on(Connections::new(transport).run(commands));
+    let (tasks, log, drains) = Default::default();
+    runtime.block_on(Connections { transport, tasks, log, drains }.run(commands));
     Ok(())
 }
 
 /// The connections of a worker.
 struct Connections {
     transport: Rc<Transport>,
-    tasks: JoinSet<(Peer, Option<CloseReason>)>,
+    tasks: JoinSet<(Peer, Option<Close>)>,
     log: CloseLog,
-    /// Dropping a sender tells its connection to drain. One each, because waiting on a oneshot
-    /// costs an atomic load, and a connection looks at it on every turn.
+    /// A sender per connection; its drop starts the drain. Not one channel for all: each poll of a
+    /// connection polls its receiver, and that of a oneshot costs an atomic load only.
     drains: HashMap<task::Id, oneshot::Sender<()>>,
 }
 
 impl Connections {
-    fn new(transport: Rc<Transport>) -> Connections {
-        Connections {
-            transport,
-            tasks: JoinSet::new(),
-            log: CloseLog::default(),
-            drains: HashMap::new(),
-        }
-    }
-
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut draining = false;
         while !(draining && self.tasks.is_empty()) {
@@ -178,13 +170,13 @@ impl Connections {
                     Some(Command::Cut) | None => return self.cut(),
                 },
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
-                    Ok((id, (peer, cause))) => {
-                        self.forget(id, cause);
-                        if let Some(cause) = cause {
-                            self.log.closed(peer, cause);
+                    Ok((id, (peer, close))) => {
+                        self.remove(id, close.as_ref().map(|close| close.reason));
+                        if let Some(close) = close {
+                            self.log.closed(peer, &close);
                         }
                     }
-                    Err(panic) => self.forget(panic.id(), Some(CloseReason::Panic)),
+                    Err(panic) => self.remove(panic.id(), Some(CloseReason::Panic)),
                 },
             }
         }
@@ -193,56 +185,57 @@ impl Connections {
     fn spawn(&mut self, connection: Accepted, permit: ConnectionPermit) {
         let transport = self.transport.clone();
         let (drain, drained) = oneshot::channel();
-        let (peer, spoken) = (connection.peer(), transport.spoken());
+        let (peer, protocols) = (connection.peer(), transport.protocols());
         let task = self.tasks.spawn_local(async move {
-            let _place = permit;
-            // Boxed: a task is as large as its largest way, which is a TLS handshake's.
-            let cause = match connection {
+            let _permit = permit;
+            // Boxed, because a task is as large as its largest branch, the TLS handshake.
+            let close = match connection {
                 Accepted::Tcp(stream, _) => {
-                    let io = || registered(TcpStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?, spoken).await });
+                    let io = registered(TcpStream::from_std(stream));
+                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 Accepted::Tls(stream, _, config) => {
-                    let io = || registered(TcpStream::from_std(stream));
+                    let io = registered(TcpStream::from_std(stream));
                     let metrics = transport.metrics().clone();
                     let handshake =
-                        Box::pin(async move { tls(io()?, config, spoken, &metrics).await });
+                        async move { tls(io?, config, peer, protocols, &metrics).await };
+                    let handshake = Box::pin(handshake);
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
-                    let io = || registered(UnixStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io()?, spoken).await });
+                    let io = registered(UnixStream::from_std(stream));
+                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
             };
-            (peer, cause)
+            (peer, close)
         });
         self.drains.insert(task.id(), drain);
     }
 
-    fn forget(&mut self, id: task::Id, cause: Option<CloseReason>) {
+    fn remove(&mut self, id: task::Id, reason: Option<CloseReason>) {
         self.drains.remove(&id);
         let metrics = self.transport.metrics();
         metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        match cause {
-            Some(cause) => metrics.closed(cause).add(1),
+        match reason {
+            Some(reason) => metrics.closed(reason).add(1),
             None => metrics.closed_by_peer.add(1),
         }
     }
 
-    /// Leaves; what is left is dropped with the runtime, which closes its sockets.
+    /// Counts the remaining connections. The runtime's drop closes them.
     fn cut(self) {
-        let left = self.tasks.len() as u64;
-        self.transport.metrics().closed(CloseReason::Cut).add(left);
+        let remaining = self.tasks.len() as u64;
+        self.transport.metrics().closed(CloseReason::Cut).add(remaining);
     }
 }
 
-/// A socket in this worker's runtime; `None` of a cause if the system has no room for it there.
-fn registered<IO>(io: io::Result<IO>) -> Result<IO, Closed> {
+/// Logs a socket that could not be registered with this worker's runtime.
+fn registered<IO>(io: io::Result<IO>) -> Result<IO, HandshakeError> {
     io.map_err(|error| {
-        tracing::error!(%error, "could not register a connection with its worker");
+        tracing::error!(%error, "connection registration failed");
         None
     })
 }

@@ -1,17 +1,17 @@
-//! The Greeter itself: what all the rest is there for.
+//! Implements Greeter: the reply is `Hello ` and the name, byte for byte.
 
 use greet_proto::{Greeter, HelloReply, HelloRequest};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// Answers `Hello ` + name.
+/// The Greeter service.
 #[derive(Debug, Clone, Copy)]
 pub struct Greeting {
     max_name_bytes: usize,
 }
 
 impl Greeting {
-    /// A greeting for names of up to `max_name_bytes` bytes of UTF-8.
+    /// Creates a greeter that accepts names of up to `max_name_bytes` bytes of UTF-8.
     pub fn new(max_name_bytes: usize) -> Greeting {
         Greeting { max_name_bytes }
     }
@@ -32,7 +32,7 @@ impl Greeter for Greeting {
     }
 }
 
-/// INVALID_ARGUMENT with a `google.rpc.BadRequest`, so that a program finds the field by name.
+/// Returns INVALID_ARGUMENT with a `google.rpc.BadRequest`, which names the field for programs.
 fn name_too_long(bytes: usize, limit: usize) -> Status {
     let description = format!("is {bytes} bytes long; the limit is {limit} bytes");
     let details = ErrorDetails::with_bad_request_violation("name", &description);
@@ -50,14 +50,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_reply_is_hello_and_the_name_byte_for_byte() {
+    async fn reply_is_hello_and_the_name_byte_for_byte() {
         for name in ["Ada", "", " ", "a\0b\n", "Zoë", "\u{1f600}"] {
             assert_eq!(say_hello(name).await.unwrap(), format!("Hello {name}"));
         }
     }
 
     #[tokio::test]
-    async fn a_name_may_have_the_limit_and_no_byte_more() {
+    async fn name_over_the_limit_is_rejected() {
         assert_eq!(say_hello("12345678").await.unwrap(), "Hello 12345678");
 
         let status = say_hello("123456789").await.unwrap_err();
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(status.message(), "name is 9 bytes long; the limit is 8 bytes");
         let details = status.get_details_bad_request().unwrap();
         let [violation] = &details.field_violations[..] else {
-            panic!("one field is wrong: {details:?}");
+            panic!("not one violation: {details:?}");
         };
         assert_eq!(violation.field, "name");
     }

@@ -1,12 +1,9 @@
-//! grpc.health.v1, answered from the phase of the lifecycle: SERVING while serving, NOT_SERVING
-//! from the first moment of a drain.
+//! Implements grpc.health.v1: SERVING in [`Phase::Serving`], NOT_SERVING in every other phase.
 
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use greet_proto::GreeterServer;
 use tokio::sync::watch;
-use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
@@ -15,50 +12,51 @@ use crate::lifecycle::phase::Phase;
 
 pub(super) struct Health {
     phase: watch::Receiver<Phase>,
+    services: &'static [&'static str],
 }
 
 impl Health {
-    pub(super) fn new(phase: watch::Receiver<Phase>) -> Health {
-        Health { phase }
+    /// Reports on `services` and, under the empty name, on the server as a whole.
+    pub(super) fn new(phase: watch::Receiver<Phase>, services: &'static [&'static str]) -> Health {
+        Health { phase, services }
+    }
+
+    fn is_known(&self, service: &str) -> bool {
+        service.is_empty() || self.services.contains(&service)
     }
 }
 
-type Statuses = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl health_server::Health for Health {
-    type WatchStream = Statuses;
+    type WatchStream = WatchStream;
 
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        if !is_known(&request.get_ref().service) {
+        if !self.is_known(&request.get_ref().service) {
             return Err(Status::not_found("unknown service"));
         }
         let status = serving_status(*self.phase.borrow());
         Ok(Response::new(response(status)))
     }
 
-    /// The current status at once, then each change. A service that is not known is watched too,
-    /// as SERVICE_UNKNOWN: the protocol lets it be registered later.
+    /// Sends the current status, then each change. The status of an unknown service is
+    /// SERVICE_UNKNOWN: the protocol allows it to be registered later.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Statuses>, Status> {
-        let statuses: Statuses = if is_known(&request.get_ref().service) {
-            Box::pin(changes(self.phase.clone()))
+    ) -> Result<Response<WatchStream>, Status> {
+        let statuses: WatchStream = if self.is_known(&request.get_ref().service) {
+            Box::pin(status_changes(self.phase.clone()))
         } else {
             let unknown = response(ServingStatus::ServiceUnknown);
             Box::pin(stream::iter([Ok(unknown)]).chain(stream::pending()))
         };
         Ok(Response::new(statuses))
     }
-}
-
-/// The empty name means the server as a whole.
-fn is_known(service: &str) -> bool {
-    service.is_empty() || service == <GreeterServer<()> as NamedService>::NAME
 }
 
 fn serving_status(phase: Phase) -> ServingStatus {
@@ -74,8 +72,8 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
-/// A status for each change of status, not for each change of phase.
-fn changes(
+/// Skips changes of the phase that leave the status as it is.
+fn status_changes(
     phase: watch::Receiver<Phase>,
 ) -> impl Stream<Item = Result<HealthCheckResponse, Status>> {
     stream::unfold((phase, None), |(mut phase, last)| async move {

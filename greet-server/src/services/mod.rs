@@ -1,10 +1,10 @@
-//! The list of services: a service, and each of its methods, is added here and nowhere else.
+//! Lists the served methods and connects each to the service that implements it.
 //!
-//! Each worker has its own instances. Cloning an `Arc` that workers share would move its cache line
-//! between cores at every call.
+//! To add a method, implement it (of Greeter: in `greeter.rs`), then add its index, its entry in
+//! [`METHODS`] and its handler in [`Services::new`]. A new service also has an entry in
+//! [`DESCRIPTOR_SETS`] and in [`HEALTH_CHECKED`]. No other file names a service or a method.
 
 pub(crate) mod greeter;
-mod handler;
 mod health;
 mod reflection;
 
@@ -12,30 +12,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::{Greeter, GreeterServer, HelloRequest};
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Request};
 use tokio::sync::watch;
 use tonic::Status;
-use tonic::body::Body;
-use tonic::codec::CompressionEncoding;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::pb::{v1, v1alpha};
 
-use self::handler::{Handler, handler};
 use self::health::Health;
-use self::reflection::Reflection;
-use crate::config::Limits;
-use crate::grpc::{AdmittedCall, Answer, DecodedBody, Dispatch, Method, RequestBody};
+use crate::grpc::{AdmittedCall, DecodedBody, Dispatch, Handler, Method, ResponseFuture, handler};
 use crate::lifecycle::phase::Phase;
 
-/// Every method that is served, each at the position of its index.
+/// Every served method, at the position of its index.
 pub(crate) static METHODS: [Method; 5] = [
     Method::unary(SAY_HELLO, "/greet.Greeter/SayHello"),
     Method::unary(HEALTH_CHECK, "/grpc.health.v1.Health/Check"),
     Method::server_streaming(HEALTH_WATCH, "/grpc.health.v1.Health/Watch"),
-    Method::bidirectional(
+    Method::bidi_streaming(
         REFLECTION_V1,
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     ),
-    Method::bidirectional(
+    Method::bidi_streaming(
         REFLECTION_V1ALPHA,
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ),
@@ -47,15 +45,25 @@ const HEALTH_WATCH: usize = 2;
 const REFLECTION_V1: usize = 3;
 const REFLECTION_V1ALPHA: usize = 4;
 
-/// The compression of the request's messages; only a call without it takes the fast path.
+/// The descriptors of the served methods, which reflection returns.
+const DESCRIPTOR_SETS: [&[u8]; 4] = [
+    greet_proto::FILE_DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    v1::FILE_DESCRIPTOR_SET,
+    v1alpha::FILE_DESCRIPTOR_SET,
+];
+
+/// The services that a health check can name.
+const HEALTH_CHECKED: &[&str] = &[GreeterServer::<()>::NAME];
+
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The services of one worker.
+/// The services of one worker. Each worker has its own: the reference count of a shared `Arc` would
+/// move between cores at every call.
 pub(crate) struct Services {
     greeter: Arc<dyn Greeter>,
-    generated_greeter: Handler,
-    health: Handler,
-    reflection: Option<Reflection>,
+    /// By method index; `None` for a method that the configuration turns off.
+    handlers: [Option<Handler>; METHODS.len()],
 }
 
 impl Services {
@@ -63,37 +71,43 @@ impl Services {
         greeter: impl Greeter,
         phase: watch::Receiver<Phase>,
         with_reflection: bool,
-        limits: &Limits,
+        max_message_bytes: usize,
     ) -> Services {
-        // The codec's own limit would answer OUT_OF_RANGE; ours comes first and is the published one.
-        let bytes = limits.max_message_bytes;
+        // The request body enforces the same limit first, with the published status code.
+        let max = max_message_bytes;
         let greeter = Arc::new(greeter);
-        Services {
-            greeter: greeter.clone(),
-            generated_greeter: handler(
-                GreeterServer::from_arc(greeter)
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .max_decoding_message_size(bytes),
-            ),
-            health: handler(
-                HealthServer::new(Health::new(phase))
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .max_decoding_message_size(bytes),
-            ),
-            reflection: with_reflection.then(|| Reflection::new(bytes)),
+        let mut handlers = [const { None }; METHODS.len()];
+
+        let service = GreeterServer::from_arc(greeter.clone());
+        let service = service.accept_compressed(Gzip).max_decoding_message_size(max);
+        handlers[SAY_HELLO] = Some(handler(service));
+
+        let service = HealthServer::new(Health::new(phase, HEALTH_CHECKED));
+        let service = service.accept_compressed(Gzip).max_decoding_message_size(max);
+        handlers[HEALTH_CHECK] = Some(handler(service.clone()));
+        handlers[HEALTH_WATCH] = Some(handler(service));
+
+        if with_reflection {
+            let (v1, v1alpha) = reflection::services(&DESCRIPTOR_SETS);
+            let v1 = v1.accept_compressed(Gzip).max_decoding_message_size(max);
+            let v1alpha = v1alpha.accept_compressed(Gzip).max_decoding_message_size(max);
+            handlers[REFLECTION_V1] = Some(handler(v1));
+            handlers[REFLECTION_V1ALPHA] = Some(handler(v1alpha));
         }
+        Services { greeter, handlers }
     }
 
-    async fn generated(&self, method: &Method, request: Request<RequestBody>) -> Response<Body> {
-        let handler = match (method.index, &self.reflection) {
-            (SAY_HELLO, _) => &self.generated_greeter,
-            (HEALTH_CHECK | HEALTH_WATCH, _) => &self.health,
-            (REFLECTION_V1, Some(reflection)) => &reflection.v1,
-            (REFLECTION_V1ALPHA, Some(reflection)) => &reflection.v1alpha,
-            _ => return Status::unimplemented(reflection::OFF).into_http(),
-        };
-        let Ok(response) = handler(request).await;
-        response
+    /// Answers SayHello without the generated service, whose codec costs more than the greeting.
+    fn say_hello(
+        self: Rc<Self>,
+        call: AdmittedCall,
+        request: Request<DecodedBody>,
+    ) -> ResponseFuture {
+        let in_flight = call.in_flight();
+        call.unary(request, async move |request: tonic::Request<HelloRequest>| {
+            in_flight.set_name_bytes(request.get_ref().name.len());
+            self.greeter.say_hello(request).await
+        })
     }
 }
 
@@ -102,19 +116,19 @@ impl Dispatch for Services {
         METHODS.iter().find(|method| method.path() == path)
     }
 
-    fn dispatch(self: Rc<Self>, call: AdmittedCall, request: Request<DecodedBody>) -> Answer {
-        let method = call.method();
-        if method.index != SAY_HELLO || request.headers().contains_key(GRPC_ENCODING) {
-            return call
-                .generated(request, async move |request| self.generated(method, request).await);
+    fn dispatch(
+        self: Rc<Self>,
+        call: AdmittedCall,
+        request: Request<DecodedBody>,
+    ) -> ResponseFuture {
+        let index = call.method().index;
+        if index == SAY_HELLO && !request.headers().contains_key(GRPC_ENCODING) {
+            return self.say_hello(call, request);
         }
-        let in_flight = call.in_flight();
-        call.unary(request, async move |request: tonic::Request<HelloRequest>| {
-            if let Some(record) = in_flight.record() {
-                record.named(request.get_ref().name.len());
-            }
-            self.greeter.say_hello(request).await
-        })
+        match &self.handlers[index] {
+            Some(handler) => call.generated(request, handler.clone()),
+            None => call.fail(Status::unimplemented("reflection is off (--no-reflection)")),
+        }
     }
 }
 
@@ -123,19 +137,13 @@ mod tests {
     use prost::Message as _;
     use prost_types::FileDescriptorSet;
 
+    use super::greeter::Greeting;
     use super::*;
-    use crate::grpc::method::Requests;
 
     #[test]
-    fn the_list_agrees_with_every_descriptor_that_is_served() {
-        let served = [
-            greet_proto::FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ];
+    fn methods_match_the_descriptors() {
         let mut described = 0;
-        for set in served {
+        for set in DESCRIPTOR_SETS {
             for file in FileDescriptorSet::decode(set).unwrap().file {
                 for service in &file.service {
                     for method in &service.method {
@@ -143,9 +151,9 @@ mod tests {
                         let path = format!("/{package}.{service}/{}", method.name());
                         let listed = METHODS.iter().find(|listed| listed.path() == path);
                         let listed = listed.unwrap_or_else(|| panic!("{path} is not listed"));
-                        let many = listed.requests == Requests::Many;
-                        assert_eq!(many, method.client_streaming(), "{path}");
-                        assert_eq!(listed.is_streaming, method.server_streaming(), "{path}");
+                        let listed = (listed.is_client_streaming, listed.is_server_streaming);
+                        let expected = (method.client_streaming(), method.server_streaming());
+                        assert_eq!(listed, expected, "{path}");
                         described += 1;
                     }
                 }
@@ -155,9 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn each_method_stands_at_its_index() {
+    fn every_method_has_its_index_and_a_handler() {
+        let (_phase, phase) = watch::channel(Phase::Serving);
+        let services = Services::new(Greeting::new(1), phase, true, 1);
         for (position, method) in METHODS.iter().enumerate() {
             assert_eq!(method.index, position, "{}", method.path());
+            assert!(services.handlers[position].is_some(), "{}", method.path());
         }
     }
 }

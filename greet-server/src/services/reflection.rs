@@ -1,7 +1,7 @@
-//! Reflection, v1 and v1alpha: a client without the .proto asks the daemon for it.
+//! Implements server reflection, v1 and v1alpha: clients read the descriptors from the server.
 //!
-//! The generated types are tonic-reflection's. Its service is not used: it ends the whole stream when
-//! a symbol is unknown, where the protocol answers that one request with an error and goes on.
+//! The messages are those of `tonic-reflection`. Its service is not used: it ends the stream at an
+//! unknown symbol, where the protocol answers that request with an error and continues.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use futures_util::stream::{Stream, StreamExt as _};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
@@ -19,100 +18,75 @@ use tonic_reflection::pb::v1::{
     ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
 };
+use tonic_reflection::pb::v1alpha::server_reflection_server as v1alpha_server;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::handler::{Handler, handler};
+type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
-
-pub(super) const OFF: &str = "reflection is off (--no-reflection)";
-
-/// Both versions, answered from the same index.
-pub(super) struct Reflection {
-    pub(super) v1: Handler,
-    pub(super) v1alpha: Handler,
-}
-
-impl Reflection {
-    pub(super) fn new(max_message_bytes: usize) -> Reflection {
-        let reflector = Reflector(Arc::new(Index::of_what_is_served()));
-        let v1 = ServerReflectionServer::new(reflector.clone());
-        let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflector);
-        Reflection {
-            v1: handler(v1.accept_compressed(GZIP).max_decoding_message_size(max_message_bytes)),
-            v1alpha: handler(
-                v1alpha.accept_compressed(GZIP).max_decoding_message_size(max_message_bytes),
-            ),
-        }
-    }
+/// Returns the service in both versions, over one index of `descriptor_sets`.
+pub(super) fn services(
+    descriptor_sets: &[&[u8]],
+) -> (ServerReflectionServer<Reflection>, v1alpha_server::ServerReflectionServer<Reflection>) {
+    let reflection = Reflection(Arc::new(DescriptorIndex::new(descriptor_sets)));
+    let v1alpha = v1alpha_server::ServerReflectionServer::new(reflection.clone());
+    (ServerReflectionServer::new(reflection), v1alpha)
 }
 
 #[derive(Clone)]
-struct Reflector(Arc<Index>);
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) struct Reflection(Arc<DescriptorIndex>);
 
 #[tonic::async_trait]
-impl v1::server_reflection_server::ServerReflection for Reflector {
-    type ServerReflectionInfoStream = Answers<ServerReflectionResponse>;
+impl v1::server_reflection_server::ServerReflection for Reflection {
+    type ServerReflectionInfoStream = ResponseStream<ServerReflectionResponse>;
 
     async fn server_reflection_info(
         &self,
         requests: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let index = self.0.clone();
-        let answers = requests.into_inner().map(move |request| Ok(index.answer(request?)));
-        Ok(Response::new(Box::pin(answers)))
+        let responses = requests.into_inner().map(move |request| Ok(index.respond(request?)));
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 
 #[tonic::async_trait]
-impl v1alpha::server_reflection_server::ServerReflection for Reflector {
-    type ServerReflectionInfoStream = Answers<v1alpha::ServerReflectionResponse>;
+impl v1alpha_server::ServerReflection for Reflection {
+    type ServerReflectionInfoStream = ResponseStream<v1alpha::ServerReflectionResponse>;
 
     async fn server_reflection_info(
         &self,
         requests: Request<Streaming<v1alpha::ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let index = self.0.clone();
-        let answers = requests.into_inner().map(move |request| {
-            let answer = index.answer(same_bytes(&request?));
-            Ok(same_bytes(&answer))
-        });
-        Ok(Response::new(Box::pin(answers)))
+        let responses = requests
+            .into_inner()
+            .map(move |request| Ok(transcode(&index.respond(transcode(&request?)))));
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 
-/// v1 is v1alpha under another name: the messages are the same on the wire.
-fn same_bytes<From: Message, To: Message + Default>(from: &From) -> To {
+/// Converts between v1 and v1alpha, which are the same on the wire.
+fn transcode<From: Message, To: Message + Default>(from: &From) -> To {
     To::decode(&from.encode_to_vec()[..]).expect("both versions have the same fields")
 }
 
-/// Everything that can be asked for.
+/// The descriptors of all services, by every key that a request can name.
 #[derive(Debug, Default)]
-struct Index {
+struct DescriptorIndex {
     services: Vec<String>,
-    /// Encoded `FileDescriptorProto`s by the name of the file.
+    /// Encoded `FileDescriptorProto`s by file name.
     files: HashMap<String, Vec<u8>>,
-    /// Services, methods, messages, enums and fields, by their full name.
+    /// File names by the full name of a service, method, message, enum or field.
     file_of_symbol: HashMap<String, String>,
     messages: Vec<String>,
 }
 
-impl Index {
-    fn of_what_is_served() -> Index {
-        let sets = [
-            greet_proto::FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            v1::FILE_DESCRIPTOR_SET,
-            v1alpha::FILE_DESCRIPTOR_SET,
-        ];
-        let mut index = Index::default();
-        for set in sets {
-            let set = FileDescriptorSet::decode(set);
-            for file in set.expect("it is generated with the code that serves it").file {
-                index.add(&file);
-            }
+impl DescriptorIndex {
+    fn new(descriptor_sets: &[&[u8]]) -> DescriptorIndex {
+        let mut index = DescriptorIndex::default();
+        for set in descriptor_sets {
+            let set = FileDescriptorSet::decode(*set).expect("generated descriptors are valid");
+            set.file.iter().for_each(|file| index.add(file));
         }
         index
     }
@@ -132,20 +106,20 @@ impl Index {
             let full = name(&parent, message.name());
             symbols.extend(message.field.iter().map(|field| name(&full, field.name())));
             symbols.extend(message.oneof_decl.iter().map(|oneof| name(&full, oneof.name())));
-            symbols.extend(message.enum_type.iter().map(|it| name(&full, it.name())));
+            symbols.extend(message.enum_type.iter().map(|kind| name(&full, kind.name())));
             messages.extend(message.nested_type.iter().map(|nested| (full.clone(), nested)));
             self.messages.push(full.clone());
             symbols.push(full);
         }
-        symbols.extend(file.enum_type.iter().map(|it| name(file.package(), it.name())));
+        symbols.extend(file.enum_type.iter().map(|kind| name(file.package(), kind.name())));
         let file_name = file.name().to_owned();
         self.file_of_symbol.extend(symbols.into_iter().map(|symbol| (symbol, file_name.clone())));
         self.files.insert(file_name, file.encode_to_vec());
     }
 
-    fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
-        let answer = match &request.message_request {
-            Some(MessageRequest::ListServices(_)) => Ok(self.list()),
+    fn respond(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
+        let result = match &request.message_request {
+            Some(MessageRequest::ListServices(_)) => Ok(self.services()),
             Some(MessageRequest::FileByFilename(name)) => self.file(name),
             Some(MessageRequest::FileContainingSymbol(symbol)) => {
                 let file = self.file_of_symbol.get(symbol);
@@ -155,20 +129,20 @@ impl Index {
             Some(MessageRequest::FileContainingExtension(extension)) => {
                 Err(not_found("extension of", &extension.containing_type))
             }
-            None => Err((Code::InvalidArgument, "the request asks for nothing".to_owned())),
+            None => Err((Code::InvalidArgument, "the request has no message_request".to_owned())),
         };
-        let answer = answer.unwrap_or_else(|(code, message)| {
+        let response = result.unwrap_or_else(|(code, message)| {
             let error = ErrorResponse { error_code: code.into(), error_message: message };
             MessageResponse::ErrorResponse(error)
         });
         ServerReflectionResponse {
             valid_host: request.host.clone(),
             original_request: Some(request),
-            message_response: Some(answer),
+            message_response: Some(response),
         }
     }
 
-    fn list(&self) -> MessageResponse {
+    fn services(&self) -> MessageResponse {
         let service = self.services.iter().map(|name| ServiceResponse { name: name.clone() });
         MessageResponse::ListServicesResponse(ListServiceResponse { service: service.collect() })
     }
@@ -180,7 +154,7 @@ impl Index {
         }))
     }
 
-    /// Nothing here is extended (proto3 has no extensions); but only a known message has none.
+    /// Returns an empty list for a known message: proto3 has no extensions.
     fn extensions(&self, message: &str) -> Result<MessageResponse, (Code, String)> {
         if !self.messages.iter().any(|known| known == message) {
             return Err(not_found("message", message));
@@ -193,5 +167,5 @@ impl Index {
 }
 
 fn not_found(kind: &str, name: &str) -> (Code, String) {
-    (Code::NotFound, format!("no {kind} {name} here"))
+    (Code::NotFound, format!("{kind} {name} not found"))
 }

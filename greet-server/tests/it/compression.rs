@@ -1,4 +1,4 @@
-//! Requests may be compressed with gzip; what is bounded is what they hold.
+//! gzip requests. The message limit applies to the decompressed bytes.
 
 use std::io::Write as _;
 
@@ -6,10 +6,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tonic::Code;
 
-use crate::support::{Answer, Client, SAY_HELLO, TestServer, grpc_request};
+use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, grpc_request};
 
-/// A SayHello whose message is `message`, compressed.
-async fn send_compressed(client: &Client, message: &[u8]) -> Answer {
+/// Calls SayHello with `message`, compressed.
+async fn send_compressed(client: &Client, message: &[u8]) -> WireResponse {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(message).unwrap();
     let compressed = gzip.finish().unwrap();
@@ -20,46 +20,46 @@ async fn send_compressed(client: &Client, message: &[u8]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_compressed_request_is_answered() {
+async fn compressed_request_is_answered_uncompressed() {
     let server = TestServer::start(&[]).await;
-    let answer = send_compressed(&server.connect().await, b"\x0a\x03Ada").await;
-    assert_eq!(answer.grpc_status(), Some(Code::Ok as i32));
-    assert_eq!(answer.headers.get("grpc-encoding"), None, "the reply is not, nobody asked");
+    let response = send_compressed(&server.connect().await, b"\x0a\x03Ada").await;
+    assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
+    assert_eq!(response.headers.get("grpc-encoding"), None);
 }
 
 #[tokio::test]
-async fn what_a_message_holds_may_have_the_limit_and_no_byte_more() {
+async fn message_limit_applies_to_decompressed_bytes() {
     let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     let client = server.connect().await;
-    // Field 2 is unknown, and skipped: the message is as long as we like and says nothing.
+    // A message of any length, because the decoder skips the unknown field 2.
     let message = |bytes: usize| {
-        let more = [
+        let length = [
             u8::try_from((bytes - 3) & 0x7f).unwrap() | 0x80,
             u8::try_from((bytes - 3) >> 7).unwrap(),
         ];
-        [&[0x12], &more[..], &vec![0; bytes - 3]].concat()
+        [&[0x12], &length[..], &vec![0; bytes - 3]].concat()
     };
-    let answer = send_compressed(&client, &message(1_000)).await;
-    assert_eq!(answer.grpc_status(), Some(Code::Ok as i32));
-    let answer = send_compressed(&client, &message(1_001)).await;
-    assert_eq!(answer.grpc_status(), Some(Code::ResourceExhausted as i32));
-    assert!(client.say_hello("Ada").await.is_ok(), "the connection goes on");
+    let response = send_compressed(&client, &message(1_000)).await;
+    assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
+    let response = send_compressed(&client, &message(1_001)).await;
+    assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));
+    assert!(client.say_hello("Ada").await.is_ok(), "the connection stays usable");
 }
 
 #[tokio::test]
-async fn what_cannot_be_decompressed_is_internal() {
+async fn invalid_gzip_is_internal() {
     let server = TestServer::start(&[]).await;
     let mut request = grpc_request(SAY_HELLO, &b"\x01\0\0\0\x04junk"[..]);
     request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
-    let answer = server.connect().await.send(request).await;
-    assert_eq!(answer.grpc_status(), Some(Code::Internal as i32));
+    let response = server.connect().await.send(request).await;
+    assert_eq!(response.grpc_status(), Some(Code::Internal as i32));
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused() {
+async fn decompression_bomb_is_resource_exhausted() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
-    let answer = send_compressed(&client, &vec![0; 50_000_000]).await; // 48 KiB compressed
-    assert_eq!(answer.grpc_status(), Some(Code::ResourceExhausted as i32));
+    let response = send_compressed(&client, &vec![0; 50_000_000]).await; // 48 KiB on the wire
+    assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));
     assert!(client.say_hello("Ada").await.is_ok());
 }

@@ -1,20 +1,9 @@
 //! Configuration: the order of its sources, the file of `--config`, and the place in each error.
 
-use std::process::{Command, Output};
-
 use clap::Arg;
 use tempfile::TempDir;
 
-use crate::daemon::daemon;
-
-pub(crate) type Ran = (Option<i32>, String, String);
-
-/// Returns exit code, standard output and standard error.
-pub(crate) fn run(command: &mut Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
+use crate::support::process::{Ran, daemon, run};
 
 /// Creates a directory with a `greet.toml`.
 fn directory_with(text: &str) -> TempDir {
@@ -78,8 +67,8 @@ fn daemon_serves_with_the_values_of_the_file() {
     let directory = directory_with("listen = \"unix:greet.sock\"\nworkers = 1\n");
     let mut command = daemon(&["--config=greet.toml"]);
     command.current_dir(directory.path());
-    let (line, _, code) = crate::daemon::one_life(command);
-    assert_eq!((line.as_str(), code), ("listening on unix:greet.sock\n", Some(0)));
+    let (line, code) = crate::support::process::start_and_stop(command);
+    assert_eq!((line.as_str(), code), ("listening on unix:greet.sock", Some(0)));
 }
 
 #[test]
@@ -302,7 +291,7 @@ fn unknown_variable_is_a_warning() {
 fn unusable_opentelemetry_endpoint_does_not_stop_the_daemon() {
     let mut command = daemon(&["--listen=127.0.0.1:0"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "collector");
-    let (line, _, code) = crate::daemon::one_life(command);
+    let (line, code) = crate::support::process::start_and_stop(command);
     assert!(line.starts_with("listening on "), "{line}");
     assert_eq!(code, Some(0));
 }

@@ -1,43 +1,20 @@
-//! The binary as it is run: its one line of standard output, its exit codes, its environment.
+//! The binary as a process: standard output, exit codes, environment and signals.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::io::Read as _;
+use std::time::{Duration, Instant};
 
-use crate::configuration::run;
+use rustix::process::Signal;
 
-pub(crate) fn daemon(flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_greet-server"));
-    command.args(flags).env_clear();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+use crate::support::process::{Process, daemon, run, start_and_stop};
 
-#[cfg(unix)]
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, signal).unwrap();
-}
-
-/// Reads one line, sends SIGTERM, and returns that line, the rest of standard output, and the code.
-#[cfg(unix)]
-pub(crate) fn one_life(mut command: Command) -> (String, String, Option<i32>) {
-    let mut child = command.spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    signal(&child, rustix::process::Signal::TERM);
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).unwrap();
-    (line, rest, child.wait().unwrap().code())
-}
-
-#[cfg(unix)]
 #[test]
-fn standard_output_is_one_line_that_names_the_address() {
-    let (line, rest, code) = one_life(daemon(&["--listen=127.0.0.1:0"]));
+fn standard_output_is_one_line_with_the_address() {
+    let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0"]));
+    let line = process.next_line();
     let port = line.strip_prefix("listening on http://127.0.0.1:").expect(&line);
-    assert!(port.trim_end().parse::<u16>().unwrap() > 0);
-    assert_eq!((rest.as_str(), code), ("", Some(0)));
+    assert!(port.parse::<u16>().unwrap() > 0);
+    let exit = process.stop();
+    assert_eq!((exit.stdout.as_str(), exit.code), ("", Some(0)));
 }
 
 #[test]
@@ -48,13 +25,12 @@ fn every_flag_but_the_actions_has_a_variable() {
     }
 }
 
-/// A variable that is left over from a shell session must not replace serving.
-#[cfg(unix)]
+/// A variable left over from a shell session must not keep the daemon from serving.
 #[test]
 fn variable_named_after_an_action_has_no_effect() {
     let mut command = daemon(&["--listen=127.0.0.1:0"]);
     command.env("GREET_CHECK", "1").env("GREET_PRINT_CONFIG", "1");
-    assert!(one_life(command).0.starts_with("listening on "));
+    assert!(start_and_stop(command).0.starts_with("listening on "));
 }
 
 /// As in `GREET_LISTEN=${LISTEN:-}`.
@@ -68,24 +44,21 @@ fn empty_variable_is_unset() {
 }
 
 /// Some supervisors signal the process and then its group: that is one request, not two.
-#[cfg(unix)]
 #[test]
-fn a_signal_that_comes_twice_at_once_is_one() {
-    let mut command = daemon(&["--listen=127.0.0.1:0", "--drain-delay=500ms"]);
-    let mut child = command.spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut String::new()).unwrap();
-    let begun = std::time::Instant::now();
-    signal(&child, rustix::process::Signal::TERM);
-    signal(&child, rustix::process::Signal::INT);
-    child.wait().unwrap();
-    assert!(std::time::Instant::now() - begun >= std::time::Duration::from_millis(500));
+fn two_signals_at_once_count_as_one() {
+    let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", "--drain-delay=500ms"]));
+    process.next_line();
+    let started = Instant::now();
+    process.signal(Signal::TERM);
+    process.signal(Signal::INT);
+    process.wait();
+    assert!(started.elapsed() >= Duration::from_millis(500));
 }
 
 #[test]
-fn an_address_in_use_is_one_line_with_exit_code_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+fn address_in_use_is_one_line_with_exit_code_1() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let (code, stdout, stderr) = run(&mut daemon(&["--listen", &address]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     let expected = format!("greet-server: could not listen on {address}: Address already in use");
@@ -93,26 +66,18 @@ fn an_address_in_use_is_one_line_with_exit_code_1() {
     assert_eq!(stderr.lines().count(), 1);
 }
 
-/// The acceptor logs one refusal a second; the drain logs how many followed it.
-#[cfg(unix)]
+/// The acceptor logs one refusal a second; the drain logs the number of the suppressed ones.
 #[test]
-fn refusals_suppressed_in_the_last_second_are_logged_at_shutdown() {
-    let mut command = daemon(&["--listen=127.0.0.1:0", "--max-connections=1"]);
-    let mut child = command.spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening on http://").unwrap();
-    let connect = || std::net::TcpStream::connect(address).unwrap();
+fn refusals_of_the_last_second_are_logged_at_shutdown() {
+    let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", "--max-connections=1"]));
+    let address = process.next_address();
+    let connect = || std::net::TcpStream::connect(&address).unwrap();
     let _admitted = connect();
     for _ in 0..3 {
-        let closed = connect().read(&mut [0]);
-        assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+        let read = connect().read(&mut [0]);
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
-    signal(&child, rustix::process::Signal::TERM);
-    let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    child.wait().unwrap();
+    let exit = process.stop();
     let is_total = |line: &str| line.contains(r#""cause":"over_max_connections","suppressed":2"#);
-    assert!(log.lines().any(is_total), "two refusals followed the one that was logged: {log}");
+    assert!(exit.log.lines().any(is_total), "{exit:?}");
 }

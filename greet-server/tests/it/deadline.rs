@@ -1,4 +1,4 @@
-//! A call is over at its deadline, whoever set it, and says DEADLINE_EXCEEDED.
+//! Deadlines: a call ends with DEADLINE_EXCEEDED at the earlier of the client's and the server's.
 
 use std::time::Duration;
 
@@ -8,60 +8,63 @@ use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, framed, grpc_request, soon};
+use crate::support::{
+    Client, SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout,
+};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
     let mut request = Request::new(HelloRequest { name: "wait".into() });
     request.set_timeout(timeout);
-    soon(client.greeter().say_hello(request)).await.unwrap_err()
+    with_timeout(client.greeter().say_hello(request)).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn a_handler_that_hangs_is_dropped_at_the_clients_deadline() {
-    let server = TestServer::with_greeter(&[], Faulty::new()).await;
+async fn hanging_handler_is_dropped_at_the_client_deadline() {
+    let server = TestServer::with_greeter(&[], ScriptedGreeter::new()).await;
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_millis(50)).await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.message(), "the deadline of 50ms passed");
-    let outcome = server.stop().await;
-    assert_eq!((outcome.answered, outcome.cut), (1, 0));
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.cut), (1, 0));
 }
 
 #[tokio::test]
-async fn the_servers_own_limit_holds_when_the_client_gives_more_or_none() {
-    let server = TestServer::with_greeter(&["--request-timeout=50ms"], Faulty::new()).await;
+async fn request_timeout_applies_without_an_earlier_client_deadline() {
+    let server =
+        TestServer::with_greeter(&["--request-timeout=50ms"], ScriptedGreeter::new()).await;
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
     assert_eq!(status.message(), "the deadline of 50ms passed");
-    let status = soon(client.say_hello("wait")).await.unwrap_err();
+    let status = with_timeout(client.say_hello("wait")).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
-#[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for_beyond_the_deadline() {
+/// Calls `path` with a request body that never arrives.
+async fn assert_deadline_exceeded_without_body(path: &str) {
     let server = TestServer::start(&["--request-timeout=50ms"]).await;
     let client = server.connect().await;
     let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
     let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
-    let request = grpc_request(SAY_HELLO, "").map(|_| body);
-    let response = soon(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
+    let request = grpc_request(path, "").map(|_| body);
+    let response = tower_service::Service::call(&mut client.clone(), request);
+    let response = with_timeout(response).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "4");
 }
 
 #[tokio::test]
-async fn a_watch_whose_request_never_comes_is_bounded_like_any_call() {
-    let server = TestServer::start(&["--request-timeout=50ms"]).await;
-    let client = server.connect().await;
-    let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
-    let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
-    let request = grpc_request("/grpc.health.v1.Health/Watch", "").map(|_| body);
-    let response = soon(tower_service::Service::call(&mut client.clone(), request)).await.unwrap();
-    assert_eq!(response.headers()["grpc-status"], "4");
+async fn missing_request_body_ends_at_the_deadline() {
+    assert_deadline_exceeded_without_body(SAY_HELLO).await;
 }
 
-/// Replies wait for as long as the peer gives no window; but not for longer than a call may take.
 #[tokio::test]
-async fn a_peer_without_a_window_gets_its_streams_reset_when_their_time_is_over() {
+async fn watch_without_a_request_ends_at_the_request_timeout() {
+    assert_deadline_exceeded_without_body("/grpc.health.v1.Health/Watch").await;
+}
+
+/// A reply waits for the peer's flow-control window, at most until the deadline.
+#[tokio::test]
+async fn streams_without_a_window_are_reset_at_the_deadline() {
     let server = TestServer::start(&["--request-timeout=100ms"]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     for stream in [1, 3, 5] {
@@ -78,40 +81,40 @@ async fn a_peer_without_a_window_gets_its_streams_reset_when_their_time_is_over(
     reset.sort_unstable();
     assert_eq!(reset, [1, 3, 5]);
     drop(peer);
-    let outcome = server.stop().await;
-    assert_eq!((outcome.answered, outcome.abandoned, outcome.cut), (0, 3, 0));
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.abandoned, report.cut), (0, 3, 0));
 }
 
 #[tokio::test]
-async fn no_time_at_all_is_too_little_even_for_a_greeting() {
+async fn zero_timeout_is_deadline_exceeded() {
     let server = TestServer::start(&[]).await;
     let mut request = grpc_request(SAY_HELLO, framed(b""));
     request.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
-    let answer = server.connect().await.send(request).await;
-    assert_eq!(answer.grpc_status(), Some(Code::DeadlineExceeded as i32));
+    let response = server.connect().await.send(request).await;
+    assert_eq!(response.grpc_status(), Some(Code::DeadlineExceeded as i32));
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_none_is_internal() {
+async fn malformed_timeout_is_internal() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     for malformed in ["", "1", "S", "-1S", "123456789S", "1x", "soon"] {
         let mut request = grpc_request(SAY_HELLO, framed(b""));
         request.headers_mut().insert("grpc-timeout", malformed.parse().unwrap());
-        let answer = client.send(request).await;
-        assert_eq!(answer.grpc_status(), Some(Code::Internal as i32), "{malformed:?}");
+        let response = client.send(request).await;
+        assert_eq!(response.grpc_status(), Some(Code::Internal as i32), "{malformed:?}");
     }
 }
 
 #[tokio::test]
-async fn a_watch_ends_at_its_clients_deadline_and_not_at_the_servers() {
+async fn watch_ends_at_the_client_deadline_and_not_at_request_timeout() {
     let server = TestServer::start(&["--request-timeout=50ms"]).await;
     let client = server.connect().await;
     let mut request = Request::new(HealthCheckRequest::default());
     request.set_timeout(Duration::from_millis(200));
     let mut statuses = client.health().watch(request).await.unwrap().into_inner();
-    assert!(soon(statuses.message()).await.unwrap().is_some());
-    let status = soon(statuses.message()).await.unwrap_err();
+    assert!(with_timeout(statuses.message()).await.unwrap().is_some());
+    let status = with_timeout(statuses.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.message(), "the deadline of 200ms passed");
 }

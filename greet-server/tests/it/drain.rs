@@ -1,4 +1,4 @@
-//! Leaving: nothing accepted is lost, and nobody can hold the door open for longer than the bound.
+//! Drain: every accepted call is answered, and no peer delays the shutdown beyond its limit.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{Client, Faulty, SAY_HELLO, TestServer, closed, eventually, soon};
+use crate::support::{
+    Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,
+};
 
 fn call(
     client: &Client,
@@ -22,51 +24,51 @@ fn call(
     tokio::spawn(async move { client.say_hello(name).await })
 }
 
-/// Completes once the listener is closed: the drain has begun.
+/// Waits until the listener is closed, which is the start of the drain.
 async fn listener_closed(address: &str) {
     let is_refused = async || TcpStream::connect(address).await.is_err();
     eventually("the listener is closed", is_refused).await;
 }
 
 #[tokio::test]
-async fn an_idle_server_stops_at_once() {
+async fn idle_server_stops_at_once() {
     let server = TestServer::start(&[]).await;
-    let begun = Instant::now();
-    let outcome = server.stop().await;
-    assert!(Instant::now() - begun < Duration::from_secs(1));
-    assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (0, 0, 0));
+    let started = Instant::now();
+    let report = server.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!((report.answered, report.cut, report.exit_code()), (0, 0, 0));
 }
 
 #[tokio::test]
-async fn a_call_in_flight_is_answered_while_new_connections_are_refused() {
-    let greeter = Faulty::new();
+async fn call_in_flight_is_answered_and_new_connections_are_refused() {
+    let greeter = ScriptedGreeter::new();
     let mut server = TestServer::with_greeter(&[], greeter.clone()).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
     let waiting = call(&client, "wait");
-    greeter.has_begun(1).await;
+    greeter.calls_started(1).await;
 
     server.drain();
     listener_closed(&address).await;
     greeter.release.add_permits(1);
     assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
-    let outcome = server.outcome().await;
-    assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 0, 0));
+    let report = server.stopped().await;
+    assert_eq!((report.answered, report.cut, report.exit_code()), (1, 0, 0));
 }
 
 #[tokio::test]
-async fn a_peer_that_never_speaks_does_not_hold_the_drain_up() {
+async fn silent_peer_does_not_delay_the_drain() {
     let server = TestServer::start(&["--drain-timeout=1h"]).await;
     let _silent = server.tcp().await;
-    let begun = Instant::now();
-    let outcome = server.stop().await;
-    assert!(Instant::now() - begun < Duration::from_secs(2));
-    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 1);
-    assert_eq!(outcome.exit_code(), 0);
+    let started = Instant::now();
+    let report = server.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert_eq!(closed(&report, CloseReason::DrainedInHandshake), 1);
+    assert_eq!(report.exit_code(), 0);
 }
 
 #[tokio::test]
-async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and_is_told_to_go() {
+async fn handshake_completes_during_drain_and_gets_goaway() {
     let mut server = TestServer::start(&[]).await;
     let address = server.address().to_owned();
     let mut late = server.tcp().await;
@@ -76,187 +78,187 @@ async fn a_peer_that_is_in_its_handshake_when_the_drain_begins_may_finish_it_and
     let mut late = RawPeer { tcp: late };
     assert!(late.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     drop(late);
-    let outcome = server.outcome().await;
-    assert_eq!(closed(&outcome, CloseReason::DrainedInHandshake), 0);
-    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
+    let report = server.stopped().await;
+    assert_eq!(closed(&report, CloseReason::DrainedInHandshake), 0);
+    assert_eq!(closed(&report, CloseReason::Panic), 0);
 }
 
-/// A socket that is closed on unread bytes resets its peer, and a reset destroys what the peer has
-/// not read yet: the last replies, and the GOAWAY that tells which calls were not taken.
+/// Closing a socket with unread bytes resets the peer. The reset discards what the peer has not
+/// read yet: the last replies and the GOAWAY with the last stream identifier.
 #[tokio::test]
-async fn a_peer_that_does_not_close_is_heard_out_for_a_second_after_the_goodbye() {
+async fn peer_that_does_not_close_is_read_for_a_second_after_fin() {
     let mut server = TestServer::start(&[]).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     server.drain();
     peer.pong().await;
-    let mut goodbye = Vec::new();
-    soon(peer.tcp.read_to_end(&mut goodbye)).await.unwrap();
+    with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await.unwrap();
     peer.send(&frame(PING, 0, 0, &[0; 8])).await;
 
-    let outcome = server.outcome().await;
-    let took = Instant::now() - begun;
+    let report = server.stopped().await;
+    let took = started.elapsed();
     assert!((1..3).contains(&took.as_secs()), "{took:?}");
-    assert_eq!(outcome.exit_code(), 0);
+    assert_eq!(report.exit_code(), 0);
 }
 
 #[tokio::test]
-async fn a_peer_that_never_answers_the_goaway_is_closed_after_five_seconds() {
+async fn drain_closes_peer_that_never_acks_after_five_seconds() {
     let server = TestServer::start(&["--drain-timeout=1h"]).await;
-    let _mute = RawPeer::connect(server.tcp().await).await;
-    let begun = Instant::now();
-    let outcome = server.stop().await;
-    let took = Instant::now() - begun;
+    let _silent_http2 = RawPeer::connect(server.tcp().await).await;
+    let started = Instant::now();
+    let report = server.stop().await;
+    let took = started.elapsed();
     assert!((5..8).contains(&took.as_secs()), "{took:?}");
-    assert_eq!(closed(&outcome, CloseReason::GoawayUnanswered), 1);
-    assert_eq!(outcome.exit_code(), 0);
+    assert_eq!(closed(&report, CloseReason::GoawayUnanswered), 1);
+    assert_eq!(report.exit_code(), 0);
 }
 
-/// The two steps of "graceful" (RFC 9113, section 6.8): a GOAWAY that refuses nothing yet, so that
-/// a request which is on its way is still taken, and a PING whose answer says that none is.
+/// The two steps of a graceful shutdown (RFC 9113, section 6.8): a GOAWAY that refuses no stream,
+/// so that requests in flight are accepted, and a PING whose acknowledgement ends that window.
 #[tokio::test]
-async fn a_peer_is_told_to_go_before_it_is_refused_anything() {
+async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
     let mut server = TestServer::start(&["--drain-timeout=1s"]).await;
-    let mut mute = RawPeer::connect(server.tcp().await).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
     server.drain();
-    assert!(mute.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
-    mute.next_of(PING).await;
+    assert!(peer.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
+    peer.next_of(PING).await;
 }
 
-/// A reply counts as answered when the kernel has it, not when HTTP/2 keeps it for a peer that reads
-/// slowly or not at all: exit code 0 means that nothing was lost.
+/// A reply counts as answered when the kernel has it. A reply that HTTP/2 still buffers for a slow
+/// peer does not count: exit code 0 means that no reply was lost.
 #[tokio::test]
-async fn a_reply_that_never_left_is_cut_and_not_answered() {
+async fn reply_that_was_never_sent_counts_as_cut() {
     let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000"];
     let server = TestServer::start(&flags).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 10]).await;
     peer.call(1, SAY_HELLO, Some(b"\x0a\x20a name that is over ten bytes...")).await;
     peer.call(3, SAY_HELLO, Some(b"\x0a\x01a")).await;
-    peer.next_of(DATA).await; // the ten bytes that there was a window for
-    let outcome = server.stop().await;
-    assert_eq!(outcome.answered + outcome.cut, 2, "{outcome:?}");
-    assert!(outcome.cut >= 1 && outcome.exit_code() == 3, "{outcome:?}");
+    for _ in [1, 3] {
+        peer.next_of(DATA).await; // the ten bytes that the window allows
+    }
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.cut, report.exit_code()), (0, 2, 3));
 }
 
-/// It owes us a PONG, and it is busy taking what we owe it.
+/// The peer has not acknowledged the PING, but it still takes the reply.
 #[tokio::test]
-async fn a_peer_that_reads_slowly_is_not_taken_for_one_that_is_gone() {
+async fn slow_reader_is_not_closed_for_a_missing_ping_ack() {
     let server = TestServer::start(&["--drain-timeout=1m"]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
     peer.next_of(HEADERS).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let stopping = tokio::spawn(server.stop());
-    let mut replied = Vec::new();
-    while replied.len() < b"\0\0\0\0\x0b\x0a\x09Hello Ada".len() {
-        // A byte every 400 ms: over five seconds, the patience with a peer that is gone.
+    let mut reply = Vec::new();
+    while reply.len() < b"\0\0\0\0\x0b\x0a\x09Hello Ada".len() {
+        // A byte every 400 ms takes longer than the five seconds for an unresponsive peer.
         let mut pause = tokio::time::interval(Duration::from_millis(400));
         pause.tick().await;
         pause.tick().await;
         peer.send(&frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())).await;
-        replied.extend(peer.next_of(DATA).await.payload);
+        reply.extend(peer.next_of(DATA).await.payload);
     }
-    assert!(Instant::now() - begun > Duration::from_secs(5));
+    assert!(started.elapsed() > Duration::from_secs(5));
     assert_eq!(peer.next_of(HEADERS).await.flags & END_STREAM, END_STREAM);
     drop(peer);
-    let outcome = soon(stopping).await.unwrap();
-    assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 0, 0));
+    let report = with_timeout(stopping).await.unwrap();
+    assert_eq!((report.answered, report.cut, report.exit_code()), (1, 0, 0));
 }
 
 #[tokio::test]
-async fn an_open_watch_does_not_hold_the_drain_up() {
+async fn open_watch_does_not_delay_the_drain() {
     let server = TestServer::start(&["--drain-timeout=1h"]).await;
     let client = server.connect().await;
     let watch = client.health().watch(HealthCheckRequest::default()).await.unwrap();
     let mut statuses = watch.into_inner();
     assert!(statuses.message().await.unwrap().is_some());
-    let outcome = server.stop().await;
-    assert_eq!((outcome.answered, outcome.cut), (1, 0));
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.cut), (1, 0));
 }
 
 #[tokio::test]
-async fn at_the_drain_timeout_what_is_left_is_cut_and_counted() {
-    let greeter = Faulty::new();
+async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
+    let greeter = ScriptedGreeter::new();
     let server = TestServer::with_greeter(&["--drain-timeout=200ms"], greeter.clone()).await;
     let client = server.connect().await;
     assert!(client.say_hello("Ada").await.is_ok());
-    let hanging = [call(&client, "wait"), call(&client, "wait")];
-    greeter.has_begun(2).await;
+    let waiting = [call(&client, "wait"), call(&client, "wait")];
+    greeter.calls_started(2).await;
     let _silent = server.tcp().await;
-    let _mute = RawPeer::connect(server.tcp().await).await;
+    let _silent_http2 = RawPeer::connect(server.tcp().await).await;
 
-    let begun = Instant::now();
-    let outcome = server.stop().await;
-    let took = Instant::now() - begun;
+    let started = Instant::now();
+    let report = server.stop().await;
+    let took = started.elapsed();
     assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(1_200), "{took:?}");
-    assert_eq!((outcome.answered, outcome.cut, outcome.exit_code()), (1, 2, 3));
-    assert_eq!(closed(&outcome, CloseReason::Cut), 3);
-    for call in hanging {
+    assert_eq!((report.answered, report.cut, report.exit_code()), (1, 2, 3));
+    assert_eq!(closed(&report, CloseReason::Cut), 3);
+    for call in waiting {
         assert!(call.await.unwrap().is_err());
     }
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_at_once() {
-    let greeter = Faulty::new();
+async fn second_signal_cuts_at_once() {
+    let greeter = ScriptedGreeter::new();
     let mut server = TestServer::with_greeter(&["--drain-timeout=1h"], greeter.clone()).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
-    let hanging = call(&client, "wait");
-    greeter.has_begun(1).await;
+    let waiting = call(&client, "wait");
+    greeter.calls_started(1).await;
 
     server.drain();
     listener_closed(&address).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     server.cut();
-    let outcome = server.outcome().await;
-    assert!(Instant::now() - begun < Duration::from_secs(1));
-    assert_eq!((outcome.cut, outcome.exit_code()), (1, 3));
-    assert!(soon(hanging).await.unwrap().is_err());
+    let report = server.stopped().await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!((report.cut, report.exit_code()), (1, 3));
+    assert!(with_timeout(waiting).await.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_the_lame_duck_time_too() {
+async fn second_signal_ends_the_lame_duck_phase() {
     let mut server = TestServer::start(&["--drain-delay=1h"]).await;
     server.drain();
     server.cut();
-    assert_eq!(server.outcome().await.exit_code(), 0);
+    assert_eq!(server.stopped().await.exit_code(), 0);
 }
 
-/// Four clients call as fast as they can and connect again when told to go; one more call than the
-/// server says it answered, or one less, would be a lie or a loss.
+/// Four clients call in a loop and reconnect after a GOAWAY. The number of replies that they
+/// received equals the number that the server reports.
 #[tokio::test]
-async fn under_load_every_accepted_call_is_answered() {
+async fn every_accepted_call_is_answered_under_load() {
     let mut server = TestServer::start(&[]).await;
     let address = server.address().to_owned();
-    let (first_answer, mut answers) = tokio::sync::mpsc::channel(1);
+    let (reply_sender, mut replies) = tokio::sync::mpsc::channel(1);
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let (address, first_answer) = (address.clone(), first_answer.clone());
+            let (address, reply_sender) = (address.clone(), reply_sender.clone());
             tokio::spawn(async move {
-                let mut answered = 0_u64;
+                let mut received = 0_u64;
                 while let Ok(tcp) = TcpStream::connect(&address).await {
                     let client = Client::handshake(tcp).await;
                     while let Ok(reply) = client.say_hello("Ada").await {
                         assert_eq!(reply, "Hello Ada");
-                        answered += 1;
-                        let _ = first_answer.try_send(());
+                        received += 1;
+                        let _ = reply_sender.try_send(());
                     }
                 }
-                answered
+                received
             })
         })
         .collect();
     for _ in 0..200 {
-        soon(answers.recv()).await.unwrap();
+        with_timeout(replies.recv()).await.unwrap();
     }
     server.drain();
-    let outcome = server.outcome().await;
+    let report = server.stopped().await;
     let mut received = 0;
     for client in clients {
-        received += soon(client).await.unwrap();
+        received += with_timeout(client).await.unwrap();
     }
-    assert_eq!((outcome.answered, outcome.cut), (received, 0));
-    assert_eq!(closed(&outcome, CloseReason::Panic), 0);
+    assert_eq!((report.answered, report.cut), (received, 0));
+    assert_eq!(closed(&report, CloseReason::Panic), 0);
     assert!(received >= 200);
 }

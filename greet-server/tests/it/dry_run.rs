@@ -6,9 +6,9 @@ use std::process::Stdio;
 use greet_testkit::certs::Ca;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-use crate::certs::Files;
-use crate::configuration::{error, run, run_with_file};
-use crate::daemon::daemon;
+use crate::configuration::{error, run_with_file};
+use crate::support::certs::Files;
+use crate::support::process::{daemon, run};
 
 const VALID: &str = "greet-server: the configuration is valid\n";
 

@@ -1,10 +1,10 @@
-//! grpc.health.v1 as the published protocol says, through a whole lifecycle.
+//! grpc.health.v1 through the whole lifecycle.
 
 use tonic::{Code, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::support::{Client, TestServer, soon};
+use crate::support::{Client, TestServer, with_timeout};
 
 async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.into() };
@@ -20,14 +20,14 @@ async fn watch(client: &Client, service: &str) -> Streaming<HealthCheckResponse>
 }
 
 async fn next(statuses: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus, Code> {
-    match soon(statuses.message()).await {
-        Ok(message) => Ok(message.expect("a Watch has no end of its own").status()),
+    match with_timeout(statuses.message()).await {
+        Ok(message) => Ok(message.expect("a Watch ends with a status").status()),
         Err(status) => Err(status.code()),
     }
 }
 
 #[tokio::test]
-async fn the_server_and_its_service_are_serving_and_others_are_not_found() {
+async fn check_knows_the_server_and_its_service_only() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
@@ -36,7 +36,7 @@ async fn the_server_and_its_service_are_serving_and_others_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_of_the_drain_and_ends_with_it() {
+async fn watch_reports_the_drain_and_ends_with_it() {
     let mut server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let mut statuses = watch(&client, "greet.Greeter").await;
@@ -45,12 +45,12 @@ async fn a_watch_tells_of_the_drain_and_ends_with_it() {
     server.drain();
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::NotServing));
     assert_eq!(next(&mut statuses).await, Err(Code::Unavailable));
-    let outcome = server.outcome().await;
-    assert_eq!((outcome.answered, outcome.cut), (1, 0));
+    let report = server.stopped().await;
+    assert_eq!((report.answered, report.cut), (1, 0));
 }
 
 #[tokio::test]
-async fn an_unknown_service_is_watched_not_refused() {
+async fn watch_of_an_unknown_service_is_accepted() {
     let mut server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let mut statuses = watch(&client, "no.such.Service").await;
@@ -60,7 +60,7 @@ async fn an_unknown_service_is_watched_not_refused() {
 }
 
 #[tokio::test]
-async fn in_lame_duck_time_health_says_not_serving_and_calls_on_new_connections_are_answered() {
+async fn lame_duck_is_not_serving_and_still_answers_new_connections() {
     let mut server = TestServer::start(&["--drain-delay=1h"]).await;
     let early = server.connect().await;
     let mut statuses = watch(&early, "").await;
@@ -73,5 +73,5 @@ async fn in_lame_duck_time_health_says_not_serving_and_calls_on_new_connections_
     assert_eq!(late.say_hello("Ada").await.unwrap(), "Hello Ada");
 
     server.cut();
-    server.outcome().await;
+    server.stopped().await;
 }

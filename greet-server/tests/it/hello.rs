@@ -1,14 +1,14 @@
-//! The main thing: every name gets its greeting, and nothing is added that nobody asked for.
+//! SayHello: the reply, its headers, and the distribution of connections over the workers.
 
 use std::collections::BTreeMap;
 
 use greet_proto::HelloRequest;
 use http::HeaderMap;
 
-use crate::support::{Faulty, SAY_HELLO, TestServer, framed, grpc_request};
+use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request};
 
 #[tokio::test]
-async fn the_reply_is_hello_and_the_name() {
+async fn reply_is_hello_and_the_name() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     for name in ["Ada", "", " ", "line\nbreak", "nul\0", "Zoë", "\u{1f600}"] {
@@ -18,7 +18,7 @@ async fn the_reply_is_hello_and_the_name() {
 }
 
 #[tokio::test]
-async fn a_hundred_calls_at_once_on_one_connection_are_all_answered() {
+async fn hundred_concurrent_calls_on_one_connection_are_answered() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let calls = (0..100).map(|number| {
@@ -31,8 +31,8 @@ async fn a_hundred_calls_at_once_on_one_connection_are_all_answered() {
 }
 
 #[tokio::test]
-async fn connections_are_spread_evenly_over_the_workers() {
-    let server = TestServer::with_greeter(&["--workers=4"], Faulty::new()).await;
+async fn connections_are_distributed_evenly_over_the_workers() {
+    let server = TestServer::with_greeter(&["--workers=4"], ScriptedGreeter::new()).await;
     let mut connections = Vec::new();
     let mut by_thread = BTreeMap::<String, u32>::new();
     for _ in 0..12 {
@@ -46,26 +46,26 @@ async fn connections_are_spread_evenly_over_the_workers() {
 }
 
 #[tokio::test]
-async fn without_an_instance_the_reply_has_the_headers_of_grpc_and_no_other() {
+async fn reply_without_instance_has_only_the_headers_of_grpc() {
     let server = TestServer::start(&[]).await;
     let request = grpc_request(SAY_HELLO, framed(b"\x0a\x03Ada"));
-    let answer = server.connect().await.send(request).await;
-    assert_eq!(names(&answer.headers), ["content-type"]);
-    assert_eq!(answer.headers["content-type"], "application/grpc");
-    assert_eq!(names(&answer.trailers), ["grpc-status"]);
-    assert_eq!(answer.grpc_status(), Some(0));
+    let response = server.connect().await.send(request).await;
+    assert_eq!(names(&response.headers), ["content-type"]);
+    assert_eq!(response.headers["content-type"], "application/grpc");
+    assert_eq!(names(&response.trailers), ["grpc-status"]);
+    assert_eq!(response.grpc_status(), Some(0));
 }
 
 #[tokio::test]
-async fn with_an_instance_every_reply_names_it_failures_too() {
+async fn every_response_names_the_instance() {
     let server = TestServer::start(&["--instance=blue"]).await;
     let client = server.connect().await;
     let request = HelloRequest { name: "Ada".into() };
     let reply = client.greeter().say_hello(request).await.unwrap();
     assert_eq!(reply.metadata().get("greet-instance").unwrap(), "blue");
 
-    let answer = client.send(grpc_request("/no.Such/Method", "")).await;
-    assert_eq!(answer.headers["greet-instance"], "blue");
+    let response = client.send(grpc_request("/no.Such/Method", "")).await;
+    assert_eq!(response.headers["greet-instance"], "blue");
 }
 
 fn names(headers: &HeaderMap) -> Vec<&str> {

@@ -1,40 +1,40 @@
-//! What the daemon promises, a module a promise. Each test runs the real thing: bound sockets,
-//! worker threads, HTTP/2 on loopback.
+//! Tests the behaviour of the daemon, one module per promise. The tests run the whole daemon, with
+//! bound sockets, worker threads and HTTP/2 over loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod certs;
-mod http1;
-mod http1_life;
 mod support;
 
-#[cfg(unix)]
-mod access_log;
 mod admin;
 mod compression;
 mod configuration;
-mod connections;
+mod connection_limit;
+#[cfg(unix)]
 mod daemon;
 mod deadline;
 mod drain;
 mod dry_run;
+mod fast_path;
 mod grpc_web;
 mod handshake;
 mod health;
 mod hello;
-mod hostile;
+mod hostile_clients;
+mod http1_connection;
 mod keepalive;
 mod limits;
+#[cfg(unix)]
+mod logging;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otlp;
-mod panic;
+#[cfg(all(feature = "otel", unix))]
+mod otlp_environment;
+mod rapid_reset;
 mod reflection;
-mod resets;
-mod short_way;
-mod statuses;
+mod status_codes;
 #[cfg(unix)]
-mod supervised;
+mod systemd;
 mod tls;
 mod tls_reload;
 #[cfg(unix)]

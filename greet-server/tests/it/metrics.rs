@@ -1,4 +1,4 @@
-//! Metrics: what is counted is what happened, under the names that the documents have.
+//! Metrics: counts match events, and the exposition matches the documented catalog.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,20 @@ use greet_server::telemetry::metrics::{FAMILIES, Kind};
 use greet_testkit::certs::Ca;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::certs::Files;
-use crate::http1::{ask, get};
-use crate::support::{Faulty, SAY_HELLO, TestServer, eventually, framed, grpc_request, soon};
+use crate::support::certs::Files;
+use crate::support::http1;
+use crate::support::{
+    SAY_HELLO, ScriptedGreeter, TestServer, eventually, framed, grpc_request, with_timeout,
+};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 
-/// Samples by name and labels, as they stand in the text.
+/// Values by the sample's name and labels as in the text.
 struct Samples(BTreeMap<String, f64>);
 
 impl Samples {
-    async fn of(server: &TestServer) -> Samples {
-        let page = get(server.admin(), "/metrics").await;
+    async fn scrape(server: &TestServer) -> Samples {
+        let page = http1::get(server.admin(), "/metrics").await;
         let samples = page.text().lines().filter(|line| !line.starts_with('#'));
         let samples = samples.map(|line| {
             let (name, value) = line.rsplit_once(' ').unwrap();
@@ -26,12 +28,12 @@ impl Samples {
         Samples(samples.collect())
     }
 
-    /// Zero for what is not there.
+    /// Returns a value, or zero for an absent sample.
     fn get(&self, name: &str) -> u64 {
         self.0.get(name).map_or(0, |value| *value as u64)
     }
 
-    /// All that begin with `name`, whatever their labels.
+    /// Returns the sum over all labels.
     fn sum(&self, name: &str) -> u64 {
         let labelled = format!("{name}{{");
         self.0.iter().filter(|(key, _)| key.starts_with(&labelled)).map(|(_, n)| *n as u64).sum()
@@ -43,24 +45,24 @@ impl Samples {
         ))
     }
 
-    fn closed(&self, cause: &str) -> u64 {
-        self.get(&format!("greet_connections_closed_total{{cause=\"{cause}\"}}"))
+    fn closed(&self, reason: &str) -> u64 {
+        self.get(&format!("greet_connections_closed_total{{cause=\"{reason}\"}}"))
     }
 }
 
-/// Scrapes until `is_met`: the end of a connection is counted after its peer sees it.
-async fn until(server: &TestServer, is_met: impl Fn(&Samples) -> bool) -> Samples {
-    let mut samples = Samples::of(server).await;
-    let look = async || {
-        samples = Samples::of(server).await;
-        is_met(&samples)
+/// Scrapes until `condition` is met, because the server counts an event after its peer sees it.
+async fn scrape_until(server: &TestServer, condition: impl Fn(&Samples) -> bool) -> Samples {
+    let mut samples = Samples(BTreeMap::new());
+    let is_met = async || {
+        samples = Samples::scrape(server).await;
+        condition(&samples)
     };
-    eventually("the samples meet the condition", look).await;
+    eventually("the samples meet the condition", is_met).await;
     samples
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_method_and_status_and_add_up() {
+async fn calls_are_counted_by_method_and_status() {
     let server = TestServer::start(&[ADMIN]).await;
     let client = server.connect().await;
     for name in ["Ada", "Grace"] {
@@ -77,7 +79,7 @@ async fn calls_are_counted_by_method_and_status_and_add_up() {
     client.send(html).await;
 
     let hello = "greet.Greeter/SayHello";
-    let samples = until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
     assert_eq!(samples.calls(hello, "OK"), 2);
     assert_eq!(samples.calls(hello, "INVALID_ARGUMENT"), 1);
     assert_eq!(samples.calls("other", "UNIMPLEMENTED"), 3);
@@ -95,25 +97,25 @@ async fn calls_are_counted_by_method_and_status_and_add_up() {
     assert_eq!(bytes("rcvd", "OK"), 2 + 3 + 2 + 5);
     assert_eq!(bytes("sent", "OK"), 2 + 9 + 2 + 11);
     assert_eq!(bytes("rcvd", "INVALID_ARGUMENT"), 3 + 5_000);
-    assert!(!samples.0.keys().any(|name| name.contains("made.Up")), "a peer made a label");
+    assert!(!samples.0.keys().any(|name| name.contains("made.Up")), "a label from a request");
 }
 
 #[tokio::test]
-async fn a_call_that_its_peer_gives_up_is_cancelled_and_one_that_takes_too_long_is_late() {
-    let greeter = Faulty::new();
+async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
+    let greeter = ScriptedGreeter::new();
     let server = TestServer::with_greeter(&[ADMIN], greeter.clone()).await;
     let client = server.connect().await;
-    let given_up = tokio::spawn(async move { client.say_hello("wait").await });
-    greeter.has_begun(1).await;
-    assert_eq!(Samples::of(&server).await.get("greet_calls_in_flight"), 1);
-    given_up.abort();
+    let abandoned = tokio::spawn(async move { client.say_hello("wait").await });
+    greeter.calls_started(1).await;
+    assert_eq!(Samples::scrape(&server).await.get("greet_calls_in_flight"), 1);
+    abandoned.abort();
     let client = server.connect().await;
     let mut late = grpc_request(SAY_HELLO, framed(b"\x0a\x04wait"));
     late.headers_mut().insert("grpc-timeout", "10m".parse().unwrap());
     client.send(late).await;
 
     let hello = "greet.Greeter/SayHello";
-    let samples = until(&server, |samples| {
+    let samples = scrape_until(&server, |samples| {
         samples.calls(hello, "CANCELLED") + samples.calls(hello, "DEADLINE_EXCEEDED") == 2
     })
     .await;
@@ -122,13 +124,13 @@ async fn a_call_that_its_peer_gives_up_is_cancelled_and_one_that_takes_too_long_
 }
 
 #[tokio::test]
-async fn a_compressed_call_is_counted_with_the_bytes_that_were_on_the_wire() {
+async fn compressed_message_counts_its_bytes_on_the_wire() {
     let server = TestServer::start(&[ADMIN]).await;
     let client = server.connect().await;
     let mut greeter = client.greeter().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let name = "a".repeat(4_000);
     greeter.say_hello(greet_proto::HelloRequest { name }).await.unwrap();
-    let samples = until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
     let received = samples.get(
         "grpc_server_call_rcvd_total_compressed_message_size_bytes_sum\
          {grpc_method=\"greet.Greeter/SayHello\",grpc_status=\"OK\"}",
@@ -139,21 +141,21 @@ async fn a_compressed_call_is_counted_with_the_bytes_that_were_on_the_wire() {
 }
 
 #[tokio::test]
-async fn connections_add_up_by_why_they_ended() {
+async fn connections_are_counted_by_close_reason() {
     let server = TestServer::start(&[ADMIN, "--max-connections=2"]).await;
-    let stays = server.connect().await;
-    stays.say_hello("Ada").await.unwrap();
-    let leaves = server.connect().await;
-    leaves.say_hello("Ada").await.unwrap();
+    let remaining = server.connect().await;
+    remaining.say_hello("Ada").await.unwrap();
+    let leaving = server.connect().await;
+    leaving.say_hello("Ada").await.unwrap();
     let mut refused = server.tcp().await;
-    let _ = soon(refused.read_to_end(&mut Vec::new())).await;
-    drop(leaves);
-    until(&server, |samples| samples.closed("peer") == 1).await;
+    let _ = with_timeout(refused.read_to_end(&mut Vec::new())).await;
+    drop(leaving);
+    scrape_until(&server, |samples| samples.closed("peer") == 1).await;
     let mut junk = server.tcp().await;
     junk.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     drop(junk);
 
-    let samples = until(&server, |samples| samples.closed("not_http2") == 1).await;
+    let samples = scrape_until(&server, |samples| samples.closed("not_http2") == 1).await;
     assert_eq!(samples.get("greet_connections_accepted_total"), 4);
     assert_eq!(samples.get("greet_connections_open"), 1);
     assert_eq!(samples.sum("greet_connections_refused_total"), 1);
@@ -162,36 +164,44 @@ async fn connections_add_up_by_why_they_ended() {
 }
 
 #[tokio::test]
-async fn tls_handshakes_are_counted_by_how_they_ended() {
+async fn tls_handshakes_are_counted_by_result() {
     let ca = Ca::new("Greet Test CA");
-    let folder = Files::new(&ca.sign_serial(1));
-    let flags = folder.flags();
+    let files = Files::new(&ca.sign_serial(1));
+    let flags = files.flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain([ADMIN]).collect();
     let server = TestServer::start(&flags).await;
     let address = server.url.strip_prefix("https://").unwrap();
     let mut junk = tokio::net::TcpStream::connect(address).await.unwrap();
-    junk.write_all(b"this is no ClientHello at all\r\n").await.unwrap();
+    junk.write_all(b"not a ClientHello\r\n").await.unwrap();
     drop(tokio::net::TcpStream::connect(address).await.unwrap());
-    let samples = until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
+    let samples =
+        scrape_until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
     assert_eq!(samples.get("greet_tls_handshakes_total{result=\"failed\"}"), 1);
-    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"gone\"}"), 1);
+    assert_eq!(samples.get("greet_tls_handshakes_total{result=\"peer_closed\"}"), 1);
     let expiry = samples.get("greet_tls_certificate_expiry_timestamp_seconds");
     assert!(expiry > 1_700_000_000, "{expiry}");
 }
 
-/// Whoever adds a metric and forgets the table, or the other way round, is told by this test.
 #[tokio::test]
-async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
+async fn both_formats_have_exactly_the_catalog_with_its_labels() {
     let server = TestServer::start(&[ADMIN]).await;
     server.connect().await.say_hello("Ada").await.unwrap();
-    let older = get(server.admin(), "/metrics").await;
-    assert!(older.head.contains("content-type: text/plain; version=0.0.4"), "{}", older.head);
+    let prometheus = http1::get(server.admin(), "/metrics").await;
+    assert!(
+        prometheus.head.contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        prometheus.head
+    );
     let accept = "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text";
-    let newer = ask(server.admin(), accept, b"").await;
-    assert!(newer.head.contains("application/openmetrics-text; version=1.0.0"), "{}", newer.head);
-    assert!(newer.text().ends_with("\n# EOF\n"));
+    let openmetrics = http1::request(server.admin(), accept, b"").await;
+    assert!(
+        openmetrics.head.contains("application/openmetrics-text; version=1.0.0"),
+        "{}",
+        openmetrics.head
+    );
+    assert!(openmetrics.text().ends_with("\n# EOF\n"));
 
-    // What there is only with TLS, or with a log that can be controlled.
+    // Present only with TLS or with a logger that `main` has set up.
     let absent =
         ["greet_tls_certificate_expiry_timestamp_seconds", "greet_log_lines_dropped_total"];
     let expected: BTreeSet<_> = FAMILIES
@@ -199,8 +209,8 @@ async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
         .filter(|family| !absent.contains(&family.name().as_str()))
         .map(|family| format!("{}({})", family.name(), family.labels.join(",")))
         .collect();
-    for page in [older, newer] {
-        let mut seen = BTreeSet::new();
+    for page in [prometheus, openmetrics] {
+        let mut families = BTreeSet::new();
         for line in page.text().lines().filter(|line| !line.starts_with('#')) {
             let (sample, _) = line.rsplit_once(' ').unwrap();
             let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
@@ -208,13 +218,13 @@ async fn both_forms_have_every_metric_of_the_table_with_its_labels() {
             let labels: Vec<_> = labels.filter(|label| *label != "le").collect();
             let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
                 let base = name.strip_suffix(suffix)?;
-                let is_one = |family: &&greet_server::telemetry::metrics::Family| {
+                let is_histogram = |family: &&greet_server::telemetry::metrics::Family| {
                     family.kind == Kind::Histogram && family.name() == base
                 };
-                FAMILIES.iter().find(is_one).map(|_| base)
+                FAMILIES.iter().find(is_histogram).map(|_| base)
             });
-            seen.insert(format!("{}({})", histogram.unwrap_or(name), labels.join(",")));
+            families.insert(format!("{}({})", histogram.unwrap_or(name), labels.join(",")));
         }
-        assert_eq!(seen, expected);
+        assert_eq!(families, expected);
     }
 }

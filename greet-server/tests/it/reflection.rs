@@ -1,5 +1,5 @@
-//! A client without the .proto can ask for it, in both versions of the protocol; and a question that
-//! has no answer gets an error of its own, after which the stream goes on.
+//! Server reflection in both versions of the protocol. An invalid request gets an error response
+//! and the stream continues.
 
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
@@ -7,24 +7,24 @@ use tonic::Code;
 
 use crate::support::{Client, TestServer};
 
-/// An answer, whatever the version.
+/// A response of either version.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum Reflected {
     Services(Vec<String>),
     File(String),
     Extensions(String),
     Error(i32),
 }
 
-/// The two versions have the same shape and different types.
-macro_rules! ask {
-    ($version:ident, $client:expr, $questions:expr) => {{
+/// Sends one request for each query. The types of the two versions differ only in their module.
+macro_rules! reflect {
+    ($version:ident, $client:expr, $queries:expr) => {{
         use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
         use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
         use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
         use tonic_reflection::pb::$version::{ExtensionRequest, ServerReflectionRequest};
 
-        let requests = $questions.iter().map(|(kind, name)| ServerReflectionRequest {
+        let requests = $queries.iter().map(|(kind, name)| ServerReflectionRequest {
             host: "test".into(),
             message_request: match *kind {
                 "list" => Some(MessageRequest::ListServices(name.to_string())),
@@ -41,51 +41,51 @@ macro_rules! ask {
         let origin = "http://test".parse().unwrap();
         let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
         let mut client = ServerReflectionClient::with_origin($client, origin);
-        let mut answers = match client.server_reflection_info(requests).await {
-            Ok(answers) => answers.into_inner(),
+        let mut responses = match client.server_reflection_info(requests).await {
+            Ok(responses) => responses.into_inner(),
             Err(status) => return Err(status.code()),
         };
-        let mut told = Vec::new();
-        while let Some(answer) = answers.message().await.map_err(|status| status.code())? {
-            assert_eq!(answer.valid_host, "test");
-            told.push(match answer.message_response.unwrap() {
-                MessageResponse::ListServicesResponse(list) => {
-                    Answer::Services(list.service.into_iter().map(|service| service.name).collect())
-                }
+        let mut reflected = Vec::new();
+        while let Some(response) = responses.message().await.map_err(|status| status.code())? {
+            assert_eq!(response.valid_host, "test");
+            reflected.push(match response.message_response.unwrap() {
+                MessageResponse::ListServicesResponse(list) => Reflected::Services(
+                    list.service.into_iter().map(|service| service.name).collect(),
+                ),
                 MessageResponse::FileDescriptorResponse(files) => {
                     let file = FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]);
-                    Answer::File(file.unwrap().name().to_owned())
+                    Reflected::File(file.unwrap().name().to_owned())
                 }
                 MessageResponse::AllExtensionNumbersResponse(numbers) => {
                     assert!(numbers.extension_number.is_empty());
-                    Answer::Extensions(numbers.base_type_name)
+                    Reflected::Extensions(numbers.base_type_name)
                 }
-                MessageResponse::ErrorResponse(error) => Answer::Error(error.error_code),
+                MessageResponse::ErrorResponse(error) => Reflected::Error(error.error_code),
             });
         }
-        Ok(told)
+        Ok(reflected)
     }};
 }
 
-async fn v1(client: Client, questions: &[(&str, &str)]) -> Result<Vec<Answer>, Code> {
-    ask!(v1, client, questions)
+async fn v1(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
+    reflect!(v1, client, queries)
 }
 
-async fn v1alpha(client: Client, questions: &[(&str, &str)]) -> Result<Vec<Answer>, Code> {
-    ask!(v1alpha, client, questions)
+async fn v1alpha(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
+    reflect!(v1alpha, client, queries)
 }
 
-async fn both(flags: &[&str], questions: &[(&str, &str)]) -> Result<Vec<Answer>, Code> {
+async fn both_versions(flags: &[&str], queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
     let server = TestServer::start(flags).await;
     let client = server.connect().await;
-    let answers = v1(client.clone(), questions).await;
-    assert_eq!(answers, v1alpha(client, questions).await, "both versions say the same");
-    answers
+    let reflected = v1(client.clone(), queries).await;
+    assert_eq!(reflected, v1alpha(client, queries).await);
+    reflected
 }
 
 #[tokio::test]
-async fn the_services_are_listed_and_every_symbol_leads_to_its_file() {
-    let questions = [
+async fn services_are_listed_and_symbols_resolve_to_their_file() {
+    let queries = [
         ("list", ""),
         ("symbol", "greet.Greeter"),
         ("symbol", "greet.Greeter.SayHello"),
@@ -100,24 +100,24 @@ async fn the_services_are_listed_and_every_symbol_leads_to_its_file() {
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     ];
-    let file = |name: &str| Answer::File(name.to_owned());
+    let file = |name: &str| Reflected::File(name.to_owned());
     assert_eq!(
-        both(&[], &questions).await.unwrap(),
+        both_versions(&[], &queries).await.unwrap(),
         [
-            Answer::Services(services.map(str::to_owned).to_vec()),
+            Reflected::Services(services.map(str::to_owned).to_vec()),
             file("greet.proto"),
             file("greet.proto"),
             file("greet.proto"),
             file("health.proto"),
             file("greet.proto"),
-            Answer::Extensions("greet.HelloReply".to_owned()),
+            Reflected::Extensions("greet.HelloReply".to_owned()),
         ]
     );
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_an_error_of_its_own_and_the_stream_goes_on() {
-    let questions = [
+async fn unknown_name_is_an_error_and_the_stream_continues() {
+    let queries = [
         ("symbol", "greet.Greter"),
         ("file", "no/such.proto"),
         ("extension", "greet.HelloReply"),
@@ -125,21 +125,24 @@ async fn what_is_unknown_is_an_error_of_its_own_and_the_stream_goes_on() {
         ("nothing", ""),
         ("symbol", "greet.Greeter"),
     ];
-    let not_found = || Answer::Error(Code::NotFound as i32);
+    let not_found = || Reflected::Error(Code::NotFound as i32);
     assert_eq!(
-        both(&[], &questions).await.unwrap(),
+        both_versions(&[], &queries).await.unwrap(),
         [
             not_found(),
             not_found(),
             not_found(),
             not_found(),
-            Answer::Error(Code::InvalidArgument as i32),
-            Answer::File("greet.proto".to_owned()),
+            Reflected::Error(Code::InvalidArgument as i32),
+            Reflected::File("greet.proto".to_owned()),
         ]
     );
 }
 
 #[tokio::test]
-async fn no_reflection_means_unimplemented() {
-    assert_eq!(both(&["--no-reflection"], &[("list", "")]).await, Err(Code::Unimplemented));
+async fn no_reflection_is_unimplemented() {
+    assert_eq!(
+        both_versions(&["--no-reflection"], &[("list", "")]).await,
+        Err(Code::Unimplemented)
+    );
 }

@@ -1,4 +1,5 @@
-//! Certificates rotate under a running daemon; what is bad is refused, and the old one stays.
+//! Certificate rotation: changed files are reloaded; invalid files are rejected and the current
+//! certificate stays in use.
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::certs::{Files, roots};
-use crate::http1::get;
+use crate::support::certs::{Files, roots};
+use crate::support::http1;
 use crate::support::{Client, TestServer, eventually};
 
-/// Connects and returns the serial number of the certificate, and the connection.
+/// Connects. Returns the serial number of the certificate and the connection.
 async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -39,8 +40,8 @@ async fn serves(server: &TestServer, ca: &Ca, expected: u64) {
     eventually("the certificate is served", is_served).await;
 }
 
-fn reloads(outcome: &ShutdownReport) -> (u64, u64) {
-    (outcome.tls_reloads, outcome.tls_reloads_refused)
+fn reloads(report: &ShutdownReport) -> (u64, u64) {
+    (report.tls_reloads, report.tls_reloads_refused)
 }
 
 async fn start(files: &Files) -> TestServer {
@@ -49,7 +50,7 @@ async fn start(files: &Files) -> TestServer {
 }
 
 #[tokio::test]
-async fn files_that_change_are_served_and_connections_that_stand_stay() {
+async fn changed_files_are_served_and_connections_stay_open() {
     let ca = Ca::new("Greet Test CA");
     let files = Files::new(&ca.sign_serial(1));
     let server = start(&files).await;
@@ -63,10 +64,10 @@ async fn files_that_change_are_served_and_connections_that_stand_stay() {
     assert_eq!(reloads(&server.stop().await).0, 1);
 }
 
-/// As Kubernetes rotates a secret: the files are links through a link, and only that one changes.
+/// Kubernetes rotates a secret by swapping one directory link, which the links to the files pass.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_symlink_that_is_swapped_is_a_change() {
+async fn swapped_symlink_is_a_change() {
     use std::os::unix::fs::symlink;
 
     let ca = Ca::new("Greet Test CA");
@@ -92,25 +93,26 @@ async fn a_symlink_that_is_swapped_is_a_change() {
 }
 
 #[tokio::test]
-async fn bad_files_are_refused_and_counted_and_the_old_certificate_stays() {
+async fn invalid_files_are_rejected_and_the_certificate_stays() {
     let ca = Ca::new("Greet Test CA");
     let files = Files::new(&ca.sign_serial(1));
     let [cert, key] = files.flags();
     let (request, requested) = watch::channel(0_u32);
     let flags = [&*cert, &*key, "--admin-listen=127.0.0.1:0"];
     let server = TestServer::reloading(&flags, requested).await;
-    let refused = async |count: u32| {
+    let assert_rejected = async |count: u32| {
         request.send_modify(|requests| *requests += 1);
         let sample = format!("\ngreet_tls_reloads_total{{result=\"refused\"}} {count}\n");
-        let is_counted = async || get(server.admin(), "/metrics").await.text().contains(&sample);
-        eventually("the refusal is counted", is_counted).await;
+        let is_counted =
+            async || http1::get(server.admin(), "/metrics").await.text().contains(&sample);
+        eventually("the rejection is counted", is_counted).await;
         assert_eq!(connect(&server, &ca).await.0, 1);
     };
 
     files.put("key.pem", &ca.sign_serial(2).key_pem);
-    refused(1).await;
+    assert_rejected(1).await;
     files.put("cert.pem", "");
-    refused(2).await;
+    assert_rejected(2).await;
     files.write(&ca.sign_serial(3));
     serves(&server, &ca, 3).await;
     assert_eq!(reloads(&server.stop().await), (1, 2));

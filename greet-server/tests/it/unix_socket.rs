@@ -1,4 +1,4 @@
-//! A socket file is cleaned up when stale, never stolen when live, and gone after the end.
+//! Unix socket files: a stale file is replaced, a live one is kept, our own is removed at the end.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -20,53 +20,53 @@ async fn bind(path: &Path) -> Result<Server, String> {
     bound.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 
-async fn greets_on(path: &Path) {
+async fn assert_served(path: &Path) {
     let client = Client::handshake(UnixStream::connect(path).await.unwrap()).await;
     assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
 }
 
 #[tokio::test]
-async fn a_unix_socket_serves_and_its_file_is_gone_afterwards() {
+async fn unix_socket_serves_and_its_file_is_removed_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
     let server = TestServer::start(&[&listen(&path)]).await;
     assert_eq!(server.url, format!("unix:{}", path.display()));
-    greets_on(&path).await;
+    assert_served(&path).await;
     server.stop().await;
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn a_stale_socket_file_is_replaced() {
+async fn stale_socket_file_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
-    drop(UnixListener::bind(&path).unwrap()); // the file stays, as after a kill -9
+    drop(UnixListener::bind(&path).unwrap()); // the file stays, as after SIGKILL
     assert!(path.exists());
     let server = TestServer::start(&[&listen(&path)]).await;
-    greets_on(&path).await;
+    assert_served(&path).await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_live_socket_is_not_stolen() {
+async fn live_socket_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
     let server = TestServer::start(&[&listen(&path)]).await;
-    let problem = bind(&path).await.unwrap_err();
+    let error = bind(&path).await.unwrap_err();
     assert_eq!(
-        problem,
+        error,
         format!(
             "could not listen on unix:{}: a process is listening there already",
             path.display()
         )
     );
-    greets_on(&path).await;
+    assert_served(&path).await;
     server.stop().await;
 }
 
-/// A live server that does not come round to accepting: its queue is full, and a connect would wait.
+/// The server does not accept and its queue is full, so that a connect would block.
 #[tokio::test]
-async fn a_socket_whose_queue_is_full_is_live_too() {
+async fn socket_with_a_full_queue_is_live() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
     let address = socket2::SockAddr::unix(&path).unwrap();
@@ -86,30 +86,30 @@ async fn a_socket_whose_queue_is_full_is_live_too() {
     assert!(bind(&path).await.unwrap_err().contains("a process is listening there already"));
 }
 
-/// Anyone who can open a directory can hold its lock; that must not hold us.
+/// Any process that can open a directory can lock it.
 #[tokio::test]
-async fn a_lock_on_the_directory_hinders_neither_start_nor_stop() {
+async fn locked_directory_blocks_neither_start_nor_stop() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
-    let held = fs::File::open(&directory).unwrap();
-    held.lock().unwrap();
+    let lock = fs::File::open(&directory).unwrap();
+    lock.lock().unwrap();
     let server = TestServer::start(&[&listen(&path)]).await;
-    greets_on(&path).await;
+    assert_served(&path).await;
     server.stop().await;
     assert!(!path.exists());
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_socket_is_left_alone() {
+async fn file_that_is_not_a_socket_is_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("precious.txt");
+    let path = directory.path().join("data.txt");
     fs::write(&path, "data").unwrap();
     assert!(bind(&path).await.unwrap_err().contains("not a socket"));
     assert_eq!(fs::read(&path).unwrap(), b"data");
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_put_in_our_place_is_not_removed() {
+async fn socket_file_of_another_process_is_not_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
     let server = TestServer::start(&[&listen(&path)]).await;

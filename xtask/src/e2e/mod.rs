@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 26] = [
+const SCENARIOS: [(&str, Scenario); 30] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
     ("health across a lifecycle", lifecycle::health),
@@ -36,9 +36,13 @@ const SCENARIOS: [(&str, Scenario); 26] = [
     ("drain with hostile peers", lifecycle::drain_with_hostile_peers),
     ("replacement on one port", lifecycle::replacement),
     ("descriptor exhaustion", fd_exhaustion::run),
-    ("readme", documents::readme),
-    ("operations", documents::operations),
-    ("errors: diagnose against proxies and Node", documents::errors),
+    ("documents: readme", documents::readme),
+    ("documents: readme in Python", documents::readme_python),
+    ("documents: references", documents::references),
+    ("documents: operations", documents::operations),
+    ("documents: tls", documents::tls),
+    ("documents: errors", documents::errors),
+    ("documents: proxies", documents::proxies),
     ("TLS and mTLS", tls::handshakes),
     ("certificate rotation", tls::rotation),
     ("stalled TLS handshakes", stalled_handshakes::run),

@@ -1,4 +1,5 @@
-//! Runs the console blocks of a document: `$` starts a command, the lines after it are its output.
+//! Runs the console blocks of a document: `$` starts a command, `>` continues it, the lines after it
+//! are its output.
 //!
 //! All blocks share one shell, so that a daemon started in the first serves the next. Three things may
 //! differ from the document: ports, which are free ones here, durations and dates.
@@ -64,8 +65,10 @@ fn commands(document: &str) -> Vec<Command> {
         } else if let (true, Some(command)) = (in_console, line.strip_prefix("$ ")) {
             commands.push(Command { line: command.to_owned(), output: String::new() });
         } else if let (true, Some(command)) = (in_console, commands.last_mut()) {
-            command.output.push_str(line);
-            command.output.push('\n');
+            match line.strip_prefix("> ") {
+                Some(rest) => command.line.push_str(&format!("\n{rest}")),
+                None => command.output.push_str(&format!("{line}\n")),
+            }
         }
     }
     commands
@@ -133,11 +136,10 @@ mod tests {
 
     #[test]
     fn a_console_block_has_commands_and_their_output() {
-        let readme =
-            "text\n```sh\n$ not this\n```\n```console\n$ a b\none\n\ntwo\n$ c\n```\nmore\n";
+        let readme = "text\n```sh\n$ not this\n```\n```console\n$ a \\\n> b\none\n\ntwo\n$ c\n> d\n```\nmore\n";
         let command =
             |line: &str, output: &str| Command { line: line.into(), output: output.into() };
-        assert_eq!(commands(readme), [command("a b", "one\n\ntwo\n"), command("c", "")]);
+        assert_eq!(commands(readme), [command("a \\\nb", "one\n\ntwo\n"), command("c\nd", "")]);
     }
 
     #[test]

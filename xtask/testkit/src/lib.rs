@@ -15,6 +15,6 @@ mod wait;
 pub use blocking_peer::BlockingPeer;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
-pub use wait::{TIMEOUT, poll_until, repeat_for};
+pub use wait::{TEST_TIMEOUT, poll_until, repeat_for};
 #[cfg(feature = "tokio")]
-pub use wait::{eventually, soon};
+pub use wait::{eventually, with_timeout};

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::http2::{
     ACK, FRAME_HEADER_BYTES, Frame, PING, PREFACE, SETTINGS, call, frame, settings,
 };
-use crate::{TIMEOUT, soon};
+use crate::{TEST_TIMEOUT, with_timeout};
 
 /// A connection over plaintext.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl RawPeer {
 
     /// Sends bytes, or returns an error if the server has closed.
     pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        soon(self.tcp.write_all(bytes)).await
+        with_timeout(self.tcp.write_all(bytes)).await
     }
 
     /// Starts a call. Without a message the request stays open.
@@ -50,7 +50,7 @@ impl RawPeer {
 
     /// Reads a frame.
     pub async fn next_frame(&mut self) -> Frame {
-        self.next_frame_within(TIMEOUT).await
+        self.next_frame_within(TEST_TIMEOUT).await
     }
 
     /// Reads a frame, or panics when `limit` has passed.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Exceeds what any step takes, so that only a missing event ends a test with a failure.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks at a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -16,14 +16,14 @@ pub async fn eventually(name: &str, mut condition: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    let met = tokio::time::timeout(TIMEOUT, met).await;
-    assert!(met.is_ok(), "{name}: not within {TIMEOUT:?}");
+    let met = tokio::time::timeout(TEST_TIMEOUT, met).await;
+    assert!(met.is_ok(), "{name}: not within {TEST_TIMEOUT:?}");
 }
 
-/// Returns the output of `future`, or panics when [`TIMEOUT`] has passed.
+/// Returns the output of `future`, or panics when [`TEST_TIMEOUT`] has passed.
 #[cfg(feature = "tokio")]
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TIMEOUT, future).await.expect("it should complete in time")
+pub async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TEST_TIMEOUT, future).await.expect("it should complete in time")
 }
 
 /// Polls until `look` returns a value. Returns `None` when `limit` has passed.
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn polling_ends_with_a_value_or_at_its_limit() {
         let mut looks = 0;
-        let found = poll_until(TIMEOUT, || {
+        let found = poll_until(TEST_TIMEOUT, || {
             looks += 1;
             (looks == 3).then_some(looks)
         });

@@ -1,4 +1,4 @@
-//! gRPC-Web's text form: base64, in pieces that may each have their own padding.
+//! Decodes and encodes gRPC-Web's text form: base64 in chunks, each of which may end with padding.
 
 use std::error::Error as _;
 use std::io;
@@ -13,48 +13,45 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Status;
 
-use super::Encoding;
+/// Characters that encode three bytes.
+const GROUP: usize = 4;
 
-/// Characters that make three bytes.
-const QUANTUM: usize = 4;
-
-/// The body of a request as messages, whatever it was sent as.
+/// The body of a request, decoded if it is base64.
 pub(crate) struct DecodedBody {
     body: Incoming,
-    /// Of base64, the characters that are not a quantum yet.
-    kept: Option<BytesMut>,
+    /// The characters of an incomplete group; `None` if the body is not base64.
+    partial: Option<BytesMut>,
     is_http1: bool,
 }
 
 impl DecodedBody {
-    pub(in crate::grpc) fn new(
-        body: Incoming,
-        encoding: Encoding,
-        version: Version,
-    ) -> DecodedBody {
-        let kept = (encoding == Encoding::Text).then(BytesMut::new);
-        DecodedBody { body, kept, is_http1: version < Version::HTTP_2 }
+    pub(in crate::grpc) fn new(body: Incoming, is_base64: bool, version: Version) -> DecodedBody {
+        let partial = is_base64.then(BytesMut::new);
+        DecodedBody { body, partial, is_http1: version < Version::HTTP_2 }
     }
 
-    /// Over HTTP/2 its stream was reset, and nobody waits for an answer. Over HTTP/1.1 who sent it may.
-    fn broken(&self, error: &hyper::Error) -> Option<Status> {
-        self.is_http1.then(|| match is_cut_short(error) {
-            true => Status::cancelled("the request was cut short"),
-            false => Status::internal("the request's body is not what HTTP/1.1 has"),
+    /// Returns `None` over HTTP/2, where an error means that the stream was reset.
+    fn status(&self, error: &hyper::Error) -> Option<Status> {
+        if !self.is_http1 {
+            return None;
+        }
+        Some(if is_malformed(error) {
+            Status::internal("the request body is malformed")
+        } else {
+            Status::cancelled("the request body is incomplete")
         })
     }
 }
 
-/// Or else it is malformed.
-fn is_cut_short(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+fn is_malformed(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
-    cause.is_none_or(|cause| !malformed.contains(&cause.kind()))
+    error.is_some_and(|error| malformed.contains(&error.kind()))
 }
 
 impl Body for DecodedBody {
     type Data = Bytes;
-    /// `None`: the peer is gone.
+    /// `None` if the stream was reset.
     type Error = Option<Status>;
 
     fn poll_frame(
@@ -64,24 +61,24 @@ impl Body for DecodedBody {
         let this = &mut *self;
         loop {
             let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Err(error)) => return Poll::Ready(Some(Err(this.broken(&error)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.status(&error)))),
                 Some(Ok(frame)) => Some(frame),
                 None => None,
             };
-            let Some(kept) = &mut this.kept else {
+            let Some(partial) = &mut this.partial else {
                 return Poll::Ready(frame.map(Ok));
             };
             match frame.map(Frame::into_data) {
                 Some(Ok(text)) => {
-                    kept.extend_from_slice(&text);
-                    let whole = kept.len() - kept.len() % QUANTUM;
-                    let bytes = decoded(&kept.split_to(whole));
+                    partial.extend_from_slice(&text);
+                    let whole = partial.len() - partial.len() % GROUP;
+                    let bytes = decode(&partial.split_to(whole));
                     return Poll::Ready(Some(bytes.map(Frame::data).map_err(Some)));
                 }
-                Some(Err(_trailers)) => {} // the protocol has none
-                None if kept.is_empty() => return Poll::Ready(None),
+                Some(Err(_trailers)) => {} // gRPC-Web has none
+                None if partial.is_empty() => return Poll::Ready(None),
                 None => {
-                    kept.clear();
+                    partial.clear();
                     return Poll::Ready(Some(Err(Some(not_base64()))));
                 }
             }
@@ -89,33 +86,32 @@ impl Body for DecodedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kept.as_ref().is_none_or(BytesMut::is_empty) && self.body.is_end_stream()
+        self.partial.as_ref().is_none_or(BytesMut::is_empty) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.kept {
+        match self.partial {
             None => self.body.size_hint(),
             Some(_) => SizeHint::default(),
         }
     }
 }
 
-/// A piece of a reply.
-pub(super) fn encoded(bytes: &[u8]) -> Bytes {
+pub(super) fn encode(bytes: &[u8]) -> Bytes {
     STANDARD.encode(bytes).into()
 }
 
-/// Whole quanta; after one with padding another piece may begin.
-fn decoded(text: &[u8]) -> Result<Bytes, Status> {
-    let mut bytes = Vec::with_capacity(text.len() / QUANTUM * 3);
-    for piece in text.chunks(QUANTUM) {
-        STANDARD.decode_vec(piece, &mut bytes).map_err(|_| not_base64())?;
+/// Decodes whole groups; another chunk may follow a group with padding.
+fn decode(text: &[u8]) -> Result<Bytes, Status> {
+    let mut bytes = Vec::with_capacity(text.len() / GROUP * 3);
+    for group in text.chunks(GROUP) {
+        STANDARD.decode_vec(group, &mut bytes).map_err(|_| not_base64())?;
     }
     Ok(bytes.into())
 }
 
 fn not_base64() -> Status {
-    Status::internal("the request is not base64, as application/grpc-web-text has to be")
+    Status::internal("the request body is not base64 (application/grpc-web-text)")
 }
 
 #[cfg(test)]
@@ -123,9 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_with_padding_of_their_own_are_one_request() {
-        let pieces = [encoded(b"\0\0\0\0\x05"), encoded(b"\x0a\x03Ada")].concat();
-        assert_eq!(decoded(&pieces).unwrap(), &b"\0\0\0\0\x05\x0a\x03Ada"[..]);
-        assert_eq!(decoded(b"no base64").unwrap_err().code(), tonic::Code::Internal);
+    fn chunks_with_their_own_padding_are_joined() {
+        let chunks = [encode(b"\0\0\0\0\x05"), encode(b"\x0a\x03Ada")].concat();
+        assert_eq!(decode(&chunks).unwrap(), &b"\0\0\0\0\x05\x0a\x03Ada"[..]);
+        assert_eq!(decode(b"no base64").unwrap_err().code(), tonic::Code::Internal);
     }
 }

@@ -1,5 +1,5 @@
-//! Which pages may call (the Fetch standard's CORS protocol). A browser asks first, by a preflight, and
-//! keeps from a page what a reply does not allow it to read.
+//! Implements CORS (the Fetch standard): the browser sends a preflight before a call from a page,
+//! and hides response headers from the page unless the response exposes them.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -11,57 +11,59 @@ use tonic::body::Body;
 
 use crate::config::WebConfig;
 
-const ANYONE: HeaderValue = HeaderValue::from_static("*");
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const POST: HeaderValue = HeaderValue::from_static("POST");
-/// What tells how a call ended, and who answered; all else a page may not read.
-const EXPOSED: HeaderValue =
+/// The response headers that a page can read.
+const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin, greet-instance");
-/// Two hours, in seconds: the longest that Chromium remembers an answer.
+/// Two hours, the maximum for which Chromium caches a preflight.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("7200");
 
-/// Origins that may call. A page of the daemon's own origin needs no permission.
+/// The origins whose pages may call. Requests of the same origin need no permission.
 #[derive(Debug, Clone)]
-pub(crate) struct Cors(Vec<HeaderValue>);
+pub(crate) struct Cors {
+    allowed_origins: Vec<HeaderValue>,
+}
 
 impl Cors {
     pub(crate) fn new(config: &WebConfig) -> Cors {
-        Cors(config.origins.clone())
+        Cors { allowed_origins: config.origins.clone() }
     }
 
-    /// The answer to a preflight; to one from a page that may not call it allows nothing. `None`: it
-    /// is none.
+    /// Returns the response to a preflight, or `None` for another request. The response to an
+    /// origin that may not call allows nothing.
     pub(super) fn preflight(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         let origin = headers.get(ORIGIN)?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        let reply = response.headers_mut();
-        reply.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
-        if let Some(allowed) = self.allowed(origin) {
-            reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            reply.insert(ACCESS_CONTROL_ALLOW_METHODS, POST);
-            reply.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS);
-            // Metadata is the page's to choose: nothing here goes by cookies or by who is logged in.
-            if let Some(asked) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-                reply.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        let allow = response.headers_mut();
+        allow.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
+        if let Some(origin) = self.allowed_origin(origin) {
+            allow.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            allow.insert(ACCESS_CONTROL_ALLOW_METHODS, POST);
+            allow.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS);
+            // A page may send any metadata: no call depends on cookies or credentials.
+            if let Some(requested) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+                allow.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
             }
         }
         Some(response)
     }
 
-    /// What goes with the reply to a call.
-    pub(super) fn of_reply(&self, headers: &HeaderMap) -> HeaderMap {
-        let mut reply = HeaderMap::new();
-        if let Some(allowed) = headers.get(ORIGIN).and_then(|origin| self.allowed(origin)) {
-            reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    /// Returns the CORS headers of the response to a request with `headers`.
+    pub(super) fn response_headers(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut response = HeaderMap::new();
+        if let Some(origin) = headers.get(ORIGIN).and_then(|origin| self.allowed_origin(origin)) {
+            response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         }
-        reply.insert(VARY, HeaderValue::from_static("origin"));
-        reply
+        response.insert(VARY, HeaderValue::from_static("origin"));
+        response
     }
 
-    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
-        let mut allowed = self.0.iter();
-        allowed.find(|allowed| **allowed == ANYONE || *allowed == origin).cloned()
+    fn allowed_origin(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        let mut allowed = self.allowed_origins.iter();
+        allowed.find(|allowed| **allowed == ANY_ORIGIN || *allowed == origin).cloned()
     }
 }

@@ -1,5 +1,5 @@
-//! gRPC-Web, for browsers, which cannot read trailers (grpc's `PROTOCOL-WEB.md`): the same calls, with
-//! the trailers as one more message of the reply, and all of it in base64 for those that ask for text.
+//! Translates gRPC-Web (grpc's `PROTOCOL-WEB.md`), for browsers, which cannot read trailers: the
+//! trailers become the last message of the response, and the text form encodes the body in base64.
 
 mod base64;
 mod cors;
@@ -13,85 +13,87 @@ use tonic::body::Body;
 pub(crate) use base64::DecodedBody;
 pub(crate) use cors::Cors;
 
-/// The flag of the message that holds the trailers.
+/// The flag in the prefix of the message with the trailers.
 const TRAILERS_FLAG: u8 = 0x80;
 
 const BINARY: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
 const TEXT: HeaderValue = HeaderValue::from_static("application/grpc-web-text+proto");
 
-/// How the messages of a request or a reply are written.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Binary,
     Text,
 }
 
-/// A call that came by gRPC-Web.
+/// A call over gRPC-Web.
 #[derive(Debug, Clone)]
-pub(crate) struct WebCall {
-    request: Encoding,
-    reply: Encoding,
-    /// What a browser is told of who may read the reply.
+pub(super) struct WebCall {
+    pub(super) request_encoding: Encoding,
+    pub(super) response_encoding: Encoding,
+    /// The CORS headers of the response.
     cors: HeaderMap,
 }
 
-/// What a request is to a server that speaks gRPC-Web.
-pub(super) enum Seen {
+/// A request to a server with gRPC-Web, by kind.
+pub(super) enum WebRequest {
     Call(WebCall),
-    /// A browser asks whether a page may call.
+    /// A CORS preflight, with its response.
     Preflight(Response<Body>),
-    /// None of this protocol; with what a page is allowed to read of the answer.
+    /// Not gRPC-Web; with the CORS headers of the response.
     Other(HeaderMap),
 }
 
-impl Seen {
-    pub(super) fn of<B>(request: &Request<B>, cors: &Cors) -> Seen {
+impl WebRequest {
+    pub(super) fn classify<B>(request: &Request<B>, cors: &Cors) -> WebRequest {
         let headers = request.headers();
-        if request.method() == Method::OPTIONS {
-            let other = || Seen::Other(cors.of_reply(headers));
-            return cors.preflight(headers).map_or_else(other, Seen::Preflight);
+        if request.method() == Method::OPTIONS
+            && let Some(response) = cors.preflight(headers)
+        {
+            return WebRequest::Preflight(response);
         }
-        let encoding = headers.get(CONTENT_TYPE).and_then(encoding);
-        let Some(encoding) = encoding.filter(|_| request.method() == Method::POST) else {
-            return Seen::Other(cors.of_reply(headers));
-        };
-        // A browser that gets text piece by piece says so in `Accept`, whatever it sends itself.
-        let reply = headers.get(ACCEPT).and_then(self::encoding).unwrap_or(encoding);
-        Seen::Call(WebCall { request: encoding, reply, cors: cors.of_reply(headers) })
+        let cors = cors.response_headers(headers);
+        let request_encoding = headers.get(CONTENT_TYPE).and_then(encoding);
+        match request_encoding.filter(|_| request.method() == Method::POST) {
+            Some(request_encoding) => {
+                // A browser that streams text asks for it in `Accept`, whatever it sends.
+                let accepted = headers.get(ACCEPT).and_then(encoding);
+                let response_encoding = accepted.unwrap_or(request_encoding);
+                WebRequest::Call(WebCall { request_encoding, response_encoding, cors })
+            }
+            None => WebRequest::Other(cors),
+        }
     }
 }
 
 impl WebCall {
-    pub(super) fn request(&self) -> Encoding {
-        self.request
-    }
-
-    pub(super) fn reply(&self) -> Encoding {
-        self.reply
-    }
-
-    /// What the reply says of itself.
-    pub(super) fn label(&self, headers: &mut HeaderMap) {
-        headers.insert(CONTENT_TYPE, if self.reply == Encoding::Text { TEXT } else { BINARY });
+    /// Adds the content type and the CORS headers of the response.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        let content_type = match self.response_encoding {
+            Encoding::Binary => BINARY,
+            Encoding::Text => TEXT,
+        };
+        headers.insert(CONTENT_TYPE, content_type);
         headers.extend(self.cors.clone());
     }
 }
 
 impl Encoding {
-    /// A piece of a reply as it is to be sent; trailers become a message.
-    pub(super) fn frame(self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    /// Encodes a frame of the response; trailers become a message.
+    pub(super) fn encode(self, frame: Frame<Bytes>) -> Frame<Bytes> {
         let bytes = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => trailers(frame.trailers_ref()),
         };
         Frame::data(match self {
             Encoding::Binary => bytes,
-            Encoding::Text => base64::encoded(&bytes),
+            Encoding::Text => base64::encode(&bytes),
         })
     }
 }
 
-/// `application/grpc-web` or `application/grpc-web-text`, alone or with `+proto` or parameters.
+/// Accepts `application/grpc-web` and `application/grpc-web-text`, with or without `+proto` and
+/// parameters.
 fn encoding(content_type: &HeaderValue) -> Option<Encoding> {
     let content_type = content_type.to_str().ok()?.to_ascii_lowercase();
     let media = content_type.split([';', ',']).next()?.trim();
@@ -102,7 +104,7 @@ fn encoding(content_type: &HeaderValue) -> Option<Encoding> {
     }
 }
 
-/// As HTTP/1 writes a block of headers, in lower case, with the prefix of a message.
+/// Writes the trailers as a message: an HTTP/1 header block in lower case after the prefix.
 fn trailers(trailers: Option<&HeaderMap>) -> Bytes {
     let mut block = Vec::new();
     for (name, value) in trailers.into_iter().flatten() {
@@ -111,7 +113,7 @@ fn trailers(trailers: Option<&HeaderMap>) -> Bytes {
         block.extend_from_slice(value.as_bytes());
         block.extend_from_slice(b"\r\n");
     }
-    let length = u32::try_from(block.len()).expect("trailers of our own are small");
+    let length = u32::try_from(block.len()).expect("trailers are far below 4 GiB");
     [&[TRAILERS_FLAG][..], &length.to_be_bytes(), &block].concat().into()
 }
 
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_type_says_how_messages_are_written() {
+    fn content_type_selects_the_encoding() {
         let of = |text: &'static str| encoding(&HeaderValue::from_static(text));
         for binary in [
             "application/grpc-web",
@@ -138,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_a_message_with_a_flag_of_their_own() {
+    fn trailers_become_a_message_with_the_trailers_flag() {
         let headers = HeaderMap::from_iter([
             (http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("3")),
             (http::HeaderName::from_static("grpc-message"), HeaderValue::from_static("no")),
         ]);
-        let frame = Encoding::Binary.frame(Frame::trailers(headers));
+        let frame = Encoding::Binary.encode(Frame::trailers(headers));
         let expected = b"\x80\0\0\0\x22grpc-status: 3\r\ngrpc-message: no\r\n";
         assert_eq!(frame.into_data().unwrap(), &expected[..]);
     }

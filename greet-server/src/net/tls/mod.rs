@@ -1,5 +1,5 @@
-//! From PEM files to a rustls configuration: TLS 1.2 and 1.3, HTTP/2 by ALPN and nothing else, and a
-//! client's certificate if one is asked for. What is wrong with a file is told with its name.
+//! Builds the rustls configuration from PEM files: TLS 1.2 and 1.3, the protocols for ALPN, and the
+//! verification of client certificates. Errors name the file.
 
 pub(crate) mod reload;
 
@@ -25,44 +25,44 @@ pub(crate) const ALPN_H2: &[u8] = b"h2";
 /// HTTP/1.1 over TLS (RFC 7301, section 6), for gRPC-Web.
 const ALPN_HTTP_1: &[u8] = b"http/1.1";
 
-/// Why the files cannot be used.
+/// A TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// It is not there, or may not be read.
+    /// A file that cannot be read.
     #[error("could not read `{}`", file.display())]
     Unreadable {
-        /// Which.
+        /// Its path.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is no PEM, or holds no certificate.
+    /// A file without a valid certificate in PEM.
     #[error("`{}` has no usable certificate: {problem}", file.display())]
     Certificate {
-        /// Which.
+        /// Its path.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error in its contents.
         problem: String,
     },
-    /// It is no PEM, or holds no private key that can be used.
+    /// A file without a usable private key in PEM.
     #[error("`{}` has no usable private key: {problem}", file.display())]
     Key {
-        /// Which.
+        /// Its path.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error in its contents.
         problem: String,
     },
-    /// Certificate and key are each fine, and do not belong together.
+    /// A key that does not belong to the certificate.
     #[error("the key in `{}` does not match the certificate in `{}`", key.display(), cert.display())]
     Mismatch {
-        /// The certificate.
+        /// The path of the certificate.
         cert: PathBuf,
-        /// The key.
+        /// The path of the key.
         key: PathBuf,
     },
 }
 
-/// What the files hold, byte for byte: two that are equal make the same configuration.
+/// The contents of the files. Equal contents make the same configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PemFiles {
     cert: Vec<u8>,
@@ -77,22 +77,25 @@ impl PemFiles {
     }
 }
 
-/// A configuration that connections can be accepted with, and what is known of its certificate.
+/// The configuration for new connections, and the facts of its certificate that logs and metrics show.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ServerConfig>,
-    /// Hexadecimal, as `openssl x509 -serial` has it.
+    /// Hexadecimal, as `openssl x509 -serial` prints it.
     pub(crate) serial: String,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
 }
 
 impl Tls {
-    pub(crate) fn new(files: &TlsFiles, material: &PemFiles) -> Result<Tls, TlsError> {
+    pub(crate) fn new(files: &TlsFiles, pem: &PemFiles) -> Result<Tls, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let chain = certificates(&files.cert, &material.cert)?;
-        let leaf = Leaf::read(&chain, &files.cert)?;
-        let key = private_key(&files.key, &material.key)?;
+        let chain = certificates(&files.cert, &pem.cert)?;
+        let leaf = leaf(&chain, &files.cert)?;
+        let serial = leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect();
+        let not_before = leaf.validity().not_before.to_datetime().into();
+        let not_after = leaf.validity().not_after.to_datetime().into();
+        let key = private_key(&files.key, &pem.key)?;
         let certified =
             CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => {
@@ -103,7 +106,7 @@ impl Tls {
                 }
                 error => TlsError::Key { file: files.key.clone(), problem: error.to_string() },
             })?;
-        let verifier = match (&files.client_ca, &material.client_ca) {
+        let verifier = match (&files.client_ca, &pem.client_ca) {
             (Some(ca), Some(pem)) => client_verifier(ca, pem, &provider)?,
             _ => WebPkiClientVerifier::no_client_auth(),
         };
@@ -117,39 +120,15 @@ impl Tls {
         if files.http1 {
             config.alpn_protocols.push(ALPN_HTTP_1.to_vec());
         }
-        let Leaf { serial, not_before, not_after } = leaf;
         Ok(Tls { config: Arc::new(config), serial, not_before, not_after })
     }
 
-    /// What clients will object to, although it can be served. `None`: nothing.
-    pub(crate) fn complaint(&self, now: SystemTime) -> Option<&'static str> {
+    /// Returns why clients will reject the certificate at `now`, although it can be served.
+    pub(crate) fn validity_problem(&self, now: SystemTime) -> Option<&'static str> {
         if now > self.not_after {
             return Some("the certificate has expired");
         }
         (now < self.not_before).then_some("the certificate is not yet valid")
-    }
-}
-
-/// What the server's own certificate says of itself.
-struct Leaf {
-    serial: String,
-    not_before: SystemTime,
-    not_after: SystemTime,
-}
-
-impl Leaf {
-    fn read(chain: &[CertificateDer<'_>], file: &Path) -> Result<Leaf, TlsError> {
-        let leaf = chain.first().map(|leaf| X509Certificate::from_der(leaf));
-        let Some(Ok((_, leaf))) = leaf else {
-            let problem = "the first one is not X.509".to_owned();
-            return Err(TlsError::Certificate { file: file.to_owned(), problem });
-        };
-        let validity = leaf.validity();
-        Ok(Leaf {
-            serial: leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
-            not_before: validity.not_before.to_datetime().into(),
-            not_after: validity.not_after.to_datetime().into(),
-        })
     }
 }
 
@@ -158,20 +137,29 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let refuse = |problem: String| TlsError::Certificate { file: file.to_owned(), problem };
+    let invalid = |problem: String| TlsError::Certificate { file: file.to_owned(), problem };
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| refuse(error.to_string()))?;
-    match chain.is_empty() {
-        true => Err(refuse("it has no PEM section CERTIFICATE".to_owned())),
-        false => Ok(chain),
+    let chain = chain.map_err(|error| invalid(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(invalid("it has no PEM section CERTIFICATE".to_owned()));
     }
+    Ok(chain)
+}
+
+/// Returns the server's own certificate.
+fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certificate<'a>, TlsError> {
+    let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+    leaf.map(|(_, leaf)| leaf).ok_or_else(|| TlsError::Certificate {
+        file: file.to_owned(),
+        problem: "the first one is not X.509".to_owned(),
+    })
 }
 
 fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         let problem = match error {
             pem::Error::NoItemsFound if is_encrypted(pem) => {
-                "it is encrypted; a daemon has nobody to ask for the passphrase".to_owned()
+                "it is encrypted, and the daemon cannot ask for a passphrase".to_owned()
             }
             pem::Error::NoItemsFound => "it has no PEM section PRIVATE KEY".to_owned(),
             error => error.to_string(),
@@ -180,10 +168,10 @@ fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
     })
 }
 
-/// By PKCS #8 (RFC 5958) or, as it was done before, within the section (RFC 1421).
+/// Recognises encryption by PKCS #8 (RFC 5958) and the older one of RFC 1421.
 fn is_encrypted(pem: &[u8]) -> bool {
-    let has = |mark: &[u8]| pem.windows(mark.len()).any(|bytes| bytes == mark);
-    has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
+    let contains = |marker: &[u8]| pem.windows(marker.len()).any(|bytes| bytes == marker);
+    contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED")
 }
 
 fn client_verifier(
@@ -191,17 +179,17 @@ fn client_verifier(
     pem: &[u8],
     provider: &Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let refuse = |problem: String| TlsError::Certificate { file: ca.file.clone(), problem };
+    let invalid = |problem: String| TlsError::Certificate { file: ca.file.clone(), problem };
     let mut roots = RootCertStore::empty();
     for root in certificates(&ca.file, pem)? {
-        roots.add(root).map_err(|error| refuse(error.to_string()))?;
+        roots.add(root).map_err(|error| invalid(error.to_string()))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = match ca.auth {
         ClientAuth::Required => builder,
         ClientAuth::Optional => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error: VerifierBuilderError| refuse(error.to_string()))
+    builder.build().map_err(|error: VerifierBuilderError| invalid(error.to_string()))
 }
 
 #[cfg(test)]
@@ -213,24 +201,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_out_of_its_time_is_complained_of() {
+    fn certificate_has_a_problem_outside_its_validity_period() {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
         let key = KeyPair::generate().unwrap();
         let cert = params.self_signed(&key).unwrap();
         let files = TlsFiles { cert: "c".into(), key: "k".into(), client_ca: None, http1: false };
-        let material =
+        let pem =
             PemFiles { cert: cert.pem().into(), key: key.serialize_pem().into(), client_ca: None };
-        let tls = Tls::new(&files, &material).unwrap();
+        let tls = Tls::new(&files, &pem).unwrap();
 
         let second = Duration::from_secs(1);
         assert_eq!(
-            tls.complaint(tls.not_before - second),
+            tls.validity_problem(tls.not_before - second),
             Some("the certificate is not yet valid")
         );
-        assert_eq!(tls.complaint(tls.not_before), None);
-        assert_eq!(tls.complaint(tls.not_after), None);
-        assert_eq!(tls.complaint(tls.not_after + second), Some("the certificate has expired"));
+        assert_eq!(tls.validity_problem(tls.not_before), None);
+        assert_eq!(tls.validity_problem(tls.not_after), None);
+        assert_eq!(
+            tls.validity_problem(tls.not_after + second),
+            Some("the certificate has expired")
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! Certificates that rotate: the files are read again each second and on SIGHUP, and what they hold
-//! replaces what is served if it is any good. Connections that stand keep what they have.
+//! Reloads the certificates: reads the PEM files each second and on SIGHUP, and serves a change if it
+//! is valid. Open connections keep the certificate of their handshake.
 //!
-//! Contents are compared, not times or names: a symlink that is swapped (as Kubernetes does with a
-//! secret) is a change, and a file that was only touched is none.
+//! Contents are compared, not times or names: a swapped symlink, as when Kubernetes rotates a secret,
+//! is a change, and a touched file is not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,122 +16,121 @@ use crate::config::TlsFiles;
 use crate::lifecycle::systemd::{self, News};
 use crate::telemetry::metrics::worker::ReloadMetrics;
 
-/// A rotation is served this much later at most; reading three small files costs next to nothing.
+/// Delay after which a rotation is served at the latest. Reading three small files is cheap.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is served, and the means to replace it.
+/// The current certificate and the files that replace it.
 pub(crate) struct Reloader {
     files: TlsFiles,
-    served: PemFiles,
-    refused: Option<Refused>,
+    current: PemFiles,
+    rejected: Option<Rejected>,
     tls: watch::Sender<Tls>,
-    /// [`Tls::new`], but for a test of what a panic in it costs.
+    /// [`Tls::new`], or a function that panics in a test.
     build: fn(&TlsFiles, &PemFiles) -> Result<Tls, TlsError>,
 }
 
-/// What the last look found, and could not use.
-struct Refused {
-    /// `None`: a file could not even be read.
-    material: Option<PemFiles>,
-    /// Whether the operator has heard of it.
-    told: bool,
+/// Contents that the last check rejected.
+struct Rejected {
+    /// `None` if a file could not be read.
+    pem: Option<PemFiles>,
+    is_reported: bool,
 }
 
 impl Reloader {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// They cannot be used.
+    /// A file cannot be read or is not valid.
     pub(crate) fn new(files: TlsFiles) -> Result<(Reloader, watch::Receiver<Tls>), TlsError> {
-        let served = PemFiles::read(&files)?;
-        let tls = Tls::new(&files, &served)?;
-        tell(&tls, "serving TLS");
+        let current = PemFiles::read(&files)?;
+        let tls = Tls::new(&files, &current)?;
+        log_certificate(&tls, "certificate loaded");
         let (tls, watched) = watch::channel(tls);
-        Ok((Reloader { files, served, refused: None, tls, build: Tls::new }, watched))
+        Ok((Reloader { files, current, rejected: None, tls, build: Tls::new }, watched))
     }
 
-    /// Looks for ever: each second, and whenever `asked` changes.
+    /// Checks the files each second and at each change of `requests`. Never returns while the runtime
+    /// runs.
     pub(crate) async fn run(
         mut self,
-        mut asked: watch::Receiver<u32>,
+        mut requests: watch::Receiver<u32>,
         reloads: Arc<ReloadMetrics>,
     ) {
-        let mut looks = interval(CHECK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(CHECK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let was_asked = tokio::select! {
-                _ = looks.tick() => false,
-                Ok(()) = asked.changed() => true,
+            let is_requested = tokio::select! {
+                _ = ticks.tick() => false,
+                Ok(()) = requests.changed() => true,
             };
-            // Files may lie on a network; the acceptor's thread must not wait for one.
-            if was_asked {
+            if is_requested {
                 systemd::tell(News::Reloading);
             }
-            let look = tokio::task::spawn_blocking(move || {
+            // Files may be on a network file system; the acceptors' thread must not wait for one.
+            let check = tokio::task::spawn_blocking(move || {
                 // A panic while parsing must not end reloading: the next change may be valid.
-                let found = catch_unwind(AssertUnwindSafe(|| self.look(was_asked)));
-                (self, found)
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.check(is_requested)));
+                (self, outcome)
             });
-            let found;
-            (self, found) = match look.await {
-                Ok(looked) => looked,
+            let outcome;
+            (self, outcome) = match check.await {
+                Ok(checked) => checked,
                 Err(_shutting_down) => return,
             };
-            match found {
-                Ok(Some(Ok(()))) => reloads.done.add(1),
-                Ok(Some(Err(error))) => {
+            match outcome {
+                Ok(Ok(is_reloaded)) => reloads.done.add(u64::from(is_reloaded)),
+                Ok(Err(error)) => {
                     reloads.refused.add(1);
-                    let error = anyhow::Error::new(error);
-                    tracing::warn!("TLS reload refused, the old certificate stays: {error:#}");
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    tracing::warn!(error, "certificate rejected; the current one stays in use");
                 }
-                Ok(None) => {}
                 Err(_logged_by_the_panic_hook) => {
                     reloads.refused.add(1);
-                    tracing::error!(
-                        "certificate reload panicked; the current certificate stays in use"
-                    );
+                    tracing::error!("certificate reload panicked; the current one stays in use");
                 }
             }
-            if was_asked {
+            if is_requested {
                 systemd::tell(News::Ready);
             }
         }
     }
 
-    /// One look; `None` if there is nothing to tell. Certificate and key are two files, and a look
-    /// between the writing of the one and of the other finds a pair that does not match: so what is
-    /// bad is told when it is still so at the next look, once, or at once if somebody asked.
-    fn look(&mut self, was_asked: bool) -> Option<Result<(), TlsError>> {
-        let material = PemFiles::read(&self.files);
-        if material.as_ref().is_ok_and(|material| *material == self.served) {
-            self.refused = None;
-            return None;
+    /// Checks the files once. Returns whether a new certificate is served, or the error to report.
+    ///
+    /// Certificate and key are two files, and a check between the two writes finds a pair that does not
+    /// match. So an error is reported once, when the next check finds the same contents, or at once if
+    /// the check was requested.
+    fn check(&mut self, is_requested: bool) -> Result<bool, TlsError> {
+        let read = PemFiles::read(&self.files);
+        if read.as_ref().is_ok_and(|pem| *pem == self.current) {
+            self.rejected = None;
+            return Ok(false);
         }
-        let found = material.as_ref().ok().cloned();
-        match material.and_then(|material| (self.build)(&self.files, &material)) {
-            Ok(tls) => {
-                self.served = found.expect("it was read, or there would be no configuration");
-                self.refused = None;
-                tell(&tls, "TLS reloaded");
+        let pem = read.as_ref().ok().cloned();
+        match read.and_then(|pem| Ok(((self.build)(&self.files, &pem)?, pem))) {
+            Ok((tls, pem)) => {
+                self.current = pem;
+                self.rejected = None;
+                log_certificate(&tls, "certificate reloaded");
                 self.tls.send_replace(tls);
-                Some(Ok(()))
+                Ok(true)
             }
             Err(error) => {
-                let before = self.refused.take().filter(|before| before.material == found);
-                let told = before.as_ref().is_some_and(|before| before.told);
-                let tell = was_asked || (before.is_some() && !told);
-                self.refused = Some(Refused { material: found, told: told || tell });
-                tell.then_some(Err(error))
+                let before = self.rejected.take().filter(|before| before.pem == pem);
+                let was_reported = before.as_ref().is_some_and(|before| before.is_reported);
+                let report = is_requested || (before.is_some() && !was_reported);
+                self.rejected = Some(Rejected { pem, is_reported: was_reported || report });
+                if report { Err(error) } else { Ok(false) }
             }
         }
     }
 }
 
-fn tell(tls: &Tls, what: &str) {
-    let until = humantime::format_rfc3339_seconds(tls.not_after);
-    match tls.complaint(SystemTime::now()) {
-        None => tracing::info!(serial = tls.serial, %until, "{what}"),
-        Some(complaint) => tracing::warn!(serial = tls.serial, %until, "{what}: {complaint}"),
+fn log_certificate(tls: &Tls, event: &str) {
+    let not_after = humantime::format_rfc3339_seconds(tls.not_after);
+    match tls.validity_problem(SystemTime::now()) {
+        None => tracing::info!(serial = tls.serial, %not_after, "{event}"),
+        Some(problem) => tracing::warn!(serial = tls.serial, %not_after, problem, "{event}"),
     }
 }
 
@@ -144,15 +143,15 @@ mod tests {
 
     use super::*;
 
-    static IS_FIRST: AtomicBool = AtomicBool::new(true);
+    static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 
-    fn panics_at_first(files: &TlsFiles, material: &PemFiles) -> Result<Tls, TlsError> {
-        assert!(!IS_FIRST.swap(false, Ordering::Relaxed), "as the test asks");
-        Tls::new(files, material)
+    fn panics_once(files: &TlsFiles, pem: &PemFiles) -> Result<Tls, TlsError> {
+        assert!(HAS_PANICKED.swap(true, Ordering::Relaxed), "the panic of this test");
+        Tls::new(files, pem)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_costs_one_reload_and_not_the_next() {
+    async fn reloading_continues_after_a_panic() {
         let directory = tempfile::tempdir().unwrap();
         let [cert, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
         let rotate = || {
@@ -164,13 +163,13 @@ mod tests {
         rotate();
         let (cert, key) = (cert.clone(), key.clone());
         let files = TlsFiles { cert, key, client_ca: None, http1: false };
-        let (mut reloader, mut served) = Reloader::new(files).unwrap();
-        reloader.build = panics_at_first;
+        let (mut reloader, mut tls) = Reloader::new(files).unwrap();
+        reloader.build = panics_once;
         rotate();
-        let (_asks, asked) = watch::channel(0);
+        let (_request, requests) = watch::channel(0);
         let reloads = Arc::<ReloadMetrics>::default();
-        let running = tokio::spawn(reloader.run(asked, reloads.clone()));
-        tokio::time::timeout(Duration::from_secs(60), served.changed()).await.unwrap().unwrap();
+        let running = tokio::spawn(reloader.run(requests, reloads.clone()));
+        tokio::time::timeout(Duration::from_secs(60), tls.changed()).await.unwrap().unwrap();
         assert_eq!(reloads.refused.get(), 1);
         running.abort();
     }

@@ -1,4 +1,4 @@
-//! The calls of a worker by method and status, under the names of gRFC A66.
+//! Counts the calls of a worker by method and status, for the metrics of gRFC A66.
 
 use std::sync::OnceLock;
 
@@ -8,25 +8,25 @@ use tonic::Code;
 use super::counter::Counter;
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 
-/// The index of a served method; `None` stands for every other path, because a name that a peer invents
-/// must not become a label.
+/// The index of a served method; `None` stands for every other path, so that a peer cannot create
+/// labels.
 pub(crate) type MethodIndex = Option<usize>;
 
-/// One worker's calls.
+/// The calls of one worker.
 #[derive(Debug)]
 pub(crate) struct CallMetrics {
-    /// One entry per served method, and a last one for every other path.
+    /// An entry per served method, then one for every other path.
     methods: Box<[MethodMetrics]>,
 }
 
 #[derive(Debug, Default)]
 struct MethodMetrics {
     started: Counter,
-    /// By status code; allocated at the first call that ends with it.
+    /// By status code; allocated at the first call with this status.
     ended: [OnceLock<Box<Ended>>; status::COUNT],
 }
 
-/// The calls of a method that ended with the same status.
+/// The ended calls of one method and status.
 #[derive(Debug)]
 struct Ended {
     nanos: Histogram,
@@ -34,7 +34,7 @@ struct Ended {
     sent_bytes: Histogram,
 }
 
-/// The calls of a method that ended with the same status, added up over the workers.
+/// The ended calls of one method and status, summed over the workers.
 #[derive(Debug)]
 pub(crate) struct EndedTotals {
     pub(crate) method: MethodIndex,
@@ -53,7 +53,7 @@ impl CallMetrics {
         self.method(method).started.add(1);
     }
 
-    /// Counts messages as they were on the wire, without their prefixes.
+    /// Counts an ended call. Message sizes are those on the wire, without the prefixes.
     pub(crate) fn call_ended(
         &self,
         method: MethodIndex,
@@ -86,7 +86,7 @@ impl CallMetrics {
     }
 }
 
-/// Adds up the calls that ended, over the workers; a combination that never occurred is left out.
+/// Sums the ended calls over the workers; omits combinations of method and status without calls.
 pub(crate) fn ended_totals<'a>(
     served_methods: usize,
     workers: impl Iterator<Item = &'a CallMetrics> + Clone,

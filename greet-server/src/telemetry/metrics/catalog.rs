@@ -1,16 +1,16 @@
-//! Every metric that there is: its name, its labels and what it says. `docs/metrics.md` is made from this
-//! table, and a test holds what is exposed to it.
+//! The catalog of metrics: name, labels and help text of each. `docs/metrics.md` is generated from
+//! it, and a test compares it with the exposed metrics.
 
-/// What kind of number it is.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows.
+    /// A number that only grows.
     Counter,
-    /// It goes up and down.
+    /// A number that grows and falls.
     Gauge,
     /// Counts by bucket.
     Histogram,
-    /// Labels are all it says.
+    /// Labels of the constant 1.
     Info,
 }
 
@@ -19,16 +19,16 @@ pub enum Kind {
 pub struct Family {
     pub(crate) base: &'static str,
     pub(crate) unit: &'static str,
-    /// What kind of number it is.
+    /// The type.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The help text.
     pub help: &'static str,
 }
 
 impl Family {
-    /// Its whole name, as queries have it.
+    /// Returns the full name, as queries use it.
     pub fn name(&self) -> String {
         let unit = if self.unit.is_empty() { "" } else { "_" };
         let suffix = match self.kind {
@@ -39,7 +39,7 @@ impl Family {
         format!("{}{unit}{}{suffix}", self.base, self.unit)
     }
 
-    /// `counter`, `gauge`, `histogram` or `info`.
+    /// Returns the type's name.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Counter => "counter",
@@ -60,66 +60,66 @@ macro_rules! families {
             help: $help,
         };)*
 
-        /// All of them, in the order in which they are exposed.
+        /// Every metric, in the order of exposition.
         pub const FAMILIES: &[Family] = &[$($constant),*];
     };
 }
 
 families! {
     CALLS_STARTED: Counter "grpc_server_call_started" "" ["grpc_method"]
-        "Calls whose headers have arrived; every method that is not served is `other` (gRFC A66)";
+        "Calls whose headers have arrived; methods that are not served are `other` (gRFC A66)";
     CALL_DURATION: Histogram "grpc_server_call_duration" "seconds" ["grpc_method", "grpc_status"]
-        "From a call's headers until HTTP/2 has written its reply, or the call was given up: `CANCELLED` (gRFC A66)";
+        "Time from a call's headers until HTTP/2 has written the reply, or until it was cancelled (gRFC A66)";
     CALL_RECEIVED: Histogram "grpc_server_call_rcvd_total_compressed_message_size" "bytes" ["grpc_method", "grpc_status"]
-        "Bytes of a call's request messages, as they were on the wire (gRFC A66)";
+        "Bytes of a call's request messages on the wire (gRFC A66)";
     CALL_SENT: Histogram "grpc_server_call_sent_total_compressed_message_size" "bytes" ["grpc_method", "grpc_status"]
-        "Bytes of a call's reply messages, as they were on the wire (gRFC A66)";
+        "Bytes of a call's reply messages on the wire (gRFC A66)";
     CALLS_IN_FLIGHT: Gauge "greet_calls_in_flight" "" []
-        "Calls at work: begun, and not yet answered whole";
+        "Calls whose reply has not been sent completely";
     MAX_IN_FLIGHT: Gauge "greet_max_in_flight" "" []
-        "What `--max-in-flight` allows";
+        "Limit of `--max-in-flight`";
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
-        "Requests over HTTP that are no calls: answered with 405, 415 or, where gRPC-Web is served, 505 or as a preflight";
+        "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     CONNECTIONS_OPEN: Gauge "greet_connections_open" "" []
-        "Connections that were accepted and have not ended";
+        "Open connections";
     MAX_CONNECTIONS: Gauge "greet_max_connections" "" []
-        "What `--max-connections` allows";
+        "Limit of `--max-connections`";
     CONNECTIONS_ACCEPTED: Counter "greet_connections_accepted" "" []
-        "Connections that came: those that are open, that were refused and that were closed";
+        "Accepted connections: those open, refused and closed";
     CONNECTIONS_REFUSED: Counter "greet_connections_refused" "" ["cause"]
-        "Connections that were closed before a word was said";
+        "Connections refused on accept, by cause";
     CONNECTIONS_CLOSED: Counter "greet_connections_closed" "" ["cause"]
-        "Connections that have ended, by why; `peer`: it left, or the network took it";
+        "Closed connections by cause; `peer` was closed by the peer or the network";
     TLS_HANDSHAKES: Counter "greet_tls_handshakes" "" ["result"]
-        "TLS handshakes: `ok`, `failed` (we refused), `gone` (the peer did) or `unfinished` (in time)";
+        "TLS handshakes by result: `ok`, `failed` (rejected by the daemon), `peer_closed` or `timeout`";
     TLS_RELOADS: Counter "greet_tls_reloads" "" ["result"]
-        "Changes of the TLS files: `taken`, or `refused` while the old ones stay";
+        "Reloads of the TLS files by result: `success`, or `refused` (the current certificate stays in use)";
     CERTIFICATE_EXPIRY: Gauge "greet_tls_certificate_expiry_timestamp" "seconds" []
-        "When the certificate that is served expires, since 1970";
+        "Expiry of the served certificate, in Unix time";
     PHASE: Gauge "greet_phase" "" ["phase"]
-        "1 for the phase that the daemon is in, 0 for the others";
+        "1 for the current phase of the daemon, 0 for the others";
     WORKER_CONNECTIONS: Gauge "greet_worker_connections" "" ["worker"]
         "Open connections of each worker";
     WORKER_CALLS: Counter "greet_worker_calls" "" ["worker"]
-        "Calls that each worker was asked";
+        "Calls that each worker has started";
     LOG_DROPPED: Counter "greet_log_lines_dropped" "" []
-        "Lines of the log that were given up, because whoever reads it is slow, or gone";
+        "Log lines dropped because standard error was slow or closed";
     OTLP_SPANS: Counter "greet_otlp_spans" "" ["result"]
-        "Spans: `exported`, `failed` (the collector did not take them) or `dropped` (no room to wait for it)";
+        "Spans by result: `exported`, `failed` (the export failed) or `dropped` (the queue was full)";
     BUILD: Info "greet_build" "" ["version"]
-        "Which build runs";
+        "Version of the daemon";
     PROCESS_CPU: Counter "process_cpu_seconds" "" []
-        "CPU time that the process has used, in seconds";
+        "CPU time used by the process";
     PROCESS_RESIDENT: Gauge "process_resident_memory" "bytes" []
-        "Memory that the process has in RAM";
+        "Resident memory of the process";
     PROCESS_VIRTUAL: Gauge "process_virtual_memory" "bytes" []
-        "Memory that the process has addresses for";
+        "Virtual memory of the process";
     PROCESS_OPEN_FDS: Gauge "process_open_fds" "" []
-        "Descriptors that the process has open";
+        "Open file descriptors of the process";
     PROCESS_MAX_FDS: Gauge "process_max_fds" "" []
-        "Descriptors that the process may have open";
+        "Maximum of open file descriptors";
     PROCESS_THREADS: Gauge "process_threads" "" []
         "Threads of the process";
     PROCESS_STARTED: Gauge "process_start_time" "seconds" []
-        "When the process was started, since 1970";
+        "Start time of the process, in Unix time";
 }

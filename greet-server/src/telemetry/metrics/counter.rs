@@ -1,9 +1,9 @@
-//! A counter with one writer, in the memory of its worker.
+//! A counter with one writer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that one thread writes and any thread reads. Load and store instead of an atomic add:
-/// with one writer nothing is lost, and no bus is locked.
+/// A number that one thread writes and any thread reads. One writer needs no atomic addition, only a
+/// load and a store.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -1,8 +1,8 @@
-//! A histogram that one thread fills and any thread reads.
+//! A histogram with one writer.
 
 use super::counter::Counter;
 
-/// Nanoseconds: the buckets that gRFC A66 gives for latencies. What is above the last is in one more.
+/// Upper bounds of the latency buckets in gRFC A66, in nanoseconds; a last bucket has none.
 pub(crate) const LATENCY_NANOS: [u64; 40] = [
     10_000,
     50_000,
@@ -46,11 +46,11 @@ pub(crate) const LATENCY_NANOS: [u64; 40] = [
     100_000_000_000,
 ];
 
-/// Bytes: the buckets that gRFC A66 gives for messages, up to the largest that a limit allows.
+/// Upper bounds of the size buckets in gRFC A66, in bytes, up to the largest message limit.
 pub(crate) const MESSAGE_BYTES: [u64; 11] =
     [0, 1_024, 2_048, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
 
-/// Counts by bucket; each holds what is at most its bound and above the one before.
+/// Counts by bucket. A bucket includes its upper bound.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     bounds: &'static [u64],
@@ -58,11 +58,11 @@ pub(crate) struct Histogram {
     sum: Counter,
 }
 
-/// Several histograms of the same bounds, added up.
+/// The sum of histograms with the same bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Distribution {
     pub(crate) bounds: &'static [u64],
-    /// One more than there are bounds.
+    /// Counts by bucket, one more than there are bounds.
     pub(crate) buckets: Vec<u64>,
     pub(crate) sum: u64,
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_belongs_to_its_own_bucket_and_what_is_above_the_last_to_one_more() {
+    fn bucket_includes_its_upper_bound_and_the_last_has_none() {
         let histogram = Histogram::new(&[0, 10, 20]);
         [0, 1, 10, 11, 20, 21, 1_000].into_iter().for_each(|value| histogram.observe(value));
         let mut sum = Distribution::new(&[0, 10, 20]);

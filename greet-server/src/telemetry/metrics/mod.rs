@@ -1,4 +1,4 @@
-//! What the daemon counts, and the text in which Prometheus reads it.
+//! The daemon's metrics: counters of the workers, the catalog of metrics, and the text formats.
 
 pub(crate) mod calls;
 pub(crate) mod catalog;

@@ -1,5 +1,5 @@
-//! What a worker counts. Each worker writes its own and nobody else's, so counting a call touches
-//! no cache line that another core writes; whoever reads adds them up.
+//! The metrics of one worker. Only the worker writes them, so counting a call touches no cache line
+//! of another core; the collector sums them up.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -7,56 +7,56 @@ use super::calls::CallMetrics;
 use super::close_reason::CloseReason;
 use super::counter::Counter;
 
-/// One worker's figures. The alignment keeps two workers' figures off one cache line (and off the
-/// neighbour that processors prefetch with it).
+/// The metrics of one worker. The alignment keeps those of two workers off one cache line, and off
+/// the adjacent line that processors prefetch.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct WorkerMetrics {
-    /// CallTotals whose headers have arrived and whose reply has not left, or not whole.
+    /// Calls whose headers have arrived and whose reply has not been sent completely.
     pub(crate) calls_in_flight: Counter,
-    /// CallTotals whose reply was handed to the kernel whole, whatever its status.
+    /// Calls whose reply was passed to the kernel completely, with any status.
     pub(crate) calls_answered: Counter,
-    /// CallTotals that ended without a whole reply: the peer reset them or its connection broke.
+    /// Calls without a complete reply: the peer reset the stream or the connection broke.
     pub(crate) calls_abandoned: Counter,
-    /// CallTotals by method and by status.
+    /// Calls by method and status.
     pub(crate) calls: CallMetrics,
-    /// Requests over HTTP that were none.
+    /// HTTP requests that are not gRPC calls.
     pub(crate) not_grpc: Counter,
-    /// Connections that ended because the peer left, or the network took it.
+    /// Connections that the peer or the network closed.
     pub(crate) closed_by_peer: Counter,
-    /// Connections that the acceptor gave to this worker and that have not ended. The one figure
-    /// with two writers: the acceptor adds, the worker subtracts, once a connection each.
+    /// Open connections of this worker. The only metric with two writers: the acceptor adds and the
+    /// worker subtracts.
     pub(crate) connections: AtomicUsize,
     closed: [Counter; CloseReason::ALL.len()],
     handshakes: [Counter; HandshakeResult::ALL.len()],
 }
 
-/// How a TLS handshake ended.
+/// The result of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandshakeResult {
     Ok,
-    /// We refused the peer.
+    /// The daemon rejected the peer.
     Failed,
-    /// The peer left, or the network took it.
-    Gone,
-    /// Its time was up.
-    Unfinished,
+    /// The peer or the network ended the connection.
+    PeerClosed,
+    /// `--handshake-timeout` passed.
+    Timeout,
 }
 
 impl HandshakeResult {
     pub(crate) const ALL: [HandshakeResult; 4] = [
         HandshakeResult::Ok,
         HandshakeResult::Failed,
-        HandshakeResult::Gone,
-        HandshakeResult::Unfinished,
+        HandshakeResult::PeerClosed,
+        HandshakeResult::Timeout,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             HandshakeResult::Ok => "ok",
             HandshakeResult::Failed => "failed",
-            HandshakeResult::Gone => "gone",
-            HandshakeResult::Unfinished => "unfinished",
+            HandshakeResult::PeerClosed => "peer_closed",
+            HandshakeResult::Timeout => "timeout",
         }
     }
 }
@@ -76,8 +76,8 @@ impl WorkerMetrics {
         }
     }
 
-    pub(crate) fn closed(&self, cause: CloseReason) -> &Counter {
-        &self.closed[cause as usize]
+    pub(crate) fn closed(&self, reason: CloseReason) -> &Counter {
+        &self.closed[reason as usize]
     }
 
     pub(crate) fn handshakes(&self, result: HandshakeResult) -> &Counter {
@@ -85,7 +85,7 @@ impl WorkerMetrics {
     }
 }
 
-/// CallTotals, all workers together.
+/// The calls of all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallTotals {
     pub(crate) answered: u64,
@@ -93,19 +93,19 @@ pub(crate) struct CallTotals {
     pub(crate) in_flight: u64,
 }
 
-/// What became of changes to the TLS files.
+/// Counts of reloads of the TLS files.
 #[derive(Debug, Default)]
 pub(crate) struct ReloadMetrics {
     pub(crate) done: Counter,
     pub(crate) refused: Counter,
 }
 
-/// What became of spans. More than one thread adds to them.
+/// Counts of spans. Several threads write them.
 #[derive(Debug, Default)]
 pub(crate) struct SpanMetrics {
     pub(crate) exported: AtomicU64,
-    /// Sent, and not taken.
+    /// Spans whose export failed.
     pub(crate) failed: AtomicU64,
-    /// There was no room for them to wait.
+    /// Spans that found the queue full.
     pub(crate) dropped: AtomicU64,
 }

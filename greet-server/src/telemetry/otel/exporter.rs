@@ -1,197 +1,163 @@
-//! The thread that sends spans to the collector, in batches. What waits for it is bounded.
+//! Exports spans through the SDK's batch processor. Two wrappers count every span, because the SDK
+//! does not publish how many it dropped.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc as ready;
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use opentelemetry::{InstrumentationScope, Key, KeyValue};
-use opentelemetry_otlp::{SpanExporter as Otlp, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector as _};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{
+    SpanExporter as OtlpExporter, WithExportConfig as _, WithTonicConfig as _,
+};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, SdkTracerProvider, Span as SdkSpan, SpanData, SpanExporter, SpanProcessor,
+};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
-use super::settings::{self, Settings};
+use super::settings;
 use super::span::Tracer;
 use crate::config::Config;
-use crate::server::StartError;
 use crate::telemetry::metrics::worker::SpanMetrics;
+use crate::telemetry::rate_limit::LogRateLimiter;
 
-/// How long the daemon waits at its end for the last spans to be taken.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Of a collector that is away.
-const TELL_AT_MOST_EVERY: Duration = Duration::from_secs(10);
+/// Time at shutdown to export the queued spans.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval between log lines about failed exports.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The running thread.
+/// The running export.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    tracer: Tracer,
-    stop: oneshot::Sender<()>,
-    ended: oneshot::Receiver<()>,
-}
-
-/// What the thread works with.
-struct Batches {
-    otlp: Otlp,
-    queue: mpsc::Receiver<SpanData>,
-    settings: Settings,
-    counts: Arc<SpanMetrics>,
-    told: Option<Instant>,
+    provider: SdkTracerProvider,
+    /// Ends the connection's thread when dropped.
+    _stop: oneshot::Sender<()>,
 }
 
 impl Exporter {
-    /// `None`: nothing is to be exported.
-    ///
-    /// # Errors
-    /// The endpoint cannot be used. Whether somebody listens there is seen later.
-    pub(crate) fn start(
+    /// Returns `None` if export is off, or cannot be set up: tracing never stops the daemon.
+    pub(crate) fn start(config: &Config, metrics: &Arc<SpanMetrics>) -> Option<Exporter> {
+        let endpoint = settings::endpoint(config)?;
+        settings::check_names();
+        let exporter = Exporter::with(&endpoint, config, metrics.clone());
+        exporter.inspect_err(|error| tracing::error!(%error, endpoint, "tracing turned off")).ok()
+    }
+
+    fn with(
+        endpoint: &str,
         config: &Config,
-        counts: &Arc<SpanMetrics>,
-    ) -> Result<Option<Exporter>, StartError> {
-        let Some(settings) = Settings::read(config.otlp_endpoint.clone()) else {
-            return Ok(None);
-        };
-        let (sender, queue) = mpsc::channel(settings.max_queue);
-        let scope = InstrumentationScope::builder("greet-server")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
-        let tracer = Tracer {
-            sampler: settings.sampler.clone(),
-            scope,
-            queue: sender,
-            counts: counts.clone(),
-        };
-        let resource = resource(config);
-        let (counts, told) = (counts.clone(), None);
+        metrics: Arc<SpanMetrics>,
+    ) -> Result<Exporter, Box<dyn Error>> {
+        // The connection has a thread of its own, so that no batch delays an accept.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let (ending, ended) = oneshot::channel();
-        let (made, is_made) = ready::channel();
-        let run = move || {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let otlp = made_exporter(&settings, &resource);
-                let otlp = match otlp {
-                    Ok(otlp) => otlp,
-                    Err(error) => return drop(made.send(Err(error))),
-                };
-                let _ = made.send(Ok(()));
-                Batches { otlp, queue, settings, counts, told }.run(stopped).await;
-            });
-            let _ = ending.send(());
-            io::Result::Ok(())
-        };
         let thread = thread::Builder::new().name("greet-otlp".to_owned());
-        thread.spawn(move || {
-            if let Err(error) = run() {
-                tracing::error!(%error, "spans are not exported: no runtime for it");
+        thread.spawn(move || runtime.block_on(stopped))?;
+        let mut otlp = {
+            let _entered = handle.enter();
+            let builder = OtlpExporter::builder().with_tonic().with_endpoint(endpoint);
+            let builder = builder.with_timeout(settings::export_timeout());
+            if endpoint.starts_with("https:") {
+                builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots()).build()?
+            } else {
+                builder.build()?
             }
-        })?;
-        match is_made.recv() {
-            Ok(Ok(())) | Err(_) => Ok(Some(Exporter { tracer, stop, ended })),
-            Ok(Err(error)) => Err(StartError::Otlp(error)),
-        }
+        };
+        otlp.set_resource(&settings::resource(config));
+        let (max_queue, batches) = settings::batches();
+        let queued = Arc::<AtomicUsize>::default();
+        let exporter = CountingExporter {
+            otlp: Arc::new(otlp),
+            handle,
+            queued: queued.clone(),
+            metrics: metrics.clone(),
+            failures: Mutex::new(LogRateLimiter::new(1, FAILURE_LOG_INTERVAL)),
+        };
+        let batches = BatchSpanProcessor::new(exporter, batches);
+        let processor = CountingProcessor { batches, max_queue, queued, metrics };
+        let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+        Ok(Exporter { provider, _stop: stop })
     }
 
     pub(crate) fn tracer(&self) -> Tracer {
-        self.tracer.clone()
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
+        let scope = scope.with_version(env!("CARGO_PKG_VERSION")).build();
+        Tracer::new(self.provider.tracer_with_scope(scope))
     }
 
-    /// Waits until what is queued has been sent, or for as long as may be.
-    pub(crate) async fn finish(self) {
-        let _ = self.stop.send(());
-        if timeout(FINISH_TIMEOUT, self.ended).await.is_err() {
-            tracing::warn!("the last spans were not taken in time");
+    /// Exports the queued spans, within [`SHUTDOWN_TIMEOUT`]. The SDK blocks meanwhile.
+    pub(crate) async fn shut_down(self) {
+        let shut_down = move || self.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(shut_down).await {
+            tracing::warn!(%error, "last spans not exported");
         }
     }
 }
 
-fn made_exporter(
-    settings: &Settings,
-    resource: &Resource,
-) -> Result<Otlp, opentelemetry_otlp::ExporterBuildError> {
-    let builder = Otlp::builder().with_tonic().with_endpoint(&settings.endpoint);
-    let mut otlp = builder.with_timeout(settings.timeout).build()?;
-    otlp.set_resource(resource);
-    Ok(otlp)
+/// Queues a span if the batch processor has room for it, and counts the others as dropped.
+#[derive(Debug)]
+struct CountingProcessor {
+    batches: BatchSpanProcessor,
+    max_queue: usize,
+    /// Spans that wait for export.
+    queued: Arc<AtomicUsize>,
+    metrics: Arc<SpanMetrics>,
 }
 
-/// Who says it. OTEL_SERVICE_NAME has the first word, OTEL_RESOURCE_ATTRIBUTES the next, and then we.
-fn resource(config: &Config) -> Resource {
-    let said = EnvResourceDetector::new().detect();
-    let instance = config.instance.as_ref().and_then(|instance| instance.to_str().ok());
-    let ours = [
-        ("service.name", Some(env!("CARGO_PKG_NAME"))),
-        ("service.version", Some(env!("CARGO_PKG_VERSION"))),
-        ("service.instance.id", instance),
-    ];
-    let ours = ours.into_iter().filter_map(|(key, value)| {
-        let is_said = said.get(&Key::from_static_str(key)).is_some();
-        Some(KeyValue::new(key, value.filter(|_| !is_said)?.to_owned()))
-    });
-    let named = settings::service_name().map(|name| KeyValue::new("service.name", name));
-    Resource::builder().with_attributes(ours.chain(named)).build()
-}
+impl SpanProcessor for CountingProcessor {
+    fn on_start(&self, _: &mut SdkSpan, _: &Context) {}
 
-impl Batches {
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let mut batch = Vec::new();
-        loop {
-            let is_over = self.gather(&mut batch, &mut stopped).await;
-            if !batch.is_empty() {
-                self.send(std::mem::take(&mut batch)).await;
-            }
-            if is_over {
-                return;
-            }
+    fn on_end(&self, span: SpanData) {
+        if self.queued.fetch_add(1, Ordering::Relaxed) < self.max_queue {
+            self.batches.on_end(span);
+        } else {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Until the batch is full, or its first span has waited long enough. Whether it was the last.
-    async fn gather(
-        &mut self,
-        batch: &mut Vec<SpanData>,
-        stopped: &mut oneshot::Receiver<()>,
-    ) -> bool {
-        let mut over = std::pin::pin!(None);
-        while batch.len() < self.settings.max_batch {
-            let room = self.settings.max_batch - batch.len();
-            let due = async {
-                match over.as_mut().as_pin_mut() {
-                    Some(sleep) => sleep.await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                count = self.queue.recv_many(batch, room) => match count {
-                    0 => return true,
-                    _ if over.is_none() => over.set(Some(sleep(self.settings.delay))),
-                    _ => {}
-                },
-                _ = &mut *stopped, if !stopped.is_terminated() => self.queue.close(),
-                () = due => return false,
-            }
-        }
-        false
+    fn force_flush(&self) -> OTelSdkResult {
+        self.batches.force_flush()
     }
 
-    async fn send(&mut self, batch: Vec<SpanData>) {
-        let spans = batch.len() as u64;
-        match self.otlp.export(batch).await {
-            Ok(()) => self.counts.exported.fetch_add(spans, Ordering::Relaxed),
-            Err(error) => {
-                let now = Instant::now();
-                if self.told.is_none_or(|told| now - told >= TELL_AT_MOST_EVERY) {
-                    tracing::warn!(%error, spans, "the collector did not take spans");
-                    self.told = Some(now);
-                }
-                self.counts.failed.fetch_add(spans, Ordering::Relaxed)
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.batches.shutdown_with_timeout(timeout)
+    }
+}
+
+/// Exports a batch on the connection's runtime, because the batch processor's thread has none, and
+/// counts the result.
+#[derive(Debug)]
+struct CountingExporter {
+    otlp: Arc<OtlpExporter>,
+    handle: Handle,
+    queued: Arc<AtomicUsize>,
+    metrics: Arc<SpanMetrics>,
+    failures: Mutex<LogRateLimiter>,
+}
+
+impl SpanExporter for CountingExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (spans, otlp) = (batch.len(), self.otlp.clone());
+        self.queued.fetch_sub(spans, Ordering::Relaxed);
+        let task = self.handle.spawn(async move { otlp.export(batch).await });
+        let aborted = |error| Err(OTelSdkError::InternalFailure(format!("{error}")));
+        let result = task.await.unwrap_or_else(aborted);
+        if let Err(error) = &result {
+            self.metrics.failed.fetch_add(spans as u64, Ordering::Relaxed);
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(suppressed) = failures.admit(Instant::now()) {
+                tracing::warn!(%error, spans, suppressed, "span export failed");
             }
-        };
+        } else {
+            self.metrics.exported.fetch_add(spans as u64, Ordering::Relaxed);
+        }
+        result
     }
 }

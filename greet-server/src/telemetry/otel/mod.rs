@@ -1,7 +1,7 @@
-//! OpenTelemetry: a span for each call, to a collector over OTLP. A call never waits for it; a collector
-//! that is slow or away costs spans, which are counted, and nothing else.
+//! OpenTelemetry: exports a span for each sampled call to a collector, OTLP over gRPC.
 //!
-//! The cargo feature `otel` brings it; a build without refuses `--otlp-endpoint`.
+//! A call never waits for the collector: if the queue is full, its span is dropped and counted.
+//! Without the cargo feature `otel`, types without values take the place of these.
 
 #[cfg(feature = "otel")]
 mod exporter;

@@ -1,4 +1,4 @@
-//! What stands for OpenTelemetry in a build without it: types that no value has.
+//! Replaces OpenTelemetry in a build without it, by types that have no value.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use http::HeaderMap;
 use tonic::Code;
 
 use crate::config::Config;
-use crate::server::StartError;
 use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
@@ -22,22 +21,22 @@ pub(crate) enum Exporter {}
 pub(crate) enum Span {}
 
 impl Exporter {
-    pub(crate) fn start(_: &Config, _: &Arc<SpanMetrics>) -> Result<Option<Exporter>, StartError> {
-        Ok(None)
+    pub(crate) fn start(_: &Config, _: &Arc<SpanMetrics>) -> Option<Exporter> {
+        None
     }
 
     pub(crate) fn tracer(&self) -> Tracer {
         match *self {}
     }
 
-    #[expect(clippy::unused_async, reason = "the real one waits")]
-    pub(crate) async fn finish(self) {
+    #[expect(clippy::unused_async, reason = "has the signature of the exporter with OpenTelemetry")]
+    pub(crate) async fn shut_down(self) {
         match self {}
     }
 }
 
 impl Tracer {
-    pub(crate) fn begin(
+    pub(crate) fn start_span(
         &self,
         _: Option<&'static str>,
         _: Option<TraceContext>,
@@ -45,14 +44,14 @@ impl Tracer {
     ) -> Option<Box<Span>> {
         match *self {}
     }
-
-    pub(crate) fn end(&self, _: Span, _: Code, _: Duration, _: Option<SocketAddr>, _: Option<u64>) {
-        match *self {}
-    }
 }
 
 impl Span {
     pub(crate) fn trace_id(&self) -> TraceId {
         match *self {}
+    }
+
+    pub(crate) fn end(self, _: Code, _: Duration, _: Option<SocketAddr>, _: Option<u64>) {
+        match self {}
     }
 }

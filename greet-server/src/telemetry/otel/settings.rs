@@ -1,5 +1,5 @@
-//! What OpenTelemetry's own variables say (the specification of its environment variables). What is given
-//! badly there is warned of and left out, as that specification asks.
+//! Reads OpenTelemetry's environment variables. The SDK and the exporter read most of them as well,
+//! but ignore an invalid value silently, and lose every span or abort for an extreme queue size.
 
 use std::env;
 use std::fmt::Display;
@@ -7,114 +7,125 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::Sampler;
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder};
+use percent_encoding::percent_decode_str;
 
-use crate::config::OtlpEndpoint;
+use crate::config::{Config, OtlpEndpoint};
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"];
+const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const SAMPLERS: [&str; 6] = [
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
 
-const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-
-/// A span that waits is half a KiB or so.
+/// A queued span takes about 512 bytes.
 const MAX_QUEUE_SPANS: usize = 1_000_000;
-/// A day.
 const MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
-/// The specification's default for exporters.
-const DEFAULT_TIMEOUT_MILLIS: u64 = 10_000;
-/// The defaults of the specification's batch processor.
-const DEFAULT_MAX_QUEUE: usize = 2_048;
-const DEFAULT_MAX_BATCH: usize = 512;
-const DEFAULT_DELAY_MILLIS: u64 = 5_000;
 
-/// What is exported, where to, and how.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) endpoint: String,
-    pub(super) sampler: Sampler,
-    /// Spans that may wait; what comes over that is dropped.
-    pub(super) max_queue: usize,
-    /// Spans that are sent together.
-    pub(super) max_batch: usize,
-    /// For so long a span waits for others.
-    pub(super) delay: Duration,
-    /// For the collector to take a batch.
-    pub(super) timeout: Duration,
-}
-
-/// Returns the endpoint of the first variable that is set. An endpoint that cannot be used turns
-/// tracing off and does not stop the daemon.
-fn endpoint_of_environment() -> Option<OtlpEndpoint> {
-    let (variable, given) = ENDPOINTS.into_iter().find_map(|name| Some((name, value(name)?)))?;
-    let rejected = |error: &String| tracing::warn!(variable, error, "OTLP endpoint rejected");
-    given.parse().inspect_err(rejected).ok()
-}
-
-fn is_disabled() -> bool {
-    value("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"))
-}
-
-impl Settings {
-    /// `None`: nothing is exported.
-    pub(super) fn read(endpoint: Option<OtlpEndpoint>) -> Option<Settings> {
-        let endpoint = endpoint.or_else(endpoint_of_environment).filter(|_| !is_disabled());
-        let Some(OtlpEndpoint::Url(endpoint)) = endpoint else {
-            return None;
-        };
-        let max_queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MAX_QUEUE_SPANS, DEFAULT_MAX_QUEUE);
-        let max_batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=max_queue, DEFAULT_MAX_BATCH);
-        let delay = number("OTEL_BSP_SCHEDULE_DELAY", 0..=MAX_MILLIS, DEFAULT_DELAY_MILLIS);
-        let timeout = number(TIMEOUTS[1], 1..=MAX_MILLIS, DEFAULT_TIMEOUT_MILLIS);
-        let timeout = number(TIMEOUTS[0], 1..=MAX_MILLIS, timeout);
-        Some(Settings {
-            endpoint,
-            sampler: sampler(),
-            max_queue,
-            max_batch: max_batch.min(max_queue),
-            delay: Duration::from_millis(delay),
-            timeout: Duration::from_millis(timeout),
-        })
+/// Returns the collector's URL, or `None` if no spans are exported. An invalid URL in a variable
+/// turns tracing off.
+pub(super) fn endpoint(config: &Config) -> Option<String> {
+    let is = |name, expected| value(name).is_some_and(|it| it.eq_ignore_ascii_case(expected));
+    if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
+        return None;
+    }
+    let of_environment = || {
+        let (variable, given) = ENDPOINTS.into_iter().find_map(|it| Some((it, value(it)?)))?;
+        let reject = |error: &String| tracing::warn!(variable, error, "OTLP endpoint rejected");
+        given.parse().inspect_err(reject).ok()
+    };
+    match config.otlp_endpoint.clone().or_else(of_environment)? {
+        OtlpEndpoint::Off => None,
+        OtlpEndpoint::Url(url) => Some(url),
     }
 }
 
-pub(super) fn service_name() -> Option<String> {
-    value("OTEL_SERVICE_NAME")
-}
-
-fn sampler() -> Sampler {
-    let ratio = || Sampler::TraceIdRatioBased(number("OTEL_TRACES_SAMPLER_ARG", 0.0..=1.0, 1.0));
-    let by_parent = |sampler: Sampler| Sampler::ParentBased(Box::new(sampler));
-    match value("OTEL_TRACES_SAMPLER").as_deref() {
-        None | Some("parentbased_always_on") => by_parent(Sampler::AlwaysOn),
-        Some("always_on") => Sampler::AlwaysOn,
-        Some("always_off") => Sampler::AlwaysOff,
-        Some("traceidratio") => ratio(),
-        Some("parentbased_always_off") => by_parent(Sampler::AlwaysOff),
-        Some("parentbased_traceidratio") => by_parent(ratio()),
-        Some(other) => {
-            tracing::warn!(
-                OTEL_TRACES_SAMPLER = other,
-                "not a sampler; parentbased_always_on holds"
-            );
-            by_parent(Sampler::AlwaysOn)
+/// Warns of values that the SDK replaces by its default without a word.
+pub(super) fn check_names() {
+    let check = |variable: &str, known: &[&str]| {
+        if let Some(given) = value(variable).filter(|given| !known.contains(&given.as_str())) {
+            warn_ignored(variable, &given, known.join(", "));
         }
-    }
+    };
+    check("OTEL_TRACES_EXPORTER", &["otlp"]);
+    PROTOCOLS.iter().for_each(|variable| check(variable, &["grpc"]));
+    check("OTEL_TRACES_SAMPLER", &SAMPLERS);
+    number("OTEL_TRACES_SAMPLER_ARG", 0.0..=1.0, 1.0);
 }
 
-fn number<N>(name: &str, range: RangeInclusive<N>, default: N) -> N
+/// Returns the number of spans that may wait for export, and the form of the batches.
+pub(super) fn batches() -> (usize, BatchConfig) {
+    let queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 1..=MAX_QUEUE_SPANS, 2_048);
+    let batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=queue, queue.min(512));
+    let delay = number("OTEL_BSP_SCHEDULE_DELAY", 1..=MAX_MILLIS, 5_000);
+    let config = BatchConfigBuilder::default()
+        .with_max_queue_size(queue)
+        .with_max_export_batch_size(batch)
+        .with_scheduled_delay(Duration::from_millis(delay));
+    (queue, config.build())
+}
+
+pub(super) fn export_timeout() -> Duration {
+    let millis = |default, variable| number(variable, 1..=MAX_MILLIS, default);
+    Duration::from_millis(TIMEOUTS.into_iter().fold(10_000, millis))
+}
+
+/// Returns the daemon's attributes; OTEL_RESOURCE_ATTRIBUTES replaces them, then OTEL_SERVICE_NAME.
+pub(super) fn resource(config: &Config) -> Resource {
+    let text = |key: &'static str, value: &str| KeyValue::new(key, value.to_owned());
+    let instance = config.instance.as_ref().and_then(|instance| instance.to_str().ok());
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attribute(text("service.name", env!("CARGO_PKG_NAME")))
+        .with_attribute(text("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attributes(instance.map(|name| text("service.instance.id", name)))
+        .with_attributes(resource_attributes())
+        .with_attributes(value("OTEL_SERVICE_NAME").map(|name| text("service.name", &name)))
+        .build()
+}
+
+/// Decodes `key=value,key=value`. One invalid pair discards the list, as the specification says.
+fn resource_attributes() -> Vec<KeyValue> {
+    let decode = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        Some(KeyValue::new(key.trim().to_owned(), value.into_owned()))
+    };
+    let given = value(RESOURCE_ATTRIBUTES).unwrap_or_default();
+    given.split_terminator(',').map(decode).collect::<Option<_>>().unwrap_or_else(|| {
+        warn_ignored(RESOURCE_ATTRIBUTES, &given, "percent-encoded pairs key=value");
+        Vec::new()
+    })
+}
+
+fn number<N>(variable: &str, range: RangeInclusive<N>, default: N) -> N
 where
     N: FromStr + PartialOrd + Display,
 {
-    let Some(given) = value(name) else {
+    let Some(given) = value(variable) else {
         return default;
     };
     given.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
-        let (least, most) = (range.start(), range.end());
-        tracing::warn!(variable = name, given, "not from {least} to {most}; {default} holds");
+        warn_ignored(variable, &given, format!("{} to {}", range.start(), range.end()));
         default
     })
 }
 
-/// One that is empty is not set.
+fn warn_ignored(variable: &str, value: &str, expected: impl Display) {
+    tracing::warn!(variable, value, %expected, "environment variable ignored");
+}
+
+/// Returns a variable's value; an empty variable counts as unset, as the specification says.
 fn value(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

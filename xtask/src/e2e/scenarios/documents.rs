@@ -1,17 +1,22 @@
-//! Runs the console blocks of the documents.
+//! Runs the examples in the documents.
 
 use std::fs;
+use std::process::Command;
 
+use anyhow::Context as _;
 use greet_testkit::certs::Ca;
 
 use crate::e2e::proxied_fleet::Proxy;
+use crate::harness::command::capture;
 use crate::harness::console;
+use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
 
-/// The ports in docs/errors.md: the daemon's, then those of nginx, HAProxy, Node and Envoy.
-const ERRORS_PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
+/// The ports in documents with other servers: the daemon's, then those of nginx, HAProxy, Node and
+/// Envoy.
+const ALL_PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
 /// The last port of each.
 const NGINX: &str = "127.0.0.1:50056";
 const HAPROXY: &str = "127.0.0.1:50059";
@@ -22,9 +27,37 @@ pub(crate) fn readme(programs: &Programs) -> anyhow::Result<String> {
     run(programs, "README.md", &[50051])
 }
 
+/// Runs the Python code of the README against greet-server.
+pub(crate) fn readme_python(programs: &Programs) -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    let script = directory.path().join("readme.py");
+    let mut python = tools::python(&script.to_string_lossy())?;
+    let daemon = Daemon::start(programs, &["--listen=127.0.0.1:0"])?;
+
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let code = readme.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```"));
+    let (code, _) = code.context("README.md has no Python block")?;
+    let address = daemon.target.trim_start_matches("http://");
+    fs::write(script, code.replace("127.0.0.1:50051", address))?;
+    let printed = capture(python.env("PYTHONPATH", root()))?.succeeded()?;
+    anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
+    Ok("Hello Ada".to_owned())
+}
+
+pub(crate) fn references(programs: &Programs) -> anyhow::Result<String> {
+    let server = run(programs, "docs/greet-server.md", &[50051])?;
+    let cli = run(programs, "docs/greet-cli.md", &[50051])?;
+    Ok(format!("greet-server: {server}, greet-cli: {cli}"))
+}
+
 pub(crate) fn operations(programs: &Programs) -> anyhow::Result<String> {
     tools::curl()?;
     run(programs, "docs/operations.md", &[50051, 9090])
+}
+
+pub(crate) fn tls(programs: &Programs) -> anyhow::Result<String> {
+    tools::openssl()?;
+    run(programs, "docs/tls.md", &[50051, 50052])
 }
 
 fn run(programs: &Programs, document: &str, ports: &[u16]) -> anyhow::Result<String> {
@@ -34,29 +67,47 @@ fn run(programs: &Programs, document: &str, ports: &[u16]) -> anyhow::Result<Str
     Ok(format!("{commands} commands"))
 }
 
-/// `diagnose` against greet-server, three proxies and the original server in Node.
 pub(crate) fn errors(programs: &Programs) -> anyhow::Result<String> {
-    let (mut nginx, mut haproxy) = (tools::nginx()?, tools::haproxy()?);
-    let (mut envoy, mut node) = (tools::envoy()?, tools::node("clients/node/server.js")?);
+    run_beside(programs, "docs/errors.md", vec![(nginx()?, NGINX)])
+}
+
+pub(crate) fn proxies(programs: &Programs) -> anyhow::Result<String> {
+    let (mut haproxy, mut envoy) = (tools::haproxy()?, tools::envoy()?);
+    haproxy.args(["-db", "-f", "haproxy.cfg"]);
+    envoy.args(["-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]);
+    let node = tools::node("clients/node/server.js")?;
+    let servers = vec![(nginx()?, NGINX), (haproxy, HAPROXY), (envoy, ENVOY), (node, NODE)];
+    run_beside(programs, "xtask/proxies/README.md", servers)
+}
+
+fn nginx() -> anyhow::Result<Command> {
+    let mut nginx = tools::nginx()?;
+    nginx.args(["-p", ".", "-c", "nginx.conf", "-e", "nginx.log"]);
+    Ok(nginx)
+}
+
+/// Runs a document whose examples need certificates and other servers.
+fn run_beside(
+    programs: &Programs,
+    document: &str,
+    servers: Vec<(Command, &str)>,
+) -> anyhow::Result<String> {
     let certs = Ca::new("Example CA");
     let directory = certs.directory();
     certs.sign_files("server").combine(&certs.path("server.both"));
-    certs.sign_files("client");
 
-    let ports = Ports::new(ERRORS_PORTS)?;
+    let ports = Ports::new(ALL_PORTS)?;
     for config in ["nginx.conf", "haproxy.cfg", "envoy.yaml"] {
         let text = fs::read_to_string(root().join("xtask/proxies").join(config))?;
         fs::write(directory.join(config), ports.free(&text))?;
     }
-    nginx.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "nginx.log"]);
-    haproxy.args(["-db", "-f", "haproxy.cfg"]);
-    envoy.args(["-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]);
-    node.arg(ports.free(NODE));
-    let servers = [(nginx, NGINX), (haproxy, HAPROXY), (envoy, ENVOY), (node, NODE)];
-    let start = |(mut server, address): (_, &str)| {
+    let start = |(mut server, address): (Command, &str)| {
+        if address == NODE {
+            server.arg(ports.free(NODE));
+        }
         Proxy::start(&mut server, directory, &ports.free(address))
     };
     let _servers = servers.into_iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    let commands = console::check("docs/errors.md", directory, &ports, programs)?;
+    let commands = console::check(document, directory, &ports, programs)?;
     Ok(format!("{commands} commands"))
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     drop(early);
     let ended = daemon.stop()?;
-    let warnings = ended.log.matches("could not accept").count();
+    let warnings = ended.log.matches("accept failed").count();
     let max = EXHAUSTED_FOR.as_secs() as usize + 2;
     anyhow::ensure!((1..=max).contains(&warnings), "{warnings} warnings: {}", ended.log);
     let (percent, took) = (share * 100.0, took.as_millis());

@@ -1,0 +1,52 @@
+//! Errors of the stages dns and tcp: no connection, exit code 3.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::support::error_snapshot::assert_error;
+use crate::support::{greet, unused_address};
+
+#[test]
+fn unknown_host() {
+    // The text of the resolver differs between systems.
+    let ran = greet("no-such-host.invalid:1", &["hello", "--name=Ada"]);
+    assert_eq!(ran.code, Some(3));
+    let line = "greet-cli: dns: could not look up no-such-host.invalid: ";
+    assert!(ran.stderr.starts_with(line), "{ran:?}");
+    assert!(ran.stderr.ends_with("\n\nhint: check the host name in --target\n"), "{ran:?}");
+}
+
+#[test]
+fn connection_refused() {
+    assert_error("tcp_refused", &unused_address(), &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn missing_unix_socket() {
+    assert_error("tcp_missing_unix_socket", "unix:/no/such.sock", &[]);
+}
+
+/// TCP has no route to a multicast address.
+#[cfg(target_os = "linux")]
+#[test]
+fn unreachable_network() {
+    assert_error("tcp_unreachable", "224.0.0.1:50051", &[]);
+}
+
+/// The kernel drops connections that exceed a listener's backlog, as a firewall does.
+#[cfg(target_os = "linux")]
+#[test]
+fn connect_timeout() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut backlog = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        backlog.push(stream);
+    }
+    assert_error("tcp_timeout", &address.to_string(), &[]);
+}

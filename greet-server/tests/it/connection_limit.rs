@@ -1,0 +1,97 @@
+//! Limits of connections, in total and per address. A refusal is counted and affects no other
+//! connection.
+
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::process::Stdio;
+
+use greet_server::CloseReason;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::{Client, TestServer, closed, eventually, with_timeout};
+
+/// Keeps a handshake timeout from passing for a refusal.
+const NO_HANDSHAKE_TIMEOUT: &str = "--handshake-timeout=1h";
+
+/// Returns once the server has closed a silent connection.
+async fn assert_refused(mut tcp: TcpStream) {
+    let read = with_timeout(tcp.read(&mut [0])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+/// Connects and calls. Returns false if the server refuses the connection.
+async fn is_served(address: &str) -> bool {
+    match Client::try_handshake(TcpStream::connect(address).await.unwrap()).await {
+        Some(client) => client.say_hello("Ada").await.is_ok(),
+        None => false,
+    }
+}
+
+#[tokio::test]
+async fn connection_over_the_limit_is_refused_until_another_ends() {
+    let server = TestServer::start(&["--max-connections=2", NO_HANDSHAKE_TIMEOUT]).await;
+    let first = server.connect().await;
+    assert!(first.say_hello("Ada").await.is_ok());
+    let second = server.connect().await;
+    assert!(second.say_hello("Ada").await.is_ok());
+    let mut refused = 3;
+    for _ in 0..refused {
+        assert_refused(server.tcp().await).await;
+    }
+    assert_eq!(first.say_hello("Bob").await.unwrap(), "Hello Bob");
+
+    drop(second);
+    let address = server.address();
+    let is_admitted = async || {
+        let is_served = is_served(address).await;
+        refused += u64::from(!is_served);
+        is_served
+    };
+    eventually("the next connection is admitted", is_admitted).await;
+    assert_eq!(closed(&server.stop().await, CloseReason::OverMaxConnections), refused);
+}
+
+#[tokio::test]
+async fn limit_per_address_does_not_affect_other_addresses() {
+    let server = TestServer::start(&["--max-connections-per-ip=1", NO_HANDSHAKE_TIMEOUT]).await;
+    let from = async |ip: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
+        socket.connect(server.address().parse().unwrap()).await.unwrap()
+    };
+    let first = Client::handshake(from("127.0.0.1").await).await;
+    assert!(first.say_hello("Ada").await.is_ok());
+    assert_refused(from("127.0.0.1").await).await;
+    let other = Client::handshake(from("127.0.0.2").await).await;
+    assert_eq!(other.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(first.say_hello("Ada").await.unwrap(), "Hello Ada");
+    let report = server.stop().await;
+    assert_eq!(closed(&report, CloseReason::OverMaxConnectionsPerIp), 1);
+}
+
+/// Without this default the daemon would run out of descriptors and stop accepting.
+#[cfg(unix)]
+#[tokio::test]
+async fn default_limit_leaves_room_within_the_descriptor_limit() {
+    use crate::support::process::{Process, daemon};
+
+    let daemon = daemon(&["--listen=127.0.0.1:0", "--workers=2"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(daemon.get_program());
+    shell.args(daemon.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::start(&mut shell);
+    let address = process.next_address();
+
+    let good = Client::handshake(TcpStream::connect(&address).await.unwrap()).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(&address).await.unwrap());
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    }
+    drop(crowd);
+    eventually("a later client is served", async || is_served(&address).await).await;
+    let exit = process.stop_async().await;
+    assert!(exit.log.contains("over_max_connections"), "{exit:?}");
+    assert!(!exit.log.contains("accept failed"), "{exit:?}");
+}

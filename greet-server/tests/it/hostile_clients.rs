@@ -1,0 +1,234 @@
+//! Hostile clients, each beside a well-behaved one that must not be affected. Each test also fixes
+//! the response to the attack: a stream reset, a GOAWAY with its error code, or back pressure.
+
+use std::time::{Duration, Instant};
+
+use greet_server::CloseReason;
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
+    PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call_headers, frame,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::support::{Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, with_timeout};
+
+const PROTOCOL_ERROR: u8 = 1;
+const FRAME_SIZE_ERROR: u8 = 6;
+const REFUSED_STREAM: u8 = 7;
+const ENHANCE_YOUR_CALM: u8 = 11;
+
+/// Starts a server with a well-behaved client and a hostile peer.
+async fn setup(flags: &[&str]) -> (TestServer, Client, RawPeer) {
+    let server = TestServer::start(flags).await;
+    let good = server.connect().await;
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    let peer = RawPeer::connect(server.tcp().await).await;
+    (server, good, peer)
+}
+
+/// Sends `bytes` and expects a GOAWAY with `code`, while the well-behaved client is served.
+async fn assert_goaway(bytes: &[u8], code: u8) {
+    let (server, good, mut peer) = setup(&[]).await;
+    peer.send(bytes).await;
+    let goaway = peer.next_of(GOAWAY).await;
+    let debug = String::from_utf8_lossy(&goaway.payload[8..]).into_owned();
+    assert_eq!(goaway.payload[4..8], [0, 0, 0, code], "{debug}");
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
+}
+
+/// Encodes the headers of a call whose message never arrives.
+fn headers_of_call(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO))
+}
+
+#[tokio::test]
+async fn continuation_flood_is_enhance_your_calm() {
+    let block = call_headers(SAY_HELLO);
+    let mut flood = frame(HEADERS, 0, 1, &block);
+    for _ in 0..100 {
+        flood.extend(frame(CONTINUATION, 0, 1, &[]));
+    }
+    assert_goaway(&flood, ENHANCE_YOUR_CALM).await;
+}
+
+/// RUSTSEC-2026-0258: each empty frame costs a task switch.
+#[tokio::test]
+async fn empty_data_flood_is_enhance_your_calm() {
+    let mut flood = headers_of_call(1);
+    for _ in 0..200 {
+        flood.extend(frame(DATA, 0, 1, &[]));
+    }
+    assert_goaway(&flood, ENHANCE_YOUR_CALM).await;
+}
+
+/// A message in one-byte frames is only slow: the call ends at its deadline and the connection
+/// stays usable.
+#[tokio::test]
+async fn trickled_message_ends_at_its_deadline() {
+    let (server, good, mut peer) = setup(&["--request-timeout=300ms"]).await;
+    let started = Instant::now();
+    peer.send(&headers_of_call(1)).await;
+    peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0xff, 0xff])).await; // announces 65535 bytes
+    while started.elapsed() < Duration::from_millis(250) {
+        peer.send(&frame(DATA, 0, 1, &[0])).await;
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    }
+    let ended = peer.next_of(HEADERS).await;
+    assert_eq!(
+        (ended.stream, ended.flags & END_STREAM),
+        (1, END_STREAM),
+        "a status without a reply"
+    );
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    peer.call(3, SAY_HELLO, Some(b"")).await;
+    assert_eq!(peer.next_of(DATA).await.stream, 3);
+    drop(peer);
+    assert_eq!(server.stop().await.cut, 0);
+}
+
+/// HPACK encodes a repeated header in one byte: a small block becomes a large header list.
+#[tokio::test]
+async fn header_bomb_is_enhance_your_calm() {
+    let value = [&[0x7f, 0x81, 0x1e][..], &[b'x'; 4_000]].concat(); // length 127 + 3873
+    let indexed = [&[0x40, 1, b'x'][..], &value].concat();
+    let repeated = vec![0x80 | 62; 2_000]; // the newest entry of the dynamic table
+    let block = [call_headers(SAY_HELLO), indexed, repeated].concat();
+    assert_goaway(&frame(HEADERS, END_HEADERS, 1, &block), ENHANCE_YOUR_CALM).await;
+}
+
+#[tokio::test]
+async fn frame_over_the_announced_size_is_a_frame_size_error() {
+    let mut bytes = headers_of_call(1);
+    bytes.extend(frame(DATA, 0, 1, &[0; 16_385]));
+    assert_goaway(&bytes, FRAME_SIZE_ERROR).await;
+}
+
+#[tokio::test]
+async fn zero_window_update_and_split_headers_are_protocol_errors() {
+    let zero = frame(WINDOW_UPDATE, 0, 0, &[0; 4]);
+    assert_goaway(&zero, PROTOCOL_ERROR).await;
+    let split = [frame(HEADERS, 0, 1, &call_headers(SAY_HELLO)), frame(PING, 0, 0, &[0; 8])];
+    assert_goaway(&split.concat(), PROTOCOL_ERROR).await;
+}
+
+/// "MadeYouReset" (CVE-2025-8671): invalid frames make the server reset the peer's streams.
+#[tokio::test]
+async fn peer_that_provokes_resets_gets_goaway() {
+    let (server, good, mut peer) = setup(&[]).await;
+    for call in 0..1_100 {
+        let stream = 2 * call + 1;
+        let invalid = [headers_of_call(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat();
+        if peer.try_send(&invalid).await.is_err() {
+            break;
+        }
+    }
+    peer.next_of(GOAWAY).await;
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    let report = server.stop().await;
+    let reasons = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
+    assert_eq!(reasons.map(|reason| closed(&report, reason)).iter().sum::<u64>(), 1, "{report:?}");
+}
+
+#[tokio::test]
+async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
+    let greeter = ScriptedGreeter::new();
+    let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    for call in 0..3 {
+        peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
+    }
+    for call in 3..10 {
+        // Without a message: DATA on a refused stream would be another violation.
+        peer.send(&headers_of_call(2 * call + 1)).await;
+    }
+    let mut refused = Vec::new();
+    while refused.len() < 7 {
+        let reset = peer.next_of(RST_STREAM).await;
+        assert_eq!(reset.payload, [0, 0, 0, REFUSED_STREAM]);
+        refused.push(reset.stream);
+    }
+    assert_eq!(refused, [7, 9, 11, 13, 15, 17, 19]);
+    greeter.calls_started(3).await;
+    greeter.release.add_permits(3);
+    for _ in 0..3 {
+        peer.next_of(DATA).await;
+    }
+    drop(peer);
+    assert_eq!(server.stop().await.answered, 3);
+}
+
+#[tokio::test]
+async fn incomplete_header_block_ends_at_the_keepalive_timeout() {
+    let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=100ms"];
+    let (server, good, mut peer) = setup(&flags).await;
+    peer.send(&frame(HEADERS, 0, 1, &call_headers(SAY_HELLO))).await;
+    let _ = with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await;
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
+}
+
+/// PING and SETTINGS demand an acknowledgement. The server must not queue them for a peer that does
+/// not read: it stops reading, and the flood fills the peer's own buffers.
+#[tokio::test]
+async fn flood_of_unread_acknowledgements_meets_back_pressure() {
+    const MAX_BYTES: usize = 64 * 1024 * 1024;
+    for request in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let (server, good, mut peer) = setup(&[]).await;
+        let flood = request.repeat(4_096);
+        let mut sent = 0;
+        while let Ok(written) = timeout(Duration::from_secs(1), peer.tcp.write_all(&flood)).await {
+            written.expect("the server keeps the connection");
+            sent += flood.len();
+            assert!(sent < MAX_BYTES, "the server still reads after {sent} bytes");
+        }
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        drop(peer);
+        server.stop().await;
+    }
+}
+
+/// A Watch has no deadline, but a peer that takes none of its messages ends it.
+#[tokio::test]
+async fn watch_without_a_window_is_reset_after_twenty_seconds() {
+    let server = TestServer::start(&[]).await;
+    let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
+    peer.call(1, "/grpc.health.v1.Health/Watch", Some(b"")).await;
+    peer.next_of(HEADERS).await;
+    let started = Instant::now();
+    let reset = loop {
+        // Longer than `TEST_TIMEOUT`, which is as long as the time without progress.
+        let frame = peer.next_frame_within(Duration::from_secs(30)).await;
+        if frame.kind == RST_STREAM {
+            break frame;
+        }
+    };
+    assert_eq!((reset.stream, &reset.payload[..]), (1, &CANCEL[..]));
+    assert!((18..25).contains(&(started.elapsed()).as_secs()));
+    drop(peer);
+    let report = server.stop().await;
+    assert_eq!((report.abandoned, report.cut), (1, 0));
+}
+
+#[tokio::test]
+async fn silent_connections_are_closed_at_the_handshake_timeout() {
+    const CONNECTIONS: u64 = 300;
+    let (server, good, peer) = setup(&["--handshake-timeout=1s"]).await;
+    drop(peer);
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(server.tcp().await);
+    }
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    for silent in &mut connections {
+        let read = with_timeout(silent.read(&mut [0])).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CONNECTIONS);
+}

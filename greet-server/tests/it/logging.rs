@@ -1,0 +1,136 @@
+//! The log of the real binary: access log, filter, and lines that could not be written.
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::http1;
+use crate::support::process::{Process, daemon};
+use crate::support::{Client, SAY_HELLO, eventually, framed, grpc_request};
+
+struct Daemon {
+    process: Process,
+    address: String,
+    admin: String,
+}
+
+impl Daemon {
+    fn start(flags: &[&str]) -> Daemon {
+        let always = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=json"];
+        let mut process = Process::start(&mut daemon(&[&always, flags].concat()));
+        let [address, admin] = [process.next_address(), process.next_address()];
+        Daemon { process, address, admin }
+    }
+
+    async fn connect(&self) -> Client {
+        let tcp = TcpStream::connect(&self.address).await.unwrap();
+        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
+        Client::handshake(tcp).await
+    }
+
+    /// Stops the daemon. Returns its log and the access log's lines.
+    async fn stop(self) -> (String, Vec<serde_json::Value>) {
+        let exit = self.process.stop_async().await;
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        let lines = exit.log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let calls = lines.filter(|line: &serde_json::Value| line["target"] == "access").collect();
+        (exit.log, calls)
+    }
+}
+
+#[tokio::test]
+async fn access_log_has_status_duration_peer_and_trace_but_no_name() {
+    let daemon = Daemon::start(&["--access-log=all"]);
+    let client = daemon.connect().await;
+    let mut request = grpc_request(SAY_HELLO, framed(b"\x0a\x06Secret"));
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
+    client.send(request).await;
+    client.send(grpc_request("/made.Up/%0a%22Path\u{202e}\u{9b}", framed(b""))).await;
+    let (log, calls) = daemon.stop().await;
+
+    let [hello, unknown] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(hello["method"], "greet.Greeter/SayHello");
+    assert_eq!(hello["status"], "OK");
+    assert_eq!(hello["name_bytes"], 6);
+    assert_eq!(hello["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert!(hello["took_us"].is_u64(), "{hello}");
+    assert!(hello["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{hello}");
+    assert!(!log.contains("Secret"), "{log}");
+    assert_eq!(
+        (&unknown["method"], &unknown["status"]),
+        (&"other".into(), &"UNIMPLEMENTED".into())
+    );
+    assert_eq!(unknown["path"], "/made.Up/%0a%22Path\\u{202e}\\u{9b}");
+}
+
+#[tokio::test]
+async fn default_access_log_has_failed_calls_up_to_a_rate() {
+    let daemon = Daemon::start(&["--workers=1"]);
+    let client = daemon.connect().await;
+    client.say_hello("Ada").await.unwrap();
+    for _ in 0..200 {
+        client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+    }
+    let (_, mut calls) = daemon.stop().await;
+    let suppressed = |call: &serde_json::Value| call["suppressed"].as_u64().unwrap_or_default();
+    let suppressed: u64 = calls.iter().map(suppressed).sum();
+    let last = calls.pop().unwrap();
+    assert_eq!(last["message"], "calls failed", "{last}");
+    assert!(calls.iter().all(|call| call["status"] == "INVALID_ARGUMENT"), "{calls:?}");
+    // The limit is twenty lines a second, and the calls may take several seconds.
+    assert!((20..200).contains(&calls.len()), "{}", calls.len());
+    assert_eq!(calls.len() as u64 + suppressed, 200);
+}
+
+#[tokio::test]
+async fn access_log_off_writes_no_line() {
+    let daemon = Daemon::start(&["--access-log=off"]);
+    daemon.connect().await.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+    assert_eq!(daemon.stop().await.1, Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn log_filter_changes_by_signal_and_by_admin_port() {
+    let daemon = Daemon::start(&["--log-level=warn"]);
+    let filter = async || http1::get(&daemon.admin, "/log-level").await.text().trim().to_owned();
+    assert_eq!(filter().await, "warn");
+    let page = http1::request(&daemon.admin, "PUT /log-level HTTP/1.1", b"h2=debug,info\n").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("h2=debug"), "{}", page.text());
+    let page = http1::request(&daemon.admin, "PUT /log-level HTTP/1.1", b"inof").await;
+    assert_eq!(page.status, 400);
+    assert!(page.text().contains("\"inof\" is not error, warn"), "{}", page.text());
+    let page = http1::request(&daemon.admin, "PUT /log-level HTTP/1.1", &[b'x'; 1_025]).await;
+    assert_eq!(page.status, 413);
+
+    let mut cut_short = TcpStream::connect(&daemon.admin).await.unwrap();
+    let head = b"PUT /log-level HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\nwarn";
+    cut_short.write_all(head).await.unwrap();
+    cut_short.shutdown().await.unwrap();
+    let mut response = String::new();
+    cut_short.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+
+    daemon.process.signal(Signal::USR1);
+    eventually("the filter is debug", async || filter().await == "debug").await;
+    daemon.process.signal(Signal::USR1);
+    eventually("the filter is warn", async || filter().await == "warn").await;
+    let (log, _) = daemon.stop().await;
+    assert!(log.contains("log filter changed"), "{log}");
+}
+
+#[tokio::test]
+async fn lines_that_cannot_be_written_are_counted() {
+    let mut daemon = Daemon::start(&["--access-log=all"]);
+    drop(daemon.process.child.stderr.take());
+    daemon.connect().await.say_hello("Ada").await.unwrap();
+    let dropped = async || {
+        let metrics = http1::get(&daemon.admin, "/metrics").await;
+        let mut lines = metrics.text().lines();
+        let count = lines.find_map(|line| line.strip_prefix("greet_log_lines_dropped_total "));
+        count.unwrap().parse::<u64>().unwrap()
+    };
+    eventually("dropped lines are counted", async || dropped().await > 0).await;
+    assert_eq!(daemon.process.stop_async().await.code, Some(0));
+}

@@ -1,0 +1,74 @@
+//! Rapid reset: streams opened and reset in a burst (CVE-2023-44487), or one at a time, which the
+//! counter of h2 does not see. A well-behaved client beside it must not be affected.
+
+use greet_server::{CloseReason, ShutdownReport};
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame};
+use tokio::io::AsyncReadExt as _;
+
+use crate::support::{SAY_HELLO, TestServer, closed, with_timeout};
+
+/// The error code as GOAWAY carries it.
+const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+
+/// Encodes a call without its message, and its reset.
+fn call_and_reset(number: u32) -> [Vec<u8>; 2] {
+    let stream = 2 * number + 1;
+    [
+        frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO)),
+        frame(RST_STREAM, 0, stream, &CANCEL),
+    ]
+}
+
+#[tokio::test]
+async fn burst_of_resets_is_enhance_your_calm() {
+    let server = TestServer::start(&[]).await;
+    let good = server.connect().await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let burst: Vec<u8> = (0..100).flat_map(|number| call_and_reset(number).concat()).collect();
+    peer.send(&burst).await;
+    assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
+}
+
+/// Resets `calls` calls one at a time. Returns whether the connection then answers a call.
+async fn is_answered_after_resets(calls: u32) -> (bool, ShutdownReport) {
+    let server = TestServer::start(&["--workers=1"]).await;
+    let good = server.connect().await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    for number in 0..calls {
+        let [call, reset] = call_and_reset(number);
+        peer.send(&call).await;
+        // A call of the other client in between makes the server read both frames apart.
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        peer.send(&reset).await;
+    }
+    peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
+    let mut received = Vec::new();
+    let answered = loop {
+        match with_timeout(peer.tcp.read_u8()).await {
+            Ok(byte) => received.push(byte),
+            Err(_closed) => break false,
+        }
+        if received.ends_with(b"\x0a\x06Hello ") {
+            break true;
+        }
+    };
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    (answered, server.stop().await)
+}
+
+#[tokio::test]
+async fn single_resets_over_the_limit_close_the_connection() {
+    let (answered, report) = is_answered_after_resets(200).await;
+    assert!(answered);
+    assert_eq!(closed(&report, CloseReason::AbandonedCalls), 0);
+
+    // The limit of 200 regains a few in the meantime.
+    let (answered, report) = is_answered_after_resets(230).await;
+    assert!(!answered);
+    assert_eq!(closed(&report, CloseReason::AbandonedCalls), 1);
+}

@@ -1,0 +1,280 @@
+//! A server inside the test process, and a client over hyper that shares no code with the server.
+
+pub(crate) mod certs;
+pub(crate) mod http1;
+pub(crate) mod process;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
+use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
+use greet_testkit::poll_until;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic_health::pb::health_client::HealthClient;
+
+pub(crate) use greet_testkit::framing::framed;
+pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
+
+/// A running server. [`TestServer::stop`] drains it; without that it runs until the test ends.
+pub(crate) struct TestServer {
+    /// The first announced address.
+    pub(crate) url: String,
+    admin: Option<String>,
+    drain: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<()>>,
+    running: JoinHandle<ShutdownReport>,
+}
+
+impl TestServer {
+    /// Starts with `flags`; the defaults are a free port of loopback and two workers.
+    pub(crate) async fn start(flags: &[&str]) -> TestServer {
+        TestServer::with_greeter(flags, Greeting::new(4_096)).await
+    }
+
+    pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
+        TestServer::run(TestServer::bind(flags, greeter).await)
+    }
+
+    /// Starts a server that reloads its TLS files whenever `requested` changes.
+    pub(crate) async fn reloading(flags: &[&str], requested: watch::Receiver<u32>) -> TestServer {
+        let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
+        server.reload_on(requested);
+        TestServer::run(server)
+    }
+
+    async fn bind(flags: &[&str], greeter: impl Greeter + Clone) -> Server {
+        let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
+        let defaults = defaults.filter(|default| {
+            let name = default.split('=').next().unwrap();
+            !flags.iter().any(|flag| flag.starts_with(name))
+        });
+        let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
+        let config = config::load(arguments).unwrap().config;
+        Server::bind(config, greeter).await.unwrap()
+    }
+
+    fn run(server: Server) -> TestServer {
+        let url = server.addresses().remove(0);
+        let admin = server.admin_address();
+        let (drain, drain_signal) = oneshot::channel();
+        let (cut, cut_signal) = oneshot::channel();
+        let received = |signal: oneshot::Receiver<()>| async {
+            if signal.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let running = server.run(received(drain_signal), received(cut_signal));
+        TestServer {
+            url,
+            admin,
+            drain: Some(drain),
+            cut: Some(cut),
+            running: tokio::spawn(async { running.await.unwrap() }),
+        }
+    }
+
+    /// Returns `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("the server listens on TCP")
+    }
+
+    /// Returns `HOST:PORT` of the admin port.
+    pub(crate) fn admin(&self) -> &str {
+        self.admin
+            .as_deref()
+            .and_then(|url| url.strip_prefix("http://"))
+            .expect("the server has an admin port")
+    }
+
+    pub(crate) async fn tcp(&self) -> TcpStream {
+        let tcp = TcpStream::connect(self.address()).await.unwrap();
+        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
+        tcp
+    }
+
+    /// Opens an HTTP/2 connection.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::handshake(self.tcp().await).await
+    }
+
+    /// Sends the first signal.
+    pub(crate) fn drain(&mut self) {
+        let _ = self.drain.take().expect("one drain per server").send(());
+    }
+
+    /// Sends the second signal.
+    pub(crate) fn cut(&mut self) {
+        let _ = self.cut.take().expect("one cut per server").send(());
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn stopped(self) -> ShutdownReport {
+        with_timeout(self.running).await.unwrap()
+    }
+
+    /// Drains and waits for the end.
+    pub(crate) async fn stop(mut self) -> ShutdownReport {
+        self.drain();
+        self.stopped().await
+    }
+}
+
+/// Returns the number of connections that were closed for `reason`.
+pub(crate) fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
+    let mut closed = report.closed.iter();
+    closed.find(|(counted, _)| *counted == reason).unwrap().1
+}
+
+/// One HTTP/2 connection. Its clones share it.
+#[derive(Clone)]
+pub(crate) struct Client(SendRequest<tonic::body::Body>);
+
+impl Client {
+    pub(crate) async fn handshake(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Client {
+        Client::try_handshake(io).await.unwrap()
+    }
+
+    /// Returns `None` if the server closes during the handshake.
+    pub(crate) async fn try_handshake(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Option<Client> {
+        let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await.ok()?;
+        tokio::spawn(connection);
+        Some(Client(sender))
+    }
+
+    pub(crate) fn greeter(&self) -> GreeterClient<Client> {
+        GreeterClient::with_origin(self.clone(), "http://test".parse().unwrap())
+    }
+
+    pub(crate) fn health(&self) -> HealthClient<Client> {
+        HealthClient::with_origin(self.clone(), "http://test".parse().unwrap())
+    }
+
+    pub(crate) async fn say_hello(&self, name: &str) -> Result<String, Status> {
+        let request = HelloRequest { name: name.into() };
+        let reply = self.greeter().say_hello(request).await?;
+        Ok(reply.into_inner().message)
+    }
+
+    /// Sends a whole request and reads the whole response, without any gRPC library.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> WireResponse {
+        let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
+        let response = with_timeout(self.0.clone().send_request(request)).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = with_timeout(body.collect()).await.unwrap();
+        WireResponse {
+            status: head.status,
+            trailers: body.trailers().cloned().unwrap_or_default(),
+            body: body.to_bytes(),
+            headers: head.headers,
+        }
+    }
+}
+
+impl tower_service::Service<Request<tonic::body::Body>> for Client {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+/// A response as it was on the wire.
+#[derive(Debug, PartialEq)]
+pub(crate) struct WireResponse {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl WireResponse {
+    /// Returns `grpc-status`, from the trailers or from the headers of a Trailers-Only response.
+    pub(crate) fn grpc_status(&self) -> Option<i32> {
+        let of = |headers: &HeaderMap| headers.get("grpc-status").cloned();
+        let status = of(&self.trailers).or_else(|| of(&self.headers))?;
+        Some(status.to_str().unwrap().parse().unwrap())
+    }
+}
+
+/// Builds a gRPC request for `path` with exactly these bytes as its body.
+pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
+    let request = Request::post(format!("http://test{path}"));
+    let request = request.header("content-type", "application/grpc").header("te", "trailers");
+    request.body(body.into()).unwrap()
+}
+
+pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
+
+/// A greeter that acts on the name: "panic", "thread", "block", "wait", otherwise a greeting.
+#[derive(Clone)]
+pub(crate) struct ScriptedGreeter {
+    /// A permit for each "wait" or "block" that may finish.
+    pub(crate) release: Arc<Semaphore>,
+    /// A permit for each "wait" or "block" that has started.
+    pub(crate) started: Arc<Semaphore>,
+}
+
+impl ScriptedGreeter {
+    pub(crate) fn new() -> ScriptedGreeter {
+        let none = || Arc::new(Semaphore::new(0));
+        ScriptedGreeter { release: none(), started: none() }
+    }
+
+    /// Waits until `count` further calls have started.
+    pub(crate) async fn calls_started(&self, count: u32) {
+        with_timeout(self.started.acquire_many(count)).await.unwrap().forget();
+    }
+}
+
+#[tonic::async_trait]
+impl Greeter for ScriptedGreeter {
+    async fn say_hello(
+        &self,
+        request: tonic::Request<HelloRequest>,
+    ) -> Result<tonic::Response<HelloReply>, Status> {
+        let name = request.into_inner().name;
+        match name.as_str() {
+            "panic" => panic!("the handler panics"),
+            "thread" => {
+                let thread = std::thread::current().name().unwrap_or_default().to_owned();
+                return Ok(tonic::Response::new(HelloReply { message: thread }));
+            }
+            "block" => {
+                self.started.add_permits(1);
+                // Blocks the thread, and with it every other call of the worker.
+                let permit = poll_until(TEST_TIMEOUT, || self.release.try_acquire().ok());
+                permit.expect("the test releases the call").forget();
+            }
+            "wait" => {
+                self.started.add_permits(1);
+                self.release.acquire().await.unwrap().forget();
+            }
+            _ => {}
+        }
+        Ok(tonic::Response::new(HelloReply { message: format!("Hello {name}") }))
+    }
+}
