@@ -86,7 +86,7 @@ impl Client {
             Ok(Ok(replies)) => Ok(replies),
             Ok(Err(NotAccepted { reason })) => {
                 endpoint.discard(&connection);
-                Err(ConnectError::NoCallTaken { target: endpoint.target.to_string(), reason }
+                Err(ConnectError::CallRejected { target: endpoint.target.to_string(), reason }
                     .into())
             }
             Err(_elapsed) => {
@@ -235,7 +235,7 @@ impl Client {
                     refused += 1;
                     if refused == MAX_CONNECTIONS_PER_ATTEMPT {
                         let target = endpoint.target.to_string();
-                        call.result = Err(ConnectError::NoCallTaken { target, reason }.into());
+                        call.result = Err(ConnectError::CallRejected { target, reason }.into());
                         return;
                     }
                 }

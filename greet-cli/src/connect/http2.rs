@@ -63,11 +63,11 @@ impl Http2HandshakeError {
             Http2HandshakeError::Other(bytes)
                 if is_tls(&bytes) || excerpt::mentions_https(&bytes) =>
             {
-                ConnectError::SpeaksTls { peer }
+                ConnectError::ExpectsTls { peer }
             }
             Http2HandshakeError::Other(bytes) => match excerpt::http1(&bytes) {
-                Some(heard) => ConnectError::SpeaksHttp1 { peer, heard },
-                None => ConnectError::NotHttp2 { peer, heard: excerpt::first_line(&bytes) },
+                Some(received) => ConnectError::Http1 { peer, received },
+                None => ConnectError::NotHttp2 { peer, received: excerpt::first_line(&bytes) },
             },
             Http2HandshakeError::Closed | Http2HandshakeError::Broken(_) => {
                 ConnectError::ClosedBeforeSettings { peer }

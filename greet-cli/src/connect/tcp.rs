@@ -84,6 +84,6 @@ fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectErr
             ConnectError::Unreachable { peer }
         }
         ErrorKind::TimedOut => ConnectError::ConnectTimeout { peer, after },
-        _ => ConnectError::NotOpened { peer, problem: error.to_string() },
+        _ => ConnectError::ConnectFailed { peer, problem: error.to_string() },
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn handshake(
     let started = Instant::now();
     let name = match tls.server_name() {
         Some(name) => name.clone(),
-        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsBroken {
+        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsFailed {
             peer: peer.to_owned(),
             problem: format!("{host} is not a valid name in a certificate"),
         })?,
@@ -116,18 +116,18 @@ pub(super) fn connect_error(
     let peer = peer.to_owned();
     let received = &verifier.received()[..];
     if !received.is_empty() && !is_tls_record(received) {
-        let heard = match received {
+        let received = match received {
             [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),
             _ => excerpt::http1(received)
                 .map_or_else(|| excerpt::first_line(received), |http| format!("HTTP/1.1 {http}")),
         };
-        return ConnectError::Plaintext { peer, heard };
+        return ConnectError::Plaintext { peer, received };
     }
-    let broken = || ConnectError::TlsBroken { peer: peer.clone(), problem: error.to_string() };
+    let failed = || ConnectError::TlsFailed { peer: peer.clone(), problem: error.to_string() };
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => match verifier.certificate() {
             Some(certificate) => certificate_error(reason, &certificate, verifier, peer, wanted),
-            None => broken(),
+            None => failed(),
         },
         Some(Error::AlertReceived(alert)) => alert_error(*alert, verifier, peer, wanted),
         Some(Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)) => {
@@ -137,7 +137,7 @@ pub(super) fn connect_error(
             ConnectError::ClientCertificateRequired { peer }
         }
         None if is_end(error) => ConnectError::TlsClosed { peer },
-        _ => broken(),
+        _ => failed(),
     }
 }
 
@@ -232,8 +232,8 @@ fn alert_error(
             ConnectError::ClientCertificateRequired { peer }
         }
         _ if verifier.certificate_requested() && rejects_certificate => {
-            ConnectError::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
+            ConnectError::ClientCertificateRejected { peer, alert: format!("{alert:?}") }
         }
-        _ => ConnectError::TlsRefused { peer, alert: format!("{alert:?}") },
+        _ => ConnectError::TlsRejected { peer, alert: format!("{alert:?}") },
     }
 }

@@ -25,10 +25,10 @@ pub(crate) enum ConnectError {
     #[error("could not connect to {peer}: no answer within {}", HumanDuration(*.after))]
     ConnectTimeout { peer: String, after: Duration },
     #[error("could not connect to {peer}: {problem}")]
-    NotOpened { peer: String, problem: String },
+    ConnectFailed { peer: String, problem: String },
 
-    #[error("{peer} does not use TLS: it sent {heard}")]
-    Plaintext { peer: String, heard: String },
+    #[error("{peer} does not use TLS: it sent {received}")]
+    Plaintext { peer: String, received: String },
     #[error("{peer} closed the connection during the TLS handshake")]
     TlsClosed { peer: String },
     #[error("{peer} did not answer the TLS handshake within {}", HumanDuration(*.after))]
@@ -48,22 +48,22 @@ pub(crate) enum ConnectError {
     #[error("{peer} requires a client certificate")]
     ClientCertificateRequired { peer: String },
     #[error("{peer} rejected the client certificate: {alert}")]
-    ClientCertificateRefused { peer: String, alert: String },
+    ClientCertificateRejected { peer: String, alert: String },
     #[error("{peer} did not negotiate HTTP/2 (ALPN): {answer}")]
     NoHttp2 { peer: String, answer: String },
     #[error("{peer} does not serve the name {name}")]
     UnknownServerName { peer: String, name: String },
     #[error("{peer} rejected the TLS handshake: {alert}")]
-    TlsRefused { peer: String, alert: String },
+    TlsRejected { peer: String, alert: String },
     #[error("TLS error on the connection to {peer}: {problem}")]
-    TlsBroken { peer: String, problem: String },
+    TlsFailed { peer: String, problem: String },
 
     #[error("{peer} expects TLS, but the connection is plaintext")]
-    SpeaksTls { peer: String },
-    #[error("{peer} uses HTTP/1.1, not HTTP/2: it sent {heard}")]
-    SpeaksHttp1 { peer: String, heard: String },
-    #[error("{peer} does not use HTTP/2: it sent {heard}")]
-    NotHttp2 { peer: String, heard: String },
+    ExpectsTls { peer: String },
+    #[error("{peer} uses HTTP/1.1, not HTTP/2: it sent {received}")]
+    Http1 { peer: String, received: String },
+    #[error("{peer} does not use HTTP/2: it sent {received}")]
+    NotHttp2 { peer: String, received: String },
     #[error("{peer} closed the connection before its SETTINGS")]
     ClosedBeforeSettings { peer: String },
     #[error("{peer} sent GOAWAY before its SETTINGS: {reason}")]
@@ -71,7 +71,7 @@ pub(crate) enum ConnectError {
     #[error("{peer} accepted the connection, but sent no SETTINGS within {}", HumanDuration(*.after))]
     NoSettings { peer: String, after: Duration },
     #[error("{target} refused the call on every connection: {reason}")]
-    NoCallTaken { target: String, reason: String },
+    CallRejected { target: String, reason: String },
 }
 
 impl ConnectError {
@@ -84,7 +84,7 @@ impl ConnectError {
             | Self::NoSuchSocket { .. }
             | Self::Unreachable { .. }
             | Self::ConnectTimeout { .. }
-            | Self::NotOpened { .. } => Stage::Tcp,
+            | Self::ConnectFailed { .. } => Stage::Tcp,
             Self::Plaintext { .. }
             | Self::TlsClosed { .. }
             | Self::TlsTimeout { .. }
@@ -94,18 +94,18 @@ impl ConnectError {
             | Self::NotYetValid { .. }
             | Self::BadCertificate { .. }
             | Self::ClientCertificateRequired { .. }
-            | Self::ClientCertificateRefused { .. }
+            | Self::ClientCertificateRejected { .. }
             | Self::NoHttp2 { .. }
             | Self::UnknownServerName { .. }
-            | Self::TlsRefused { .. }
-            | Self::TlsBroken { .. } => Stage::Tls,
-            Self::SpeaksTls { .. }
-            | Self::SpeaksHttp1 { .. }
+            | Self::TlsRejected { .. }
+            | Self::TlsFailed { .. } => Stage::Tls,
+            Self::ExpectsTls { .. }
+            | Self::Http1 { .. }
             | Self::NotHttp2 { .. }
             | Self::ClosedBeforeSettings { .. }
             | Self::GoAwayBeforeSettings { .. }
             | Self::NoSettings { .. }
-            | Self::NoCallTaken { .. } => Stage::Http2,
+            | Self::CallRejected { .. } => Stage::Http2,
         }
     }
 
@@ -121,10 +121,10 @@ impl ConnectError {
             }
             Self::Unreachable { .. } => "check the route to this address, or correct --target",
             Self::ConnectTimeout { .. } => "check the address and firewalls, or raise --timeout",
-            Self::NotOpened { .. } => {
+            Self::ConnectFailed { .. } => {
                 "check --target, and the permissions and limits of this process"
             }
-            Self::Plaintext { heard, .. } if heard.contains("SSH-") => {
+            Self::Plaintext { received, .. } if received.contains("SSH-") => {
                 "this is an SSH server: check the port in --target"
             }
             Self::Plaintext { .. } => {
@@ -146,7 +146,7 @@ impl ConnectError {
                 "issue a server certificate (CA:FALSE, serverAuth); --insecure skips the verification"
             }
             Self::ClientCertificateRequired { .. } => "pass one with --cert and --key",
-            Self::ClientCertificateRefused { .. } => {
+            Self::ClientCertificateRejected { .. } => {
                 "use a valid client certificate, signed by a CA that the server trusts"
             }
             Self::NoHttp2 { .. } => {
@@ -155,12 +155,12 @@ impl ConnectError {
             Self::UnknownServerName { .. } => {
                 "use one of the server's names in --target or --server-name"
             }
-            Self::TlsRefused { .. } => {
+            Self::TlsRejected { .. } => {
                 "check that both sides share a TLS version and a cipher suite; see the server's log"
             }
-            Self::TlsBroken { .. } => "check the server, and the proxies in front of it",
-            Self::SpeaksTls { .. } => "use https:// instead of http:// in --target",
-            Self::SpeaksHttp1 { .. } => {
+            Self::TlsFailed { .. } => "check the server, and the proxies in front of it",
+            Self::ExpectsTls { .. } => "use https:// instead of http:// in --target",
+            Self::Http1 { .. } => {
                 "check the port, try https://, or enable HTTP/2 on the proxy in front of the server"
             }
             Self::NotHttp2 { .. } => "check that a gRPC server listens on the port in --target",
@@ -173,7 +173,7 @@ impl ConnectError {
             Self::NoSettings { .. } => {
                 "check the port, and http:// or https://, in --target; the server may be stuck"
             }
-            Self::NoCallTaken { .. } => {
+            Self::CallRejected { .. } => {
                 "the server is shutting down, at a limit, or rejects a large --header: retry later"
             }
         }
@@ -197,8 +197,8 @@ impl ConnectError {
             Self::NoSuchSocket { peer: text("unix:PATH") },
             Self::Unreachable { peer: peer() },
             Self::ConnectTimeout { peer: peer(), after },
-            Self::NotOpened { peer: peer(), problem: text("Permission denied (os error 13)") },
-            Self::Plaintext { peer: peer(), heard: text("HTTP/2 SETTINGS") },
+            Self::ConnectFailed { peer: peer(), problem: text("Permission denied (os error 13)") },
+            Self::Plaintext { peer: peer(), received: text("HTTP/2 SETTINGS") },
             Self::TlsClosed { peer: peer() },
             Self::TlsTimeout { peer: peer(), after },
             Self::UnknownIssuer { peer: peer(), subject: subject(), issuer: text("CN=CA") },
@@ -221,18 +221,18 @@ impl ConnectError {
                 problem: text("BadSignature"),
             },
             Self::ClientCertificateRequired { peer: peer() },
-            Self::ClientCertificateRefused { peer: peer(), alert: text("UnknownCA") },
+            Self::ClientCertificateRejected { peer: peer(), alert: text("UnknownCA") },
             Self::NoHttp2 { peer: peer(), answer: text("it chose no protocol") },
             Self::UnknownServerName { peer: peer(), name: host() },
-            Self::TlsRefused { peer: peer(), alert: text("ProtocolVersion") },
-            Self::TlsBroken { peer: peer(), problem: text("received corrupt message") },
-            Self::SpeaksTls { peer: peer() },
-            Self::SpeaksHttp1 { peer: peer(), heard: text("400 Bad Request (server: nginx)") },
-            Self::NotHttp2 { peer: peer(), heard: text("\"SSH-2.0-OpenSSH_10.0\"") },
+            Self::TlsRejected { peer: peer(), alert: text("ProtocolVersion") },
+            Self::TlsFailed { peer: peer(), problem: text("received corrupt message") },
+            Self::ExpectsTls { peer: peer() },
+            Self::Http1 { peer: peer(), received: text("400 Bad Request (server: nginx)") },
+            Self::NotHttp2 { peer: peer(), received: text("\"SSH-2.0-OpenSSH_10.0\"") },
             Self::ClosedBeforeSettings { peer: peer() },
             Self::GoAwayBeforeSettings { peer: peer(), reason: text("ENHANCE_YOUR_CALM") },
             Self::NoSettings { peer: peer(), after },
-            Self::NoCallTaken { target: text("TARGET"), reason: text("REFUSED_STREAM") },
+            Self::CallRejected { target: text("TARGET"), reason: text("REFUSED_STREAM") },
         ]
     }
 }
