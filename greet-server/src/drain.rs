@@ -1,4 +1,4 @@
-//! From one phase to the next: the first signal, the drain, the cut; each wait bounded.
+//! Moves the daemon from phase to phase: the first signal, the drain, the cut. Every wait has a limit.
 
 use std::io;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use tokio::task::JoinSet;
 
 use crate::config::DrainTimes;
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::systemd::{self, News};
+use crate::lifecycle::systemd::{self, State};
 use crate::net::worker::{Ended, Worker, Workers};
 use crate::telemetry::metrics::worker::CallTotals;
 
-/// How long a worker may take to let go after a cut. One that is stuck in a handler never does;
-/// the process leaves without it.
+/// Time for a worker to end after a cut. A worker blocked in a handler never ends; the process exits
+/// without it.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A worker was not there, or ended although nobody told it to.
+/// A failure while serving.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Its thread panicked or could not start its runtime; the log says more.
+    /// A worker's thread panicked or could not start its runtime; the log has the details.
     #[error("a worker ended unexpectedly")]
     Worker,
-    /// Not every worker could be started.
+    /// A thread could not be started.
     #[error("could not start a thread")]
     Start(#[source] io::Error),
 }
 
-/// What runs, and the phase that it is in.
+/// The running parts and their phase.
 pub(crate) struct Lifecycle {
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) acceptors: JoinSet<()>,
@@ -38,8 +38,8 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// From Serving to Stopped: `drain` begins the end, `cut` (or the timeout) ends it at once.
-    /// Returns the calls as they stood when the last was answered, or when the rest was cut.
+    /// Runs from Serving to Stopped. `drain` begins the drain; `cut` or the drain timeout ends it.
+    /// Returns the calls as counted after the last answer, or before the cut.
     pub(crate) async fn run(
         mut self,
         drain: impl Future<Output = ()>,
@@ -60,7 +60,7 @@ impl Lifecycle {
 
         self.enter(Phase::Draining);
         let finished = async {
-            // No acceptor hands over a connection after its worker was told to drain.
+            // The acceptors end first, so that no worker gets a connection after its drain.
             while self.acceptors.join_next().await.is_some() {}
             self.workers.iter().for_each(Worker::drain);
             while self.ended.next().await.is_some() {}
@@ -75,23 +75,23 @@ impl Lifecycle {
     }
 
     fn enter(&self, phase: Phase) {
-        tracing::info!(phase = phase.name(), "lifecycle");
+        tracing::info!(phase = phase.name(), "phase changed");
         self.phase.send_replace(phase);
         match phase {
-            Phase::Serving => systemd::tell(News::Ready),
-            Phase::LameDuck => systemd::tell(News::Stopping),
+            Phase::Serving => systemd::notify(State::Ready),
+            Phase::LameDuck => systemd::notify(State::Stopping),
             Phase::Starting | Phase::Draining | Phase::Stopped => {}
         }
     }
 
-    /// Ends every worker with what is left on it.
+    /// Ends every worker and its remaining connections.
     async fn cut(mut self) -> CallTotals {
         self.acceptors.abort_all();
         let calls = self.workers.calls();
         self.workers.iter().for_each(Worker::cut);
         let all_ended = async { while self.ended.next().await.is_some() {} };
         if tokio::time::timeout(CUT_TIMEOUT, all_ended).await.is_err() {
-            tracing::warn!("a worker is stuck in a handler; leaving without it");
+            tracing::warn!("worker abandoned: blocked in a handler");
         }
         self.enter(Phase::Stopped);
         calls

@@ -1,10 +1,13 @@
-//! The Greet daemon as a library, so that tests (and whoever copies this workspace) can run it
-//! in-process: on any port, with any [`Greeter`](greet_proto::Greeter), without signals.
+//! The Greet daemon as a library, so that tests and embedders run it in process: on any port, with
+//! any [`Greeter`](greet_proto::Greeter), without signals.
 //!
-//! The way in is [`Server::bind`], then [`Server::run`]. Behind it stand two rooms:
+//! Start with [`Server::bind`] and [`Server::run`]. The folders:
 //!
-//! - `transport` accepts and bounds connections: listener, acceptor, worker, connection.
-//! - `rpc` answers the calls that arrive on them: dispatch, deadline, guards, the services.
+//! - `services` implements the methods that are served.
+//! - `grpc` handles one call: deadline, limits, messages, status.
+//! - `net` handles connections: listeners, acceptor, TLS, HTTP/2, workers.
+//! - `lifecycle` has the phases from start to shutdown, signals and systemd.
+//! - `config`, `telemetry` and `admin` are the configuration, logs, metrics and spans, and the admin port.
 
 mod admin;
 pub mod config;

@@ -1,16 +1,19 @@
-//! The daemon put together: [`Server::bind`] takes the sockets, [`Server::run`] serves on them.
+//! Assembles the daemon: [`Server::bind`] binds the sockets, [`Server::run`] serves on them until
+//! shutdown.
 
+use std::io::{self, IsTerminal as _};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::field::display;
 
 use crate::admin::collector::MetricsCollector;
 use crate::admin::{AdminServer, Routes};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::drain::{Lifecycle, RunError};
 use crate::grpc::{AccessLog, ConcurrencyLimit, Cors, Router, WorkerState};
 use crate::lifecycle::phase::Phase;
@@ -30,7 +33,7 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics};
 use crate::telemetry::otel::{Exporter, Tracer};
 
-/// A daemon whose sockets are bound and whose clients are let in by the kernel already.
+/// A daemon with bound sockets: the kernel already queues connections.
 pub struct Server {
     config: Config,
     listeners: Vec<Listener>,
@@ -44,22 +47,22 @@ pub struct Server {
     spans: Arc<SpanMetrics>,
 }
 
-/// Sockets that listen.
+/// Listening sockets.
 #[derive(Debug)]
 pub struct Sockets(Vec<Listener>);
 
 impl Sockets {
-    /// Those that a supervisor opened for us, if there are any. Needs a tokio runtime.
+    /// Returns the sockets of socket activation, or `None` without any. Needs a tokio runtime.
     ///
     /// # Errors
-    /// One of them is not a socket that listens.
+    /// A descriptor is not a listening socket.
     #[cfg(unix)]
     pub fn inherited() -> Result<Option<Sockets>, StartError> {
         let sockets = socket_activation::sockets().map_err(StartError::Inherited)?;
         Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
     }
 
-    /// Nobody hands sockets down here.
+    /// Returns `None`: this platform has no socket activation.
     ///
     /// # Errors
     /// None.
@@ -77,28 +80,25 @@ impl Sockets {
     }
 }
 
-/// Why the daemon could not start.
+/// A failure to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address could not be listened on.
+    /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// What a supervisor handed down cannot be listened on.
+    /// A descriptor of socket activation cannot be used.
     #[error("could not use the sockets that LISTEN_FDS names")]
-    Inherited(#[source] std::io::Error),
-    /// The files of TLS cannot be used.
+    Inherited(#[source] io::Error),
+    /// A TLS file cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A thread beside the workers could not be started.
-    #[error("could not start a thread")]
-    Thread(#[from] std::io::Error),
 }
 
 impl Server {
-    /// Binds every address of the configuration, and is then [`Server::on`] them.
+    /// Binds the addresses of the configuration, and continues as [`Server::on`].
     ///
     /// # Errors
-    /// The first address that cannot be listened on, or a file that cannot be used.
+    /// An address cannot be bound, or a TLS file cannot be used.
     pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
@@ -107,12 +107,11 @@ impl Server {
         Server::on(config, sockets, greeter).await
     }
 
-    /// A server on sockets that listen already. Needs a tokio runtime.
-    ///
-    /// `greeter` is cloned once for each worker.
+    /// Creates a server on listening sockets, with a clone of `greeter` per worker. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// A file of TLS that cannot be used, or an admin address that cannot be listened on.
+    /// A TLS file cannot be used, or the admin address cannot be bound.
     pub async fn on<G>(config: Config, sockets: Sockets, greeter: G) -> Result<Server, StartError>
     where
         G: Greeter + Clone,
@@ -156,27 +155,27 @@ impl Server {
         Ok(problem.map(|problem| format!("`{}`: {problem}", files.cert.display())))
     }
 
-    /// What clients connect to: `http(s)://HOST:PORT` or `unix:PATH`, one for each listener.
+    /// Returns the address of each listener: `http(s)://HOST:PORT` or `unix:PATH`.
     pub fn addresses(&self) -> Vec<String> {
         self.listeners.iter().map(|listener| listener.url(self.tls.is_some())).collect()
     }
 
-    /// Where operators ask, if anywhere.
+    /// Returns the address of the admin port.
     pub fn admin_address(&self) -> Option<String> {
         self.admin.as_ref().map(|listener| listener.url(false))
     }
 
-    /// Lets the admin port show and change what is logged.
+    /// Lets the admin port show and change the log filter.
     pub fn controls(&mut self, log: LogControl) {
         self.log = Some(log);
     }
 
-    /// Reads the files of TLS again at each change of `asked`; without it, when they change.
-    pub fn reload_on(&mut self, asked: watch::Receiver<u32>) {
-        self.reload = asked;
+    /// Reloads the TLS files at each change of `requests`, not only when their contents change.
+    pub fn reload_on(&mut self, requests: watch::Receiver<u32>) {
+        self.reload = requests;
     }
 
-    /// Serves until `drain` completes and everything accepted is answered; `cut` shortens that.
+    /// Serves until `drain` completes and every accepted call is answered; `cut` ends the drain.
     ///
     /// # Errors
     /// A worker or a listener failed while serving.
@@ -190,12 +189,7 @@ impl Server {
         let (workers, ended) =
             Workers::start(config.workers.get(), METHODS.len(), config.limits, &self.make_router)
                 .map_err(RunError::Start)?;
-        tracing::info!(
-            addresses = addresses.join(","),
-            workers = config.workers,
-            limits = ?config.limits,
-            "listening"
-        );
+        log_start(&addresses, &config);
         let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
             Some((reloader, tls)) => {
@@ -203,30 +197,31 @@ impl Server {
                 Some(tls)
             }
             None => {
-                tokio::spawn(systemd::reload_nothing(self.reload));
+                tokio::spawn(systemd::acknowledge_reloads(self.reload));
                 None
             }
         };
         let limits = &config.limits;
-        let admission = ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
+        let connection_limit =
+            ConnectionLimit::new(limits.max_connections, limits.max_connections_per_ip);
         let acceptor = Acceptor {
-            connection_limit: admission.clone(),
+            connection_limit: connection_limit.clone(),
             tls,
             workers: workers.clone(),
             limits: *limits,
         };
-        let observed = MetricsCollector {
+        let collector = MetricsCollector {
             phase: self.phase.subscribe(),
             methods: &METHODS,
             workers: workers.clone(),
-            admission: admission.clone(),
+            connection_limit: connection_limit.clone(),
             limits: *limits,
             tls: acceptor.tls.clone(),
             reloads: reloads.clone(),
             log: self.log,
             spans: self.spans,
         };
-        let admin = self.admin.map(|listener| AdminServer::start(listener, Routes::new(observed)));
+        let admin = self.admin.map(|listener| AdminServer::start(listener, Routes::new(collector)));
         let _until_stopped = admin.transpose().map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
@@ -241,12 +236,12 @@ impl Server {
             times: config.drain,
         };
         let calls = lifecycle.run(drain, cut).await?;
-        let outcome = ShutdownReport {
+        let report = ShutdownReport {
             answered: calls.answered,
             abandoned: calls.abandoned,
             cut: calls.in_flight,
             closed: CloseReason::ALL
-                .map(|cause| (cause, workers.closed(cause) + admission.refused(cause)))
+                .map(|it| (it, workers.closed(it) + connection_limit.refused(it)))
                 .to_vec(),
             tls_reloads: reloads.done.get(),
             tls_reloads_refused: reloads.refused.get(),
@@ -254,9 +249,35 @@ impl Server {
         if let Some(exporter) = self.exporter {
             exporter.shut_down().await;
         }
-        outcome.report();
-        Ok(outcome)
+        report.log();
+        Ok(report)
     }
+}
+
+/// Logs the start with each limit in its own field. A terminal gets a short line.
+fn log_start(addresses: &[String], config: &Config) {
+    let limits = (!io::stderr().is_terminal()).then_some(&config.limits);
+    let duration = |of: fn(&Limits) -> Option<Duration>| {
+        limits.and_then(of).map(|duration| display(humantime::format_duration(duration)))
+    };
+    tracing::info!(
+        addresses = addresses.join(","),
+        workers = config.workers,
+        max_connections = limits.map(|it| it.max_connections),
+        max_connections_per_ip = limits.and_then(|it| it.max_connections_per_ip),
+        max_in_flight = limits.map(|it| it.max_in_flight),
+        max_streams = limits.map(|it| it.max_streams),
+        max_message_bytes = limits.map(|it| it.max_message_bytes),
+        max_name_bytes = limits.map(|it| it.max_name_bytes),
+        request_timeout = duration(|it| Some(it.request_timeout)),
+        handshake_timeout = duration(|it| Some(it.handshake_timeout)),
+        keepalive_interval = duration(|it| it.keepalive_interval),
+        keepalive_timeout = duration(|it| Some(it.keepalive_timeout)),
+        max_connection_age = duration(|it| it.max_connection_age),
+        max_connection_age_grace = duration(|it| Some(it.max_connection_age_grace)),
+        max_connection_idle = duration(|it| it.max_connection_idle),
+        "server started"
+    );
 }
 
 impl std::fmt::Debug for Server {

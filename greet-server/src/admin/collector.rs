@@ -36,7 +36,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) methods: &'static [Method],
     pub(crate) workers: Workers,
-    pub(crate) admission: Arc<ConnectionLimit>,
+    pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) reloads: Arc<ReloadMetrics>,
@@ -80,13 +80,13 @@ impl MetricsCollector {
     }
 
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (workers, admission) = (&self.workers, &self.admission);
-        page.value(&family::CONNECTIONS_OPEN, admission.open() as u64)?;
+        let (workers, connection_limit) = (&self.workers, &self.connection_limit);
+        page.value(&family::CONNECTIONS_OPEN, connection_limit.open() as u64)?;
         page.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
-        page.value(&family::CONNECTIONS_ACCEPTED, admission.accepted())?;
+        page.value(&family::CONNECTIONS_ACCEPTED, connection_limit.accepted())?;
         let (refusals, closures): (Vec<_>, Vec<_>) =
             CloseReason::ALL.into_iter().partition(|reason| reason.is_refusal());
-        let refused = refusals.into_iter().map(|it| ([it.name()], admission.refused(it)));
+        let refused = refusals.into_iter().map(|it| ([it.name()], connection_limit.refused(it)));
         page.family(&family::CONNECTIONS_REFUSED, refused)?;
         let closed = closures.into_iter().map(|it| ([it.name()], workers.closed(it)));
         let by_peer = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));

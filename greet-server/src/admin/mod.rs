@@ -1,15 +1,15 @@
-//! Plain HTTP for whoever keeps the daemon running:
+//! The admin port, HTTP/1.1 for operators:
 //!
 //! ```text
-//! GET /            what there is, the version and the phase
-//! GET /livez       200 for as long as the process can answer
-//! GET /readyz      200 while it is Serving; 503 before, and from the first moment of a drain
-//! GET /metrics     OpenMetrics or Prometheus' older form, as `Accept` says
-//! GET /log-level   the filter of the log; PUT changes it
+//! GET /            index, version and phase
+//! GET /livez       200 while the process answers
+//! GET /readyz      200 while serving, otherwise 503
+//! GET /metrics     OpenMetrics or the Prometheus text format, by `Accept`
+//! GET /log-level   the log filter; PUT changes it
 //! ```
 //!
-//! It has a thread of its own, so that it answers when every worker is busy; and no password, so listen
-//! where only operators come.
+//! Its own thread answers even if every worker is busy. It has no authentication: listen on an
+//! address that only operators can reach.
 
 pub(crate) mod collector;
 mod routes;

@@ -1,4 +1,4 @@
-//! What the admin port answers.
+//! Answers the requests to the admin port.
 
 use std::convert::Infallible;
 
@@ -18,18 +18,18 @@ use crate::telemetry::metrics::encoding::Format;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
-/// Of a log filter.
+/// Maximum size of a log filter.
 const MAX_BODY_BYTES: usize = 1_024;
 
-/// Every path with what it says, for the page that lists them.
+/// The paths and their descriptions on the index page.
 const PATHS: [(&str, &str); 4] = [
-    ("/livez", "200 for as long as the process can answer"),
-    ("/readyz", "200 while it serves, 503 before and from the first moment of a drain"),
-    ("/metrics", "OpenMetrics, or Prometheus' older form"),
-    ("/log-level", "the filter of the log; PUT changes it, as in: curl -X PUT -d debug"),
+    ("/livez", "200 while the process answers"),
+    ("/readyz", "200 while serving, otherwise 503"),
+    ("/metrics", "OpenMetrics or the Prometheus text format"),
+    ("/log-level", "the log filter; change it with curl -X PUT -d debug"),
 ];
 
-/// What they are made from.
+/// The routes and the state that they show.
 #[derive(Debug)]
 pub(crate) struct Routes {
     phase: watch::Receiver<Phase>,
@@ -40,23 +40,23 @@ pub(crate) struct Routes {
 type Page = Response<Full<Bytes>>;
 
 impl Routes {
-    pub(crate) fn new(observed: MetricsCollector) -> Routes {
-        let (phase, log) = (observed.phase.clone(), observed.log.clone());
+    pub(crate) fn new(collector: MetricsCollector) -> Routes {
+        let (phase, log) = (collector.phase.clone(), collector.log.clone());
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(observed));
+        registry.register_collector(Box::new(collector));
         Routes { phase, log, registry }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let phase = *self.phase.borrow();
         Ok(match (request.uri().path(), &self.log) {
             ("/log-level", Some(log)) if request.method() == Method::PUT => {
-                change(log, request.into_body()).await
+                change_filter(log, request.into_body()).await
             }
-            ("/log-level", Some(log)) if reads => text(StatusCode::OK, log.filter()),
+            ("/log-level", Some(log)) if is_read => text(StatusCode::OK, log.filter()),
             ("/log-level", Some(_)) => not_allowed("GET, HEAD, PUT"),
-            ("/" | "/livez" | "/readyz" | "/metrics", _) if !reads => not_allowed("GET, HEAD"),
+            ("/" | "/livez" | "/readyz" | "/metrics", _) if !is_read => not_allowed("GET, HEAD"),
             ("/", _) => page(StatusCode::OK, HTML, index(phase)),
             ("/livez", _) => text(StatusCode::OK, "alive"),
             ("/readyz", _) if phase == Phase::Serving => text(StatusCode::OK, "ready"),
@@ -64,7 +64,7 @@ impl Routes {
                 text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", phase.name()))
             }
             ("/metrics", _) => self.metrics(request.headers().get(ACCEPT)),
-            _ => text(StatusCode::NOT_FOUND, "there is /, /livez, /readyz, /metrics, /log-level"),
+            _ => text(StatusCode::NOT_FOUND, "not found; see /"),
         })
     }
 
@@ -78,14 +78,14 @@ impl Routes {
     }
 }
 
-async fn change(log: &LogControl, body: Incoming) -> Page {
+async fn change_filter(log: &LogControl, body: Incoming) -> Page {
     let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter than 1 KiB");
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the filter is over 1 KiB");
         }
         Err(_) => {
-            return text(StatusCode::BAD_REQUEST, "the filter was cut short, or is malformed");
+            return text(StatusCode::BAD_REQUEST, "the request body is incomplete or malformed");
         }
     };
     let given = String::from_utf8_lossy(&body);
@@ -99,18 +99,18 @@ async fn change(log: &LogControl, body: Incoming) -> Page {
 }
 
 fn index(phase: Phase) -> String {
-    let rows = PATHS.map(|(path, says)| format!("<li><a href=\"{path}\">{path}</a> {says}</li>\n"));
+    let row = |(path, text)| format!("<li><a href=\"{path}\">{path}</a> {text}</li>\n");
     format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>greet-server</title>\n\
          <h1>greet-server {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
         env!("CARGO_PKG_VERSION"),
         phase.name(),
-        rows.concat()
+        PATHS.map(row).concat()
     )
 }
 
-fn text(status: StatusCode, words: impl Into<String>) -> Page {
-    page(status, TEXT, words.into() + "\n")
+fn text(status: StatusCode, message: impl Into<String>) -> Page {
+    page(status, TEXT, message.into() + "\n")
 }
 
 fn not_allowed(allowed: &'static str) -> Page {

@@ -1,4 +1,4 @@
-//! The admin port's thread: few connections, each for one request and a short time.
+//! Serves the admin port on its own thread: few connections, each for one request and a short time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,19 +21,19 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::routes::Routes;
 use crate::net::listener::{Accepted, Listener};
 
-/// A scraper, a kubelet and a few people at once. Who comes over it takes the place of whoever has been
-/// there longest.
+/// Enough for a scraper, a kubelet and several operators. When full, the oldest connection is evicted.
 const MAX_CONNECTIONS: usize = 32;
-/// Before it is taken: an answer takes milliseconds, so after this it is somebody who does not ask.
+/// Time before a connection can be evicted. An answer takes milliseconds, so after this time the
+/// connection is idle.
 const MIN_CONNECTION_TIME: Duration = Duration::from_millis(250);
-/// From accept to the last byte of the answer: generous for a page, short for who holds a place.
+/// Time from accept to the last byte of the answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// A request line and some headers.
+/// Maximum size of a request line and its headers.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// After an accept that failed, which is for want of descriptors.
+/// Pause after a failed accept: the process has no free descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The running admin port. When this is dropped it has ended, and a Unix socket's file is gone.
+/// The running admin port. Dropping it ends the thread and removes a Unix socket's file.
 #[derive(Debug)]
 pub(crate) struct AdminServer {
     stop: Option<oneshot::Sender<()>>,
@@ -43,84 +43,82 @@ pub(crate) struct AdminServer {
 impl Drop for AdminServer {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // It waits for nobody. If it panicked, the log has it.
+        // The thread ends at once. A panic is in the log already.
         let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
 impl AdminServer {
-    /// # Errors
-    /// The thread could not be started.
-    pub(crate) fn start(listener: Listener, pages: Routes) -> io::Result<AdminServer> {
+    pub(crate) fn start(listener: Listener, routes: Routes) -> io::Result<AdminServer> {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("greet-admin".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(error) = run(listener, pages, stopped) {
-                tracing::error!(%error, "the admin port could not start");
+            if let Err(error) = run(listener, routes, stopped) {
+                tracing::error!(%error, "admin port failed");
             }
         })?;
         Ok(AdminServer { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-fn run(listener: Listener, pages: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn run(listener: Listener, routes: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = listener.into_current_runtime()?;
         tokio::select! {
-            () = accept(listener, Rc::new(pages)) => {}
+            () = accept(listener, Rc::new(routes)) => {}
             _ = stopped => {}
         }
         Ok(())
     })
 }
 
-async fn accept(listener: Listener, pages: Rc<Routes>) {
-    let mut served = VecDeque::new();
+async fn accept(listener: Listener, routes: Rc<Routes>) {
+    let mut connections = VecDeque::new();
     loop {
         let connection = match listener.accept().await {
             Ok(connection) => connection,
             Err(error) => {
-                tracing::debug!(%error, "could not accept on the admin port");
+                tracing::debug!(%error, "admin accept failed");
                 sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
-        served.retain(|(_, task): &(Instant, JoinHandle<()>)| !task.is_finished());
-        if served.len() == MAX_CONNECTIONS
-            && let Some((begun, mut longest)) = served.pop_front()
+        connections.retain(|(_, task): &(Instant, JoinHandle<()>)| !task.is_finished());
+        if connections.len() == MAX_CONNECTIONS
+            && let Some((accepted, mut oldest)) = connections.pop_front()
         {
-            let _ = timeout_at(begun + MIN_CONNECTION_TIME, &mut longest).await;
-            longest.abort();
+            let _ = timeout_at(accepted + MIN_CONNECTION_TIME, &mut oldest).await;
+            oldest.abort();
         }
-        let pages = pages.clone();
+        let routes = routes.clone();
         let task = spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
                     match TcpStream::from_std(stream) {
-                        Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, pages)).await,
-                        Err(_) => return, // no room for it in the poller
+                        Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, routes)).await,
+                        Err(_) => return, // the poller is full
                     }
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => match UnixStream::from_std(stream) {
-                    Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, pages)).await,
+                    Ok(stream) => timeout(CONNECTION_TIMEOUT, serve(stream, routes)).await,
                     Err(_) => return,
                 },
             };
             if let Ok(Err(error)) = served {
-                tracing::debug!(%error, "on the admin port");
+                tracing::debug!(%error, "admin connection failed");
             }
         });
-        served.push_back((Instant::now(), task));
+        connections.push_back((Instant::now(), task));
     }
 }
 
-async fn serve<IO>(io: IO, pages: Rc<Routes>) -> hyper::Result<()>
+async fn serve<IO>(io: IO, routes: Rc<Routes>) -> hyper::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| pages.answer(request));
+    let service = service_fn(|request| routes.answer(request));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CONNECTION_TIMEOUT)

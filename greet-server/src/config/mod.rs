@@ -1,6 +1,6 @@
 //! Configuration: its values, and the defaults with their reasons.
 //!
-//! [`load`] reads flags, environment variables and the file of `--config`. The rest of the daemon
+//! [`load()`] reads flags, environment variables and the file of `--config`. The rest of the daemon
 //! sees only the [`Config`] that results.
 
 mod args;

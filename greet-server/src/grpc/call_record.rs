@@ -44,7 +44,7 @@ impl CallRecord {
         let is_logged = state.access_log.is_on();
         let headers = request.headers();
         let needs_trace = is_logged || state.tracer.is_some();
-        let caller = if needs_trace { TraceContext::of(headers) } else { None };
+        let caller = if needs_trace { TraceContext::from_headers(headers) } else { None };
         let tracer = state.tracer.as_ref();
         let span = tracer.and_then(|tracer| {
             tracer.start_span(method.map(|_| Method::label(method)), caller, headers)

@@ -1,4 +1,4 @@
-//! The phases of the daemon, the signals that end them, and what a supervisor and the log learn of it.
+//! The phases of the daemon, the signals that change them, and their reports to systemd and the log.
 
 pub(crate) mod phase;
 pub(crate) mod report;

@@ -1,10 +1,10 @@
-//! SIGTERM and SIGINT, counted: the first drains, the second cuts. SIGHUP reloads certificates, and
-//! SIGUSR1 has the log say more, or what it was told to again.
+//! Handles signals: SIGTERM and SIGINT begin the drain, and the second one cuts it short. SIGHUP
+//! reloads the certificates, SIGUSR1 toggles the debug log.
 //!
-//! One request to stop may arrive twice at once (a supervisor that signals the process and then its
-//! group), so what follows within a tenth of a second is not counted.
+//! A service manager may signal the process and then its group, so a second SIGTERM or SIGINT within
+//! 100 ms is not counted.
 //!
-//! Only `main` knows signals; the library is told to stop by futures that anyone can make.
+//! Only `main` uses signals; the library takes futures.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Nobody presses Ctrl-C twice as fast, and no supervisor repeats itself as slowly.
+/// Faster than a user presses Ctrl-C twice, slower than a service manager repeats a signal.
 const SIGNAL_DEDUP_INTERVAL: Duration = Duration::from_millis(100);
 
 const HANGUP: &str = "SIGHUP";
@@ -27,33 +27,34 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Replaces the default action (to die at once), so call it before the first socket is bound:
-    /// from then on a signal is never lost. Needs a tokio runtime.
+    /// Replaces the default action, termination. Call it before binding: from then on no signal is
+    /// lost. Needs a tokio runtime.
     ///
     /// # Errors
-    /// The operating system refuses the handler.
+    /// The operating system rejects the handler.
     pub fn install() -> io::Result<Signals> {
         let mut source = Source::install()?;
-        let (sender, count) = watch::channel(0);
+        let (stop, count) = watch::channel(0);
         let (reload, hangups) = watch::channel(0);
         let (toggle, toggles) = watch::channel(0);
         tokio::spawn(async move {
-            let mut last: Option<Instant> = None;
+            let mut last_stop: Option<Instant> = None;
             loop {
                 let signal = source.recv().await;
-                if matches!(signal, HANGUP | TOGGLE) {
-                    tracing::info!(signal, "signal received");
-                    let told = if signal == HANGUP { &reload } else { &toggle };
-                    told.send_modify(|times| *times += 1);
-                    continue;
-                }
-                let now = Instant::now();
-                if last.is_some_and(|last| now - last < SIGNAL_DEDUP_INTERVAL) {
-                    continue;
-                }
-                last = Some(now);
+                let counter = match signal {
+                    HANGUP => &reload,
+                    TOGGLE => &toggle,
+                    _ => {
+                        let now = Instant::now();
+                        if last_stop.is_some_and(|last| now - last < SIGNAL_DEDUP_INTERVAL) {
+                            continue;
+                        }
+                        last_stop = Some(now);
+                        &stop
+                    }
+                };
                 tracing::info!(signal, "signal received");
-                sender.send_modify(|count| *count += 1);
+                counter.send_modify(|count| *count += 1);
             }
         });
         Ok(Signals { count, hangups, toggles })
@@ -69,17 +70,17 @@ impl Signals {
         });
     }
 
-    /// Changes with each SIGHUP.
+    /// Returns a receiver that changes with each SIGHUP.
     pub fn hangups(&self) -> watch::Receiver<u32> {
         self.hangups.clone()
     }
 
-    /// Completes once `n` signals have arrived.
+    /// Completes when `n` of SIGTERM and SIGINT have arrived.
     pub fn nth(&self, n: u32) -> impl Future<Output = ()> + use<> {
         let mut count = self.count.clone();
         async move {
             if count.wait_for(|count| *count >= n).await.is_err() {
-                std::future::pending::<()>().await; // the counting task is gone, and with it every signal
+                std::future::pending::<()>().await; // the runtime is shutting down
             }
         }
     }

@@ -1,43 +1,42 @@
-//! What a supervisor is told (systemd's sd_notify): that we are ready, that we reload, that we stop.
-//! Without NOTIFY_SOCKET nobody asked, and nothing is said.
+//! Notifies the service manager of the daemon's state (systemd's sd_notify). Does nothing without
+//! NOTIFY_SOCKET.
 
 use tokio::sync::watch;
 
-/// What there is to say.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum News {
-    /// Connections are accepted and calls answered.
+pub(crate) enum State {
+    /// Connections are accepted.
     Ready,
-    /// Files are read again; [`News::Ready`] follows.
+    /// Files are being read again; [`State::Ready`] follows.
     Reloading,
     /// The drain has begun.
     Stopping,
 }
 
 #[cfg(unix)]
-pub(crate) fn tell(news: News) {
+pub(crate) fn notify(state: State) {
     use sd_notify::{NotifyState, notify};
 
-    let told = match news {
-        News::Ready => notify(&[NotifyState::Ready]),
-        News::Reloading => {
+    let sent = match state {
+        State::Ready => notify(&[NotifyState::Ready]),
+        State::Reloading => {
             NotifyState::monotonic_usec_now().and_then(|now| notify(&[NotifyState::Reloading, now]))
         }
-        News::Stopping => notify(&[NotifyState::Stopping]),
+        State::Stopping => notify(&[NotifyState::Stopping]),
     };
-    if let Err(error) = told {
-        tracing::warn!(%error, ?news, "could not tell the supervisor");
-    }
-}
-
-/// Answers every reload of a daemon that has no files to read again, so that nobody waits for it.
-pub(crate) async fn reload_nothing(mut asked: watch::Receiver<u32>) {
-    while asked.changed().await.is_ok() {
-        tell(News::Reloading);
-        tracing::info!("nothing to read again: there are no files of TLS");
-        tell(News::Ready);
+    if let Err(error) = sent {
+        tracing::warn!(%error, "service manager not notified");
     }
 }
 
 #[cfg(not(unix))]
-pub(crate) fn tell(_news: News) {}
+pub(crate) fn notify(_: State) {}
+
+/// Acknowledges the reload requests of a daemon without TLS files: systemd waits for READY.
+pub(crate) async fn acknowledge_reloads(mut requests: watch::Receiver<u32>) {
+    while requests.changed().await.is_ok() {
+        notify(State::Reloading);
+        tracing::info!("reload skipped: no TLS files");
+        notify(State::Ready);
+    }
+}

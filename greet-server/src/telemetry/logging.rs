@@ -1,7 +1,7 @@
-//! Logs: one event a line on standard error, as text or JSON, and a panic is an event too.
+//! Writes the log to standard error, one event per line, as text or JSON. Panics are events too.
 //!
-//! A thread of its own writes them, and drops what it cannot write in time: whoever reads the log
-//! (or stops reading it) must not be able to stop the daemon. What is logged can be changed while it runs.
+//! A thread of its own writes the lines and drops those it cannot write in time, so that a slow reader
+//! does not stop the daemon. The filter can be changed at run time.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -17,22 +17,22 @@ use tracing_subscriber::{Layer as _, Registry, fmt as lines, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// The running log: what it drops and what it lets through.
+/// The filter of the running log, and its dropped lines.
 #[derive(Clone)]
 pub struct LogControl {
     configured: Targets,
     filter: reload::Handle<Targets, Registry>,
     dropped: ErrorCounter,
-    unwritten: Arc<AtomicU64>,
+    failed_writes: Arc<AtomicU64>,
 }
 
-/// Installs the process-wide log. What was logged last is written when the guard is dropped.
+/// Installs the process-wide log. Dropping the guard writes the last lines.
 pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
-    let unwritten = Arc::<AtomicU64>::default();
-    let (writer, guard) = NonBlocking::new(Counted(unwritten.clone()));
+    let failed_writes = Arc::<AtomicU64>::default();
+    let (writer, guard) = NonBlocking::new(CountingStderr(failed_writes.clone()));
     let dropped = writer.error_counter();
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = lines::layer().with_writer(writer).with_ansi(colours);
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = lines::layer().with_writer(writer).with_ansi(color);
     let layer = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -40,51 +40,50 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
     let (filter, handle) = reload::Layer::new(log.filter.clone());
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        let payload = panic.payload_as_str().unwrap_or("a value that is not text");
-        tracing::error!(place, payload, "panic");
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, payload = panic.payload_as_str(), "thread panicked");
     }));
-    (LogControl { configured: log.filter.clone(), filter: handle, dropped, unwritten }, guard)
+    (LogControl { configured: log.filter.clone(), filter: handle, dropped, failed_writes }, guard)
 }
 
 impl LogControl {
-    /// What is let through now.
+    /// Returns the current filter.
     pub fn filter(&self) -> String {
         self.filter.with_current(ToString::to_string).unwrap_or_default()
     }
 
-    /// Lets through what `filter` says, from now on. The change is told by the filter that lets it through.
+    /// Replaces the filter. The change is logged by the old filter if the new one suppresses it.
     pub fn set(&self, filter: Targets) {
-        let tell = |filter: &str| tracing::info!(filter, "log filter changed");
+        let log_change = |filter: &str| tracing::info!(filter, "log filter changed");
         let new = filter.to_string();
-        let is_told_after = filter.would_enable(module_path!(), &Level::INFO);
-        if !is_told_after {
-            tell(&new);
+        let is_logged_after = filter.would_enable(module_path!(), &Level::INFO);
+        if !is_logged_after {
+            log_change(&new);
         }
-        // An error: there is no log any more, and nobody to tell.
+        // It fails only when the log no longer exists.
         let _ = self.filter.reload(filter);
-        if is_told_after {
-            tell(&new);
+        if is_logged_after {
+            log_change(&new);
         }
     }
 
-    /// To all of debug, and from there back to what was configured.
+    /// Switches to the level debug for every target, or back to the configured filter.
     pub fn toggle(&self) {
         let debug = Targets::new().with_default(LevelFilter::DEBUG);
         let is_debug = self.filter.with_current(|now| *now == debug).unwrap_or_default();
         self.set(if is_debug { self.configured.clone() } else { debug });
     }
 
-    /// Lines that were given up, because whoever reads the log is slow, or gone.
+    /// Returns the number of lines dropped because standard error was slow or closed.
     pub(crate) fn dropped_lines(&self) -> u64 {
-        self.dropped.dropped_lines() as u64 + self.unwritten.load(Ordering::Relaxed)
+        self.dropped.dropped_lines() as u64 + self.failed_writes.load(Ordering::Relaxed)
     }
 }
 
-/// Standard error, and how many lines it did not take.
-struct Counted(Arc<AtomicU64>);
+/// Standard error, with a count of failed writes.
+struct CountingStderr(Arc<AtomicU64>);
 
-impl io::Write for Counted {
+impl io::Write for CountingStderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.write_all(line).map(|()| line.len())
     }

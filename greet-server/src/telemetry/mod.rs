@@ -1,4 +1,4 @@
-//! What the daemon reports about itself: logs, metrics and spans.
+//! Logs, metrics and spans.
 
 pub mod logging;
 pub mod metrics;

@@ -1,4 +1,5 @@
-//! A caller's trace, as the header `traceparent` has it (W3C Trace Context, level 1).
+//! Parses the header `traceparent` (W3C Trace Context, level 1). The access log uses it in a build
+//! without OpenTelemetry as well.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Which trace a call belongs to, and who in it asked.
+/// The trace of a call and its parent span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TraceContext {
     pub(crate) trace_id: [u8; 16],
@@ -14,7 +15,7 @@ pub(crate) struct TraceContext {
     pub(crate) flags: u8,
 }
 
-/// A trace id as it is written: 32 hexadecimal digits.
+/// A trace id; displayed as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TraceId([u8; 16]);
 
@@ -25,8 +26,8 @@ impl TraceId {
 }
 
 impl TraceContext {
-    /// Of a call that has one. What is no trace context, or two of them, is none, as the specification asks.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<TraceContext> {
+    /// Returns `None` for an invalid header, and for two headers, as the specification demands.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<TraceContext> {
         let mut all = headers.get_all(TRACEPARENT).iter();
         let (first, second) = (all.next()?, all.next());
         if second.is_some() { None } else { parse(first.as_bytes()) }
@@ -43,19 +44,19 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// `VERSION-TRACE-PARENT-FLAGS`; a later version may have more behind it.
+/// Parses `VERSION-TRACE-PARENT-FLAGS`; a later version may append fields.
 fn parse(value: &[u8]) -> Option<TraceContext> {
     let mut parts = value.split(|byte| *byte == b'-');
     let [version] = hex(parts.next()?)?;
     let trace_id = hex(parts.next()?)?;
     let parent_id = hex(parts.next()?)?;
     let [flags] = hex(parts.next()?)?;
-    let is_whole = version != 0 || parts.next().is_none();
+    let is_complete = version != 0 || parts.next().is_none();
     let is_valid = version != 0xff && trace_id != [0; 16] && parent_id != [0; 8];
-    (is_whole && is_valid).then_some(TraceContext { trace_id, parent_id, flags })
+    (is_complete && is_valid).then_some(TraceContext { trace_id, parent_id, flags })
 }
 
-/// Lower case only, as the specification has it.
+/// Decodes hexadecimal digits; the specification allows lower case only.
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let value = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -78,27 +79,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_context_is_read_as_the_specification_has_it() {
+    fn traceparent_of_this_or_a_later_version_is_parsed() {
         let given = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let context = parse(given).unwrap();
         assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent_id, [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
         assert_eq!(context.flags, 1);
-        let later = b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
+        let later = b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later";
         assert_eq!(parse(later), Some(context));
     }
 
     #[test]
-    fn two_are_none() {
+    fn two_headers_are_rejected() {
         let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let mut headers = HeaderMap::from_iter([(TRACEPARENT, given.parse().unwrap())]);
-        assert!(TraceContext::of(&headers).is_some());
+        assert!(TraceContext::from_headers(&headers).is_some());
         headers.append(TRACEPARENT, given.parse().unwrap());
-        assert_eq!(TraceContext::of(&headers), None);
+        assert_eq!(TraceContext::from_headers(&headers), None);
     }
 
     #[test]
-    fn what_is_none_is_none() {
+    fn invalid_headers_are_rejected() {
         for bad in [
             "",
             "00",

@@ -25,6 +25,23 @@ fn every_flag_but_the_actions_has_a_variable() {
     }
 }
 
+#[test]
+fn start_and_stop_are_logged_with_one_field_per_value() {
+    let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", "--max-streams=7"]));
+    let line = process.next_line();
+    let log = process.stop().log;
+    let event = |message: &str| {
+        let mut events = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        events.find(|event: &serde_json::Value| event["message"] == message).unwrap()
+    };
+    let started = event("server started");
+    assert_eq!(started["addresses"], line.strip_prefix("listening on ").unwrap());
+    assert_eq!(started["max_streams"], 7);
+    assert_eq!(started["request_timeout"], "30s");
+    assert_eq!(started.get("max_connection_age"), None);
+    assert_eq!(event("server stopped")["answered"], 0);
+}
+
 /// A variable left over from a shell session must not keep the daemon from serving.
 #[test]
 fn variable_named_after_an_action_has_no_effect() {

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{PemFiles, Tls, TlsError};
 use crate::config::TlsFiles;
-use crate::lifecycle::systemd::{self, News};
+use crate::lifecycle::systemd::{self, State};
 use crate::telemetry::metrics::worker::ReloadMetrics;
 
 /// Delay after which a rotation is served at the latest. Reading three small files is cheap.
@@ -64,7 +64,7 @@ impl Reloader {
                 Ok(()) = requests.changed() => true,
             };
             if is_requested {
-                systemd::tell(News::Reloading);
+                systemd::notify(State::Reloading);
             }
             // Files may be on a network file system; the acceptors' thread must not wait for one.
             let check = tokio::task::spawn_blocking(move || {
@@ -90,7 +90,7 @@ impl Reloader {
                 }
             }
             if is_requested {
-                systemd::tell(News::Ready);
+                systemd::notify(State::Ready);
             }
         }
     }

@@ -44,11 +44,11 @@ impl Exporter {
     pub(crate) fn start(config: &Config, metrics: &Arc<SpanMetrics>) -> Option<Exporter> {
         let endpoint = settings::endpoint(config)?;
         settings::check_names();
-        let exporter = Exporter::with(&endpoint, config, metrics.clone());
+        let exporter = Exporter::build(&endpoint, config, metrics.clone());
         exporter.inspect_err(|error| tracing::error!(%error, endpoint, "tracing turned off")).ok()
     }
 
-    fn with(
+    fn build(
         endpoint: &str,
         config: &Config,
         metrics: Arc<SpanMetrics>,

@@ -53,7 +53,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     anyhow::ensure!(after.kib <= first.peak_kib + MAX_KIB_MORE, "{first:?} {after:?}");
 
     let ended = daemon.stop()?;
-    let counted = format!("handshake_timeout: {}", 2 * PEERS);
+    let counted = format!("handshake_timeout={}", 2 * PEERS);
     anyhow::ensure!(
         ended.log.contains(&counted),
         "{}",
