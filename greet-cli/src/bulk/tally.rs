@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::client::Call;
 use crate::format::HumanDuration;
@@ -21,17 +21,6 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     /// Calls by `greet-instance`, or by the address of the server.
     answered_by: BTreeMap<String, u64>,
-}
-
-/// `greet.tally/v1`
-#[derive(Debug, Serialize)]
-pub(super) struct TallyReport<'a> {
-    schema: &'static str,
-    calls: u64,
-    answered: u64,
-    failed: u64,
-    answered_by: &'a BTreeMap<String, u64>,
-    total_us: u64,
 }
 
 impl Tally {
@@ -55,15 +44,16 @@ impl Tally {
         *self.answered_by.entry(server.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn report(&self) -> TallyReport<'_> {
-        TallyReport {
-            schema: "greet.tally/v1",
-            calls: self.answered + self.failed,
-            answered: self.answered,
-            failed: self.failed,
-            answered_by: &self.answered_by,
-            total_us: micros(self.started.elapsed()),
-        }
+    /// Returns the report: `greet.tally/v1` as in `schema/tally.schema.json`.
+    pub(super) fn report(&self) -> Value {
+        json!({
+            "schema": "greet.tally/v1",
+            "calls": self.answered + self.failed,
+            "answered": self.answered,
+            "failed": self.failed,
+            "answered_by": self.answered_by,
+            "total_us": micros(self.started.elapsed()),
+        })
     }
 
     /// Returns the servers and their numbers of calls.

@@ -41,8 +41,7 @@ pub(crate) struct Diagnosis {
 struct Finding {
     stage: &'static str,
     result: StageResult,
-    #[serde(rename = "time_us", serialize_with = "in_micros")]
-    time: Option<Duration>,
+    time_us: Option<u64>,
     details: Option<Details>,
     error: Option<ErrorReport>,
 }
@@ -88,7 +87,7 @@ impl Diagnosis {
         findings.push(Finding {
             stage: "rpc",
             result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
-            time: hello.rpc,
+            time_us: hello.rpc.map(micros),
             details: Some(Details::hello(hello)),
             error: hello.result.as_ref().err().map(ErrorReport::new),
         });
@@ -105,7 +104,7 @@ impl Diagnosis {
 
 impl Finding {
     fn without(stage: &'static str, result: StageResult) -> Finding {
-        Finding { stage, result, time: None, details: None, error: None }
+        Finding { stage, result, time_us: None, details: None, error: None }
     }
 }
 
@@ -119,9 +118,9 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
             _ if time.is_none() => StageResult::None,
             _ => StageResult::Ok,
         };
-        let time = time.filter(|_| result != StageResult::NotReached);
+        let time_us = time.filter(|_| result != StageResult::NotReached).map(micros);
         let error = failure.map(ErrorReport::new);
-        Finding { stage: stage.name(), result, time, details, error }
+        Finding { stage: stage.name(), result, time_us, details, error }
     };
     vec![
         finding(Stage::Dns, stages.dns, Details::dns(stages)),
@@ -133,7 +132,7 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
 
 fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     let mut finding = Finding::without("health", StageResult::Ok);
-    finding.time = call.rpc;
+    finding.time_us = call.rpc.map(micros);
     let exit = match &call.result {
         Ok(response) => {
             let status = response.status();
@@ -160,14 +159,6 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     (finding, exit)
 }
 
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn in_micros<S: serde::Serializer>(
-    time: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    time.map(micros).serialize(serializer)
-}
-
 /// The indent of further lines of a stage.
 const INDENT: &str = "                              ";
 
@@ -176,7 +167,9 @@ impl fmt::Display for Diagnosis {
         writeln!(f, "{}\n", self.target)?;
         write!(f, "{:<8}{:<12}{:>8}  found", "stage", "result", "time")?;
         for finding in &self.stages {
-            let time = finding.time.map(|time| HumanDuration(time).to_string()).unwrap_or_default();
+            let time =
+                finding.time_us.map(|us| HumanDuration(Duration::from_micros(us)).to_string());
+            let time = time.unwrap_or_default();
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
             let (result, style) = (finding.result.name(), finding.result.style());
@@ -199,7 +192,7 @@ impl Finding {
             None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
             None => {}
         }
-        lines.dedup(); // the last address that was tried may be the error
+        lines.dedup(); // the error repeats that of the last address
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 
