@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
 /// A method that the client calls.
 #[derive(Debug, Clone, Copy)]
@@ -123,8 +124,8 @@ impl Endpoint {
     ) -> Result<Vec<IpAddr>, ConnectError> {
         let started = Instant::now();
         let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
-            let (host, after) = (self.target.host().to_owned(), started.elapsed());
-            return Err(ConnectError::LookupTimeout { host, after });
+            let after = HumanDuration(started.elapsed()).to_string();
+            return Err(ConnectError::LookupTimeout { host: self.target.host().to_owned(), after });
         };
         if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > started) {
             return result.clone();
@@ -149,8 +150,8 @@ impl Endpoint {
         let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         let Ok(mut slot) = timeout_at(deadline, self.slots[index].lock()).await else {
             // Another call is still connecting.
-            let (peer, after) = (self.target.to_string(), started.elapsed());
-            return Err(ConnectError::ConnectTimeout { peer, after });
+            let after = HumanDuration(started.elapsed()).to_string();
+            return Err(ConnectError::ConnectTimeout { peer: self.target.to_string(), after });
         };
         let mut made = None;
         if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {

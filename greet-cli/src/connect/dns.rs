@@ -7,6 +7,7 @@ use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
 /// The text of the standard library before the resolver's message.
 const PREFIX: &str = "failed to lookup address information: ";
@@ -41,7 +42,8 @@ pub(super) async fn look_up(
             unknown(problem)
         }
         Err(_elapsed) => {
-            Err(ConnectError::LookupTimeout { host: host.to_owned(), after: started.elapsed() })
+            let after = HumanDuration(started.elapsed()).to_string();
+            Err(ConnectError::LookupTimeout { host: host.to_owned(), after })
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::io::{InspectReader, InspectWriter};
 use super::excerpt;
 use super::first_frame::{FirstFrameReporter, Http2HandshakeError, Settings, is_tls};
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
 /// Flow-control windows of a call and of the connection. Replies are small.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -72,7 +73,9 @@ impl Http2HandshakeError {
             Http2HandshakeError::Closed | Http2HandshakeError::Broken(_) => {
                 ConnectError::ClosedBeforeSettings { peer }
             }
-            Http2HandshakeError::Elapsed(after) => ConnectError::NoSettings { peer, after },
+            Http2HandshakeError::Elapsed(after) => {
+                ConnectError::NoSettings { peer, after: HumanDuration(after).to_string() }
+            }
         }
     }
 }

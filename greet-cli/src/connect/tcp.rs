@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
 /// Interval of TCP keepalive: `health --watch` may wait for hours. Not HTTP/2 PINGs, because
 /// servers close connections that send many.
@@ -83,7 +84,9 @@ fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectErr
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
             ConnectError::Unreachable { peer }
         }
-        ErrorKind::TimedOut => ConnectError::ConnectTimeout { peer, after },
+        ErrorKind::TimedOut => {
+            ConnectError::ConnectTimeout { peer, after: HumanDuration(after).to_string() }
+        }
         _ => ConnectError::ConnectFailed { peer, problem: error.to_string() },
     }
 }

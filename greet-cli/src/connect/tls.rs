@@ -18,6 +18,7 @@ use super::excerpt;
 use super::tls_config::{ALPN_H2, Tls};
 use super::verifier::RecordingVerifier;
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
 /// The negotiated parameters, as far as the handshake came.
 #[derive(Debug, Clone, Serialize)]
@@ -61,7 +62,10 @@ pub(super) async fn handshake(
             *facts = Some(TlsFacts::new(None, &verifier));
             return Err(match failed {
                 Ok(Err(error)) => connect_error(&error, &verifier, peer, &wanted),
-                _ => ConnectError::TlsTimeout { peer: peer.to_owned(), after: started.elapsed() },
+                _ => ConnectError::TlsTimeout {
+                    peer: peer.to_owned(),
+                    after: HumanDuration(started.elapsed()).to_string(),
+                },
             });
         }
     };

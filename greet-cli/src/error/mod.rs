@@ -20,7 +20,7 @@ pub(crate) use self::stage::Stage;
 pub(crate) enum CallError {
     /// The call was never sent.
     Connect(ConnectError),
-    /// The call was sent and error.
+    /// The call was sent and failed.
     Rpc(RpcError),
 }
 
