@@ -1,5 +1,5 @@
-//! Generates the manual page and the completion scripts of a program from the definition of its flags,
-//! and lists the errors of greet-cli.
+//! Generates the manual page and the completion scripts of a program from the definition of its
+//! flags, and lists the errors of greet-cli.
 //!
 //! xtask uses it for greet-server too, so that the daemon needs no subcommand for either.
 

@@ -48,7 +48,8 @@ async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<
     }
 }
 
-/// Runs all stages. Health and SayHello run at once, because a server may answer only one of them in time.
+/// Runs all stages. Health and SayHello run at once, because a server may answer only one of them
+/// in time.
 async fn diagnose_server(
     client: &Client,
     target: &Target,

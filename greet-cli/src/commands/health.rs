@@ -1,5 +1,5 @@
-//! `health`: prints the health of the server and sets the exit code. `--watch` prints each change until
-//! interrupted; with `--wait`, until the server is SERVING.
+//! `health`: prints the health of the server and sets the exit code. `--watch` prints each change
+//! until interrupted; with `--wait`, until the server is SERVING.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -36,8 +36,8 @@ impl WaitBudget {
         WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), announced: false }
     }
 
-    /// Pauses and returns true, or returns false at the end of the wait. The first pause is announced with
-    /// the current state.
+    /// Pauses and returns true, or returns false at the end of the wait. The first pause is
+    /// announced with the current state.
     pub(super) async fn pause(&mut self, state: impl FnOnce() -> String, stderr: &Stderr) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -52,7 +52,8 @@ impl WaitBudget {
     }
 }
 
-/// Waits until a target accepts a connection, at most `wait`. The call after it reports the failure.
+/// Waits until a target accepts a connection, at most `wait`. The call after it reports the
+/// failure.
 pub(super) async fn wait_until_reachable(client: &Client, wait: Duration, stderr: &Stderr) {
     if wait.is_zero() {
         return;

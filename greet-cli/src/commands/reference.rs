@@ -1,5 +1,5 @@
-//! `completions`, `man` and `errors`: reference texts, generated from the definition of the flags and
-//! from the error types.
+//! `completions`, `man` and `errors`: reference texts, generated from the definition of the flags
+//! and from the error types.
 
 use clap_complete::Shell;
 use serde::Serialize;
