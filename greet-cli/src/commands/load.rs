@@ -67,7 +67,7 @@ fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
     if let Some(bottleneck) = summary.bottleneck() {
         stderr.note(format_args!("{bottleneck}"));
     }
-    for rule in options.thresholds.iter().filter(|rule| rule.is_crossed(summary)) {
+    for rule in options.thresholds.iter().filter(|rule| rule.is_violated(summary)) {
         stderr.error(format_args!(
             "--fail-if: threshold '{rule}' violated: {}",
             rule.measured(summary)

@@ -28,7 +28,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
         json!({
             "rule": threshold.rule(),
             "measured": threshold.measured(summary),
-            "crossed": threshold.is_crossed(summary),
+            "crossed": threshold.is_violated(summary),
         })
     });
     json!({

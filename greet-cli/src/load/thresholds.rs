@@ -61,8 +61,8 @@ impl Threshold {
         &self.rule
     }
 
-    /// Returns whether it was crossed. Without a call that ended OK, every latency threshold is.
-    pub(crate) fn is_crossed(&self, summary: &Summary) -> bool {
+    /// Returns whether it was violated. Without a call that ended OK, every latency threshold is.
+    pub(crate) fn is_violated(&self, summary: &Summary) -> bool {
         let Some(value) = self.metric.value(summary) else {
             return true;
         };
@@ -94,7 +94,7 @@ pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
     match (summary.interrupted, &summary.counts.first_failure) {
         (Some(by), _) => by,
         // Single failures are the matter of --fail-if. If every call failed, nothing was measured.
-        _ if thresholds.iter().any(|threshold| threshold.is_crossed(summary)) => {
+        _ if thresholds.iter().any(|threshold| threshold.is_violated(summary)) => {
             Exit::ThresholdViolated
         }
         (None, Some(failure)) if !has_ok => failure.exit(),
