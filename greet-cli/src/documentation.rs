@@ -1,17 +1,50 @@
-//! Renders the manual page and the completion scripts of a program from the definition of its flags.
+//! Generates the manual page and the completion scripts of a program from the definition of its
+//! flags, and lists the errors of greet-cli.
 //!
 //! xtask uses it for greet-server too, so that the daemon needs no subcommand for either.
 
 use std::io::{self, Write as _};
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
+use serde::Serialize;
+
+use crate::error::CallError;
 
 /// Variables that greet-cli reads besides those of its flags.
-pub const VARIABLES: [(&str, &str); 1] =
-    [("SSLKEYLOGFILE", "File to which the keys of TLS connections are appended, for Wireshark.")];
+pub const VARIABLES: [(&str, &str); 4] = [
+    ("NO_COLOR", "Disables colors if set, unless --color is given."),
+    ("SSL_CERT_FILE", "CA bundle (PEM) instead of the system's, unless --ca-cert is given."),
+    ("SSL_CERT_DIR", "Directory of CA certificates (PEM) instead of the system's."),
+    ("SSLKEYLOGFILE", "File to which the secrets of TLS connections are appended, for Wireshark."),
+];
+
+/// An error of a call. Words in capitals stand for values.
+#[derive(Debug, Serialize)]
+pub struct ErrorEntry {
+    /// The stage that failed: `dns`, `tcp`, `tls`, `http2` or `rpc`.
+    pub stage: &'static str,
+    /// What happened.
+    pub cause: String,
+    /// What most likely helps.
+    pub hint: String,
+    /// The exit code of greet-cli.
+    pub exit_code: u8,
+}
+
+/// Returns every error of a call, in the order of the stages.
+#[must_use]
+pub fn errors() -> Vec<ErrorEntry> {
+    let entry = |error: CallError| ErrorEntry {
+        stage: error.stage().name(),
+        cause: error.cause(),
+        hint: error.hint(),
+        exit_code: error.exit().code(),
+    };
+    CallError::examples().map(entry).collect()
+}
 
 /// Returns the completion script for a shell.
 ///
@@ -19,12 +52,67 @@ pub const VARIABLES: [(&str, &str); 1] =
 /// The script is not UTF-8.
 pub fn completions(command: &Command, shell: Shell) -> anyhow::Result<String> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command.clone(), command.get_name(), &mut script);
-    // bash gets a hyphen in two spellings, and then finds no flag of a subcommand (clap-rs/clap#6421).
-    Ok(String::from_utf8(script)?.replace("greet__subcmd__cli", "greet__cli"))
+    let with_hint = |flag| with_value_hint(flag, shell);
+    let command = command.clone().mut_args(with_hint);
+    let mut command = command.mut_subcommands(|subcommand| subcommand.mut_args(with_hint));
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    let script = String::from_utf8(script)?;
+    Ok(match shell {
+        Shell::Bash => corrected_for_bash(&script),
+        Shell::Fish => corrected_for_fish(script, &command),
+        _ => script,
+    })
 }
 
-/// Returns the manual page: the subcommands with their own flags, then the flags of all of them.
+/// Offers files only for paths, and in bash no files for host names.
+fn with_value_hint(flag: Arg, shell: Shell) -> Arg {
+    let hint = match flag.get_value_hint() {
+        _ if !flag.get_action().takes_values() => return flag,
+        ValueHint::Unknown if flag.get_possible_values().is_empty() => ValueHint::Other,
+        ValueHint::Hostname if shell == Shell::Bash => ValueHint::Other,
+        ValueHint::AnyPath => ValueHint::FilePath,
+        other => other,
+    };
+    flag.value_hint(hint)
+}
+
+fn corrected_for_bash(script: &str) -> String {
+    let mut corrected = String::new();
+    for line in script.lines() {
+        // A hyphen has two spellings, and no flag of a subcommand is found (clap-rs/clap#6421).
+        let line = line.replace("greet__subcmd__cli", "greet__cli");
+        corrected.push_str(&line);
+        corrected.push('\n');
+        // Flags are offered after a hyphen; without one, only subcommands and arguments, if any.
+        let words = line.trim().strip_prefix("opts=\"").and_then(|words| words.strip_suffix('"'));
+        let words = words.unwrap_or_default().split(' ').filter(|word| !word.starts_with('-'));
+        let words = words.collect::<Vec<_>>().join(" ");
+        if !words.is_empty() {
+            corrected.push_str(&format!("            [[ ${{cur}} ]] || opts=\"{words}\"\n"));
+        }
+    }
+    corrected
+}
+
+fn corrected_for_fish(mut script: String, command: &Command) -> String {
+    let name = command.get_name();
+    let function = format!("__fish_{}_using_subcommand", name.replace('-', "_"));
+    for subcommand in command.get_subcommands() {
+        let arguments = subcommand.get_positionals().flat_map(Arg::get_possible_values);
+        let values: Vec<_> = arguments.map(|value| value.get_name().to_owned()).collect();
+        if !values.is_empty() {
+            let (subcommand, values) = (subcommand.get_name(), values.join(" "));
+            let condition = format!("{function} {subcommand}");
+            script.push_str(&format!("complete -c {name} -n \"{condition}\" -a \"{values}\"\n"));
+        }
+    }
+    script.push_str(&format!("complete -c {name} -f\n")); // no files where a flag does not take one
+    // A flag that lacks its value hid the values of all flags before the subcommand.
+    script.replace("    or return\n", "    or return 0\n")
+}
+
+/// Returns the manual page: each subcommand with its flags, then the global flags.
 ///
 /// # Errors
 /// Writing to memory failed.
@@ -87,7 +175,7 @@ fn render_subcommand(program: &str, subcommand: &Command, text: &mut Vec<u8>) ->
     let title = format!("{program} {}", subcommand.get_name()).to_uppercase().replace('-', "\\-");
     writeln!(text, ".SH \"{title}\"\n{about}.")?;
     let mut flags = Vec::new();
-    // Its own flags only: the others stand once, at the end.
+    // Without the global flags, which are listed once.
     Man::new(subcommand.clone().disable_help_flag(true)).render_options_section(&mut flags)?;
     let flags = String::from_utf8_lossy(&flags);
     text.write_all(flags.replace(".SH OPTIONS", ".SS Options").as_bytes())?;

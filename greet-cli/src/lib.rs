@@ -1,5 +1,5 @@
-//! greet-cli as a library: [`main`] parses the arguments, runs the subcommand and returns the exit code.
-//! [`command`] is the definition of the flags, from which xtask generates reference tables.
+//! greet-cli as a library: [`main`] parses the arguments, runs the subcommand and returns the exit
+//! code. [`command`] is the definition of the flags, from which xtask generates reference tables.
 
 mod bulk;
 mod cli;
@@ -137,8 +137,8 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// Ends the process with the signal that interrupted it: a shell stops its script after Ctrl-C only if the
-/// command died of SIGINT. Returns if there was no signal.
+/// Ends the process with the signal that interrupted it: a shell stops its script after Ctrl-C only
+/// if the command died of SIGINT. Returns if there was no signal.
 fn raise_signal(exit: Exit) {
     #[cfg(unix)]
     match exit {

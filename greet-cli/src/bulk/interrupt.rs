@@ -1,10 +1,9 @@
-//! Ctrl-C, and SIGTERM, which is how `timeout` and CI end a command: the first lets many calls end with what
-//! there is, the second ends the process at once, whatever it waits for: a reader that does not read, a terminal
-//! that is stopped.
+//! Handles SIGINT and SIGTERM: the first ends a command with its results so far; the second ends
+//! the process at once, even if it waits for a slow reader or a stopped terminal.
 
 use crate::exit::Exit;
 
-/// Returns at the first, with how the process is to end.
+/// Waits for the first signal and returns its exit code.
 pub(crate) async fn first_signal() -> Exit {
     #[cfg(unix)]
     {
@@ -22,7 +21,7 @@ pub(crate) async fn first_signal() -> Exit {
     Exit::Interrupted
 }
 
-/// The order counts: the first signal finds the flag down, and raises it for the second.
+/// Registers the default action if the flag is set, and then setting the flag.
 #[cfg(unix)]
 fn exit_on_second_signal() {
     use std::sync::Arc;
@@ -33,7 +32,7 @@ fn exit_on_second_signal() {
 
     let seen = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // Where it cannot be registered, the first signal is the last, as it is by default.
+        // If either fails, the first signal ends the process.
         let _ = flag::register_conditional_default(signal, Arc::clone(&seen));
         let _ = flag::register(signal, Arc::clone(&seen));
     }

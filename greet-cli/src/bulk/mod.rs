@@ -1,24 +1,21 @@
-//! Many calls: names as they come, so many at a time, replies in the order of the names.
+//! Calls SayHello for many names, concurrently, and prints the replies in the order of the names.
 
 pub(crate) mod interrupt;
 mod ordered_output;
 mod source;
 mod tally;
 
-use std::pin::Pin;
-
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use self::ordered_output::{OrderedOutput, Outcome};
-use self::source::Name;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout, Written};
 
-pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names};
+pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names, open};
 
-/// What `hello` is asked to do.
+/// The options of `hello`.
 #[derive(Debug)]
 pub(crate) struct BulkOptions {
     pub(crate) source: NameSource,
@@ -26,27 +23,15 @@ pub(crate) struct BulkOptions {
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
     pub(crate) fail_fast: bool,
-    /// Counts the replies of each server.
+    /// Whether to count the replies of each server.
     pub(crate) with_tally: bool,
 }
 
-/// How many replies may wait for an earlier one, for each call that may be under way: one slow call
-/// must not hold up the others, and a stuck one must not let them fill memory.
+/// Maximum outcomes, for each concurrent call, that wait for an earlier one: a slow call does not
+/// block the others, and a stuck call does not let them fill memory.
 const MAX_WAITING_PER_CALL: u64 = 16;
 
-/// What happens next.
-enum Event {
-    Named(anyhow::Result<Option<Name>>),
-    Ended(u64, Outcome),
-    /// What is gathered is to be written.
-    Due,
-    Interrupted(Exit),
-}
-
-/// Calls SayHello for each name and prints the replies in the order of the names.
-///
-/// # Errors
-/// Names are not readable, or standard output is not writable.
+/// Fails if the names are not readable or standard output is not writable.
 pub(crate) async fn run(
     client: &Client,
     mut names: Names,
@@ -54,56 +39,59 @@ pub(crate) async fn run(
     stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
-    let calls = names.calls();
-    let is_one = calls == Some(1);
+    let is_one = names.calls() == Some(1);
     let mut interrupted = std::pin::pin!(async {
         if is_one {
-            std::future::pending().await // the default action of the signal ends one call
+            std::future::pending().await // the default action of the signal applies
         } else {
             interrupt::first_signal().await
         }
     });
     let mut output = OrderedOutput::new(stdout, stderr, &names, options.with_tally);
     let mut in_flight = FuturesUnordered::new();
-    let (mut started, mut more, mut unreadable) = (0, true, None);
+    let (mut started, mut has_more, mut unreadable) = (0, true, None);
     let window = options.concurrency as u64 * MAX_WAITING_PER_CALL;
     let interrupted_by = loop {
-        more &= !(options.fail_fast && output.has_failed());
-        let has_room = in_flight.len() < options.concurrency && started - output.printed() < window;
-        let may_begin = more && has_room;
-        if !may_begin && in_flight.is_empty() {
+        has_more &= !(options.fail_fast && output.has_failed);
+        let has_room = in_flight.len() < options.concurrency && started - output.printed < window;
+        let may_start = has_more && has_room;
+        if !may_start && in_flight.is_empty() {
             break None;
         }
-        let next = next_event(&mut names, may_begin, &mut in_flight, &mut interrupted);
-        let event = tokio::select! {
+        // Outcomes come before names, because they make room.
+        let is_flush_due = tokio::select! {
             biased;
-            () = std::future::ready(()), if output.is_full() => Event::Due,
-            event = next => event,
-            () = output.flush_due() => Event::Due,
+            () = std::future::ready(()), if output.stdout.is_full() => true,
+            by = &mut interrupted => break Some(by),
+            Some((index, outcome)) = in_flight.next() => {
+                output.push(index, outcome);
+                false
+            }
+            name = names.next(), if may_start => {
+                match name {
+                    // Boxed because it is large.
+                    Ok(Some(Ok(name))) => in_flight.push(Box::pin(greet(client, started, name))),
+                    Ok(Some(Err(invalid))) => output.push(started, Outcome::InvalidName(invalid)),
+                    Ok(None) => has_more = false,
+                    Err(error) => (has_more, unreadable) = (false, Some(error)),
+                }
+                started += u64::from(has_more);
+                false
+            }
+            () = output.stdout.flush_due() => true,
         };
-        match event {
-            Event::Named(Ok(Some(Ok(name)))) => {
-                in_flight.push(Box::pin(greet(client, started, name))); // it is large to move
-                started += 1;
-            }
-            Event::Named(Ok(Some(Err(invalid)))) => {
-                output.push(started, Outcome::InvalidName(invalid));
-                started += 1;
-            }
-            Event::Named(Ok(None)) => more = false,
-            Event::Named(Err(error)) => (more, unreadable) = (false, Some(error)),
-            Event::Ended(index, outcome) => output.push(index, outcome),
-            // Whoever reads may be slow, and is not to be waited for against our user's will.
-            Event::Due => tokio::select! {
-                written = output.flush() => if written? == Written::BrokenPipe {
-                    return Ok(output.exit());
-                },
+        if is_flush_due {
+            // The reader may be slow; a signal ends the wait.
+            let written = tokio::select! {
+                written = output.stdout.flush() => written?,
                 by = &mut interrupted => break Some(by),
-            },
-            Event::Interrupted(by) => break Some(by),
+            };
+            if written == Written::BrokenPipe {
+                return Ok(output.exit);
+            }
         }
         if output.print_in_order().await? == Written::BrokenPipe {
-            return Ok(output.exit());
+            return Ok(output.exit);
         }
     };
     while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
@@ -117,20 +105,4 @@ pub(crate) async fn run(
 async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
     let call = Box::new(client.say_hello(&name).await);
     (index, Outcome::Called { name, call })
-}
-
-/// Waits for the next event; replies come first, because they make room.
-async fn next_event(
-    names: &mut Names,
-    may_begin: bool,
-    in_flight: &mut FuturesUnordered<impl Future<Output = (u64, Outcome)>>,
-    interrupted: &mut Pin<&mut impl Future<Output = Exit>>,
-) -> Event {
-    tokio::select! {
-        biased;
-        by = interrupted => Event::Interrupted(by),
-        Some((index, outcome)) = in_flight.next() => Event::Ended(index, outcome),
-        name = names.next(), if may_begin => Event::Named(name),
-        else => std::future::pending().await,
-    }
 }

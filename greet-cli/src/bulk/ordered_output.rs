@@ -1,4 +1,4 @@
-//! What became of each name, printed in the order of the names.
+//! Prints the outcome of each name in the order of the names.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,30 +12,34 @@ use crate::exit::Exit;
 use crate::output::report::{CallReport, Hello};
 use crate::output::{Stderr, Stdout, Written};
 
-/// Hints at the end, at most: a server chooses some of their words.
+/// Maximum hints at the end, because parts of their text come from servers.
 const MAX_HINTS: usize = 10;
 
-/// What became of a name.
+/// The outcome of a name.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Called { name: String, call: Box<Call<HelloReply>> },
     InvalidName(InvalidName),
 }
 
-/// What there is to print, and what was printed.
+/// The outcomes that wait to be printed, and the results of those that were.
 pub(super) struct OrderedOutput<'a> {
-    stdout: &'a mut Stdout,
+    pub(super) stdout: &'a mut Stdout,
     stderr: &'a mut Stderr,
+    /// The noun for a name in messages.
     label: &'static str,
     is_one: bool,
     with_tally: bool,
-    /// From the first on that was not printed yet.
+    /// The outcomes from the first that is not printed; `None` for those in flight.
     outcomes: VecDeque<Option<Outcome>>,
-    printed: u64,
-    has_failed: bool,
-    exit: Exit,
+    /// Number of outcomes that were printed.
+    pub(super) printed: u64,
+    /// Whether any outcome, printed or not, is a failure.
+    pub(super) has_failed: bool,
+    /// The exit code of the outcomes that were printed.
+    pub(super) exit: Exit,
     tally: Tally,
-    /// Of the failures that were printed: each is said once, at the end.
+    /// The hints of the failures, each printed once, at the end.
     hints: BTreeSet<String>,
 }
 
@@ -66,20 +70,7 @@ impl<'a> OrderedOutput<'a> {
         }
     }
 
-    pub(super) fn printed(&self) -> u64 {
-        self.printed
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    /// Of what was printed.
-    pub(super) fn exit(&self) -> Exit {
-        self.exit
-    }
-
-    /// Takes what became of the name at `index`.
+    /// Adds the outcome of the name at `index`.
     pub(super) fn push(&mut self, index: u64, outcome: Outcome) {
         self.has_failed |= match &outcome {
             Outcome::Called { call, .. } => call.result.is_err(),
@@ -92,10 +83,10 @@ impl<'a> OrderedOutput<'a> {
         self.outcomes[place] = Some(outcome);
     }
 
-    /// Prints what has no gap before it.
+    /// Prints the outcomes up to the first that is not known yet.
     pub(super) async fn print_in_order(&mut self) -> anyhow::Result<Written> {
-        while let Some(Some(_)) = self.outcomes.front() {
-            let outcome = self.outcomes.pop_front().flatten().expect("it was looked at");
+        while let Some(outcome) = self.outcomes.front_mut().and_then(Option::take) {
+            self.outcomes.pop_front();
             if self.print(outcome).await? == Written::BrokenPipe {
                 return Ok(Written::BrokenPipe);
             }
@@ -103,21 +94,7 @@ impl<'a> OrderedOutput<'a> {
         Ok(Written::Whole)
     }
 
-    /// Whether what is printed is to be written, whatever else there is to do.
-    pub(super) fn is_full(&self) -> bool {
-        self.stdout.is_full()
-    }
-
-    /// Returns when it is to be written if there is nothing else to do.
-    pub(super) async fn flush_due(&self) {
-        self.stdout.flush_due().await;
-    }
-
-    pub(super) async fn flush(&mut self) -> anyhow::Result<Written> {
-        self.stdout.flush().await
-    }
-
-    /// Prints what is left, gaps or not, and how it went.
+    /// Prints the outcomes that are known, the hints and the tally.
     pub(super) async fn finish(mut self, interrupted_by: Option<Exit>) -> anyhow::Result<Exit> {
         for outcome in std::mem::take(&mut self.outcomes) {
             match outcome {
@@ -137,8 +114,8 @@ impl<'a> OrderedOutput<'a> {
         if !self.is_one && written == Written::Whole {
             self.stderr.summary(&self.tally);
             if self.with_tally && self.stderr.is_verbose() {
-                for (answerer, count) in self.tally.answerers() {
-                    self.stderr.summary(&format_args!("{count:>8}  {answerer}"));
+                for (server, count) in self.tally.servers() {
+                    self.stderr.summary(&format_args!("{count:>8}  {server}"));
                 }
             }
         }
@@ -161,10 +138,10 @@ impl<'a> OrderedOutput<'a> {
         };
         self.tally.count(&call);
         if !self.with_tally {
-            self.stderr.verbose(&call); // a tally says it in fewer lines
+            self.stderr.verbose(&call); // the tally is shorter
         }
         let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
-        // A newline in a name must not make two lines of its reply.
+        // Escaped, so that a line end in a name does not split its reply.
         self.stdout.line(message.map(Escaped), || Hello {
             schema: "greet.hello/v1",
             ok: call.result.is_ok(),
@@ -188,7 +165,7 @@ impl<'a> OrderedOutput<'a> {
         Ok(written)
     }
 
-    /// On a terminal a failure is to stand where it belongs, between the replies before and after it.
+    /// Flushes on a terminal, so that a failure stands between the replies before and after it.
     async fn keep_order(&mut self) -> anyhow::Result<Written> {
         if self.stdout.is_terminal() || self.is_one {
             self.stdout.flush().await

@@ -1,4 +1,4 @@
-//! Whom to greet, one after the other: typed, again and again, or a line each.
+//! Yields the names to greet, from the command line or from the lines of a file.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -9,51 +9,47 @@ use std::{thread, vec};
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-/// Where names come from.
+/// The source of names.
 #[derive(Debug)]
 pub(crate) enum NameSource {
     Typed {
         names: Vec<String>,
-        /// How often each is greeted.
+        /// How often each name is greeted.
         count: NonZeroU64,
     },
-    /// A line each; `-` is standard input.
+    /// A file with one name a line; `-` is standard input.
     File(PathBuf),
 }
 
-/// The names, one after the other.
+/// The names to greet.
 #[derive(Debug)]
 pub(crate) enum Names {
-    /// From the command line, `--count` rounds of them.
+    /// Names of the command line, as often as `--count` says.
     Typed { names: Vec<String>, next: u64, calls: u64 },
-    /// From a file or standard input.
+    /// Lines of a file or of standard input.
     Read { lines: Lines, from: PathBuf, next: u64 },
 }
 
-/// The next one, or why it cannot be used.
+/// A name, or the reason that a line is not one.
 pub(super) type Name = Result<String, InvalidName>;
 
 impl Names {
-    /// # Errors
-    /// The file cannot be opened.
+    /// Fails if the file cannot be opened.
     pub(crate) fn new(source: &NameSource) -> anyhow::Result<Names> {
-        let from = match source {
+        match source {
             NameSource::Typed { names, count } => {
                 let calls = count.get().saturating_mul(names.len() as u64);
-                return Ok(Names::Typed { names: names.clone(), next: 0, calls });
+                Ok(Names::Typed { names: names.clone(), next: 0, calls })
             }
-            NameSource::File(from) => from,
-        };
-        let lines = match from.as_path() {
-            dash if dash == Path::new("-") => Lines::new(io::stdin()),
-            file => Lines::new(
-                open_file(file).with_context(|| format!("could not read `{}`", file.display()))?,
-            ),
-        };
-        Ok(Names::Read { lines, from: from.clone(), next: 0 })
+            NameSource::File(path) => {
+                let file =
+                    open(path).with_context(|| format!("could not read `{}`", path.display()))?;
+                Ok(Names::Read { lines: Lines::new(file), from: path.clone(), next: 0 })
+            }
+        }
     }
 
-    /// How many there are, if that is known.
+    /// Returns the number of calls, if it is known.
     pub(crate) fn calls(&self) -> Option<u64> {
         match self {
             Names::Typed { calls, .. } => Some(*calls),
@@ -61,7 +57,7 @@ impl Names {
         }
     }
 
-    /// Returns what a message calls one of them.
+    /// Returns the noun for one of them in messages.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Names::Typed { .. } => "call",
@@ -69,8 +65,7 @@ impl Names {
         }
     }
 
-    /// # Errors
-    /// The file cannot be read any further.
+    /// Returns the next name. Fails if the file is not readable.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Name>> {
         match self {
             Names::Typed { next, calls, .. } if next == calls => Ok(None),
@@ -88,26 +83,29 @@ impl Names {
     }
 }
 
-/// A directory can be opened as well, and not read.
-fn open_file(path: &Path) -> io::Result<File> {
+/// Opens a file, or standard input for `-`. A directory fails here, not on the first read.
+pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(file)
+    Ok(Box::new(file))
 }
 
 /// The size of one read.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Batches of lines that are read ahead.
+/// Maximum batches of lines that are read ahead.
 const MAX_BATCHES_AHEAD: usize = 4;
-/// A file without line ends must not fill memory.
+/// Maximum size of a line, so that a file without line ends does not fill memory.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// Some editors write it before the first line.
+/// A mark that some editors write before the first line.
 pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Why a line is not a name.
+/// The reason that a line is not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidName {
     #[error("not UTF-8")]
@@ -118,7 +116,7 @@ pub(crate) enum InvalidName {
 
 type Line = Result<String, InvalidName>;
 
-/// Lines, in order.
+/// The lines of a file, in order.
 #[derive(Debug)]
 pub(crate) struct Lines {
     batches: mpsc::Receiver<io::Result<Vec<Line>>>,
@@ -126,7 +124,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Starts to read in a thread, because reading a file or a terminal blocks.
+    /// Starts a thread that reads, because reading a file or a terminal blocks.
     pub(crate) fn new(from: impl Read + Send + 'static) -> Lines {
         let (sender, batches) = mpsc::channel(MAX_BATCHES_AHEAD);
         thread::spawn(move || {
@@ -137,7 +135,7 @@ impl Lines {
             {
                 first.drain(..BYTE_ORDER_MARK.len());
             }
-            // An error of the channel: the receiver needs no more lines.
+            // The channel fails if the receiver needs no more lines.
             while !batch.as_ref().is_ok_and(Vec::is_empty) {
                 let has_failed = batch.is_err();
                 if sender.blocking_send(batch).is_err() || has_failed {
@@ -149,7 +147,7 @@ impl Lines {
         Lines { batches, batch: Vec::new().into_iter() }
     }
 
-    /// Returns the next line without its end, `None` after the last. Cancel safe.
+    /// Returns the next line without its line end. Cancel safe.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             if let Some(line) = self.batch.next() {
@@ -163,8 +161,8 @@ impl Lines {
     }
 }
 
-/// Reads a line, and those after it that are in the buffer: a line from a terminal does not wait for
-/// another. No lines: the end.
+/// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait
+/// for the next. Returns no lines at the end.
 fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
     let mut batch = Vec::new();
     while let Some(line) = read_line(from)? {

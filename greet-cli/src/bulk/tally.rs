@@ -1,86 +1,74 @@
-//! How many calls went which way: who answered, how many failed, in what time.
+//! Counts the calls of a command: answered by which server, and failed.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::client::Call;
 use crate::format::HumanDuration;
+use crate::output::report::micros;
 
-/// Who answers is what servers say of themselves; one that says something else each time must not
-/// fill memory.
-const MAX_ANSWERERS: usize = 1_000;
+/// Maximum servers with a count of their own: a server that changes its name must not fill memory.
+const MAX_SERVERS: usize = 1_000;
 const OTHERS: &str = "others";
 
-/// Counts, from the first call on.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(super) struct Tally {
     started: Instant,
-    pub(crate) answered: u64,
-    pub(crate) failed: u64,
-    /// By `greet-instance`, or by address of the connection.
+    pub(super) answered: u64,
+    pub(super) failed: u64,
+    /// Calls by `greet-instance`, or by the address of the server.
     answered_by: BTreeMap<String, u64>,
 }
 
-/// `greet.tally/v1`
-#[derive(Debug, Serialize)]
-pub(crate) struct TallyReport<'a> {
-    schema: &'static str,
-    calls: u64,
-    answered: u64,
-    failed: u64,
-    answered_by: &'a BTreeMap<String, u64>,
-    total_us: u64,
-}
-
 impl Tally {
-    pub(crate) fn new() -> Tally {
+    pub(super) fn new() -> Tally {
         Tally { started: Instant::now(), answered: 0, failed: 0, answered_by: BTreeMap::new() }
     }
 
-    pub(crate) fn count<Reply>(&mut self, call: &Call<Reply>) {
+    pub(super) fn count<Reply>(&mut self, call: &Call<Reply>) {
         if call.result.is_err() {
             self.failed += 1;
             return;
         }
         self.answered += 1;
-        let answerer = call.instance().or(call.stages.peer.as_deref()).unwrap_or(OTHERS);
-        if let Some(count) = self.answered_by.get_mut(answerer) {
+        let server = call.instance().or(call.stages.peer.as_deref()).unwrap_or(OTHERS);
+        if let Some(count) = self.answered_by.get_mut(server) {
             *count += 1;
             return;
         }
-        let is_full = self.answered_by.len() >= MAX_ANSWERERS;
-        let answerer = if is_full { OTHERS } else { answerer };
-        *self.answered_by.entry(answerer.to_owned()).or_default() += 1;
+        let is_full = self.answered_by.len() >= MAX_SERVERS;
+        let server = if is_full { OTHERS } else { server };
+        *self.answered_by.entry(server.to_owned()).or_default() += 1;
     }
 
-    pub(crate) fn report(&self) -> TallyReport<'_> {
-        TallyReport {
-            schema: "greet.tally/v1",
-            calls: self.answered + self.failed,
-            answered: self.answered,
-            failed: self.failed,
-            answered_by: &self.answered_by,
-            total_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        }
+    /// Returns the report: `greet.tally/v1` as in `schema/tally.schema.json`.
+    pub(super) fn report(&self) -> Value {
+        json!({
+            "schema": "greet.tally/v1",
+            "calls": self.answered + self.failed,
+            "answered": self.answered,
+            "failed": self.failed,
+            "answered_by": self.answered_by,
+            "total_us": micros(self.started.elapsed()),
+        })
     }
 
-    /// Who answered, and how often.
-    pub(crate) fn answerers(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.answered_by.iter().map(|(answerer, count)| (answerer.as_str(), *count))
+    /// Returns the servers and their numbers of calls.
+    pub(super) fn servers(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.answered_by.iter()
     }
 }
 
 /// `1000 calls in 1.2s (833/s): 998 answered, 2 failed`
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let calls = self.answered + self.failed;
-        let took = self.started.elapsed().max(Duration::from_micros(1));
-        let rate = calls as f64 / took.as_secs_f64();
-        let Tally { answered, failed, .. } = self;
-        let took = HumanDuration(took);
-        write!(f, "{calls} calls in {took} ({rate:.0}/s): {answered} answered, {failed} failed")
+        let Tally { started, answered, failed, .. } = self;
+        let (calls, elapsed) = (answered + failed, started.elapsed());
+        let rate = calls as f64 / elapsed.as_secs_f64().max(1e-6);
+        let elapsed = HumanDuration(elapsed);
+        write!(f, "{calls} calls in {elapsed} ({rate:.0}/s): {answered} answered, {failed} failed")
     }
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ColorChoice;
+use clap::{ColorChoice, ValueHint};
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{duration, number, server_name, status_code, switch, timeout};
+use super::values::{StatusParser, duration, number, server_name, switch, timeout};
 use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
@@ -26,7 +26,7 @@ const MAX_RETRIES: u32 = 1_000;
 pub(crate) struct ConnectionArgs {
     /// Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of NAME; repeat or separate by commas to use several targets in turn
     #[arg(long, global = true, value_name = "TARGET")]
-    #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',')]
+    #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(crate) target: Vec<Target>,
 
     /// Timeout of a call, from the name lookup to the reply; also sent as grpc-timeout
@@ -51,7 +51,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Statuses to retry, such as UNAVAILABLE,RESOURCE_EXHAUSTED; the server may execute the call twice
     #[arg(long, global = true, value_name = "STATUS")]
-    #[arg(value_delimiter = ',', value_parser = status_code)]
+    #[arg(value_delimiter = ',', value_parser = StatusParser, hide_possible_values = true)]
     pub(crate) retry_on: Vec<Code>,
 
     /// Metadata 'key: value'; base64 for a key that ends in -bin; @FILE reads the value from a file; repeat or separate by newlines
@@ -82,7 +82,7 @@ pub(crate) struct TlsArgs {
 
     /// Name to send (SNI), to verify in the certificate, and to use as authority [default: the host of --target]
     #[arg(long, global = true, value_name = "NAME")]
-    #[arg(value_parser = server_name)]
+    #[arg(value_parser = server_name, value_hint = ValueHint::Hostname)]
     pub(crate) server_name: Option<ServerName<'static>>,
 
     /// Skip the verification of the server's certificate

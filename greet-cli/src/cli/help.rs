@@ -60,7 +60,7 @@ Exit codes:
   2       invalid flags, arguments or input
   3       could not connect (dns, tcp, tls, http2): not sent, safe to retry
   4       health: not SERVING
-  5       load: a --fail-if rule was violated
+  5       load: a --fail-if threshold was violated
   64 + n  gRPC status n, such as 68 for DEADLINE_EXCEEDED, 78 for UNAVAILABLE
   130     SIGINT (Ctrl-C), after the output of all replies so far
   143     SIGTERM, after the output of all replies so far

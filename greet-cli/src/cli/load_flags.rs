@@ -66,7 +66,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
     seed: Option<u64>,
 
-    /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000; figures: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
+    /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000; metrics: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
     #[arg(long, value_name = "RULE")]
     fail_if: Vec<Threshold>,
 

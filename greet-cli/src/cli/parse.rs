@@ -69,7 +69,8 @@ fn ignore_empty_variable(flag: Arg) -> Arg {
 impl Args {
     /// Lets a flag override the variable of its opposite, and rejects flags without an effect.
     fn resolve_contradictions(&mut self, matches: &ArgMatches) -> Result<(), String> {
-        let typed = |flag: &str| is_typed(matches, flag);
+        // clap propagates global flags from the subcommand.
+        let typed = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
         match (typed("verbose"), typed("quiet")) {
             (true, true) => return Err("--verbose: cannot be used with --quiet".to_owned()),
             (true, false) => self.output.quiet = false,
@@ -86,15 +87,6 @@ impl Args {
             None => Ok(()),
         }
     }
-}
-
-/// Returns whether a global flag was typed, before or after the subcommand.
-fn is_typed(matches: &ArgMatches, flag: &str) -> bool {
-    let is_typed = |matches: &ArgMatches| {
-        matches.try_contains_id(flag).is_ok()
-            && matches.value_source(flag) == Some(ValueSource::CommandLine)
-    };
-    is_typed(matches) || matches.subcommand().is_some_and(|(_, matches)| is_typed(matches))
 }
 
 /// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's

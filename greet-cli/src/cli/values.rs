@@ -1,13 +1,16 @@
 //! Value parsers. Each accepts the text of a flag or a variable, and its errors quote the value and
 //! state the expected form.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use greet_proto::status::code_from_name;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command, Error};
+use greet_proto::status;
 use rustls::pki_types::ServerName;
 use tonic::Code;
 
@@ -64,10 +67,32 @@ pub(super) fn rate(given: &str) -> Result<f64, String> {
     })
 }
 
+/// Parses the name of an error status. Completion scripts offer the names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatusParser;
+
+impl TypedValueParser for StatusParser {
+    type Value = Code;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        given: &OsStr,
+    ) -> Result<Code, Error> {
+        status_code.parse_ref(command, flag, given)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        let codes = (1..status::COUNT).map(|code| Code::from_i32(code as i32));
+        Some(Box::new(codes.map(|code| PossibleValue::new(status::code_name(code)))))
+    }
+}
+
 /// Parses the name of a status other than OK, in either case and with `-` for `_`.
-pub(super) fn status_code(given: &str) -> Result<Code, String> {
+fn status_code(given: &str) -> Result<Code, String> {
     let name = given.trim().to_ascii_uppercase().replace('-', "_");
-    let code = code_from_name(&name).filter(|code| *code != Code::Ok);
+    let code = status::code_from_name(&name).filter(|code| *code != Code::Ok);
     code.ok_or_else(|| {
         format!("{given:?} is not an error status such as UNAVAILABLE or RESOURCE_EXHAUSTED")
     })

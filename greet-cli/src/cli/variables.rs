@@ -1,7 +1,6 @@
 //! Environment variables: each global flag has one, named after it; misspelt ones are reported.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 use clap::{Arg, Command, CommandFactory as _};
 
@@ -26,22 +25,6 @@ const SERVER_VARIABLES: [&str; 32] = [
     "GREET_WORKERS",
 ];
 
-/// A variable with our prefix that has no effect, probably because it is misspelt.
-#[derive(Debug)]
-pub(crate) struct UnknownVariable {
-    name: String,
-    /// The most similar name that has an effect.
-    suggestion: Option<String>,
-}
-
-impl fmt::Display for UnknownVariable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnknownVariable { name, suggestion } = self;
-        write!(f, "{name}: unknown environment variable, ignored")?;
-        suggestion.iter().try_for_each(|name| write!(f, "; did you mean {name}?"))
-    }
-}
-
 /// Returns the variable of a flag.
 pub(super) fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
@@ -55,10 +38,10 @@ pub(super) fn with_variable(flag: Arg) -> Arg {
     }
 }
 
-/// Returns the variables with our prefix that have no effect, sorted by name.
+/// Returns a warning for each variable with our prefix that has no effect, sorted by name.
 pub(crate) fn unknown_variables(
     environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Vec<UnknownVariable> {
+) -> Vec<String> {
     let ours = environment.filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
         Some((name, value))
@@ -70,24 +53,29 @@ pub(crate) fn unknown_variables(
     ours.sort();
     let command = Args::command();
     let known: Vec<_> = variables(&command).collect();
-    let unknown = ours.into_iter().filter_map(|(name, value)| {
-        let is_known = known.contains(&name.as_str())
-            || SERVER_VARIABLES.contains(&name.as_str())
-            || is_from_kubernetes(&name[PREFIX.len()..], &value);
-        (!is_known).then(|| UnknownVariable { suggestion: nearest(&name, &known), name })
-    });
-    unknown.collect()
+    let is_unknown = |(name, value): &(String, OsString)| {
+        !known.contains(&name.as_str())
+            && !SERVER_VARIABLES.contains(&name.as_str())
+            && !is_from_kubernetes(&name[PREFIX.len()..], value)
+    };
+    let warning = |(name, _): (String, OsString)| {
+        let suggestion = nearest(&name, &known).map(|known| format!("; did you mean {known}?"));
+        let suggestion = suggestion.unwrap_or_default();
+        format!("{name}: unknown environment variable, ignored{suggestion}")
+    };
+    ours.into_iter().filter(is_unknown).map(warning).collect()
 }
 
 fn variables(command: &Command) -> impl Iterator<Item = &str> {
     command.get_arguments().filter_map(|flag| flag.get_env()?.to_str())
 }
 
-fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let suffix = |name: &str| name[PREFIX.len()..].to_owned();
-    let scored = known.iter().map(|it| (strsim::jaro_winkler(&suffix(it), &suffix(name)), it));
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let similarity =
+        |known: &str| strsim::jaro_winkler(&known[PREFIX.len()..], &name[PREFIX.len()..]);
+    let scored = known.iter().map(|known| (similarity(known), *known));
     let similar = scored.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    similar.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| (*name).to_owned())
+    similar.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 /// Returns whether Kubernetes injects the variable into each pod, for a service `greet` or
@@ -123,8 +111,7 @@ mod tests {
     #[test]
     fn misspelt_variable_is_unknown_with_nearest_name() {
         let unknown = |variables: &[(&str, &str)]| {
-            let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
-            unknown_variables(pairs).iter().map(ToString::to_string).collect::<Vec<_>>()
+            unknown_variables(variables.iter().map(|(name, value)| (name.into(), value.into())))
         };
         let expected = [
             "GREET_PORT: unknown environment variable, ignored",

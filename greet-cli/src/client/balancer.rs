@@ -1,27 +1,28 @@
-//! Whose turn it is: the targets go in turn, and of a name that stands for each of its addresses
-//! (`dns:///`) these do. It is looked up when a call needs it, and again when nobody is at them any more.
+//! Selects the endpoint of each call: targets in turn, and of a `dns:` target its addresses. A name
+//! is looked up when a call needs it, and again when none of its addresses is reachable.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::options::CallOptions;
+use super::call::CallOptions;
 use super::pool::{Endpoint, PooledConnection};
 use crate::connect::{Stages, Target};
 use crate::error::ConnectError;
 
-/// Endpoints, and the one that is next.
+/// The endpoints and the number of the next turn.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    /// In the order of the targets. A name is one until it is looked up; then each address is.
+    /// In the order of the targets. A look-up replaces a name by its addresses.
     endpoints: RefCell<Vec<Arc<Endpoint>>>,
     turn: Cell<usize>,
 }
 
-/// Why there is no connection.
+/// The reason that there is no connection.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) target: Arc<Target>,
@@ -29,11 +30,11 @@ pub(crate) struct Unreachable {
     pub(crate) remaining: Remaining,
 }
 
-/// What a call can still try to connect to.
+/// The endpoints that a call can still try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remaining {
     Endpoints,
-    /// Nobody but a name, which may stand for other addresses by now.
+    /// Only names, whose addresses may have changed.
     Name,
     Nothing,
 }
@@ -48,8 +49,8 @@ impl Balancer {
         self.endpoints.borrow().len()
     }
 
-    /// A connection to whoever's turn it is, for a call that ends by `deadline`. `stages` are those of
-    /// the try before; a look-up among them is not made again.
+    /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are
+    /// those of the previous try, whose look-up is reused.
     pub(crate) async fn connection(
         &self,
         call_options: &CallOptions,
@@ -87,26 +88,20 @@ impl Balancer {
         }
     }
 
-    /// Makes every connection that there is to be, to each endpoint that can be reached.
-    ///
-    /// # Errors
-    /// None of them can.
+    /// Opens all connections to all endpoints; fails if no endpoint is reachable.
     pub(crate) async fn connect_all(&self, connect_by: Instant) -> Result<(), ConnectError> {
-        let unknown = self.look_up_all(connect_by, &mut Stages::default()).await;
+        let looked_up = self.look_up_all(connect_by, &mut Stages::default()).await;
         let endpoints: Vec<_> = self.endpoints.borrow().clone();
         let known = endpoints.iter().filter(|endpoint| !endpoint.is_name());
         let results = join_all(known.map(|endpoint| endpoint.connect_all(connect_by))).await;
         if results.iter().any(Result::is_ok) {
             return Ok(());
         }
-        unknown?;
+        looked_up?;
         results.into_iter().collect()
     }
 
-    /// Each endpoint on its own, once its name is looked up, which is noted in `stages`.
-    ///
-    /// # Errors
-    /// The name cannot be looked up.
+    /// Looks up all names and returns a balancer for each endpoint.
     pub(crate) async fn split(
         &self,
         connect_by: Instant,
@@ -120,20 +115,18 @@ impl Balancer {
         Ok(self.endpoints.borrow().iter().map(alone).collect())
     }
 
-    /// The first problem, if there is any; the others are looked up all the same.
+    /// Looks up all names and returns the first error.
     async fn look_up_all(&self, by: Instant, stages: &mut Stages) -> Result<(), ConnectError> {
         let endpoints = self.endpoints.borrow().clone();
-        let mut problem = None;
+        let mut result = Ok(());
         for name in endpoints.iter().filter(|endpoint| endpoint.is_name()) {
-            match name.look_up(by, stages).await {
-                Ok(addresses) => self.replace_name(name, &addresses),
-                Err(unknown) => drop(problem.get_or_insert(unknown)),
-            }
+            let looked_up = name.look_up(by, stages).await;
+            result = result.and(looked_up.map(|addresses| self.replace_name(name, &addresses)));
         }
-        problem.map_or(Ok(()), Err)
+        result
     }
 
-    /// Puts the addresses of a name in its place, unless somebody else has.
+    /// Replaces a name by its addresses, unless another call has done so.
     fn replace_name(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
         let mut endpoints = self.endpoints.borrow_mut();
         if let Some(place) = endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, name)) {
@@ -142,7 +135,7 @@ impl Balancer {
         }
     }
 
-    /// Whose turn it is among those that can be reached; if none can, among all.
+    /// Returns the reachable endpoint of this turn; if none is reachable, any.
     fn select(&self, turn: usize) -> Arc<Endpoint> {
         let endpoints = self.endpoints.borrow();
         let count = endpoints.len();
@@ -151,8 +144,8 @@ impl Balancer {
         Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
     }
 
-    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal share of
-    /// the time until `deadline`, so that a silent one leaves time for the others.
+    /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal
+    /// share of the time until `deadline`, so that a silent one leaves time for the others.
     fn time_share(&self, deadline: Instant) -> Instant {
         let endpoints = self.endpoints.borrow();
         let remaining = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).count();
@@ -161,13 +154,13 @@ impl Balancer {
         now + time / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Gives the turns of one that could not be reached to the others. If it was the last address of
-    /// its name, the name takes their place, to be looked up again.
+    /// Ejects an unreachable endpoint. If it was the last reachable address of its name, the name
+    /// replaces all its addresses, to be looked up again.
     fn eject(&self, endpoint: &Arc<Endpoint>, call_options: &CallOptions) -> Remaining {
         let timeout =
-            call_options.connect_timeout.unwrap_or(call_options.timeout).min(call_options.timeout);
+            call_options.connect_timeout.unwrap_or(Duration::MAX).min(call_options.timeout);
         let mut endpoints = self.endpoints.borrow_mut();
-        // Another call may have given its name another look before.
+        // Another call may have replaced it by its name already.
         if endpoints.iter().any(|other| Arc::ptr_eq(other, endpoint)) {
             let is_alone = endpoints.len() == 1;
             if !is_alone {
@@ -187,11 +180,13 @@ impl Balancer {
                 endpoints.insert(place, name);
             }
         }
-        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_ejected());
-        match (reachable.clone().next(), reachable.any(|endpoint| !endpoint.is_name())) {
-            (None, _) => Remaining::Nothing,
-            (Some(_), true) => Remaining::Endpoints,
-            (Some(_), false) => Remaining::Name,
+        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_ejected()).peekable();
+        if reachable.peek().is_none() {
+            Remaining::Nothing
+        } else if reachable.all(|endpoint| endpoint.is_name()) {
+            Remaining::Name
+        } else {
+            Remaining::Endpoints
         }
     }
 }

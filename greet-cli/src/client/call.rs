@@ -1,32 +1,70 @@
-//! What happened to a call.
+//! The options of calls, and the course of one call.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
+use tokio::time::Instant;
 
-use crate::connect::{Stages, Target};
+use super::retry::RetryPolicy;
+use super::trace::Trace;
+use crate::connect::{Stages, Target, Tls};
 use crate::error::CallError;
 use crate::format::HumanDuration;
 
-/// Who says that it answered.
+/// The header with the name of the server that answered.
 const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
 
-/// One call, with everything that is told of it.
+/// Options that all calls of a command share.
+#[derive(Debug, Clone)]
+pub(crate) struct CallOptions {
+    pub(crate) headers: HeaderMap,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) retries: RetryPolicy,
+    pub(crate) trace: Option<Trace>,
+    /// The deadline of all calls together; `None` if `timeout` applies to each call.
+    pub(crate) overall_deadline: Option<Instant>,
+}
+
+impl CallOptions {
+    pub(crate) fn with_deadline(self, overall_deadline: Instant) -> CallOptions {
+        CallOptions { overall_deadline: Some(overall_deadline), ..self }
+    }
+
+    pub(crate) fn without_deadline(self) -> CallOptions {
+        CallOptions { overall_deadline: None, ..self }
+    }
+
+    /// Returns the deadline of a call that starts now.
+    pub(crate) fn deadline(&self) -> Instant {
+        let deadline = Instant::now() + self.timeout;
+        self.overall_deadline.map_or(deadline, |overall_deadline| overall_deadline.min(deadline))
+    }
+
+    /// Returns the deadline for connecting, now, for a call that ends by `deadline`.
+    pub(crate) fn connect_deadline(&self, deadline: Instant) -> Instant {
+        self.connect_timeout.map_or(deadline, |timeout| deadline.min(Instant::now() + timeout))
+    }
+}
+
+/// The course of one call.
 #[derive(Debug)]
 pub(crate) struct Call<Reply> {
     pub(crate) result: Result<Reply, CallError>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
-    /// The last one that it was tried on.
+    /// The target of the last attempt.
     pub(crate) target: Arc<Target>,
-    /// How often it was tried: on another connection, on another target, again.
+    /// Number of attempts, on whichever connection and target.
     pub(crate) attempts: u32,
-    /// How its connection was made; nothing but the peer if it stood already.
+    /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,
-    /// Whether a reply began, and was not a status alone.
-    pub(crate) has_started: bool,
-    /// From the request to the end of the reply, in the last attempt.
+    pub(super) started: Instant,
+    /// Whether the reply was more than a status.
+    pub(super) has_started: bool,
+    /// Time from the request to the end of the reply, in the last attempt.
     pub(crate) rpc: Option<Duration>,
     pub(crate) total: Duration,
 }
@@ -40,6 +78,7 @@ impl<Reply: Default> Call<Reply> {
             target,
             attempts: 0,
             stages: Stages::default(),
+            started: Instant::now(),
             has_started: false,
             rpc: None,
             total: Duration::ZERO,
@@ -48,24 +87,26 @@ impl<Reply: Default> Call<Reply> {
 }
 
 impl<Reply> Call<Reply> {
-    /// Who says that it answered.
+    /// Counts an attempt and forgets the reply of the one before.
+    pub(super) fn begin_attempt(&mut self) {
+        self.attempts += 1;
+        (self.rpc, self.has_started) = (None, false);
+        (self.headers, self.trailers) = (HeaderMap::new(), HeaderMap::new());
+    }
+
+    /// Returns the name of the server that answered, if it sent one.
     pub(crate) fn instance(&self) -> Option<&str> {
         self.headers.get(INSTANCE).and_then(|name| name.to_str().ok())
     }
 
-    /// Where the time went: `dns 9us, tcp 85us, http2 1.2ms, rpc 5s`.
+    /// Returns the time of each stage: `dns 9us, tcp 85us, http2 1.2ms, rpc 5s`.
     pub(crate) fn times(&self) -> String {
-        let stages = &self.stages;
-        let times = [
-            ("dns", stages.dns),
-            ("tcp", stages.tcp),
-            ("tls", stages.tls),
-            ("http2", stages.http2),
-            ("rpc", self.rpc),
-        ];
-        let times = times
-            .iter()
-            .filter_map(|(name, took)| Some(format!("{name} {}", HumanDuration((*took)?))));
+        let Stages { dns, tcp, tls, http2, .. } = self.stages;
+        let times = [("dns", dns), ("tcp", tcp), ("tls", tls), ("http2", http2), ("rpc", self.rpc)];
+        let times = times.iter().filter_map(|(stage, time)| {
+            let time = HumanDuration((*time)?);
+            Some(format!("{stage} {time}"))
+        });
         times.collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,4 +1,4 @@
-//! Metadata: what `-H` sends, and what a reply carried as a script wants to read it.
+//! Parses the metadata that `-H` sends, and extracts the custom metadata of a reply.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// gRPC sends base64 without padding and has to accept it with ("gRPC over HTTP2").
+/// gRPC sends base64 without padding and accepts it with or without ("gRPC over HTTP2").
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -19,7 +19,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A `key: value` as it was typed; a value of `@FILE` is read when it is used.
+/// A `key: value` of the command line; the value `@FILE` is not read yet.
 #[derive(Debug, Clone)]
 struct Header {
     key: HeaderName,
@@ -34,7 +34,7 @@ impl FromStr for Header {
             return Err("expected 'key: value'".to_owned());
         };
         let key: HeaderName =
-            key.trim().parse().map_err(|_| "the key is not a header's name".to_owned())?;
+            key.trim().parse().map_err(|_| "the key is not a valid header name".to_owned())?;
         if is_reserved(&key) {
             return Err(format!("{key} belongs to the protocol; gRPC sets it"));
         }
@@ -42,57 +42,48 @@ impl FromStr for Header {
     }
 }
 
-/// The headers to send.
-///
-/// # Errors
-/// A file cannot be read, or a value is not what its key asks for.
+/// Returns the headers to send. Fails if a header is malformed or its file is not readable.
 pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     let mut map = HeaderMap::new();
-    // A variable that is a block of lines ends with a line end.
+    // A variable with one header a line ends with a line end.
     for header in headers.iter().filter(|header| !header.is_empty()) {
         let Header { key, value } = header
             .parse()
             .map_err(|problem| anyhow::anyhow!("--header (GREET_HEADER): {problem}"))?;
-        let read = match value.strip_prefix('@') {
-            Some(file) => Some(
-                fs::read_to_string(file)
-                    .with_context(|| format!("could not read `{file}` for the header {key}"))?,
-            ),
-            None => None,
+        let mut value = match value.strip_prefix('@') {
+            Some(file) => {
+                let content = fs::read_to_string(file);
+                content
+                    .with_context(|| format!("could not read `{file}` for the header {key}"))?
+                    .trim_end()
+                    .to_owned()
+            }
+            None => value,
         };
-        let mut value = read.as_deref().map_or(value.as_str(), str::trim_end).to_owned();
         if key.as_str().ends_with("-bin") {
             let Ok(bytes) = BASE64.decode(value) else {
-                bail!("the header {key} ends in -bin, and its value is not base64");
+                bail!("the value of the binary header {key} is not base64");
             };
             value = BASE64.encode(bytes);
         }
         let Ok(value) = HeaderValue::from_str(&value) else {
-            bail!("the value of the header {key} has characters that a header cannot carry");
+            bail!("the value of the header {key} has characters that are not allowed in a header");
         };
         map.append(key, value);
     }
     Ok(map)
 }
 
-/// What the server said beyond the protocol's own headers, values of the same key joined as gRPC
-/// allows it. Binary values stay base64.
+/// Returns the headers that are not the protocol's, values of the same key joined as gRPC allows.
+/// Binary values stay base64.
 pub(crate) fn custom(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut custom = BTreeMap::<String, String>::new();
-    for (key, value) in headers {
-        if is_reserved(key) || key == http::header::DATE {
-            continue;
-        }
-        let value = String::from_utf8_lossy(value.as_bytes());
-        custom
-            .entry(key.as_str().to_owned())
-            .and_modify(|values| {
-                values.push(',');
-                values.push_str(&value);
-            })
-            .or_insert_with(|| value.into_owned());
-    }
-    custom
+    let keys = headers.keys().filter(|key| !is_reserved(key) && *key != http::header::DATE);
+    let joined = keys.map(|key| {
+        let values = headers.get_all(key).iter().map(HeaderValue::as_bytes);
+        let values: Vec<_> = values.map(String::from_utf8_lossy).collect();
+        (key.to_string(), values.join(","))
+    });
+    joined.collect()
 }
 
 fn is_reserved(key: &HeaderName) -> bool {

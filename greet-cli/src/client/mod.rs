@@ -1,10 +1,9 @@
-//! A caller with a budget: calls go to the targets in turn, connect when they have to, are tried again
-//! when they may be, and tell what happened to them.
+//! Calls the Greeter and Health services: selects a target in turn, connects when necessary,
+//! retries as gRFC A6 allows, and records the course of each call.
 
 mod balancer;
 mod call;
 pub(crate) mod metadata;
-mod options;
 mod pool;
 mod response_stream;
 mod retry;
@@ -17,7 +16,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greet_proto::framing::frame;
 use greet_proto::{HelloReply, HelloRequest};
-use http::HeaderMap;
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
@@ -25,23 +23,22 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use self::balancer::{Balancer, Remaining, Unreachable};
 use self::pool::{Endpoint, Method, PooledConnection};
-use self::wire::{NotAccepted, OutgoingCall, UnaryResponse};
+use self::wire::{NotAccepted, OutgoingCall};
 use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallError, ConnectError, RpcError, StatusSource};
 use crate::format::HumanDuration;
 
-pub(crate) use self::call::Call;
-pub(crate) use self::options::CallOptions;
+pub(crate) use self::call::{Call, CallOptions};
 pub(crate) use self::response_stream::ResponseStream;
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;
 
-/// How often an attempt may meet a connection that takes no more: a server that drains, and another
-/// that does so just then. It was never sent, so it is safe; without an end it would not be.
+/// Maximum connections per attempt: a server that drains may refuse a call, and so may the next
+/// one. A refused call was not executed, so it is safe to send again.
 const MAX_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
-/// Calls one target, or several in turn.
+/// A client of one target, or of several in turn.
 #[derive(Debug)]
 pub(crate) struct Client {
     call_options: CallOptions,
@@ -54,10 +51,10 @@ impl Client {
     pub(crate) fn new(call_options: CallOptions, targets: &[Target], connections: usize) -> Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
-        let endpoint = |target| {
-            Endpoint::new(target, call_options.tls.as_ref(), connections, Arc::clone(&traffic))
-        };
-        let balancer = Balancer::new(targets.iter().map(endpoint));
+        let tls = call_options.tls.as_ref();
+        let endpoints =
+            targets.iter().map(|target| Endpoint::new(target, tls, connections, &traffic));
+        let balancer = Balancer::new(endpoints);
         Client { call_options, targets, balancer, traffic }
     }
 
@@ -65,7 +62,7 @@ impl Client {
         self.say_framed_hello(frame(&HelloRequest { name: name.to_owned() }).into()).await
     }
 
-    /// With a message that has its prefix, as whoever sends many of them has it.
+    /// Sends a request that has its message prefix already.
     pub(crate) async fn say_framed_hello(&self, hello: Bytes) -> Call<HelloReply> {
         self.call(Method::SayHello, hello).await
     }
@@ -75,171 +72,147 @@ impl Client {
         self.call(Method::Check, body).await
     }
 
-    /// Returns once the reply begins; its messages have no deadline.
+    /// Returns once the reply starts; its messages have no deadline.
     pub(crate) async fn watch_health(
         &self,
         service: &str,
     ) -> Result<ResponseStream<HealthCheckResponse>, CallError> {
-        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
         let deadline = self.call_options.deadline();
-        let mut stages = Stages::default();
-        let connected = self.balancer.connection(&self.call_options, deadline, &mut stages);
-        let (endpoint, mut connection) =
-            connected.await.map_err(|unreachable| unreachable.problem)?;
-        let outgoing = OutgoingCall {
-            uri: endpoint.uri(Method::Watch),
-            headers: &self.call_options.headers,
-            trace: self.call_options.trace,
-            timeout: None,
-            body,
-            previous_attempts: 0,
-        };
+        let (endpoint, mut connection) = self.connection(deadline, &mut Stages::default()).await?;
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut outgoing = self.outgoing_call(frame(&request).into());
+        outgoing.uri = endpoint.uri(Method::Watch);
         match timeout_at(deadline, wire::open(&mut connection.sender, &outgoing)).await {
-            Ok(Ok(Ok(replies))) => Ok(replies),
-            Ok(Ok(Err(UnaryResponse::<HealthCheckResponse> { result, .. }))) => {
-                Err(result.expect_err("a reply that did not begin has failed").into())
-            }
+            Ok(Ok(replies)) => Ok(replies),
             Ok(Err(NotAccepted { reason })) => {
                 endpoint.discard(&connection);
-                Err(ConnectError::NoCallTaken { target: endpoint.target.to_string(), reason }
+                Err(ConnectError::CallRejected { target: endpoint.target.to_string(), reason }
                     .into())
             }
             Err(_elapsed) => {
-                let problem =
-                    format!("no reply within {}", HumanDuration(self.call_options.timeout));
-                Err(RpcError::new(StatusSource::Deadline, Status::deadline_exceeded(problem))
-                    .into())
+                let timeout = HumanDuration(self.call_options.timeout);
+                Err(deadline_exceeded(format!("no reply within {timeout}")))
             }
         }
     }
 
-    /// Connects ahead of the first call, to any target, so that `--wait` can wait for it.
+    /// Connects to any target ahead of the first call, for `--wait`.
     pub(crate) async fn connect_ahead(&self, until: Instant) -> Result<(), CallError> {
         let deadline = self.call_options.deadline().min(until);
-        let mut stages = Stages::default();
-        let connected = self.balancer.connection(&self.call_options, deadline, &mut stages);
-        let (endpoint, connection) = connected.await.map_err(|unreachable| unreachable.problem)?;
+        let (endpoint, connection) = self.connection(deadline, &mut Stages::default()).await?;
         endpoint.keep_ahead(connection).await;
         Ok(())
     }
 
-    /// Makes every connection that there is to be, to each target that can be reached.
-    ///
-    /// # Errors
-    /// None of them can.
+    /// Opens all connections to all targets; fails if no target is reachable.
     pub(crate) async fn connect_all(&self) -> Result<(), CallError> {
-        Ok(self
-            .balancer
-            .connect_all(self.call_options.connect_deadline(self.call_options.deadline()))
-            .await?)
+        Ok(self.balancer.connect_all(self.connect_deadline()).await?)
     }
 
-    /// A client for each server: those that stand behind one name are told apart.
-    ///
-    /// # Errors
-    /// The name cannot be looked up; `stages` has how that went.
+    /// Looks up all names, records that in `stages`, and returns a client for each server.
     pub(crate) async fn split(self, stages: &mut Stages) -> Result<Vec<Client>, ConnectError> {
-        let connect_by = self.call_options.connect_deadline(self.call_options.deadline());
-        let parts = self.balancer.split(connect_by, stages).await?.into_iter();
-        let part = |balancer| Client {
+        let balancers = self.balancer.split(self.connect_deadline(), stages).await?;
+        let client = |balancer| Client {
             call_options: self.call_options.clone(),
             targets: self.targets.clone(),
             balancer,
             traffic: Arc::clone(&self.traffic),
         };
-        Ok(parts.map(part).collect())
+        Ok(balancers.into_iter().map(client).collect())
     }
 
-    /// What went over all connections.
+    /// Returns the byte counters of all connections.
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
         Arc::clone(&self.traffic)
     }
 
-    /// Connects, and adds to `stages` how that went.
+    /// Connects and records the stages.
     pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), ConnectError> {
-        let deadline = self.call_options.deadline();
-        match self.balancer.connection(&self.call_options, deadline, stages).await {
-            Ok((_, connection)) => *stages = connection.made.unwrap_or_default(),
-            Err(unreachable) => return Err(unreachable.problem),
-        }
+        let (_, connection) = self.connection(self.call_options.deadline(), stages).await?;
+        *stages = connection.made.unwrap_or_default();
         Ok(())
     }
 
-    /// All of them, in words.
+    /// Returns the targets as a list for messages.
     pub(crate) fn targets(&self) -> String {
         self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
+    fn connect_deadline(&self) -> Instant {
+        self.call_options.connect_deadline(self.call_options.deadline())
+    }
+
+    async fn connection(
+        &self,
+        deadline: Instant,
+        stages: &mut Stages,
+    ) -> Result<(Arc<Endpoint>, PooledConnection), ConnectError> {
+        let connected = self.balancer.connection(&self.call_options, deadline, stages).await;
+        connected.map_err(|unreachable| unreachable.problem)
+    }
+
+    fn outgoing_call(&self, body: Bytes) -> OutgoingCall<'_> {
+        let CallOptions { headers, trace, .. } = &self.call_options;
+        let uri = http::Uri::default();
+        OutgoingCall { uri, headers, trace: *trace, timeout: None, body, previous_attempts: 0 }
+    }
+
     async fn call<Reply: Message + Default>(&self, method: Method, body: Bytes) -> Call<Reply> {
-        let (started, deadline) = (Instant::now(), self.call_options.deadline());
+        let deadline = self.call_options.deadline();
         let mut call = Call::new(Arc::clone(&self.targets[0]));
         let mut retries = self.call_options.retries.begin();
-        let mut previous_attempts = 0;
+        let mut outgoing = self.outgoing_call(body);
         loop {
-            let mut outgoing = OutgoingCall {
-                uri: http::Uri::default(),
-                headers: &self.call_options.headers,
-                trace: self.call_options.trace,
-                timeout: None,
-                body: body.clone(),
-                previous_attempts,
-            };
-            self.attempt(method, &mut outgoing, (started, deadline), &mut call).await;
+            self.attempt(method, &mut outgoing, deadline, &mut call).await;
             let Err(failure) = &call.result else {
                 break;
             };
-            // A reply that has begun is the server's answer (gRFC A6: the call is committed).
+            // gRFC A6: a reply that has started commits the call.
             if call.has_started {
                 break;
             }
-            // An attempt that could not even begin in time would only hide why this one failed.
+            // An attempt without time to start would only hide the reason of this failure.
             match retries.pause(failure, [&call.headers, &call.trailers]) {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
                 _ => break,
             }
-            previous_attempts += u32::from(call.rpc.is_some());
+            outgoing.previous_attempts += u32::from(call.rpc.is_some());
         }
-        call.total += started.elapsed();
+        call.total += call.started.elapsed();
         call
     }
 
-    /// One attempt, on as many connections as it takes to find one that takes it; what came of it is
-    /// noted in `call`.
+    /// Makes one attempt, on the first connection that accepts the call, and records it in `call`.
     async fn attempt<Reply: Message + Default>(
         &self,
         method: Method,
         outgoing: &mut OutgoingCall<'_>,
-        (started, deadline): (Instant, Instant),
+        deadline: Instant,
         call: &mut Call<Reply>,
     ) {
-        let (mut unreachable, mut refused, mut looked_again) = (0, 0, false);
+        let (mut unreachable, mut refused, mut looked_up_again) = (0, 0, false);
         call.stages = Stages::default();
         loop {
-            call.attempts += 1;
-            call.rpc = None;
-            (call.headers, call.trailers) = (HeaderMap::new(), HeaderMap::new());
-            call.has_started = false;
+            call.begin_attempt();
             let connected =
                 self.balancer.connection(&self.call_options, deadline, &mut call.stages).await;
             let (endpoint, mut connection) = match connected {
                 Ok(connected) => connected,
                 Err(Unreachable { target, problem, remaining }) => {
-                    call.target = target;
-                    call.result = Err(problem.into());
+                    (call.target, call.result) = (target, Err(problem.into()));
                     unreachable += 1;
-                    // Addresses that an earlier call has looked up may be those of servers that are gone.
-                    let look_again = remaining == Remaining::Name && call.stages.dns.is_none();
-                    let has_others =
-                        remaining != Remaining::Nothing && unreachable < self.balancer.len();
-                    if !has_others && look_again && !looked_again {
-                        (looked_again, unreachable) = (true, 0); // of what it stands for nobody was tried
-                    } else if !has_others {
+                    if remaining == Remaining::Nothing || unreachable >= self.balancer.len() {
+                        // The addresses of an earlier call's look-up may be out of date.
+                        let is_outdated = remaining == Remaining::Name && call.stages.dns.is_none();
+                        if !is_outdated || looked_up_again {
+                            return;
+                        }
+                        (looked_up_again, unreachable) = (true, 0);
+                    }
+                    if Instant::now() >= deadline {
                         return;
                     }
-                    if Instant::now() < deadline {
-                        continue;
-                    }
-                    return;
+                    continue;
                 }
             };
             call.target = Arc::clone(&endpoint.target);
@@ -247,47 +220,37 @@ impl Client {
             call.stages = connection.made.take().unwrap_or_default();
             call.stages.peer = Some(connection.peer.clone());
             outgoing.uri = endpoint.uri(method);
-            match self.send(&mut connection, outgoing, (started, deadline), call).await {
-                Ok(()) => return,
-                Err(NotAccepted { reason }) => {
+            let sent = Instant::now();
+            outgoing.timeout = Some(deadline.saturating_duration_since(sent));
+            match timeout_at(deadline, wire::unary(&mut connection.sender, outgoing)).await {
+                Ok(Ok((reply, response))) => {
+                    call.rpc = Some(sent.elapsed());
+                    call.result = reply.map_err(CallError::from);
+                    call.has_started = response.has_started;
+                    (call.headers, call.trailers) = (response.headers, response.trailers);
+                    return;
+                }
+                Ok(Err(NotAccepted { reason })) => {
                     endpoint.discard(&connection);
                     refused += 1;
                     if refused == MAX_CONNECTIONS_PER_ATTEMPT {
                         let target = endpoint.target.to_string();
-                        call.result = Err(ConnectError::NoCallTaken { target, reason }.into());
+                        call.result = Err(ConnectError::CallRejected { target, reason }.into());
                         return;
                     }
+                }
+                Err(_elapsed) => {
+                    call.rpc = Some(sent.elapsed());
+                    let elapsed = HumanDuration(call.started.elapsed());
+                    let message = format!("no reply within {elapsed}: {}", call.times());
+                    call.result = Err(deadline_exceeded(message));
+                    return;
                 }
             }
         }
     }
+}
 
-    async fn send<Reply: Message + Default>(
-        &self,
-        connection: &mut PooledConnection,
-        outgoing: &mut OutgoingCall<'_>,
-        (started, deadline): (Instant, Instant),
-        call: &mut Call<Reply>,
-    ) -> Result<(), NotAccepted> {
-        let sent = Instant::now();
-        outgoing.timeout = Some(deadline.saturating_duration_since(sent));
-        let ended = timeout_at(deadline, wire::unary(&mut connection.sender, outgoing)).await;
-        match ended {
-            Ok(ended) => {
-                let ended = ended?;
-                call.rpc = Some(sent.elapsed());
-                call.result = ended.result.map_err(CallError::from);
-                (call.headers, call.trailers) = (ended.headers, ended.trailers);
-                call.has_started = ended.has_started;
-            }
-            Err(_elapsed) => {
-                call.rpc = Some(sent.elapsed());
-                let took = HumanDuration(started.elapsed());
-                let problem = format!("no reply within {took}: {}", call.times());
-                let status = Status::deadline_exceeded(problem);
-                call.result = Err(RpcError::new(StatusSource::Deadline, status).into());
-            }
-        }
-        Ok(())
-    }
+fn deadline_exceeded(message: String) -> CallError {
+    RpcError::new(StatusSource::Deadline, Status::deadline_exceeded(message)).into()
 }

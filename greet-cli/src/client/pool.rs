@@ -1,5 +1,5 @@
-//! A target, or one address of its name, and the connections to it: each made when a call needs it, by
-//! that call, while those that need it too wait for it.
+//! An endpoint and its pool of connections. The first call that needs a connection makes it;
+//! concurrent calls wait for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
-/// What can be called.
+/// A method that the client calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
     SayHello,
@@ -24,7 +25,7 @@ pub(crate) enum Method {
     Watch,
 }
 
-/// One target, or one address of its name.
+/// A target, or one address of a `dns:` target.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
@@ -35,33 +36,33 @@ pub(crate) struct Endpoint {
     slots: Vec<Mutex<Slot>>,
     traffic: Arc<Traffic>,
     turn: AtomicUsize,
-    /// It could not be reached, and calls go elsewhere until it can.
+    /// Whether it is unreachable and gets no calls.
     ejected: AtomicBool,
 }
 
-/// How the last look-up of a name ended, and when: whoever waited for it has the same.
+/// The end of the last look-up and its result, which calls that waited for it share.
 type LookedUp = (Instant, Result<Vec<IpAddr>, ConnectError>);
 
-/// Room for one connection.
+/// A place for one connection.
 #[derive(Debug, Default)]
 struct Slot {
     connection: Option<Connection>,
-    /// Which one it is: they are counted.
+    /// The number of the connection, counted in this slot.
     serial: u64,
-    /// How it was made, if that was ahead of any call.
+    /// The stages of a connection that was made ahead of its first call.
     ahead: Option<Stages>,
-    /// When connecting last failed, and how: whoever waited for it meanwhile has failed with it.
+    /// The last failure to connect and its time, which calls that waited for it share.
     failed: Option<(Instant, ConnectError)>,
 }
 
-/// A connection that a call may be sent on.
+/// A connection for one call.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     pub(crate) sender: SendRequest<Bytes>,
     pub(crate) peer: Arc<str>,
-    /// How it was made, if this call is the first on it.
+    /// The stages of connecting, if this call is the first on the connection.
     pub(crate) made: Option<Stages>,
-    /// Time that it took before the call began.
+    /// Time spent on connecting before the call started.
     pub(crate) ahead: Duration,
     slot: usize,
     serial: u64,
@@ -72,7 +73,7 @@ impl Endpoint {
         target: &Arc<Target>,
         tls: Option<&Arc<Tls>>,
         connections: usize,
-        traffic: Arc<Traffic>,
+        traffic: &Arc<Traffic>,
     ) -> Endpoint {
         let tls = tls.filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
@@ -88,44 +89,34 @@ impl Endpoint {
             uris: Method::ALL.map(|method| uri(target, &authority, method)),
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
-            traffic,
+            traffic: Arc::clone(traffic),
             turn: AtomicUsize::new(0),
             ejected: AtomicBool::new(false),
         }
     }
 
-    /// The same at one address of its name; at `None` its name again.
+    /// Returns the same endpoint at one address of its name, or for `None` at the name.
     pub(crate) fn at(&self, address: Option<IpAddr>) -> Endpoint {
-        Endpoint {
-            target: Arc::clone(&self.target),
-            address,
-            looked_up: Mutex::default(),
-            uris: self.uris.clone(),
-            tls: self.tls.clone(),
-            slots: self.slots.iter().map(|_| Mutex::default()).collect(),
-            traffic: Arc::clone(&self.traffic),
-            turn: AtomicUsize::new(0),
-            ejected: AtomicBool::new(false),
-        }
+        let Endpoint { target, tls, slots, traffic, .. } = self;
+        Endpoint { address, ..Endpoint::new(target, tls.as_ref(), slots.len(), traffic) }
     }
 
-    /// Whether its addresses are still to be looked up, each of which is an endpoint of its own.
+    /// Returns whether it is a name that is not looked up yet.
     pub(crate) fn is_name(&self) -> bool {
         self.target.is_per_address() && self.address.is_none()
     }
 
-    /// Whether both are of the same target.
     pub(crate) fn is_sibling_of(&self, other: &Endpoint) -> bool {
         Arc::ptr_eq(&self.target, &other.target)
     }
 
-    /// Whether it is one of the addresses that a look-up of its name has found.
+    /// Returns whether that look-up found its address.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
         self.target.is_per_address()
             && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
     }
 
-    /// The addresses of its name, by `deadline`.
+    /// Looks up its name; calls that do so at the same time share one look-up.
     pub(crate) async fn look_up(
         &self,
         deadline: Instant,
@@ -133,8 +124,8 @@ impl Endpoint {
     ) -> Result<Vec<IpAddr>, ConnectError> {
         let started = Instant::now();
         let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
-            let (host, after) = (self.target.host().to_owned(), started.elapsed());
-            return Err(ConnectError::LookupTimeout { host, after });
+            let after = HumanDuration(started.elapsed()).to_string();
+            return Err(ConnectError::LookupTimeout { host: self.target.host().to_owned(), after });
         };
         if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > started) {
             return result.clone();
@@ -145,12 +136,11 @@ impl Endpoint {
         result
     }
 
-    /// Where a method is called.
     pub(crate) fn uri(&self, method: Method) -> Uri {
         self.uris[method as usize].clone()
     }
 
-    /// The next connection in turn, made by `deadline` if it does not stand.
+    /// Returns the next connection in turn and opens it, by `deadline`, if necessary.
     pub(crate) async fn connection(
         &self,
         deadline: Instant,
@@ -159,35 +149,28 @@ impl Endpoint {
         let started = Instant::now();
         let index = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         let Ok(mut slot) = timeout_at(deadline, self.slots[index].lock()).await else {
-            // Another call is at it, and its time is not over yet.
-            let (peer, after) = (self.target.to_string(), started.elapsed());
-            return Err(ConnectError::ConnectTimeout { peer, after });
+            // Another call is still connecting.
+            let after = HumanDuration(started.elapsed()).to_string();
+            return Err(ConnectError::ConnectTimeout { peer: self.target.to_string(), after });
         };
         let mut made = None;
-        if !slot.connection.as_ref().is_some_and(Connection::takes_calls) {
+        if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {
             if let Some((_, problem)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
                 return Err(problem.clone());
             }
-            slot.ahead = None;
-            slot.connection = None;
-            // Boxed: it is large, and the many calls that need no connection are moved about.
+            (slot.connection, slot.ahead) = (None, None);
             let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
             let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
-            let connecting = Box::pin(connecting);
-            match connecting.await {
-                Ok(connection) => {
-                    slot.connection = Some(connection);
-                    slot.serial += 1;
-                }
-                Err(problem) => {
-                    slot.failed = Some((Instant::now(), problem.clone()));
-                    return Err(problem);
-                }
-            }
+            // Boxed because it is large, and most calls use an open connection.
+            let connected = Box::pin(connecting).await;
+            let connected = connected
+                .inspect_err(|problem| slot.failed = Some((Instant::now(), problem.clone())));
+            slot.connection = Some(connected?);
+            slot.serial += 1;
             made = Some(stages.clone());
         }
         let ahead = slot.ahead.take();
-        let connection = slot.connection.as_ref().expect("it stood, or was made just now");
+        let connection = slot.connection.as_ref().expect("it was open, or was opened above");
         Ok(PooledConnection {
             sender: connection.sender.clone(),
             peer: connection.peer.clone(),
@@ -198,7 +181,7 @@ impl Endpoint {
         })
     }
 
-    /// Makes all connections ahead of the first call.
+    /// Opens all connections.
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {
         for _ in &self.slots {
             self.connection(deadline, &mut Stages::default()).await?;
@@ -206,15 +189,15 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Keeps a connection that was made ahead for the first call.
+    /// Keeps a connection for the first call, whose time includes that of connecting.
     pub(crate) async fn keep_ahead(&self, connection: PooledConnection) {
-        self.turn.store(connection.slot, Ordering::Relaxed); // the first call is to go over this one
+        self.turn.store(connection.slot, Ordering::Relaxed);
         self.slots[connection.slot].lock().await.ahead = connection.made;
     }
 
-    /// Forgets a connection that takes no more calls.
+    /// Removes a connection that accepts no more calls, unless another call has replaced it.
     pub(crate) fn discard(&self, connection: &PooledConnection) {
-        // If it is held, somebody makes another one already.
+        // A locked slot is being replaced.
         if let Ok(mut slot) = self.slots[connection.slot].try_lock()
             && slot.serial == connection.serial
         {
@@ -226,8 +209,7 @@ impl Endpoint {
         self.ejected.load(Ordering::Relaxed)
     }
 
-    /// Leaves it out of the turns until it can be reached again, which is tried meanwhile, as long as
-    /// anybody knows it.
+    /// Excludes it from the turns until a connection in the background succeeds.
     pub(crate) fn eject(self: &Arc<Self>, timeout: Duration) {
         if self.ejected.swap(true, Ordering::Relaxed) {
             return;
@@ -264,5 +246,5 @@ impl Method {
 fn uri(target: &Target, authority: &str, method: Method) -> Uri {
     let uri = Uri::builder().scheme(target.scheme()).authority(authority);
     let uri = uri.path_and_query(method.path()).build();
-    uri.expect("a target and a server name are parsed already, and a method has a fixed path")
+    uri.expect("targets and server names are valid, and paths are fixed")
 }

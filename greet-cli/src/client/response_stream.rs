@@ -1,4 +1,4 @@
-//! What comes back of a call: messages with their prefixes, trailers, and how it ended.
+//! Reads the reply of a call: messages with their prefixes, trailers, and the status.
 
 use std::marker::PhantomData;
 
@@ -13,57 +13,74 @@ use tonic::Status;
 use super::status::{from_reply, from_stream_error};
 use crate::error::{RpcError, StatusSource};
 
-/// The limit that other gRPC clients have for a reply.
+/// The usual limit of gRPC clients.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The messages of a reply, as they come.
+/// The messages of a reply.
 #[derive(Debug)]
 pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,
-    has_started: bool,
-    pub(crate) headers: HeaderMap,
-    pub(crate) trailers: HeaderMap,
-    body: RecvStream,
+    /// Whether the reply is more than headers with a status.
+    pub(super) has_started: bool,
+    pub(super) headers: HeaderMap,
+    pub(super) trailers: HeaderMap,
+    /// `None` if the reply failed before its body.
+    body: Option<RecvStream>,
     received: BytesMut,
-    broken: Option<RpcError>,
+    failed: Option<RpcError>,
     message: PhantomData<Reply>,
 }
 
 impl<Reply: Message + Default> ResponseStream<Reply> {
-    pub(crate) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
+    pub(super) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
         ResponseStream {
             http: head.status,
             has_started: !body.is_end_stream(),
             headers: head.headers,
             trailers: HeaderMap::new(),
-            body,
+            body: Some(body),
             received: BytesMut::new(),
-            broken: None,
+            failed: None,
             message: PhantomData,
         }
     }
 
-    /// `None`: there are no more, and [`ResponseStream::status`] says why.
+    /// Returns a reply that failed before its first message.
+    pub(super) fn failed(error: RpcError, headers: HeaderMap) -> ResponseStream<Reply> {
+        ResponseStream {
+            http: StatusCode::OK,
+            has_started: false,
+            headers,
+            trailers: HeaderMap::new(),
+            body: None,
+            received: BytesMut::new(),
+            failed: Some(error),
+            message: PhantomData,
+        }
+    }
+
+    /// Returns the next message. After `None`, [`ResponseStream::status`] returns the status.
     pub(crate) async fn next(&mut self) -> Option<Result<Reply, RpcError>> {
-        while self.broken.is_none() {
+        while self.failed.is_none() {
             match take_message(&mut self.received) {
                 Ok(Some(message)) => return Some(decode(message)),
                 Ok(None) => {}
-                Err(problem) => {
-                    self.broken = Some(RpcError::new(StatusSource::BadReply, problem));
+                Err(status) => {
+                    self.failed = Some(RpcError::new(StatusSource::BadReply, status));
                     break;
                 }
             }
-            match self.body.data().await {
+            let body = self.body.as_mut()?;
+            match body.data().await {
                 Some(Ok(data)) => {
-                    let _ = self.body.flow_control().release_capacity(data.len());
+                    let _ = body.flow_control().release_capacity(data.len());
                     self.received.extend_from_slice(&data);
                 }
-                Some(Err(error)) => self.broken = Some(from_stream_error(&error)),
+                Some(Err(error)) => self.failed = Some(from_stream_error(&error)),
                 None => {
-                    match self.body.trailers().await {
+                    match body.trailers().await {
                         Ok(trailers) => self.trailers = trailers.unwrap_or_default(),
-                        Err(error) => self.broken = Some(from_stream_error(&error)),
+                        Err(error) => self.failed = Some(from_stream_error(&error)),
                     }
                     break;
                 }
@@ -72,44 +89,57 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
         None
     }
 
-    /// Whether it was more than headers with a status.
-    pub(crate) fn has_started(&self) -> bool {
-        self.has_started
+    /// Returns the message of a unary reply.
+    pub(super) async fn only(&mut self) -> Result<Reply, RpcError> {
+        let (mut first, mut count) = (None, 0);
+        while let Some(reply) = self.next().await {
+            count += 1;
+            first.get_or_insert(reply);
+        }
+        self.status()?;
+        match first {
+            Some(reply) if count == 1 => reply,
+            reply => {
+                let number = if reply.is_some() { "more than one" } else { "no" };
+                let status = Status::unimplemented(format!("the reply has {number} message"));
+                Err(RpcError::new(StatusSource::BadReply, status))
+            }
+        }
     }
 
-    /// How the reply ended.
-    pub(crate) fn status(&mut self) -> Result<(), RpcError> {
-        if let Some(broken) = self.broken.take() {
-            return Err(broken);
+    /// Returns the status of the reply after its last message.
+    fn status(&mut self) -> Result<(), RpcError> {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
         }
         from_reply(self.http, &self.headers, &self.trailers)?;
         if self.received.is_empty() {
             return Ok(());
         }
-        let cut = Status::internal("the reply ends within its message");
-        Err(RpcError::new(StatusSource::BadReply, cut))
+        let status = Status::internal("the reply ends within its message");
+        Err(RpcError::new(StatusSource::BadReply, status))
     }
 
-    /// Why there are no more messages of a reply that has no end.
+    /// Returns why a stream that should not end has ended.
     pub(crate) fn ended(&mut self) -> RpcError {
         let ended = Status::unavailable("the server ended the stream");
         self.status().err().unwrap_or(RpcError::new(StatusSource::ConnectionLost, ended))
     }
 }
 
-/// The first message of what was received, once it is whole.
+/// Removes the first message, once it is complete.
 fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
     let Some((prefix, rest)) = received.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
     };
     let Prefix { flags, length } = Prefix::decode(*prefix);
     if flags != 0 {
-        return Err(Status::internal("the reply is compressed, which was not asked for"));
+        return Err(Status::internal("the reply is compressed, which was not requested"));
     }
     let length = length as usize;
     if length > MAX_REPLY_BYTES {
-        let problem = format!("the reply is over {MAX_REPLY_BYTES} bytes");
-        return Err(Status::resource_exhausted(problem));
+        let message = format!("the reply exceeds {MAX_REPLY_BYTES} bytes");
+        return Err(Status::resource_exhausted(message));
     }
     if rest.len() < length {
         return Ok(None);
@@ -120,8 +150,8 @@ fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
 
 fn decode<Reply: Message + Default>(message: Bytes) -> Result<Reply, RpcError> {
     Reply::decode(message).map_err(|error| {
-        let problem = format!("the reply cannot be decoded: {error}");
-        RpcError::new(StatusSource::BadReply, Status::internal(problem))
+        let message = format!("the reply cannot be decoded: {error}");
+        RpcError::new(StatusSource::BadReply, Status::internal(message))
     })
 }
 

@@ -1,5 +1,5 @@
-//! Whether a call is tried again, and when (gRFC A6): of its own accord only what the server cannot
-//! have executed; what `--retry-on` names as well; and never against the server's wish.
+//! Decides whether and when to retry a call (gRFC A6): calls that the server cannot have executed,
+//! and those with a status in `--retry-on`, unless the server's pushback forbids it.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use tonic::Code;
 
 use crate::error::CallError;
 
-/// The server's wish: how long to wait, or, if that is no number, not to try again.
+/// The server's pushback: a delay, or no retry at all if the value is no number.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// What `--retries` and `--retry-on` say.
+/// The values of `--retries` and `--retry-on`.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryPolicy {
     pub(crate) max_retries: u32,
     pub(crate) codes: Vec<Code>,
 }
 
-/// The attempts of one call.
+/// The retries of one call.
 #[derive(Debug)]
 pub(crate) struct Retries<'a> {
     policy: &'a RetryPolicy,
@@ -33,7 +33,7 @@ impl RetryPolicy {
 }
 
 impl Retries<'_> {
-    /// The pause before the next attempt; `None` if there is to be none.
+    /// Returns the pause before the next attempt, or `None` to give up.
     pub(crate) fn pause(
         &mut self,
         failure: &CallError,
@@ -48,19 +48,18 @@ impl Retries<'_> {
             return Some(self.backoff.next());
         };
         let millis = pushback.to_str().ok()?.parse::<u32>().ok()?;
-        self.backoff = Backoff::new(); // the server's word replaces what was learnt until now
+        self.backoff = Backoff::new(); // gRFC A6: a pushback resets it
         Some(Duration::from_millis(millis.into()))
     }
 }
 
-/// A person does not notice it, and a server that restarts is asked a handful of times.
+/// Unnoticeable to a person, and few attempts while a server restarts.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
-/// Still often enough for a script that waits.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// Share of a pause that chance adds or takes.
+/// Maximum share of a pause that is added or subtracted at random.
 const JITTER: f64 = 0.2;
 
-/// The next pause, doubled up to [`MAX_BACKOFF`].
+/// Pauses that double up to [`MAX_BACKOFF`], with jitter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,

@@ -1,5 +1,5 @@
-//! The status that a reply carries, however it carries it. Nothing that a peer sends may fail here:
-//! what cannot be understood is left out, and the rest of the status stands ("gRPC over HTTP2").
+//! Determines the status of a reply. Parts that are malformed are omitted, and the rest of the
+//! status remains valid ("gRPC over HTTP2").
 
 use base64::Engine as _;
 use http::header::CONTENT_TYPE;
@@ -11,14 +11,14 @@ use super::metadata::BASE64;
 use crate::connect::excerpt;
 use crate::error::{RpcError, StatusSource};
 
-/// Whether these are the headers of a gRPC reply, and not of somebody who answers in its place.
+/// Returns whether these are the headers of a gRPC reply, rather than of a proxy or an HTTP server.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let of_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    of_type.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS)
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS)
 }
 
-/// The status of a gRPC reply that arrived whole: `grpc-status`, from the trailers or from headers that
-/// are the whole reply; without it, what the HTTP status stands for.
+/// Returns the status of a complete gRPC reply: `grpc-status` of the trailers, or of the headers of
+/// a trailers-only reply, or else the status that the HTTP status maps to.
 pub(crate) fn from_reply(
     http: StatusCode,
     headers: &HeaderMap,
@@ -38,7 +38,7 @@ pub(crate) fn from_reply(
 fn from_headers(headers: &HeaderMap) -> Option<Status> {
     let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
     if code == Code::Ok {
-        return Some(Status::ok("")); // whatever else it says, there is nothing to be done about it
+        return Some(Status::ok("")); // its message and details are of no use
     }
     let message = headers.get(Status::GRPC_MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
     let message = percent_decode(message).decode_utf8_lossy();
@@ -47,7 +47,7 @@ fn from_headers(headers: &HeaderMap) -> Option<Status> {
     Some(Status::with_details(code, message, details.into()))
 }
 
-/// What the HTTP status stands for (`http-grpc-status-mapping.md`) in a reply that is not gRPC.
+/// Maps the HTTP status of a reply that is not gRPC (`http-grpc-status-mapping.md`).
 pub(crate) fn from_http(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> RpcError {
     let code = match http {
         StatusCode::BAD_REQUEST => Code::Internal,
@@ -60,11 +60,12 @@ pub(crate) fn from_http(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
         | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
         _ => Code::Unknown,
     };
-    let of_type = headers.get(CONTENT_TYPE).filter(|_| http.is_success());
-    let of_type = of_type.map(|value| format!(" of {}", String::from_utf8_lossy(value.as_bytes())));
-    let status = format!("{http}{}", of_type.unwrap_or_default());
-    let answer = excerpt::response(&status, headers, body);
-    let status = Status::new(code, format!("the reply is not gRPC: HTTP {answer}"));
+    let content_type = headers.get(CONTENT_TYPE).filter(|_| http.is_success());
+    let content_type =
+        content_type.map(|value| format!(" of {}", String::from_utf8_lossy(value.as_bytes())));
+    let status = format!("{http}{}", content_type.unwrap_or_default());
+    let reply = excerpt::response(&status, headers, body);
+    let status = Status::new(code, format!("the reply is not gRPC: HTTP {reply}"));
     let source = match http {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => StatusSource::HeadersTooLarge,
         StatusCode::BAD_REQUEST if excerpt::mentions_client_certificate(body) => {
@@ -75,7 +76,7 @@ pub(crate) fn from_http(http: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
     RpcError::new(source, status)
 }
 
-/// The status of a call whose stream ended without a reply ("gRPC over HTTP2", section Errors).
+/// Maps the error of a stream that ended without a reply ("gRPC over HTTP2", section Errors).
 pub(crate) fn from_stream_error(error: &h2::Error) -> RpcError {
     let has_reason = error.is_reset() || (error.is_go_away() && error.is_library());
     let Some(reason) = error.reason().filter(|_| has_reason) else {
@@ -83,8 +84,8 @@ pub(crate) fn from_stream_error(error: &h2::Error) -> RpcError {
         return RpcError::new(StatusSource::ConnectionLost, status);
     };
     if !error.is_remote() {
-        let problem = format!("the reply breaks HTTP/2: {}", reason.description());
-        return RpcError::new(StatusSource::Reset, Status::internal(problem));
+        let message = format!("the reply violates HTTP/2: {}", reason.description());
+        return RpcError::new(StatusSource::Reset, Status::internal(message));
     }
     let code = match reason {
         h2::Reason::REFUSED_STREAM => Code::Unavailable,
@@ -93,12 +94,12 @@ pub(crate) fn from_stream_error(error: &h2::Error) -> RpcError {
         h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
         _ => Code::Internal,
     };
-    let problem = format!("the server reset the call: {}", reason.description());
-    RpcError::new(StatusSource::Reset, Status::new(code, problem))
+    let message = format!("the server reset the call: {}", reason.description());
+    RpcError::new(StatusSource::Reset, Status::new(code, message))
 }
 
-/// Whether the server has promised that it did nothing with the call (gRFC A6, "transparent
-/// retries"): the stream was beyond the last that its GOAWAY lets live, or it was refused.
+/// Returns whether the server guarantees that it did not process the call (gRFC A6, "transparent
+/// retries"): the stream was above the last of a GOAWAY, or refused.
 pub(crate) fn was_not_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)

@@ -1,33 +1,32 @@
-//! `--trace`: ids by which a tracing backend joins what both sides saw of a call (W3C Trace Context). One
-//! trace is a command, one span in it a call.
+//! Implements `--trace` (W3C Trace Context): a command is a trace, an attempt of a call is a span.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
 use http::{HeaderName, HeaderValue};
 
-/// The header that carries both.
+/// The header with the ids of the trace and the span.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The id that the calls of a command have in common.
+/// The id of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trace(u128);
 
 impl Trace {
-    /// One that no other command has. The system's randomness is in the standard library's hashes; the
-    /// generator behind our jitter begins with the time, which others may have, too.
+    /// Returns a random id from the keys of the standard library's hasher; `fastrand` seeds itself
+    /// from the time, which commands can share.
     pub(crate) fn new() -> Trace {
         let random = RandomState::new();
         let [high, low] = [0_u8, 1].map(|half| u128::from(random.hash_one(half)));
-        Trace((high << 64 | low).max(1)) // zero stands for no trace
+        Trace((high << 64 | low).max(1)) // zero is invalid
     }
 
-    /// The header of one more call, or of one more attempt at it.
+    /// Returns the header for the next attempt.
     pub(crate) fn parent(self) -> HeaderValue {
-        let span = fastrand::u64(1..); // zero stands for no span
+        let span = fastrand::u64(1..); // zero is invalid
         let text = format!("00-{self}-{span:016x}-01");
         let mut parent = HeaderValue::try_from(text).expect("digits, letters and hyphens");
-        // No secret; but HPACK then leaves it out of its table, where each would push out what comes again.
+        // Keeps it out of the HPACK table, where each value would evict headers that repeat.
         parent.set_sensitive(true);
         parent
     }

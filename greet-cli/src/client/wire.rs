@@ -1,7 +1,5 @@
-//! Calls on a connection: gRPC over HTTP/2, as the protocol document has it.
-//!
-//! The generated client would hide what a failure is to be told from: which headers came and which
-//! trailers, whether there was a status at all, whether the request was ever sent.
+//! Sends calls on a connection (gRPC over HTTP/2). The generated client would hide the facts that
+//! identify a failure: headers, trailers, a missing status, and whether the request was sent.
 
 use std::time::Duration;
 
@@ -12,134 +10,89 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use prost::Message;
 use tokio::time::timeout;
-use tonic::Status;
 
 use super::response_stream::ResponseStream;
 use super::status::{from_http, from_stream_error, is_grpc, was_not_processed};
 use super::trace::{TRACEPARENT, Trace};
-use crate::error::{RpcError, StatusSource};
+use crate::error::RpcError;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("greet-cli/", env!("CARGO_PKG_VERSION")));
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// How often this call was sent before (gRFC A6).
+/// The number of attempts that were sent before (gRFC A6).
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
-/// Of an error page the title is of interest, not the pictures.
+/// Enough for the title of an error page.
 const MAX_ERROR_PAGE_BYTES: usize = 4 * 1024;
-/// A page that does not come with its headers is not worth more.
+/// Time for the error page after its headers.
 const ERROR_PAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A call before it is sent.
 #[derive(Debug)]
 pub(crate) struct OutgoingCall<'a> {
     pub(crate) uri: Uri,
-    /// Those that all calls have: [`headers`].
+    /// The headers of all calls: [`headers`].
     pub(crate) headers: &'a HeaderMap,
     pub(crate) trace: Option<Trace>,
-    /// What the server is told of the deadline; the caller keeps its own.
+    /// The value of `grpc-timeout`; the caller enforces the deadline.
     pub(crate) timeout: Option<Duration>,
-    /// The message with its prefix.
+    /// The message and its prefix.
     pub(crate) body: Bytes,
     pub(crate) previous_attempts: u32,
 }
 
-/// How a call ended.
-#[derive(Debug)]
-pub(crate) struct UnaryResponse<Reply> {
-    pub(crate) result: Result<Reply, RpcError>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) trailers: HeaderMap,
-    /// Whether the reply was more than a status alone.
-    pub(crate) has_started: bool,
-}
-
-/// The server took no part in the call: it was never sent, or the server has said that it did nothing
-/// with it. On another connection it may be sent as if new.
+/// The server did not process the call: it was never sent, or the server reported that it ignored
+/// it. It may be sent again on another connection.
 #[derive(Debug)]
 pub(crate) struct NotAccepted {
-    /// The HTTP/2 error that said so.
+    /// The HTTP/2 error.
     pub(crate) reason: String,
 }
 
-impl NotAccepted {
-    fn new(error: &h2::Error) -> NotAccepted {
-        let reason =
-            error.reason().map_or_else(|| error.to_string(), |reason| format!("{reason:?}"));
+impl From<h2::Error> for NotAccepted {
+    fn from(error: h2::Error) -> NotAccepted {
+        let reason = error.reason();
+        let reason = reason.map_or_else(|| error.to_string(), |reason| format!("{reason:?}"));
         NotAccepted { reason }
     }
 }
 
-/// Calls a method that has one reply.
+/// Calls a unary method and returns its reply, with the stream that has its headers and trailers.
 pub(crate) async fn unary<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
     outgoing: &OutgoingCall<'_>,
-) -> Result<UnaryResponse<Reply>, NotAccepted> {
-    let mut replies = match open::<Reply>(sender, outgoing).await? {
-        Ok(replies) => replies,
-        Err(ended) => return Ok(ended),
-    };
-    let mut first = None;
-    let mut count = 0;
-    while let Some(reply) = replies.next().await {
-        count += 1;
-        first.get_or_insert(reply);
-    }
-    let result = match (replies.status(), first) {
-        (Err(failed), _) => Err(failed),
-        (Ok(()), Some(reply)) if count == 1 => reply,
-        (Ok(()), reply) => {
-            let number = if reply.is_some() { "more than one" } else { "no" };
-            let problem = Status::unimplemented(format!("the reply has {number} message"));
-            Err(RpcError::new(StatusSource::BadReply, problem))
-        }
-    };
-    let has_started = replies.has_started();
-    Ok(UnaryResponse { result, headers: replies.headers, trailers: replies.trailers, has_started })
+) -> Result<(Result<Reply, RpcError>, ResponseStream<Reply>), NotAccepted> {
+    let mut replies = open(sender, outgoing).await?;
+    Ok((replies.only().await, replies))
 }
 
-/// Calls a method, and returns once its reply begins.
+/// Calls a method and returns when its reply starts, or fails.
 pub(crate) async fn open<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
     outgoing: &OutgoingCall<'_>,
-) -> Result<Result<ResponseStream<Reply>, UnaryResponse<Reply>>, NotAccepted> {
-    // An error: the connection takes no more. Without its message it is no call.
-    let sent = sender.send_request(request(outgoing), false);
-    let (response, mut stream) = sent.map_err(|error| NotAccepted::new(&error))?;
-    let sent = stream.send_data(outgoing.body.clone(), true);
-    sent.map_err(|error| NotAccepted::new(&error))?;
+) -> Result<ResponseStream<Reply>, NotAccepted> {
+    // If either fails, the connection accepts no more calls; without its message this was none.
+    let (response, mut stream) = sender.send_request(request(outgoing), false)?;
+    stream.send_data(outgoing.body.clone(), true)?;
     let response = match response.await {
         Ok(response) => response,
-        Err(error) if was_not_processed(&error) => return Err(NotAccepted::new(&error)),
+        Err(error) if was_not_processed(&error) => return Err(error.into()),
         Err(error) => {
-            let failed = from_stream_error(&error);
-            return Ok(Err(UnaryResponse::without_trailers(failed, HeaderMap::new())));
+            return Ok(ResponseStream::failed(from_stream_error(&error), HeaderMap::new()));
         }
     };
     let (head, body) = response.into_parts();
-    if !is_grpc(&head.headers) {
-        let failed = from_http(head.status, &head.headers, &error_page(body).await);
-        return Ok(Err(UnaryResponse::without_trailers(failed, head.headers)));
+    if is_grpc(&head.headers) {
+        return Ok(ResponseStream::new(head, body));
     }
-    Ok(Ok(ResponseStream::new(head, body)))
+    let failed = from_http(head.status, &head.headers, &error_page(body).await);
+    Ok(ResponseStream::failed(failed, head.headers))
 }
 
-impl<Reply> UnaryResponse<Reply> {
-    fn without_trailers(failed: RpcError, headers: HeaderMap) -> UnaryResponse<Reply> {
-        UnaryResponse {
-            result: Err(failed),
-            headers,
-            trailers: HeaderMap::new(),
-            has_started: false,
-        }
-    }
-}
-
-/// The headers of a call: the protocol's own, and the user's.
-pub(crate) fn headers(metadata: HeaderMap) -> HeaderMap {
-    let mut headers = metadata;
+/// Returns the headers of all calls: the user's and those of the protocol.
+pub(crate) fn headers(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert(TE, TRAILERS);
     headers.insert(USER_AGENT, PRODUCT);
@@ -165,8 +118,8 @@ fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     request
 }
 
-/// At most 8 digits and a unit, rounded up: the server must not give up before we do. Of a second or
-/// more, to ten milliseconds: calls that follow each other then say the same, and HPACK sends a byte.
+/// Formats at most 8 digits and a unit, rounded up so that the server does not give up first. Steps
+/// of 10 ms, from a second on, give successive calls a value that HPACK sends as one byte.
 fn grpc_timeout(timeout: Duration) -> HeaderValue {
     const MAX_TIMEOUT_VALUE: u128 = 99_999_999;
     let micros = timeout.as_micros() + 1;
@@ -177,19 +130,18 @@ fn grpc_timeout(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and a letter")
 }
 
-/// The beginning of a reply that is not gRPC.
+/// Reads the beginning of a reply that is not gRPC.
 async fn error_page(mut body: RecvStream) -> Vec<u8> {
-    let mut error_page = Vec::new();
+    let mut page = Vec::new();
     let reading = async {
-        while let Some(Ok(data)) = body.data().await {
-            error_page.extend_from_slice(&data);
-            if error_page.len() >= MAX_ERROR_PAGE_BYTES {
-                break;
-            }
+        while page.len() < MAX_ERROR_PAGE_BYTES
+            && let Some(Ok(data)) = body.data().await
+        {
+            page.extend_from_slice(&data);
         }
     };
-    let _whole_or_not = timeout(ERROR_PAGE_TIMEOUT, reading).await;
-    error_page
+    let _complete_or_not = timeout(ERROR_PAGE_TIMEOUT, reading).await;
+    page
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `diagnose`: connect, ask for health, say hello, and tell what was found on the way.
+//! `diagnose`: connects, checks the health, calls SayHello, and reports the result of each stage.
 
 use futures_util::future::{join, join_all};
 
@@ -9,7 +9,7 @@ use crate::diagnose::Diagnosis;
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout};
 
-/// Whom the call at the end greets: ourselves, so that a server's log says who that was.
+/// The name in the call to SayHello, which identifies this program in logs of the server.
 const NAME: &str = "greet-cli";
 
 pub(crate) async fn run(
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     Ok(exit)
 }
 
-/// Behind a name that stands for each of its addresses one server may be well and another not.
+/// Diagnoses each server of a target: with `dns:///` one per address.
 async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<Diagnosis> {
     let mut stages = Stages::default();
     match client.split(&mut stages).await {
@@ -48,7 +48,8 @@ async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<
     }
 }
 
-/// Health and hello share the time that is left: a server that answers one may still leave the other.
+/// Runs all stages. Health and SayHello run at once, because a server may answer only one of them
+/// in time.
 async fn diagnose_server(
     client: &Client,
     target: &Target,

@@ -1,5 +1,5 @@
-//! `health`: asks whether the server is SERVING; the answer is on standard output and in the exit code.
-//! `--watch` prints each change until interrupted; with `--wait`, until the server is SERVING.
+//! `health`: prints the health of the server and sets the exit code. `--watch` prints each change
+//! until interrupted; with `--wait`, until the server is SERVING.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,8 @@ pub(crate) async fn run(
     let Context { targets, wait, call_options } = context;
     if watch {
         let [target] = &targets[..] else {
-            stderr.note(format_args!("--watch watches one --target, not {}", targets.len()));
+            stderr
+                .error(format_args!("--watch: needs exactly one --target, not {}", targets.len()));
             return Ok(Exit::Usage);
         };
         return watch_changes(service, target, wait, call_options, stdout, stderr).await;
@@ -60,11 +61,11 @@ async fn check(
         if state(&call) == Some(ServingStatus::Serving) {
             return call;
         }
-        let seen = || match &call.result {
+        let shown = || match &call.result {
             Ok(response) => format!("{}: {}", call.target, response.status().as_str_name()),
             Err(failure) => format!("{}: {failure}", call.target),
         };
-        if !budget.pause(seen, stderr).await {
+        if !budget.pause(shown, stderr).await {
             return call;
         }
     }
@@ -114,16 +115,17 @@ fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
     call.result.as_ref().ok().map(HealthCheckResponse::status)
 }
 
-/// What a line says while there is nobody to ask.
+/// The state of a server that does not answer.
 const UNREACHABLE: &str = "UNREACHABLE";
 
-/// For an attempt that ends with the time of `--wait` to say why.
+/// Time beyond `--wait` for the last attempt to report its failure.
 const FINAL_ATTEMPT_GRACE: Duration = Duration::from_millis(100);
 
-/// What was seen last, and what to do with the next.
+/// Follows one target and prints its changes.
 struct Watch<'a> {
     service: &'a str,
     target: Arc<Target>,
+    /// The last state, if there was one.
     state: Option<Result<ServingStatus, CallError>>,
     stdout: &'a mut Stdout,
     stderr: &'a Stderr,
@@ -137,8 +139,8 @@ async fn watch_changes(
     stdout: &mut Stdout,
     stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let state_name = Arc::new(target.clone());
-    let mut watch = Watch { service, target: state_name, state: None, stdout, stderr };
+    let mut watch =
+        Watch { service, target: Arc::new(target.clone()), state: None, stdout, stderr };
     let client = |call_options| Client::new(call_options, std::slice::from_ref(target), 1);
     if wait.is_zero() {
         return watch.follow(&client(call_options.without_deadline()), None).await;
@@ -152,7 +154,7 @@ async fn watch_changes(
 }
 
 impl Watch<'_> {
-    /// Watches again and again: a server that is gone may come back, and that is a change.
+    /// Watches, and reconnects after a failure, because the return of a server is a change.
     async fn follow(&mut self, client: &Client, until: Option<Instant>) -> anyhow::Result<Exit> {
         let mut backoff = Backoff::new();
         loop {
@@ -161,7 +163,7 @@ impl Watch<'_> {
                     match next(&mut replies).await {
                         Ok(state) => {
                             backoff = Backoff::new();
-                            if self.state_changed(Ok(state)).await? == Written::BrokenPipe {
+                            if self.report_change(Ok(state)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
                             }
                             if until.is_some() && state == ServingStatus::Serving {
@@ -173,12 +175,12 @@ impl Watch<'_> {
                 },
                 Err(failure) => failure,
             };
-            // Nothing will change that.
+            // The server has no health service; a retry does not help.
             if failure.status().is_some_and(|status| status.code() == Code::Unimplemented) {
                 self.stderr.failure(&failure);
                 return Ok(failure.exit());
             }
-            if self.state_changed(Err(failure)).await? == Written::BrokenPipe {
+            if self.report_change(Err(failure)).await? == Written::BrokenPipe {
                 return Ok(Exit::Done);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -188,22 +190,20 @@ impl Watch<'_> {
         }
     }
 
-    /// Prints a state, if it is another than before.
-    async fn state_changed(
+    /// Prints a state that differs from the last.
+    async fn report_change(
         &mut self,
         state: Result<ServingStatus, CallError>,
     ) -> anyhow::Result<Written> {
-        let state_name = state_name(&state);
-        let is_same =
-            self.state.as_ref().is_some_and(|before| self::state_name(before) == state_name);
-        if is_same {
-            self.state = Some(state); // what is wrong may have changed, and is the exit code in the end
+        let name = state_name(&state);
+        if self.state.as_ref().is_some_and(|last| state_name(last) == name) {
+            self.state = Some(state); // the failure may differ, and determines the exit code
             return Ok(Written::Whole);
         }
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
         let mut call = Call::new(Arc::clone(&self.target));
         call.result = state.clone().map(|_| HealthCheckResponse::default());
-        self.stdout.line(Some(&format!("{time} {state_name}")), || Health {
+        self.stdout.line(Some(&format!("{time} {name}")), || Health {
             schema: "greet.health/v1",
             ok: matches!(state, Ok(ServingStatus::Serving)),
             service: self.service,
@@ -219,7 +219,7 @@ impl Watch<'_> {
         Ok(written)
     }
 
-    /// The time is over: what was seen last says why.
+    /// Returns the exit code at the end of `--wait`: that of the last state.
     fn exit_after_timeout(&self) -> Exit {
         match &self.state {
             Some(Err(failure)) => failure.exit(),
@@ -228,7 +228,7 @@ impl Watch<'_> {
     }
 }
 
-/// A server that is gone, or going, is one thing; one that answers something else is told by its name.
+/// Returns the state as printed: connection failures are one state, whatever the reason.
 fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
     match state {
         Ok(state) => state.as_str_name(),
@@ -239,7 +239,7 @@ fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
     }
 }
 
-/// The next state, or how the stream ended.
+/// Returns the next state, or the reason for the end of the stream.
 async fn next(
     replies: &mut ResponseStream<HealthCheckResponse>,
 ) -> Result<ServingStatus, CallError> {

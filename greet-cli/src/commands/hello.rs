@@ -1,4 +1,4 @@
-//! `hello`: SayHello for each name, one reply a line, in the order of the names.
+//! `hello`: calls SayHello for each name and prints one reply per line, in the order of the names.
 
 use super::{Context, wait_until_reachable};
 use crate::bulk::{self, BulkOptions, NameSource, Names};
@@ -20,7 +20,7 @@ pub(crate) async fn run(
         }
     };
     let Context { targets, wait, mut call_options } = context;
-    // Typed names share the time of the command; the number of names in a file is not known ahead.
+    // Typed names share one deadline; the number of names in a file is unknown.
     if options.with_tally || matches!(options.source, NameSource::File(_)) {
         call_options = call_options.without_deadline();
     }

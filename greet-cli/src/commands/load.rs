@@ -1,4 +1,4 @@
-//! `load`: runs a load test, prints its figures, and fails if they are not what they must be.
+//! `load`: runs a load test, prints its report and checks the `--fail-if` rules.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::load;
-use crate::load::{LoadOptions, LoadReport, Plan, Summary, TextReport, page};
+use crate::load::{LoadOptions, Plan, Summary, TextReport, page};
 use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
@@ -19,10 +19,10 @@ pub(crate) async fn run(
     stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
-    // The page's file before the load: who cannot have the one does not want the other.
+    // The file of --html is opened before the load, so that an unusable path costs no load test.
     let Context { targets, wait, call_options } = context;
     let client = Client::new(call_options.clone(), &targets, 1);
-    let prepared = page_file(options).and_then(|html| {
+    let prepared = open_page(options).and_then(|html| {
         Ok((html, Plan::new(&options.names, options.shape, targets, call_options)?))
     });
     let (html, plan) = match prepared {
@@ -37,7 +37,7 @@ pub(crate) async fn run(
         Ok(summary) => (summary, None),
         Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
-    let report = LoadReport::new(&plan, &summary, &options.thresholds);
+    let report = load::report(&plan, &summary, &options.thresholds);
     let text = TextReport { plan: &plan, summary: &summary }.to_string();
     stdout.line(unreachable.is_none().then_some(&text), || &report);
     stdout.flush().await?;
@@ -46,38 +46,39 @@ pub(crate) async fn run(
         return Ok(failure.exit());
     }
     if let Some((name, mut file)) = html {
-        let _ = file.set_len(0); // what is no regular file has no length
+        let _ = file.set_len(0); // fails for pipes and devices, which have no length
         let written = file.write_all(page(&report).as_bytes());
         written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
     Ok(conclude(options, &summary, stderr))
 }
 
-/// The file for the page, if there is to be one.
-fn page_file(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
+/// Opens the file of `--html`, if given. The old content stays until there is a report.
+fn open_page(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
     let Some(name) = options.html.as_deref() else {
         return Ok(None);
     };
-    // What is there stays until there is another.
     let file = File::options().create(true).write(true).truncate(false).open(name);
     Ok(Some((name, file.with_context(|| format!("could not write `{}`", name.display()))?)))
 }
 
-/// What is to be known beyond the figures, and how it ends.
+/// Reports what the figures do not show, and returns the exit code.
 fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
     if let Some(bottleneck) = summary.bottleneck() {
         stderr.note(format_args!("{bottleneck}"));
     }
-    let crossed = options.thresholds.iter().filter(|rule| rule.is_crossed(summary));
-    for rule in crossed {
-        stderr.note(format_args!("--fail-if '{rule}' holds: {}", rule.measured(summary)));
+    for rule in options.thresholds.iter().filter(|rule| rule.is_violated(summary)) {
+        stderr.error(format_args!(
+            "--fail-if: threshold '{rule}' violated: {}",
+            rule.measured(summary)
+        ));
     }
     if let Some(failure) = &summary.counts.first_failure {
         stderr.failure(failure);
     }
     let exit = load::exit(summary, &options.thresholds);
     if exit == Exit::Usage {
-        stderr.note(format_args!("no call was sent in the time that was given to measure"));
+        stderr.note(format_args!("no call was sent during the measurement"));
     }
     exit
 }

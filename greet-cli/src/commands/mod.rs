@@ -1,4 +1,4 @@
-//! The subcommands, a file each.
+//! The subcommands, one file each.
 
 pub(crate) mod diagnose;
 pub(crate) mod health;
@@ -14,16 +14,16 @@ use crate::client::{Backoff, CallOptions, Client};
 use crate::connect::Target;
 use crate::output::Stderr;
 
-/// What every command that calls a server has.
+/// Input of every command that calls a server.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) targets: Vec<Target>,
-    /// The time to wait until a server is reachable; zero does not wait.
+    /// Maximum wait until a server is reachable (`--wait`); zero does not wait.
     pub(crate) wait: Duration,
     pub(crate) call_options: CallOptions,
 }
 
-/// The time that `--wait` gives.
+/// The rest of `--wait`, with a backoff between attempts.
 #[derive(Debug)]
 pub(super) struct WaitBudget {
     until: Instant,
@@ -36,14 +36,15 @@ impl WaitBudget {
         WaitBudget { until: Instant::now() + wait, backoff: Backoff::new(), announced: false }
     }
 
-    /// Pauses and returns whether to try again. `seen` is what there is instead of what is waited for.
-    pub(super) async fn pause(&mut self, seen: impl FnOnce() -> String, stderr: &Stderr) -> bool {
+    /// Pauses and returns true, or returns false at the end of the wait. The first pause is
+    /// announced with the current state.
+    pub(super) async fn pause(&mut self, state: impl FnOnce() -> String, stderr: &Stderr) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
         }
         if !self.announced {
-            stderr.note(format_args!("waiting for {}", seen()));
+            stderr.note(format_args!("waiting for {}", state()));
             self.announced = true;
         }
         sleep(self.backoff.next().min(left)).await;
@@ -51,15 +52,16 @@ impl WaitBudget {
     }
 }
 
-/// Until a connection stands, or the time is over. The call then says what is wrong.
+/// Waits until a target accepts a connection, at most `wait`. The call after it reports the
+/// failure.
 pub(super) async fn wait_until_reachable(client: &Client, wait: Duration, stderr: &Stderr) {
     if wait.is_zero() {
         return;
     }
     let mut budget = WaitBudget::new(wait);
     while let Err(failure) = client.connect_ahead(budget.until).await {
-        let seen = || format!("{}: {failure}", client.targets());
-        if !budget.pause(seen, stderr).await {
+        let state = || format!("{}: {failure}", client.targets());
+        if !budget.pause(state, stderr).await {
             return;
         }
     }

@@ -1,12 +1,13 @@
-//! `completions` and `man`, generated from the definition of the flags, and `errors`, generated from the
-//! types of the errors.
+//! `completions`, `man` and `errors`: reference texts, generated from the definition of the flags
+//! and from the error types.
 
 use clap_complete::Shell;
+use serde::Serialize;
 
-use crate::documentation;
-use crate::error::{CallError, ConnectError, RpcError};
+use crate::documentation::{self, ErrorEntry};
 use crate::exit::Exit;
 use crate::output::Stdout;
+use crate::output::style::HINT;
 
 pub(crate) async fn completions(
     command: &clap::Command,
@@ -25,14 +26,45 @@ pub(crate) async fn man(command: &clap::Command, stdout: &mut Stdout) -> anyhow:
 }
 
 pub(crate) async fn errors(stdout: &mut Stdout) -> anyhow::Result<Exit> {
-    let connecting = ConnectError::examples().into_iter().map(CallError::from);
-    let calling = RpcError::examples().into_iter().map(CallError::from);
-    stdout.text(b"| stage | what it says | hint | exit code |\n|---|---|---|---|\n");
-    for failure in connecting.chain(calling) {
-        let stage = failure.stage().name();
-        let (cause, hint, code) = (failure.cause(), failure.hint(), failure.exit().code());
-        stdout.text(format!("| {stage} | `{cause}` | {hint} | {code} |\n").as_bytes());
-    }
+    let errors = documentation::errors();
+    let text = stdout.without_unwanted_style(&list(&errors));
+    stdout.line(Some(text), || Errors { schema: "greet.errors/v1", errors: &errors });
     stdout.flush().await?;
     Ok(Exit::Done)
+}
+
+/// `greet.errors/v1`
+#[derive(Serialize)]
+struct Errors<'a> {
+    schema: &'static str,
+    errors: &'a [ErrorEntry],
+}
+
+/// Renders a list that fits 80 columns.
+fn list(errors: &[ErrorEntry]) -> String {
+    let mut list = "code  stage  error".to_owned();
+    for ErrorEntry { stage, cause, hint, exit_code } in errors {
+        let (cause, hint) = (wrap(cause), wrap(&format!("hint: {hint}")));
+        let hint = hint.replacen("hint:", &format!("{HINT}hint:{HINT:#}"), 1);
+        list.push_str(&format!("\n{exit_code:<6}{stage:<7}{cause}\n{INDENT}{hint}"));
+    }
+    list
+}
+
+const INDENT: &str = "             ";
+
+/// Breaks a text into lines that fit 80 columns after an indent, and indents all but the first.
+fn wrap(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if INDENT.len() + line.chars().count() + 1 + word.chars().count() <= 80 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{INDENT}"))
 }

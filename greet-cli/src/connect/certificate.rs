@@ -1,101 +1,81 @@
-//! What a certificate says, for the person who has to find out why it is refused.
+//! Extracts the facts of a certificate that explain why it is rejected.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_seconds;
 use rustls::pki_types::CertificateDer;
 use serde::{Serialize, Serializer};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
-/// The parts of a certificate that decide whether it is trusted.
+/// The parts of a certificate that determine whether it is trusted.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Certificate {
     pub(crate) subject: String,
     pub(crate) issuer: String,
-    /// Names and addresses that it is for.
+    /// Host names and addresses.
     pub(crate) names: Vec<String>,
     #[serde(serialize_with = "serialize_rfc3339")]
     pub(crate) not_before: SystemTime,
     #[serde(serialize_with = "serialize_rfc3339")]
     pub(crate) not_after: SystemTime,
-    /// Whole days until it expires, negative once it has.
+    /// Full days until it expires; negative if it has expired.
     pub(crate) days_left: i64,
 }
 
 impl Certificate {
-    /// `None` if it is not X.509 as far as it can be read.
-    pub(crate) fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
+    /// Returns `None` if it is not X.509.
+    pub(crate) fn parse(der: &CertificateDer<'_>) -> Option<Certificate> {
+        const SECONDS_A_DAY: i64 = 24 * 60 * 60;
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let names = parsed.subject_alternative_name().ok().flatten();
         let names = names.map(|extension| &extension.value.general_names);
-        let not_after = system_time(parsed.validity().not_after);
+        let Validity { not_before, not_after } = parsed.validity();
+        let left = not_after.timestamp() - ASN1Time::now().timestamp();
         Some(Certificate {
-            subject: named(parsed.subject()),
-            issuer: named(parsed.issuer()),
+            subject: distinguished_name(parsed.subject()),
+            issuer: distinguished_name(parsed.issuer()),
             names: names.into_iter().flatten().filter_map(name).collect(),
-            not_before: system_time(parsed.validity().not_before),
-            days_left: days_until(not_after),
-            not_after,
+            not_before: system_time(*not_before),
+            not_after: system_time(*not_after),
+            days_left: left.div_euclid(SECONDS_A_DAY),
         })
     }
 
-    /// As they stand in a sentence.
+    /// Returns the names as a list for messages.
     pub(crate) fn joined_names(&self) -> String {
-        if self.names.is_empty() {
-            return "no name at all".to_owned();
-        }
-        self.names.join(", ")
+        if self.names.is_empty() { "no name at all".to_owned() } else { self.names.join(", ") }
     }
 }
 
-fn days_until(time: SystemTime) -> i64 {
-    const SECONDS_A_DAY: u64 = 24 * 60 * 60;
-    let days = |left: Duration| i64::try_from(left.as_secs() / SECONDS_A_DAY).unwrap_or(i64::MAX);
-    match time.duration_since(SystemTime::now()) {
-        Ok(left) => days(left),
-        Err(past) => -days(past.duration()) - 1,
-    }
-}
-
-/// Returns a time in RFC 3339; a time before 1970 is shown as its beginning.
+/// Formats a time in RFC 3339.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
-    format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string()
+    format_rfc3339_seconds(time).to_string()
 }
 
 fn serialize_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&rfc3339(*time))
 }
 
-fn named(name: &x509_parser::prelude::X509Name<'_>) -> String {
-    match name.to_string() {
-        empty if empty.is_empty() => "no subject".to_owned(),
-        name => name,
-    }
+fn distinguished_name(name: &X509Name<'_>) -> String {
+    let name = name.to_string();
+    if name.is_empty() { "no subject".to_owned() } else { name }
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
-        _ => None, // mail addresses and the like name no server
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None, // other kinds, such as mail addresses, do not name a server
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).map(Ipv4Addr::from).map(IpAddr::V4);
-    let v6 = || <[u8; 16]>::try_from(bytes).map(Ipv6Addr::from).map(IpAddr::V6);
-    v4().or_else(|_| v6()).ok()
-}
-
+/// Converts a time; a time before 1970 becomes the first second of 1970.
 fn system_time(time: ASN1Time) -> SystemTime {
-    let seconds = time.timestamp();
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    let moved = if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(distance)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(distance)
-    };
-    moved.unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }

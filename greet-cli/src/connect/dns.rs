@@ -1,4 +1,4 @@
-//! The first stage: a host's name to its addresses.
+//! The DNS stage: looks up the addresses of a host.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -7,10 +7,12 @@ use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
+/// The text of the standard library before the resolver's message.
 const PREFIX: &str = "failed to lookup address information: ";
 
-/// Each address once, in the order in which they are to be tried.
+/// Returns each address once, in the order of the resolver.
 pub(super) async fn look_up(
     host: &str,
     port: u16,
@@ -27,22 +29,20 @@ pub(super) async fn look_up(
         Ok(Ok(found)) => {
             let mut seen = HashSet::new();
             let addresses = found.map(|address| address.ip()).filter(|ip| seen.insert(*ip));
-            match addresses.collect::<Vec<_>>() {
-                none if none.is_empty() => unknown("the name has no address"),
-                addresses => Ok(addresses),
-            }
+            let addresses: Vec<_> = addresses.collect();
+            if addresses.is_empty() { unknown("the name has no address") } else { Ok(addresses) }
         }
         Ok(Err(error)) => {
             let problem = error.to_string();
+            let problem = problem.trim_start_matches(PREFIX);
             if problem.contains("Temporary failure") || problem.contains("Try again") {
-                let problem = problem.trim_start_matches(PREFIX).to_owned();
-                return Err(ConnectError::NoNameServer { host: host.to_owned(), problem });
+                let (host, problem) = (host.to_owned(), problem.to_owned());
+                return Err(ConnectError::NoNameServer { host, problem });
             }
-            // What the standard library puts before the resolver's own words says nothing new.
-            unknown(problem.trim_start_matches(PREFIX))
+            unknown(problem)
         }
         Err(_elapsed) => {
-            let after = Instant::now() - started;
+            let after = HumanDuration(started.elapsed()).to_string();
             Err(ConnectError::LookupTimeout { host: host.to_owned(), after })
         }
     }

@@ -1,21 +1,20 @@
-//! What a peer said that should have spoken gRPC, in a few words: they go into one line of a message.
+//! Shortens an unexpected reply of a server to an excerpt that fits into one line of a message.
 
 use http::HeaderMap;
 
-/// As much of an unexpected answer as fits into a message.
 const MAX_EXCERPT_CHARS: usize = 80;
 
-/// Headers that tell who answered, or what it wants instead.
+/// Headers that identify the server, or what it requires.
 const HEADERS: [&str; 4] = ["server", "via", "location", "www-authenticate"];
 
-/// The first line, in quotes, what is not printable escaped.
+/// Returns the first line, quoted and escaped.
 pub(crate) fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     format!("{:?}", truncated(line.unwrap_or_default()))
 }
 
-/// An HTTP/1 response: its status, and what it says about it.
+/// Summarises an HTTP/1 response.
 pub(crate) fn http1(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let (_version, rest) = text.strip_prefix("HTTP/")?.split_once(' ')?;
@@ -33,16 +32,16 @@ pub(crate) fn http1(bytes: &[u8]) -> Option<String> {
     Some(response(status, &headers, body.as_bytes()))
 }
 
-/// `502 Bad Gateway (server: nginx), "upstream is gone"`: status, telling headers, first words.
+/// Formats status, headers and title: `502 Bad Gateway (server: nginx), "upstream is gone"`.
 pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String {
     let mut text = truncated(status);
-    let telling = HEADERS.iter().filter_map(|name| {
+    let identifying = HEADERS.iter().filter_map(|name| {
         let value = headers.get(*name)?;
         Some(format!("{name}: {}", truncated(&String::from_utf8_lossy(value.as_bytes()))))
     });
-    let telling = telling.collect::<Vec<_>>().join(", ");
-    if !telling.is_empty() {
-        text.push_str(&format!(" ({telling})"));
+    let identifying = identifying.collect::<Vec<_>>().join(", ");
+    if !identifying.is_empty() {
+        text.push_str(&format!(" ({identifying})"));
     }
     match title_or_first_line(body) {
         Some(words) if !words.contains(status) => text.push_str(&format!(", {words:?}")),
@@ -51,25 +50,29 @@ pub(crate) fn response(status: &str, headers: &HeaderMap, body: &[u8]) -> String
     text
 }
 
-/// Whether a server says in so many words that it wants TLS: nginx, Go and Apache do.
+/// Returns whether the response of nginx, Go or Apache reports plain HTTP on a TLS port.
 pub(crate) fn mentions_https(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    let phrases = [
-        "plain HTTP request was sent to HTTPS port",
-        "HTTP request to an HTTPS server",
-        "plain HTTP to an SSL-enabled server",
-    ];
-    phrases.iter().any(|phrase| text.contains(phrase))
+    contains_any(
+        bytes,
+        &[
+            "plain HTTP request was sent to HTTPS port",
+            "HTTP request to an HTTPS server",
+            "plain HTTP to an SSL-enabled server",
+        ],
+    )
 }
 
-/// Whether nginx says that it wants a client certificate, or another one: it does so in HTTP.
+/// Returns whether the response of nginx reports a missing or rejected client certificate.
 pub(crate) fn mentions_client_certificate(bytes: &[u8]) -> bool {
+    contains_any(bytes, &["No required SSL certificate was sent", "The SSL certificate error"])
+}
+
+fn contains_any(bytes: &[u8], phrases: &[&str]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let phrases = ["No required SSL certificate was sent", "The SSL certificate error"];
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
-/// The title of a page, or the first line of a text.
+/// Returns the title of an HTML page, or the first line of a text.
 fn title_or_first_line(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let lower = text.to_ascii_lowercase(); // as long as `text`, byte for byte

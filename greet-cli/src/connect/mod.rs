@@ -1,5 +1,5 @@
-//! From a target to a connection that is ready for a call: dns, tcp, tls, http2, each timed, and the
-//! first that fails named.
+//! Connects to a target in four stages: dns, tcp, tls and http2. Each stage is timed, and the first
+//! that fails is named.
 
 pub(crate) mod certificate;
 mod dns;
@@ -22,42 +22,42 @@ use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use self::http2::Http2HandshakeError;
+use self::first_frame::Http2HandshakeError;
 use crate::error::ConnectError;
 
-pub(crate) use self::http2::{Settings, Traffic};
+pub(crate) use self::first_frame::Settings;
+pub(crate) use self::http2::Traffic;
 pub(crate) use self::target::Target;
 pub(crate) use self::tls::TlsFacts;
 pub(crate) use self::tls_config::Tls;
 
-/// A connection whose server has said that it speaks HTTP/2.
+/// A connection whose SETTINGS have arrived.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Bytes>,
-    /// Who is on the other end: an address, or `unix:PATH`.
+    /// The address of the server, or `unix:PATH`.
     pub(crate) peer: Arc<str>,
 }
 
 impl Connection {
-    /// Whether it takes calls: it stands, and no GOAWAY has come.
-    pub(crate) fn takes_calls(&self) -> bool {
+    /// Returns whether it accepts calls: it is open, and no GOAWAY has arrived.
+    pub(crate) fn accepts_calls(&self) -> bool {
         matches!(self.sender.clone().ready().now_or_never(), Some(Ok(_)))
     }
 }
 
-/// How far connecting came, and how long each stage took or had taken when it failed. `None`: it was
-/// not reached, or there is nothing to do in it.
+/// The time of each stage, also of the one that failed, and its facts. `None`: the stage was not
+/// reached, or does not apply.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stages {
     pub(crate) dns: Option<Duration>,
     pub(crate) tcp: Option<Duration>,
     pub(crate) tls: Option<Duration>,
     pub(crate) http2: Option<Duration>,
-    /// Who was reached.
     pub(crate) peer: Option<Arc<str>>,
-    /// What the name stands for.
+    /// The addresses of the name.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Each address that was tried, and what was wrong with it.
+    /// Each address that was tried, and its error.
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
     pub(crate) tls_facts: Option<TlsFacts>,
     pub(crate) settings: Option<Settings>,
@@ -69,7 +69,7 @@ impl Stages {
     }
 }
 
-/// Looks up what the name in `target` stands for, if there is one, and notes it in `stages`.
+/// Looks up the host of `target`, if it has one, and records it in `stages`.
 pub(crate) async fn look_up(
     target: &Target,
     deadline: Instant,
@@ -81,8 +81,7 @@ pub(crate) async fn look_up(
     Ok(())
 }
 
-/// Connects, at the latest by `deadline`, and notes in `stages` how it went; what then goes over the
-/// connection is counted in `traffic`. To `address`, if it was looked up already.
+/// Connects to `target`, or to `address` if it is looked up already, and records the stages.
 pub(crate) async fn connect(
     target: &Target,
     address: Option<IpAddr>,
@@ -95,8 +94,10 @@ pub(crate) async fn connect(
         Target::Tcp { host, port, .. } => (host, *port),
         Target::Unix(path) => {
             let stream = timed(&mut stages.tcp, tcp::open_unix(path, deadline)).await?;
-            stages.peer = Some(target.to_string().into());
-            return in_plaintext(stream, deadline, stages, traffic).await;
+            let peer = target.to_string();
+            stages.peer = Some(peer.as_str().into());
+            let connected = start_http2(stream, deadline, stages, traffic).await;
+            return connected.map_err(|error| error.into_connect_error(&peer));
         }
     };
     if address.is_none() {
@@ -106,41 +107,29 @@ pub(crate) async fn connect(
     let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
     let opening = tcp::open(addresses.collect(), deadline, &mut stages.tried);
     let (stream, peer) = timed(&mut stages.tcp, opening).await?;
-    stages.peer = Some(peer.to_string().into());
+    let peer = peer.to_string();
+    stages.peer = Some(peer.as_str().into());
     let Some(tls) = tls.filter(|_| target.is_tls()) else {
-        return in_plaintext(stream, deadline, stages, traffic).await;
+        let connected = start_http2(stream, deadline, stages, traffic).await;
+        return connected.map_err(|error| error.into_connect_error(&peer));
     };
 
-    let peer = peer.to_string();
-    let shaking = tls::handshake(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
-    let (stream, verifier) = timed(&mut stages.tls, shaking).await?;
-    match ready(stream, deadline, stages, traffic).await {
-        // Under TLS 1.3 a server refuses a client only after the handshake is done on this side.
-        Err(Http2HandshakeError::Broken(error)) if tls::is_tls_error(&error, &verifier) => {
-            Err(tls::problem(&error, &verifier, &peer, host))
+    let handshake = tls::handshake(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
+    let (stream, verifier) = timed(&mut stages.tls, handshake).await?;
+    let connected = start_http2(stream, deadline, stages, traffic).await;
+    connected.map_err(|error| match error {
+        // With TLS 1.3 a server rejects a client certificate after the handshake.
+        Http2HandshakeError::Broken(error) if tls::is_tls_error(&error, &verifier) => {
+            tls::connect_error(&error, &verifier, &peer, host)
         }
-        // It hung up without a word, on one who had no certificate to show.
-        Err(Http2HandshakeError::Closed) if verifier.lacks_identity() => {
-            Err(ConnectError::ClientCertificateRequired { peer })
+        Http2HandshakeError::Closed if verifier.lacks_identity() => {
+            ConnectError::ClientCertificateRequired { peer }
         }
-        ready => ready.map_err(|error| error.into_connect_error(&peer)),
-    }
+        error => error.into_connect_error(&peer),
+    })
 }
 
-async fn in_plaintext<IO>(
-    stream: IO,
-    deadline: Instant,
-    stages: &mut Stages,
-    traffic: &Arc<Traffic>,
-) -> Result<Connection, ConnectError>
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let ready = ready(stream, deadline, stages, traffic).await;
-    ready.map_err(|error| error.into_connect_error(stages.peer.as_deref().unwrap_or_default()))
-}
-
-async fn ready<IO>(
+async fn start_http2<IO>(
     stream: IO,
     deadline: Instant,
     stages: &mut Stages,
@@ -149,15 +138,15 @@ async fn ready<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, settings) =
-        timed(&mut stages.http2, http2::begin(traffic.count(stream), deadline)).await?;
+    let handshake = http2::handshake(traffic.count(stream), deadline);
+    let (sender, settings) = timed(&mut stages.http2, handshake).await?;
     stages.settings = Some(settings);
     Ok(Connection { sender, peer: stages.peer.clone().unwrap_or_default() })
 }
 
-async fn timed<T>(took: &mut Option<Duration>, stage: impl Future<Output = T>) -> T {
+async fn timed<T>(time: &mut Option<Duration>, stage: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let result = stage.await;
-    *took = Some(Instant::now() - started);
+    *time = Some(started.elapsed());
     result
 }

@@ -1,5 +1,6 @@
-//! Parses `--target`: `http://HOST:PORT`, `https://HOST[:PORT]`, `HOST[:PORT]`, `:PORT` or `unix:PATH`. The
-//! form `dns:///NAME[:PORT]` of gRPC stands for all addresses of a name; over TLS it is `dns+https:///`.
+//! Parses `--target`: `http://HOST:PORT`, `https://HOST[:PORT]`, `HOST[:PORT]`, `:PORT` or
+//! `unix:PATH`. The form `dns:///NAME[:PORT]` of gRPC stands for all addresses of a name; over TLS
+//! it is `dns+https:///`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ pub(crate) enum Target {
         port: u16,
         /// Over TLS (`https`), not in plaintext.
         tls: bool,
-        /// Whether each address of the host is a server of its own (`dns:///`). If not, the first address
-        /// that accepts a connection is used.
+        /// Whether each address of the host is a server of its own (`dns:///`). If not, the first
+        /// address that accepts a connection is used.
         per_address: bool,
     },
     /// HTTP/2 in plaintext over a Unix socket.

@@ -1,4 +1,4 @@
-//! The second stage: a connection to one of the addresses, or to a Unix socket.
+//! The TCP stage: connects to one of the addresses, or to a Unix socket.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -10,17 +10,18 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
-/// When a silent connection is asked whether the peer is still there, as a `health --watch` that hears
-/// nothing for hours has to know. By TCP, because servers count HTTP/2 PINGs and hang up on many.
+/// Interval of TCP keepalive: `health --watch` may wait for hours. Not HTTP/2 PINGs, because
+/// servers close connections that send many.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How many of them may go unanswered: two minutes in all.
+/// Maximum unanswered probes: two minutes in all.
 #[cfg(unix)]
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// The first address that answers. Each gets its share of the time that is left, so that one which
-/// is silent does not take all of it.
+/// Connects to the first address that accepts. Each has an equal share of the remaining time, so
+/// that a silent one leaves time for the others.
 pub(super) async fn open(
     addresses: Vec<SocketAddr>,
     deadline: Instant,
@@ -36,7 +37,7 @@ pub(super) async fn open(
         match opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into())) {
             Ok(stream) => {
                 tried.push((address, None));
-                // They only make it better; a socket that refuses them is still a connection.
+                // Both are optional.
                 let _ = stream.set_nodelay(true);
                 let keepalive = TcpKeepalive::new()
                     .with_time(KEEPALIVE_INTERVAL)
@@ -47,13 +48,13 @@ pub(super) async fn open(
                 return Ok((stream, address));
             }
             Err(error) => {
-                let problem = connect_error(address.to_string(), &error, Instant::now() - started);
+                let problem = connect_error(address.to_string(), &error, started.elapsed());
                 tried.push((address, Some(problem.clone())));
                 failed = Some(problem);
             }
         }
     }
-    Err(failed.expect("a name that was found has an address"))
+    Err(failed.expect("there is at least one address"))
 }
 
 #[cfg(unix)]
@@ -65,7 +66,7 @@ pub(super) async fn open_unix(
     let opened = timeout_at(deadline, tokio::net::UnixStream::connect(path)).await;
     let opened = opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
     opened.map_err(|error| {
-        connect_error(format!("unix:{}", path.display()), &error, Instant::now() - started)
+        connect_error(format!("unix:{}", path.display()), &error, started.elapsed())
     })
 }
 
@@ -83,7 +84,9 @@ fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectErr
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
             ConnectError::Unreachable { peer }
         }
-        ErrorKind::TimedOut => ConnectError::ConnectTimeout { peer, after },
-        _ => ConnectError::NotOpened { peer, problem: error.to_string() },
+        ErrorKind::TimedOut => {
+            ConnectError::ConnectTimeout { peer, after: HumanDuration(after).to_string() }
+        }
+        _ => ConnectError::ConnectFailed { peer, problem: error.to_string() },
     }
 }

@@ -1,4 +1,4 @@
-//! The stage between tcp and http2, if the target says `https`: TLS, and who is wrong if it fails.
+//! The TLS stage of `https` targets, and the cause of a failed handshake.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -18,19 +18,20 @@ use super::excerpt;
 use super::tls_config::{ALPN_H2, Tls};
 use super::verifier::RecordingVerifier;
 use crate::error::ConnectError;
+use crate::format::HumanDuration;
 
-/// What was agreed on, as far as it came.
+/// The negotiated parameters, as far as the handshake came.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TlsFacts {
     pub(crate) version: Option<String>,
     pub(crate) cipher: Option<String>,
     pub(crate) alpn: Option<String>,
     pub(crate) certificate: Option<Certificate>,
-    /// Whether the server asked for a client certificate, and whether one was given.
+    /// Whether the server requested a client certificate, and whether one was sent.
     pub(crate) client_certificate: &'static str,
 }
 
-/// Agrees on TLS and HTTP/2 with `peer`, who has to prove that it is `host`.
+/// Performs the handshake with `peer`, whose certificate must be valid for `host`.
 pub(super) async fn handshake(
     stream: TcpStream,
     peer: &str,
@@ -45,9 +46,9 @@ pub(super) async fn handshake(
     let started = Instant::now();
     let name = match tls.server_name() {
         Some(name) => name.clone(),
-        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsBroken {
+        None => ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::TlsFailed {
             peer: peer.to_owned(),
-            problem: format!("{host} is not a name that a certificate can have"),
+            problem: format!("{host} is not a valid name in a certificate"),
         })?,
     };
     let wanted = name.to_str().into_owned();
@@ -55,16 +56,15 @@ pub(super) async fn handshake(
     let connector = TlsConnector::from(Arc::new(config));
     let recorder = Arc::clone(&verifier);
     let stream = InspectReader::new(stream, move |bytes| recorder.record(bytes));
-    let connected = timeout_at(deadline, connector.connect(name, stream)).await;
-    let stream = match connected {
+    let stream = match timeout_at(deadline, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => stream,
         failed => {
             *facts = Some(TlsFacts::new(None, &verifier));
             return Err(match failed {
-                Ok(Err(error)) => problem(&error, &verifier, peer, &wanted),
+                Ok(Err(error)) => connect_error(&error, &verifier, peer, &wanted),
                 _ => ConnectError::TlsTimeout {
                     peer: peer.to_owned(),
-                    after: Instant::now() - started,
+                    after: HumanDuration(started.elapsed()).to_string(),
                 },
             });
         }
@@ -95,62 +95,59 @@ impl TlsFacts {
             alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
             certificate: verifier.certificate(),
             client_certificate: match (verifier.certificate_requested(), verifier.has_identity()) {
-                (false, _) => "not asked for",
-                (true, false) => "asked for, not given",
-                (true, true) => "given",
+                (false, _) => "not requested",
+                (true, false) => "requested, not sent",
+                (true, true) => "sent",
             },
         }
     }
 }
 
-/// Whether an error after the handshake is TLS's: an alert, or the end where a certificate was due.
+/// Returns whether an error after the handshake is an error of TLS: an alert, or the end of the
+/// connection when the server required a client certificate.
 pub(super) fn is_tls_error(error: &io::Error, verifier: &RecordingVerifier) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     is_rustls || verifier.lacks_identity()
 }
 
-/// What an error in the handshake, or right after it, is about.
-pub(super) fn problem(
+/// Returns the cause of an error during the handshake or right after it.
+pub(super) fn connect_error(
     error: &io::Error,
     verifier: &RecordingVerifier,
     peer: &str,
     wanted: &str,
 ) -> ConnectError {
     let peer = peer.to_owned();
-    let heard = &verifier.heard()[..];
-    if !heard.is_empty() && !is_tls_record(heard) {
-        let heard = match heard {
+    let received = &verifier.received()[..];
+    if !received.is_empty() && !is_tls_record(received) {
+        let received = match received {
             [0, _, _, 4, ..] => "HTTP/2 SETTINGS".to_owned(),
-            _ => excerpt::http1(heard)
-                .map_or_else(|| excerpt::first_line(heard), |http| format!("HTTP/1.1 {http}")),
+            _ => excerpt::http1(received)
+                .map_or_else(|| excerpt::first_line(received), |http| format!("HTTP/1.1 {http}")),
         };
-        return ConnectError::Plaintext { peer, heard };
+        return ConnectError::Plaintext { peer, received };
     }
-    let broken = || ConnectError::TlsBroken { peer: peer.clone(), problem: error.to_string() };
+    let failed = || ConnectError::TlsFailed { peer: peer.clone(), problem: error.to_string() };
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => match verifier.certificate() {
             Some(certificate) => certificate_error(reason, &certificate, verifier, peer, wanted),
-            None => broken(),
+            None => failed(),
         },
         Some(Error::AlertReceived(alert)) => alert_error(*alert, verifier, peer, wanted),
         Some(Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)) => {
-            ConnectError::NoHttp2 {
-                peer,
-                answer: "it chose another that was not offered".to_owned(),
-            }
+            ConnectError::NoHttp2 { peer, answer: "it chose a protocol not offered".to_owned() }
         }
-        Some(_) => broken(),
         None if is_end(error) && verifier.lacks_identity() => {
             ConnectError::ClientCertificateRequired { peer }
         }
         None if is_end(error) => ConnectError::TlsClosed { peer },
-        None => broken(),
+        _ => failed(),
     }
 }
 
-/// RFC 8446, section 5.1: type, then a version that begins with 3.
-fn is_tls_record(heard: &[u8]) -> bool {
-    matches!(heard, [20..=23] | [20..=23, 3, ..])
+/// Returns whether these bytes start with a type and a version of TLS (RFC 8446, section 5.1).
+fn is_tls_record(received: &[u8]) -> bool {
+    matches!(received, [20..=23] | [20..=23, 3, ..])
 }
 
 fn is_end(error: &io::Error) -> bool {
@@ -160,7 +157,7 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// We refused the server's certificate.
+/// Returns why the server's certificate was rejected.
 fn certificate_error(
     reason: &CertificateError,
     certificate: &Certificate,
@@ -170,11 +167,10 @@ fn certificate_error(
 ) -> ConnectError {
     let subject = certificate.subject.clone();
     let now = SystemTime::now();
-    let apart = |one: SystemTime, other: SystemTime| {
-        const SECONDS_A_MINUTE: u64 = 60;
-        const SECONDS_A_DAY: u64 = 24 * 60 * SECONDS_A_MINUTE;
-        match one.duration_since(other).unwrap_or_default().as_secs() {
-            seconds @ ..SECONDS_A_DAY => format!("{} minutes", seconds / SECONDS_A_MINUTE),
+    let between = |from: SystemTime, to: SystemTime| {
+        const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+        match to.duration_since(from).unwrap_or_default().as_secs() {
+            seconds @ ..SECONDS_A_DAY => format!("{} minutes", seconds / 60),
             seconds => format!("{} days", seconds / SECONDS_A_DAY),
         }
     };
@@ -187,23 +183,23 @@ fn certificate_error(
             ConnectError::WrongName { peer, names, wanted: wanted.to_owned() }
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            // It may be another one of the chain.
+            // Any certificate of the chain may be the expired one.
             let expired = verifier.chain().find(|certificate| certificate.not_after < now);
             let Certificate { subject, not_after, .. } = expired.unwrap_or(certificate.clone());
-            let (on, ago) = (rfc3339(not_after), apart(now, not_after));
+            let (on, ago) = (rfc3339(not_after), between(not_after, now));
             ConnectError::Expired { peer, subject, on, ago }
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             let not_yet = verifier.chain().find(|certificate| certificate.not_before > now);
             let Certificate { subject, not_before, .. } = not_yet.unwrap_or(certificate.clone());
-            let (from, time) = (rfc3339(not_before), apart(not_before, now));
+            let (from, time) = (rfc3339(not_before), between(now, not_before));
             ConnectError::NotYetValid { peer, subject, from, time }
         }
         other => ConnectError::BadCertificate { peer, subject, problem: describe(other) },
     }
 }
 
-/// What rustls and webpki have only names for.
+/// Describes reasons for which rustls and webpki have only a name.
 fn describe(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadEncoding => "it is malformed".to_owned(),
@@ -214,7 +210,7 @@ fn describe(reason: &CertificateError) -> String {
     }
 }
 
-/// The server ended it, and said why in one word.
+/// Returns why the server ended the handshake.
 fn alert_error(
     alert: AlertDescription,
     verifier: &RecordingVerifier,
@@ -222,37 +218,26 @@ fn alert_error(
     wanted: &str,
 ) -> ConnectError {
     use AlertDescription as Alert;
+    // RFC 8446, section 6: *_certificate, certificate_*, unknown_ca, access_denied, decrypt_error.
+    let rejects_certificate = matches!(u8::from(alert), 42..=46 | 48 | 49 | 51);
     match alert {
         Alert::NoApplicationProtocol => ConnectError::NoHttp2 {
             peer,
-            answer: "it refused h2, which alone was offered".to_owned(),
+            answer: "it refused h2, the only protocol offered".to_owned(),
         },
         Alert::UnrecognisedName => {
             ConnectError::UnknownServerName { peer, name: wanted.to_owned() }
         }
         Alert::CertificateRequired => ConnectError::ClientCertificateRequired { peer },
-        // What servers of TLS 1.2 say to a client without a certificate.
-        Alert::HandshakeFailure
-        | Alert::BadCertificate
-        | Alert::CertificateUnknown
-        | Alert::AccessDenied
-        | Alert::UnknownCA
-            if verifier.lacks_identity() =>
+        // With TLS 1.2, servers send these to a client without a certificate.
+        _ if verifier.lacks_identity()
+            && (rejects_certificate || alert == Alert::HandshakeFailure) =>
         {
             ConnectError::ClientCertificateRequired { peer }
         }
-        Alert::BadCertificate
-        | Alert::UnsupportedCertificate
-        | Alert::CertificateRevoked
-        | Alert::CertificateExpired
-        | Alert::CertificateUnknown
-        | Alert::UnknownCA
-        | Alert::AccessDenied
-        | Alert::DecryptError
-            if verifier.certificate_requested() =>
-        {
-            ConnectError::ClientCertificateRefused { peer, alert: format!("{alert:?}") }
+        _ if verifier.certificate_requested() && rejects_certificate => {
+            ConnectError::ClientCertificateRejected { peer, alert: format!("{alert:?}") }
         }
-        _ => ConnectError::TlsRefused { peer, alert: format!("{alert:?}") },
+        _ => ConnectError::TlsRejected { peer, alert: format!("{alert:?}") },
     }
 }

@@ -1,4 +1,4 @@
-//! From `--ca-cert`, `--cert`, `--key`, `--server-name` and `--insecure` to what a TLS handshake needs.
+//! Builds the TLS configuration from the flags for certificates, names and trust.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
 use super::verifier::RecordingVerifier;
 
-/// HTTP/2 over TLS (RFC 9113, section 3.2). It alone is offered: nothing else could be spoken.
+/// HTTP/2 over TLS (RFC 9113, section 3.2), the only protocol that is offered.
 pub(crate) const ALPN_H2: &[u8] = b"h2";
 
-/// Whom to trust, who we are, and whom we expect.
+/// The trusted CAs, the client certificate and the expected server name.
 #[derive(Debug)]
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
@@ -26,8 +26,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// # Errors
-    /// A file cannot be read, or does not hold what it should.
+    /// Fails if a file is not readable or malformed.
     pub(crate) fn new(
         ca_cert: Option<&Path>,
         cert_and_key: Option<(&Path, &Path)>,
@@ -47,13 +46,13 @@ impl Tls {
         Ok(Tls { provider, roots: Arc::new(roots), identity, server_name, insecure })
     }
 
-    /// The name that the certificate has to have, if it is another than the target's host.
+    /// Returns the name that the certificate must be valid for, if it is not the target's host.
     pub(crate) fn server_name(&self) -> Option<&ServerName<'static>> {
         self.server_name.as_ref()
     }
 
-    /// What one handshake needs, and who sees what comes in it. `SSLKEYLOGFILE` names the file that its
-    /// keys are added to, for those who look at packets.
+    /// Returns the configuration of one handshake, and its verifier. `SSLKEYLOGFILE` names the file
+    /// for its keys, which tools such as Wireshark read.
     pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
@@ -74,12 +73,12 @@ fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(file)? {
         let added = roots.add(certificate);
-        added.with_context(|| format!("`{}` has a certificate that is none", file.display()))?;
+        added.with_context(|| format!("`{}` has a malformed certificate", file.display()))?;
     }
     Ok(roots)
 }
 
-/// What cannot be read there is left out: it is the system's, and nobody asked for it by name.
+/// Returns the CAs of the system; those that are not readable are skipped.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,6 +1,5 @@
-//! Sees what passes in a TLS handshake, and trusts as it is told. rustls says why it refused a
-//! certificate, but not which; and of an alert nobody knows what it is about unless one has seen
-//! whether the server asked for a certificate.
+//! Verifies the server in a TLS handshake and records it. rustls reports why a certificate was
+//! rejected, but not which, and the cause of an alert depends on whether the server requested one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,18 +16,18 @@ use super::certificate::Certificate;
 /// Enough for an HTTP head and the title of an error page.
 const MAX_RECORDED_BYTES: usize = 1_024;
 
-/// Verifies one server and answers for us.
+/// The verifier of one handshake, which also provides the client certificate.
 #[derive(Debug)]
 pub(crate) struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
-    /// `None`: whoever it is will do (`--insecure`).
+    /// `None`: any server is trusted (`--insecure`).
     roots: Option<Arc<RootCertStore>>,
     identity: Option<Arc<CertifiedKey>>,
-    /// Its own certificate first.
+    /// The certificates of the server, its own first.
     chain: OnceLock<Vec<CertificateDer<'static>>>,
     certificate_requested: AtomicBool,
-    /// The first bytes of the server.
-    heard: Mutex<Vec<u8>>,
+    /// The first bytes that the server sent.
+    received: Mutex<Vec<u8>>,
 }
 
 impl RecordingVerifier {
@@ -37,50 +36,43 @@ impl RecordingVerifier {
         roots: Option<Arc<RootCertStore>>,
         identity: Option<Arc<CertifiedKey>>,
     ) -> RecordingVerifier {
-        let (chain, certificate_requested) = (OnceLock::new(), AtomicBool::new(false));
-        RecordingVerifier {
-            provider,
-            roots,
-            identity,
-            chain,
-            certificate_requested,
-            heard: Mutex::default(),
-        }
+        let (chain, received) = (OnceLock::new(), Mutex::default());
+        let certificate_requested = AtomicBool::new(false);
+        RecordingVerifier { provider, roots, identity, chain, certificate_requested, received }
     }
 
-    /// Keeps the first bytes that the server sent.
+    /// Records the first bytes that the server sent.
     pub(super) fn record(&self, bytes: &[u8]) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_RECORDED_BYTES - heard.len();
-        heard.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_RECORDED_BYTES - received.len();
+        received.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// Returns the first bytes that the server sent: rustls only reports that they are not TLS.
-    pub(super) fn heard(&self) -> Vec<u8> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn received(&self) -> Vec<u8> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The server's certificate, if one came.
+    /// Returns the server's certificate, if one arrived.
     pub(crate) fn certificate(&self) -> Option<Certificate> {
-        self.chain.get().and_then(|chain| Certificate::read(chain.first()?))
+        self.chain.get().and_then(|chain| Certificate::parse(chain.first()?))
     }
 
-    /// All that came, the server's own first.
+    /// Returns all certificates that arrived, the server's own first.
     pub(crate) fn chain(&self) -> impl Iterator<Item = Certificate> {
-        self.chain.get().into_iter().flatten().filter_map(|der| Certificate::read(der))
+        self.chain.get().into_iter().flatten().filter_map(|der| Certificate::parse(der))
     }
 
-    /// Whether the server asked for a client certificate.
+    /// Returns whether the server requested a client certificate.
     pub(crate) fn certificate_requested(&self) -> bool {
         self.certificate_requested.load(Ordering::Relaxed)
     }
 
-    /// Whether it asked for one that there is not.
+    /// Returns whether the server requested a client certificate and there is none.
     pub(crate) fn lacks_identity(&self) -> bool {
         self.certificate_requested() && !self.has_identity()
     }
 
-    /// Whether there is one to give.
     pub(crate) fn has_identity(&self) -> bool {
         self.identity.is_some()
     }
@@ -102,7 +94,7 @@ impl ServerCertVerifier for RecordingVerifier {
         let Some(roots) = &self.roots else {
             return Ok(ServerCertVerified::assertion());
         };
-        // Without a single root there is nobody who could have signed it.
+        // Without a root, no issuer is known.
         let provider = Arc::clone(&self.provider);
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider).build();
@@ -146,7 +138,7 @@ impl ResolvesClientCert for RecordingVerifier {
         self.identity.clone()
     }
 
-    /// Always: else rustls would not ask, and nobody would know that the server did.
+    /// Always true, because rustls otherwise does not call `resolve`.
     fn has_certs(&self) -> bool {
         true
     }

@@ -1,96 +1,73 @@
-//! What there is to know of a stage, beyond whether it failed.
-
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+//! Describes the facts of each stage, as JSON and as lines of text.
 
 use greet_proto::HelloReply;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::client::{Call, metadata};
 use crate::connect::certificate::{Certificate, rfc3339};
 use crate::connect::{Stages, TlsFacts};
 
-/// Of one stage each.
+/// The facts of a stage.
 #[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Details {
-    Dns { addresses: Vec<IpAddr> },
-    Tcp { tried: Vec<Tried>, peer: Option<String> },
-    Tls(Box<TlsFacts>),
-    Http2 { settings: BTreeMap<String, u32> },
-    Health { serving: &'static str },
-    Hello { message: Option<String>, instance: Option<String>, headers: BTreeMap<String, String> },
-}
-
-/// An address, and what was wrong with it.
-#[derive(Debug, Serialize)]
-pub(super) struct Tried {
-    address: String,
-    problem: Option<String>,
+#[serde(transparent)]
+pub(super) struct Details {
+    json: Value,
+    #[serde(skip)]
+    pub(super) lines: Vec<String>,
 }
 
 impl Details {
     pub(super) fn dns(stages: &Stages) -> Option<Details> {
-        stages.dns.map(|_| Details::Dns { addresses: stages.addresses.clone() })
+        stages.dns?;
+        let addresses: Vec<_> = stages.addresses.iter().map(ToString::to_string).collect();
+        let lines = vec![addresses.join(", ")];
+        Some(Details { json: json!({ "addresses": addresses }), lines })
     }
 
     pub(super) fn tcp(stages: &Stages) -> Details {
-        let tried = stages.tried.iter().map(|(address, problem)| Tried {
-            address: address.to_string(),
-            problem: problem.as_ref().map(ToString::to_string),
+        let peer = stages.peer.as_deref();
+        let tried = stages.tried.iter().map(|(address, problem)| {
+            json!({ "address": address, "problem": problem.as_ref().map(ToString::to_string) })
         });
-        Details::Tcp { tried: tried.collect(), peer: stages.peer.as_deref().map(str::to_owned) }
+        let problems = stages.tried.iter().filter_map(|(_, problem)| problem.as_ref());
+        let lines = problems.map(ToString::to_string).chain(peer.map(str::to_owned)).collect();
+        Details { json: json!({ "tried": tried.collect::<Vec<_>>(), "peer": peer }), lines }
     }
 
     pub(super) fn tls(stages: &Stages) -> Option<Details> {
-        stages.tls_facts.clone().map(|facts| Details::Tls(Box::new(facts)))
+        let facts = stages.tls_facts.as_ref()?;
+        Some(Details { json: json!(facts), lines: tls_lines(facts) })
     }
 
     pub(super) fn http2(stages: &Stages) -> Option<Details> {
         let settings = stages.settings.as_ref()?;
-        Some(Details::Http2 { settings: settings.named().collect() })
+        let mut lines: Vec<_> =
+            settings.named().map(|(name, value)| format!("{name} {value}")).collect();
+        if lines.is_empty() {
+            lines.push("all settings have their default values".to_owned());
+        }
+        let settings: Map<_, _> =
+            settings.named().map(|(name, value)| (name, value.into())).collect();
+        Some(Details { json: json!({ "settings": settings }), lines })
     }
 
-    pub(super) fn health(state: ServingStatus) -> Details {
-        Details::Health { serving: state.as_str_name() }
+    pub(super) fn health(status: ServingStatus) -> Details {
+        let status = status.as_str_name();
+        Details { json: json!({ "serving": status }), lines: vec![status.to_owned()] }
     }
 
     pub(super) fn hello(call: &Call<HelloReply>) -> Details {
-        Details::Hello {
-            message: call.result.as_ref().ok().map(|reply| reply.message.clone()),
-            instance: call.instance().map(str::to_owned),
-            headers: metadata::custom(&call.headers),
-        }
-    }
-
-    /// For people, a line each.
-    pub(super) fn lines(&self) -> Vec<String> {
-        match self {
-            Details::Dns { addresses } => {
-                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                vec![addresses.join(", ")]
-            }
-            Details::Tcp { tried, peer } => {
-                let problems = tried.iter().filter_map(|tried| tried.problem.clone());
-                problems.chain(peer.clone()).collect()
-            }
-            Details::Tls(facts) => tls_lines(facts),
-            Details::Http2 { settings } if settings.is_empty() => {
-                vec!["all settings are the defaults".to_owned()]
-            }
-            Details::Http2 { settings } => {
-                let settings: Vec<_> =
-                    settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-                vec![settings.join(", ")]
-            }
-            Details::Health { serving } => vec![(*serving).to_owned()],
-            Details::Hello { message, instance, .. } => {
-                let instance = instance.as_ref().map(|name| format!("greet-instance: {name}"));
-                let message = message.as_ref().map(|message| format!("{message:?}"));
-                message.into_iter().chain(instance).collect()
-            }
-        }
+        let message = call.result.as_ref().ok().map(|reply| &reply.message);
+        let instance = call.instance();
+        let lines = [
+            message.map(|message| format!("{message:?}")),
+            instance.map(|instance| format!("greet-instance: {instance}")),
+        ];
+        let headers = metadata::custom(&call.headers);
+        let json = json!({ "message": message, "instance": instance, "headers": headers });
+        Details { json, lines: lines.into_iter().flatten().collect() }
     }
 }
 

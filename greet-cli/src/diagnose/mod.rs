@@ -1,4 +1,4 @@
-//! The whole way of a call, stage by stage, with what was found in each.
+//! Diagnoses a target: the result, time and facts of each stage of a call.
 
 mod details;
 
@@ -26,44 +26,42 @@ use crate::output::style::{ERROR, HINT, OK};
 #[derive(Debug, Serialize)]
 pub(crate) struct Diagnosis {
     schema: &'static str,
-    /// Whether nothing failed.
+    /// Whether no stage failed.
     ok: bool,
     target: String,
     stages: Vec<Finding>,
-    /// Of the first stage that failed.
+    /// The error of the first stage that failed.
     error: Option<ErrorReport>,
     #[serde(skip)]
     pub(crate) exit: Exit,
 }
 
-/// What was found in a stage.
+/// The result of a stage.
 #[derive(Debug, Serialize)]
 struct Finding {
     stage: &'static str,
     result: StageResult,
-    #[serde(rename = "time_us", serialize_with = "in_micros")]
-    time: Option<Duration>,
+    time_us: Option<u64>,
     details: Option<Details>,
     error: Option<ErrorReport>,
 }
 
-/// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum StageResult {
     Ok,
     Failed,
-    /// There is nothing to do in it, or nobody to do it.
+    /// The stage does not apply: no name to look up, no TLS, no health service.
     None,
-    /// An earlier one failed.
+    /// An earlier stage failed.
     NotReached,
 }
 
 const NOT_SERVING_HINT: &str =
-    "the server says that it takes no calls: it is starting or leaving, or lacks what it needs";
+    "the server does not accept calls: it is starting or draining, or a dependency is missing";
 
 impl Diagnosis {
-    /// The stages up to the one that failed.
+    /// Returns the diagnosis of a connection that failed.
     pub(crate) fn from_failed_connection(
         target: &Target,
         stages: &Stages,
@@ -71,13 +69,12 @@ impl Diagnosis {
     ) -> Diagnosis {
         let failure = CallError::from(problem);
         let mut findings = connection_findings(stages, Some(&failure));
-        findings.extend(
-            ["health", "rpc"].map(|stage| Finding::without(stage, StageResult::NotReached)),
-        );
+        let without = |stage| Finding::without(stage, StageResult::NotReached);
+        findings.extend(["health", "rpc"].map(without));
         Diagnosis::new(target, findings, failure.exit())
     }
 
-    /// All stages.
+    /// Returns the diagnosis of both calls on a connection.
     pub(crate) fn from_calls(
         target: &Target,
         stages: &Stages,
@@ -90,7 +87,7 @@ impl Diagnosis {
         findings.push(Finding {
             stage: "rpc",
             result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
-            time: hello.rpc,
+            time_us: hello.rpc.map(micros),
             details: Some(Details::hello(hello)),
             error: hello.result.as_ref().err().map(ErrorReport::new),
         });
@@ -107,7 +104,7 @@ impl Diagnosis {
 
 impl Finding {
     fn without(stage: &'static str, result: StageResult) -> Finding {
-        Finding { stage, result, time: None, details: None, error: None }
+        Finding { stage, result, time_us: None, details: None, error: None }
     }
 }
 
@@ -121,9 +118,9 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
             _ if time.is_none() => StageResult::None,
             _ => StageResult::Ok,
         };
-        let time = time.filter(|_| result != StageResult::NotReached);
+        let time_us = time.filter(|_| result != StageResult::NotReached).map(micros);
         let error = failure.map(ErrorReport::new);
-        Finding { stage: stage.name(), result, time, details, error }
+        Finding { stage: stage.name(), result, time_us, details, error }
     };
     vec![
         finding(Stage::Dns, stages.dns, Details::dns(stages)),
@@ -135,20 +132,20 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
 
 fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     let mut finding = Finding::without("health", StageResult::Ok);
-    finding.time = call.rpc;
+    finding.time_us = call.rpc.map(micros);
     let exit = match &call.result {
         Ok(response) => {
-            let state = response.status();
-            finding.details = Some(Details::health(state));
-            if state == ServingStatus::Serving {
+            let status = response.status();
+            finding.details = Some(Details::health(status));
+            if status == ServingStatus::Serving {
                 return (finding, Exit::Done);
             }
-            let cause = format!("the server is {}", state.as_str_name());
+            let cause = format!("the server is {}", status.as_str_name());
             finding.error =
                 Some(ErrorReport { stage: "health", cause, hint: NOT_SERVING_HINT.to_owned() });
             Exit::NotServing
         }
-        // Health is not part of the contract; a Greeter without it is a Greeter.
+        // The health service is optional.
         Err(failure) if failure.status().is_some_and(|s| s.code() == Code::Unimplemented) => {
             finding.result = StageResult::None;
             return (finding, Exit::Done);
@@ -162,15 +159,7 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
     (finding, exit)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-fn in_micros<S: serde::Serializer>(
-    time: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    time.map(micros).serialize(serializer)
-}
-
-/// What stands in front of a further line of the same stage.
+/// The indent of further lines of a stage.
 const INDENT: &str = "                              ";
 
 impl fmt::Display for Diagnosis {
@@ -178,7 +167,9 @@ impl fmt::Display for Diagnosis {
         writeln!(f, "{}\n", self.target)?;
         write!(f, "{:<8}{:<12}{:>8}  found", "stage", "result", "time")?;
         for finding in &self.stages {
-            let time = finding.time.map(|time| HumanDuration(time).to_string()).unwrap_or_default();
+            let time =
+                finding.time_us.map(|us| HumanDuration(Duration::from_micros(us)).to_string());
+            let time = time.unwrap_or_default();
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
             let (result, style) = (finding.result.name(), finding.result.style());
@@ -193,15 +184,15 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Finding {
-    /// What is wrong, then what else is known.
+    /// Returns the error, then the facts.
     fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
         match &self.details {
-            Some(details) => lines.extend(details.lines()),
+            Some(details) => lines.extend(details.lines.iter().cloned()),
             None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
             None => {}
         }
-        lines.dedup(); // the last of the addresses that were tried is what failed
+        lines.dedup(); // the error repeats that of the last address
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 

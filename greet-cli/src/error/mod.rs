@@ -19,25 +19,31 @@ pub(crate) use self::stage::Stage;
 #[derive(Debug, Clone)]
 pub(crate) enum CallError {
     /// The call was never sent.
-    ConnectError(ConnectError),
+    Connect(ConnectError),
     /// The call was sent and failed.
-    Call(RpcError),
+    Rpc(RpcError),
 }
 
 impl CallError {
+    /// Returns an example of every error.
+    pub(crate) fn examples() -> impl Iterator<Item = CallError> {
+        let connect = ConnectError::examples().into_iter().map(CallError::from);
+        connect.chain(RpcError::examples().into_iter().map(CallError::from))
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         match self {
-            CallError::ConnectError(problem) => problem.stage(),
-            CallError::Call(_) => Stage::Rpc,
+            CallError::Connect(error) => error.stage(),
+            CallError::Rpc(_) => Stage::Rpc,
         }
     }
 
     pub(crate) fn cause(&self) -> String {
         match self {
-            CallError::ConnectError(problem) => problem.to_string(),
-            CallError::Call(failed) => {
-                let name = code_name(failed.status.code());
-                match failed.status.message() {
+            CallError::Connect(error) => error.to_string(),
+            CallError::Rpc(error) => {
+                let name = code_name(error.status.code());
+                match error.status.message() {
                     "" => name.to_owned(),
                     message => format!("{name}: {message}"),
                 }
@@ -47,16 +53,16 @@ impl CallError {
 
     pub(crate) fn hint(&self) -> String {
         match self {
-            CallError::ConnectError(problem) => problem.hint().to_owned(),
-            CallError::Call(failed) => failed.hint(),
+            CallError::Connect(error) => error.hint().to_owned(),
+            CallError::Rpc(error) => error.hint(),
         }
     }
 
     /// Returns the status of a call that was sent.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {
-            CallError::ConnectError(_) => None,
-            CallError::Call(failed) => Some(&failed.status),
+            CallError::Connect(_) => None,
+            CallError::Rpc(error) => Some(&error.status),
         }
     }
 
@@ -66,14 +72,14 @@ impl CallError {
 }
 
 impl From<ConnectError> for CallError {
-    fn from(problem: ConnectError) -> CallError {
-        CallError::ConnectError(problem)
+    fn from(error: ConnectError) -> CallError {
+        CallError::Connect(error)
     }
 }
 
 impl From<RpcError> for CallError {
-    fn from(failed: RpcError) -> CallError {
-        CallError::Call(failed)
+    fn from(error: RpcError) -> CallError {
+        CallError::Rpc(error)
     }
 }
 

@@ -145,7 +145,7 @@ fn hint_for_http(code: Code) -> &'static str {
         Code::Unimplemented => {
             "there is no route to this method: check the host and the port in --target"
         }
-        _ => "this is not a gRPC server: check the host and the port in --target",
+        _ => "an HTTP server or a proxy answered: check --target, and HTTP/2 behind the proxy",
     }
 }
 

@@ -1,7 +1,5 @@
-//! A load test: many calls at a time or at a rate, from a thread for each core, and what they took.
-//!
-//! A worker shares nothing with another: it has a runtime, connections and counters of its own, and
-//! sends what it counted ten times a second to the one place where all is added up.
+//! Runs a load test and reports throughput and latency. Each worker has its own thread, runtime,
+//! connections and counters, and sends its counts to the aggregator ten times per second.
 
 mod plan;
 mod recorder;
@@ -17,16 +15,16 @@ use std::path::PathBuf;
 
 pub(crate) use self::plan::{LoadNames, Plan, Shape, Until};
 pub(crate) use self::render::TextReport;
-pub(crate) use self::report::{LoadReport, page};
+pub(crate) use self::report::{page, report};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::thresholds::{Threshold, exit};
 
-/// What `load` is asked to do.
+/// The options of `load`.
 #[derive(Debug)]
 pub(crate) struct LoadOptions {
     pub(crate) names: LoadNames,
     pub(crate) shape: Shape,
     pub(crate) thresholds: Vec<Threshold>,
-    /// The file for the page with plots.
+    /// The file for the HTML report.
     pub(crate) html: Option<PathBuf>,
 }

@@ -1,25 +1,24 @@
-//! What is to be done, and each worker's share of it.
+//! Plans a load test and divides it into shares for the workers.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
-use crate::bulk::BYTE_ORDER_MARK;
+use crate::bulk::{self, BYTE_ORDER_MARK};
 use crate::client::{CallOptions, Client};
 use crate::connect::Target;
 
-/// Random names that are made ahead, and then greeted in turn.
+/// Number of random names, which are sent in turn.
 const RANDOM_NAMES: usize = 4_096;
 const MAX_RANDOM_NAME: usize = 16;
-/// Names that are read are kept; so much of them is more than a load test can tell apart.
+/// Maximum size of a file of names, which are kept in memory.
 const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A load test.
@@ -27,55 +26,54 @@ const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
     pub(super) call_options: CallOptions,
-    /// Messages to send in turn, with their prefixes.
+    /// Framed messages, which are sent in turn.
     pub(super) messages: Arc<[Bytes]>,
     pub(super) shape: Shape,
 }
 
-/// Where the names to greet come from.
+/// The source of names.
 #[derive(Debug)]
 pub(crate) enum LoadNames {
     Typed(Vec<String>),
-    /// A line each; `-` is standard input.
+    /// A file with one name a line; `-` is standard input.
     File(PathBuf),
     Random {
         seed: u64,
     },
 }
 
-/// How much load, and for how long.
+/// The amount of load and its duration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) concurrency: u32,
     pub(crate) connections: u32,
     pub(crate) threads: u32,
-    /// Calls a second that are due; without it the next call begins when one has ended.
+    /// Calls per second (open loop); without it a call starts when another ends (closed loop).
     pub(crate) rate: Option<f64>,
     pub(crate) until: Until,
     pub(crate) warm_up: Duration,
 }
 
-/// When it is enough.
+/// The end of a load test.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
     Elapsed(Duration),
     Calls(u64),
 }
 
-/// What one worker does of it.
+/// The share of one worker.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     pub(super) worker: u32,
-    pub(super) concurrency: u32,
-    pub(super) connections: u32,
-    /// Calls a second, and how far the first is behind the first of all.
+    pub(super) concurrency: u64,
+    pub(super) connections: u64,
+    /// Calls per second, and the delay of the worker's first call.
     pub(super) rate: Option<(f64, Duration)>,
     pub(super) until: Until,
 }
 
 impl Plan {
-    /// # Errors
-    /// The names cannot be read, or there are none.
+    /// Fails if the names are not readable.
     pub(crate) fn new(
         names: &LoadNames,
         shape: Shape,
@@ -86,84 +84,65 @@ impl Plan {
         Ok(Plan { targets, call_options, messages, shape })
     }
 
-    /// A client for one worker; for its thread alone.
+    /// Returns a client for the thread of one worker.
     pub(super) fn client(&self, share: Share) -> Rc<Client> {
-        Rc::new(Client::new(self.call_options.clone(), &self.targets, share.connections as usize))
+        let connections = usize::try_from(share.connections).unwrap_or(usize::MAX);
+        Rc::new(Client::new(self.call_options.clone(), &self.targets, connections))
     }
 
-    /// One for each thread; together they are the whole.
+    /// Returns the share of each worker.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
-        let shape = self.shape;
-        let threads = u64::from(shape.threads);
-        (0..shape.threads).map(move |worker| {
-            let part = |whole: u32| {
-                u32::try_from(part(whole.into(), threads, worker.into())).unwrap_or(whole)
-            };
+        let Shape { concurrency, connections, threads, rate, until, .. } = self.shape;
+        (0..threads).map(move |worker| {
+            let part = |whole| part(whole, threads.into(), worker.into());
             Share {
                 worker,
-                concurrency: part(shape.concurrency),
-                connections: part(shape.connections),
-                rate: shape.rate.map(|rate| {
-                    let behind = Duration::from_secs_f64(f64::from(worker) / rate);
-                    (rate / f64::from(shape.threads), behind)
+                concurrency: part(concurrency.into()),
+                connections: part(connections.into()),
+                rate: rate.map(|rate| {
+                    let delay = Duration::from_secs_f64(f64::from(worker) / rate);
+                    (rate / f64::from(threads), delay)
                 }),
-                until: match shape.until {
-                    Until::Calls(calls) => Until::Calls(self::part(calls, threads, worker.into())),
-                    elapsed @ Until::Elapsed(_) => elapsed,
+                until: match until {
+                    Until::Calls(calls) => Until::Calls(part(calls)),
+                    Until::Elapsed(_) => until,
                 },
             }
         })
     }
 }
 
-/// What falls to one of `parts`; the first get what is left over.
+/// Returns the size of a part; the first parts include the remainder.
 fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
 fn messages(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
-    let hello = |name: String| Bytes::from(frame(&HelloRequest { name }));
-    let from = match names {
-        LoadNames::Typed(names) => return Ok(names.iter().cloned().map(hello).collect()),
+    let names = match names {
+        LoadNames::Typed(names) => names.clone(),
         LoadNames::Random { seed } => {
             let mut random = fastrand::Rng::with_seed(*seed);
-            return Ok((0..RANDOM_NAMES).map(|_| hello(random_name(&mut random))).collect());
+            (0..RANDOM_NAMES).map(|_| random_name(&mut random)).collect()
         }
-        LoadNames::File(from) => from,
+        LoadNames::File(path) => bulk::open(path)
+            .map_err(anyhow::Error::from)
+            .and_then(read_names)
+            .with_context(|| format!("could not read `{}`", path.display()))?,
     };
-    let names = match from.as_path() {
-        dash if dash == Path::new("-") => read_names(std::io::stdin()),
-        file => File::open(file).context("could not open it").and_then(read_names),
-    };
-    let names = names.with_context(|| format!("could not read names of `{}`", from.display()))?;
-    Ok(names.into_iter().map(hello).collect())
+    Ok(names.into_iter().map(|name| frame(&HelloRequest { name }).into()).collect())
 }
 
 fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
-    let mut from = BufReader::new(from.take(MAX_NAMES_BYTES + 1));
-    if from.fill_buf()?.starts_with(BYTE_ORDER_MARK.as_bytes()) {
-        from.consume(BYTE_ORDER_MARK.len());
-    }
-    let (mut names, mut bytes) = (Vec::new(), 0);
-    loop {
-        let mut line = Vec::new();
-        bytes += from.read_until(b'\n', &mut line)? as u64;
-        if bytes > MAX_NAMES_BYTES {
-            bail!("it is longer than {MAX_NAMES_BYTES} bytes");
-        }
-        if line.is_empty() {
-            break;
-        }
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let number = names.len() + 1;
-        let name = std::str::from_utf8(line).with_context(|| format!("line {number}"))?;
-        names.push(name.to_owned());
-    }
-    if names.is_empty() {
-        bail!("it is empty");
-    }
-    Ok(names)
+    let mut bytes = Vec::new();
+    from.take(MAX_NAMES_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= MAX_NAMES_BYTES, "longer than {MAX_NAMES_BYTES} bytes");
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        anyhow!("line {}: not UTF-8", valid.iter().filter(|byte| **byte == b'\n').count() + 1)
+    })?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+    ensure!(!text.is_empty(), "it is empty");
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn random_name(random: &mut fastrand::Rng) -> String {
@@ -189,7 +168,7 @@ mod tests {
         assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
         assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
         assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
-        assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2");
+        assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2: not UTF-8");
         let long = vec![b'x'; usize::try_from(MAX_NAMES_BYTES).unwrap()];
         assert!(read_names(&long[..]).is_ok());
         assert!(read_names(&[&long[..], b"x"].concat()[..]).is_err());

@@ -1,4 +1,4 @@
-//! What one worker has seen since it last told: counts and latencies, without a lock.
+//! Records the counts and latencies of one worker between two reports, without a lock.
 
 use std::time::Duration;
 
@@ -13,20 +13,19 @@ use crate::error::{CallError, Stage};
 /// The interval at which a worker reports its counts.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A piece of the figures, from one worker or of all of them.
+/// The counts of one worker, or of all.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
-    /// Latencies of the calls that ended with OK.
+    /// Latencies of the calls that ended OK.
     pub(super) latency: Histogram,
-    /// By status; calls that were never sent have none.
+    /// Calls that were sent, by status.
     by_status: [u64; status::COUNT],
     by_stage: [u64; Stage::ALL.len()],
-    /// How late calls began because this program was late, of calls at a rate.
+    /// Delays of calls at a rate that greet-cli caused.
     pub(super) lag: Histogram,
-    /// Of HTTP/2, both ways.
+    /// HTTP/2 bytes.
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
-    /// What went wrong first.
     pub(crate) first_failure: Option<CallError>,
 }
 
@@ -43,7 +42,7 @@ impl Counts {
         }
     }
 
-    /// A call has ended, so long after it was due.
+    /// Records a call that has ended; its latency counts from the time at which it was due.
     pub(super) fn record<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
         let Err(failure) = &call.result else {
             self.by_status[Code::Ok as usize] += 1;
@@ -78,22 +77,22 @@ impl Counts {
         self.by_stage.iter().sum()
     }
 
-    /// Those that came at all.
+    /// Returns the statuses that occurred.
     pub(super) fn by_status(&self) -> impl Iterator<Item = (Code, u64)> {
         let all = self.by_status.iter().zip(0..);
         all.filter(|(count, _)| **count > 0).map(|(count, code)| (Code::from_i32(code), *count))
     }
 
-    /// Where calls failed.
+    /// Returns the stages at which calls failed.
     pub(super) fn by_stage(&self) -> impl Iterator<Item = (Stage, u64)> {
         let all = Stage::ALL.into_iter().zip(self.by_stage);
         all.filter(|(_, count)| *count > 0)
     }
 }
 
-/// Two values that differ in the third digit are told apart.
+/// Significant digits of a latency.
 const DIGITS: u8 = 3;
-/// Fine enough for a plot, and there are many of those.
+/// Significant digits in the plots, of which there are many.
 const COARSE_DIGITS: u8 = 2;
 
 /// The calls with a latency of at least `from_us` and below `to_us`.
@@ -104,7 +103,7 @@ pub(super) struct Bucket {
     pub(super) calls: u64,
 }
 
-/// How often which latency came.
+/// A histogram of latencies in microseconds.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram(Hdr<u64>);
 
@@ -113,28 +112,27 @@ impl Histogram {
         Histogram::of(DIGITS)
     }
 
-    /// A smaller one, whose values are within a hundredth.
+    /// Returns a smaller histogram, which is accurate to one percent.
     pub(super) fn coarse() -> Histogram {
         Histogram::of(COARSE_DIGITS)
     }
 
     fn of(digits: u8) -> Histogram {
-        Histogram(Hdr::new(digits).expect("the number of digits is one that there is"))
+        Histogram(Hdr::new(digits).expect("the number of digits is valid"))
     }
 
     pub(super) fn record(&mut self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        // It grows to whatever is recorded; the last resort is its own largest.
+        // It grows with its values; if it cannot, its maximum is recorded.
         if self.0.record(micros).is_err() {
             self.0.saturating_record(micros);
         }
     }
 
     pub(super) fn add(&mut self, other: &Histogram) {
-        self.0.add(&other.0).expect("both grow to whatever is recorded");
+        self.0.add(&other.0).expect("histograms grow with their values");
     }
 
-    /// How many there are.
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -143,7 +141,6 @@ impl Histogram {
         self.0.is_empty()
     }
 
-    /// In microseconds.
     pub(super) fn percentile(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile).min(self.0.max())
     }
@@ -164,7 +161,7 @@ impl Histogram {
         self.0.stdev()
     }
 
-    /// Returns buckets from the least to the largest latency, each `growth` times as wide as the one before.
+    /// Returns buckets from the minimum to the maximum, each `growth` times as wide as the last.
     pub(super) fn buckets(&self, growth: f64) -> Vec<Bucket> {
         if self.is_empty() {
             return Vec::new();

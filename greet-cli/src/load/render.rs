@@ -1,23 +1,23 @@
-//! A load test as people read it.
+//! Renders the report of a load test as text.
 
 use std::fmt;
 use std::time::Duration;
 
 use greet_proto::status::code_name;
 
-use super::plan::{Plan, Until};
+use super::plan::Plan;
 use super::recorder::Bucket;
 use super::summary::Summary;
 use crate::format::{HumanBytes, HumanDuration};
 
-/// Rows of the drawn histogram, about.
+/// The approximate number of rows of the histogram.
 const ROWS: f64 = 12.0;
-/// From one row to the next, so that two digits tell them apart.
+/// Minimum growth from one row to the next, so that their labels differ in two digits.
 const MIN_GROWTH: f64 = 1.1;
-/// Of the longest bar.
+/// The length of the longest bar.
 const BAR_COLUMNS: u64 = 40;
 
-/// The figures on a screen.
+/// The report of a load test.
 #[derive(Debug)]
 pub(crate) struct TextReport<'a> {
     pub(crate) plan: &'a Plan,
@@ -29,18 +29,11 @@ impl fmt::Display for TextReport<'_> {
         let TextReport { plan, summary } = self;
         let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        let took = HumanDuration(summary.measured);
-        writeln!(
-            f,
-            "calls    {ok} ok, {failed} failed in {took}: {:.0} ok a second",
-            summary.rps()
-        )?;
+        let (time, rps) = (HumanDuration(summary.measured), summary.rps());
+        writeln!(f, "calls    {ok} ok, {failed} failed in {time} ({rps:.0} ok/s)")?;
         if summary.not_started > 0 {
-            let (not_started, room) = (summary.not_started, plan.shape.concurrency);
-            writeln!(
-                f,
-                "         {not_started} more were due and never begun: {room} were under way"
-            )?;
+            let (not_started, limit) = (summary.not_started, plan.shape.concurrency);
+            writeln!(f, "         {not_started} due but not started (concurrency limit {limit})")?;
         }
         self.latency(f)?;
         let statuses = counts.by_status().map(|(code, count)| (code_name(code), count));
@@ -59,30 +52,27 @@ impl TextReport<'_> {
         if latency.is_empty() {
             return Ok(());
         }
-        let brief = |micros: u64| HumanDuration(Duration::from_micros(micros));
-        let (min, max) = (brief(latency.min()), brief(latency.max()));
-        let mean = brief(latency.mean() as u64);
-        let stddev = brief(latency.stddev() as u64);
+        let human = |micros: u64| HumanDuration(Duration::from_micros(micros));
+        let (min, max) = (human(latency.min()), human(latency.max()));
+        let mean = human(latency.mean() as u64);
+        let stddev = human(latency.stddev() as u64);
         writeln!(f, "latency  min {min}, mean {mean}, stddev {stddev}, max {max}")?;
         let percentiles = [50.0, 90.0, 99.0, 99.9, 99.99];
-        let percentiles = percentiles.map(|p| format!("p{p} {}", brief(latency.percentile(p))));
+        let percentiles = percentiles.map(|p| format!("p{p} {}", human(latency.percentile(p))));
         writeln!(f, "         {}", percentiles.join(", "))
     }
 
     fn load(&self) -> String {
-        let plan = self.plan.shape;
-        let mut parts = vec![match plan.rate {
-            Some(rate) => format!("{rate}/s were due, at most {} under way", plan.concurrency),
-            None => format!("{} under way", plan.concurrency),
-        }];
-        parts.push(plural(plan.connections, "connection"));
-        parts.push(plural(plan.threads, "thread"));
-        match plan.until {
-            Until::Elapsed(_) if plan.warm_up.is_zero() => {}
-            Until::Elapsed(_) => {
-                parts.push(format!("after {} of warm-up", HumanDuration(plan.warm_up)));
-            }
-            Until::Calls(calls) => parts.push(format!("{calls} calls")),
+        let shape = self.plan.shape;
+        let kind = match shape.rate {
+            Some(rate) => format!("open loop, {rate} calls/s"),
+            None => "closed loop".to_owned(),
+        };
+        let mut parts = vec![kind, format!("concurrency {}", shape.concurrency)];
+        parts.push(plural(shape.connections, "connection"));
+        parts.push(plural(shape.threads, "thread"));
+        if !shape.warm_up.is_zero() {
+            parts.push(format!("warm-up {}", HumanDuration(shape.warm_up)));
         }
         if self.summary.interrupted.is_some() {
             parts.push("interrupted".to_owned());
@@ -90,7 +80,7 @@ impl TextReport<'_> {
         parts.join(", ")
     }
 
-    /// Each row reaches equally many times as far as the one before.
+    /// Draws rows on a log scale.
     fn histogram(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latency = &self.summary.counts.latency;
         if latency.is_empty() {
@@ -112,18 +102,18 @@ impl TextReport<'_> {
 
 fn write_counts<'a>(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
+    label: &str,
     counts: impl Iterator<Item = (&'a str, u64)>,
 ) -> fmt::Result {
     let counts: Vec<_> = counts.map(|(name, count)| format!("{name} {count}")).collect();
     if counts.is_empty() {
         return Ok(());
     }
-    writeln!(f, "{what:<8} {}", counts.join(", "))
+    writeln!(f, "{label:<8} {}", counts.join(", "))
 }
 
 /// `1 thread`, `2 threads`
-fn plural(number: u32, what: &str) -> String {
+fn plural(number: u32, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    format!("{number} {noun}{plural}")
 }

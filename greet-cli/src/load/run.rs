@@ -1,11 +1,11 @@
-//! The course of a load test: all workers connect, begin together, are watched, and end.
+//! Runs a load test: starts the workers, collects their counts and handles an interrupt.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::plan::{Plan, Until};
+use super::plan::{Plan, Shape, Until};
 use super::summary::Summary;
 use super::worker::{self, WorkerCommand, WorkerEvent, WorkerResult};
 use crate::bulk::interrupt;
@@ -13,13 +13,10 @@ use crate::error::CallError;
 use crate::format::HumanDuration;
 use crate::output::Stderr;
 
-/// Until all threads are told when to begin.
+/// Time for all workers to receive the command to start.
 const START_DELAY: Duration = Duration::from_millis(5);
 
-/// Runs it. `Ok(Err(_))`: the server cannot be reached, and nothing was measured.
-///
-/// # Errors
-/// The system has no threads for it.
+/// Runs a load test. `Ok(Err(_))`: the server is unreachable and nothing was measured.
 pub(crate) async fn run(
     plan: &Plan,
     stderr: &mut Stderr,
@@ -34,8 +31,8 @@ pub(crate) async fn run(
         match events.recv().await {
             Some(WorkerEvent::Connected(Ok(()))) => {}
             Some(WorkerEvent::Connected(Err(failure))) => return Ok(Err(failure)),
-            Some(WorkerEvent::Broken(error)) => return Err(error.into()),
-            other => anyhow::bail!("a worker ended before it began: {other:?}"),
+            Some(WorkerEvent::Failed(error)) => return Err(error.into()),
+            other => anyhow::bail!("a worker ended before it started: {other:?}"),
         }
     }
     let begin = Instant::now() + START_DELAY;
@@ -46,27 +43,27 @@ pub(crate) async fn run(
     };
     command.send_replace(WorkerCommand::Run { begin, measure, end });
     stderr.begin_load_progress();
-    let summary = Summary::new();
-    let mut run =
-        LoadRun { plan, begin, measure, end, summary, running: plan.shape.threads, ended: None };
-    run.summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
+    let mut summary = Summary::new();
+    summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
+    let running = plan.shape.threads;
+    let mut run = LoadRun { plan, begin, measure, end, summary, running, last_end: None };
     run.collect(&command, &mut events, stderr).await;
     stderr.end_progress();
-    anyhow::ensure!(run.running == 0, "a thread of the load test broke");
+    anyhow::ensure!(run.running == 0, "a worker thread of the load test panicked");
     Ok(Ok(run.summary))
 }
 
-/// How far it is.
+/// The state of a load test.
 struct LoadRun<'a> {
     plan: &'a Plan,
     begin: Instant,
     measure: Instant,
     end: Option<Instant>,
     summary: Summary,
-    /// Workers that have not ended.
+    /// Number of workers that have not ended.
     running: u32,
-    /// When the last call ended.
-    ended: Option<Instant>,
+    /// The end of the last call.
+    last_end: Option<Instant>,
 }
 
 impl LoadRun<'_> {
@@ -88,42 +85,40 @@ impl LoadRun<'_> {
                 }
             };
             match event {
-                Some(WorkerEvent::Seen(seen)) => {
-                    self.summary.add(self.measure.elapsed(), *seen);
+                Some(WorkerEvent::Counted(counts)) => {
+                    self.summary.add(self.measure.elapsed(), *counts);
                     stderr.load_progress(self.fraction_done(), || self.progress_text());
                 }
-                Some(WorkerEvent::Ended(ended)) => self.worker_ended(ended),
-                Some(WorkerEvent::Connected(_) | WorkerEvent::Broken(_)) => {}
+                Some(WorkerEvent::Ended(result)) => {
+                    self.running -= 1;
+                    self.last_end = self.last_end.max(Some(result.at));
+                    let WorkerResult { not_started, cpu_share, .. } = result;
+                    self.summary.not_started += not_started;
+                    let cpu_share = self.summary.cpu_share.into_iter().chain(cpu_share);
+                    self.summary.cpu_share = cpu_share.reduce(f64::max);
+                }
+                Some(WorkerEvent::Connected(_) | WorkerEvent::Failed(_)) => {}
                 None => break,
             }
         }
-        // A count is measured until its last call has ended.
-        let until = self.end.or(self.ended).unwrap_or(self.measure);
+        // A number of calls is measured until the last of them has ended.
+        let until = self.end.or(self.last_end).unwrap_or(self.measure);
         self.summary.measured = until.saturating_duration_since(self.measure);
         self.summary.started = self.summary.started.min(SystemTime::now());
     }
 
-    fn worker_ended(&mut self, ended: WorkerResult) {
-        self.running -= 1;
-        self.ended = self.ended.max(Some(ended.at));
-        self.summary.not_started += ended.not_started;
-        let busiest = self.summary.cpu_share.into_iter().chain(ended.cpu_share).reduce(f64::max);
-        self.summary.cpu_share = busiest;
-    }
-
     fn fraction_done(&self) -> f64 {
-        match self.plan.shape.until {
-            Until::Elapsed(duration) => {
-                self.begin.elapsed().as_secs_f64()
-                    / (self.plan.shape.warm_up + duration).as_secs_f64()
-            }
+        let Shape { until, warm_up, .. } = self.plan.shape;
+        match until {
+            Until::Elapsed(duration) => self.begin.elapsed().div_duration_f64(warm_up + duration),
             Until::Calls(calls) => {
-                (self.summary.counts.ok() + self.summary.counts.failed()) as f64 / calls as f64
+                let counts = &self.summary.counts;
+                (counts.ok() + counts.failed()) as f64 / calls as f64
             }
         }
     }
 
-    /// `20000/s, p50 190us, p99 820us, 0 failed`
+    /// Returns the progress line: `20000/s, p50 190us, p99 820us, 0 failed`.
     fn progress_text(&self) -> String {
         let counts = &self.summary.counts;
         let measured = self.measure.elapsed().as_secs_f64().max(1e-3);

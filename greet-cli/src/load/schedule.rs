@@ -1,13 +1,11 @@
-//! When calls are due that come at a rate, and a clock fine enough to wake for them.
-//!
-//! A call's latency counts from when it was due, not from when there was room for it: a server that
-//! stalls for a second delays all the calls of that second, and the figures are to say so.
+//! Schedules calls at a rate, with a precise clock. Latency counts from the time at which a call
+//! was due, not from its start: a server that stalls for a second delays all calls of that second.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Moments at even distances.
+/// Due times at equal intervals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
     begins: Instant,
@@ -19,18 +17,18 @@ impl Schedule {
         Schedule { begins, per_second }
     }
 
-    /// When the call with this number is due; the first has number 0.
+    /// Returns when the call with this number, counted from 0, is due.
     pub(super) fn due_at(&self, number: u64) -> Instant {
         self.begins + Duration::from_secs_f64(number as f64 / self.per_second)
     }
 
-    /// How many are due by then.
+    /// Returns the number of calls that are due by `now`.
     pub(super) fn due_by(&self, now: Instant) -> u64 {
         let Some(elapsed) = now.checked_duration_since(self.begins) else {
             return 0;
         };
         let mut due = (elapsed.as_secs_f64() * self.per_second) as u64;
-        // What a float loses must make no call due before its time, and none after.
+        // Corrects the rounding of the float.
         while due > 0 && self.due_at(due - 1) > now {
             due -= 1;
         }
@@ -40,17 +38,16 @@ impl Schedule {
         due
     }
 
-    /// How many are due earlier than that.
+    /// Returns the number of calls that are due before `end`.
     pub(super) fn due_before(&self, end: Instant) -> u64 {
         end.checked_sub(Duration::from_nanos(1)).map_or(0, |last| self.due_by(last))
     }
 }
 
-/// Sleeps until a moment with the precision of the kernel's timers; the runtime's own timers count
-/// milliseconds.
+/// Sleeps with the precision of the kernel's timers; the runtime's timers count milliseconds.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// A timerfd. `AsyncFd` has no safe constructor left; a pipe's reader waits and reads just as well.
+    /// A timerfd. `AsyncFd` has no safe constructor; the reader of a pipe works as well.
     #[cfg(target_os = "linux")]
     timer: Option<tokio::net::unix::pipe::Receiver>,
 }
@@ -74,7 +71,7 @@ impl Clock {
     }
 }
 
-/// Sleeps to the millisecond, and yields for the rest: other systems have no such timer.
+/// Sleeps to the last millisecond and then yields, for systems without a timerfd.
 async fn sleep_coarsely(until: Instant) {
     const COARSE: Duration = Duration::from_millis(1);
     if let Some(early) = until.checked_sub(COARSE) {

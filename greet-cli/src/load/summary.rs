@@ -1,4 +1,4 @@
-//! What all workers have seen, added up: as a whole, and over time.
+//! Aggregates the counts of all workers, in total and over time.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,36 +7,36 @@ use crate::error::CallError;
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 
-/// As many as a plot can show; of a longer test an interval is longer.
+/// Maximum intervals of a plot; a longer test has longer intervals.
 const MAX_INTERVALS: usize = 600;
-/// Calls that begin so much late, because this program was late, are no longer what was asked for.
+/// Maximum delay of calls at a rate that greet-cli may cause.
 const MAX_LAG: Duration = Duration::from_millis(1);
-/// A thread that has no more of its core left than this had no room for more calls.
+/// Maximum CPU time of a thread, as a share of one core.
 const MAX_CPU_SHARE: f64 = 0.95;
 
-/// A load test in figures.
+/// The results of a load test.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(super) started: SystemTime,
     pub(super) measured: Duration,
     pub(crate) counts: Counts,
-    /// Calls that were due in time, and for which there was no room until the end.
+    /// Calls that were due but not started, because the concurrency limit was reached.
     pub(super) not_started: u64,
-    /// Of the thread that had the most to do.
+    /// CPU time of the busiest thread, as a share of one core.
     pub(super) cpu_share: Option<f64>,
     pub(super) intervals: Intervals,
-    /// How it is to end, if it was not let to its own end.
+    /// The exit code of the signal that ended it.
     pub(super) interrupted: Option<Exit>,
 }
 
-/// The figures over time.
+/// The results over time.
 #[derive(Debug)]
 pub(super) struct Intervals {
     pub(super) length: Duration,
     pub(super) all: Vec<Interval>,
 }
 
-/// What ended within an interval.
+/// The calls that ended within an interval.
 #[derive(Debug, Clone)]
 pub(super) struct Interval {
     pub(super) latency: Histogram,
@@ -57,52 +57,47 @@ impl Summary {
         }
     }
 
-    /// Of a test that could not begin.
+    /// Returns the summary of a test that could not start.
     pub(crate) fn failed(failure: CallError) -> Summary {
         let mut summary = Summary::new();
         summary.counts.first_failure = Some(failure);
         summary
     }
 
-    /// What a worker has seen, so long after the beginning.
-    pub(super) fn add(&mut self, elapsed: Duration, seen: Counts) {
-        self.intervals.add(elapsed, &seen);
-        self.counts.add(seen);
+    /// Adds the counts of a worker, reported at `elapsed`.
+    pub(super) fn add(&mut self, elapsed: Duration, counts: Counts) {
+        self.intervals.add(elapsed, &counts);
+        self.counts.add(counts);
     }
 
-    /// Calls that ended with OK, a second.
+    /// Returns the calls that ended OK per second.
     pub(super) fn rps(&self) -> f64 {
         self.counts.ok() as f64 / self.measured.as_secs_f64().max(1e-6)
     }
 
-    /// Of the calls that were due, the share that failed or was never begun.
+    /// Returns the share of calls that failed or were not started.
     pub(super) fn error_rate(&self) -> f64 {
-        let bad = self.counts.failed() + self.not_started;
-        let all = self.counts.ok() + bad;
-        if all == 0 { 0.0 } else { bad as f64 / all as f64 }
+        let errors = self.counts.failed() + self.not_started;
+        errors as f64 / (self.counts.ok() + errors).max(1) as f64
     }
 
-    /// Whether the figures are this program's, rather than the server's.
+    /// Returns the reason to believe that greet-cli, not the server, limited the results.
     pub(crate) fn bottleneck(&self) -> Option<String> {
         let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
-        // Of fewer calls the one in a hundred is the slowest of all: a start, a hiccup.
+        // Of fewer calls, the 99th percentile is the single slowest.
         if lag > MAX_LAG && self.counts.lag.count() >= 100 {
             let lag = HumanDuration(lag);
-            return Some(format!(
-                "one call in a hundred began {lag} late or later, because greet-cli was late"
-            ));
+            return Some(format!("greet-cli started 1 % of the calls {lag} late or later"));
         }
         let share = self.cpu_share.filter(|share| *share > MAX_CPU_SHARE)?;
-        Some(format!(
-            "greet-cli used {:.0} % of a core in one of its threads, and may have been the limit",
-            share * 100.0
-        ))
+        let percent = share * 100.0;
+        Some(format!("greet-cli used {percent:.0} % of a core in one thread and may be the limit"))
     }
 }
 
 impl Intervals {
-    fn add(&mut self, elapsed: Duration, seen: &Counts) {
-        // What is told at the end of an interval was seen in it.
+    fn add(&mut self, elapsed: Duration, counts: &Counts) {
+        // Counts that are reported at the end of an interval belong to it.
         let at = elapsed.saturating_sub(REPORT_INTERVAL / 2);
         let mut index = self.index(at);
         while index >= MAX_INTERVALS {
@@ -113,16 +108,16 @@ impl Intervals {
             self.all.resize_with(index + 1, Interval::new);
         }
         let interval = &mut self.all[index];
-        interval.latency.add(&seen.latency);
-        interval.ok += seen.ok();
-        interval.failed += seen.failed();
+        interval.latency.add(&counts.latency);
+        interval.ok += counts.ok();
+        interval.failed += counts.failed();
     }
 
     fn index(&self, at: Duration) -> usize {
         usize::try_from(at.as_nanos() / self.length.as_nanos()).unwrap_or(usize::MAX)
     }
 
-    /// Two become one.
+    /// Merges pairs of intervals.
     fn fold(&mut self) {
         self.length *= 2;
         let pairs = self.all.chunks(2).map(|pair| {
@@ -151,14 +146,14 @@ mod tests {
     #[test]
     fn long_test_is_folded_into_at_most_max_intervals() {
         let mut summary = Summary::new();
-        let mut seen = Counts::new();
+        let mut counts = Counts::new();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
-        seen.record(Duration::from_micros(70), &call);
+        counts.record(Duration::from_micros(70), &call);
         call.result = Err(failed.into());
-        seen.record(Duration::from_micros(70), &call);
+        counts.record(Duration::from_micros(70), &call);
         for tick in 1..=5_000 {
-            summary.add(REPORT_INTERVAL * tick, seen.clone());
+            summary.add(REPORT_INTERVAL * tick, counts.clone());
         }
         let Intervals { length, all } = &summary.intervals;
         assert_eq!((*length, all.len()), (16 * REPORT_INTERVAL, 5_000_usize.div_ceil(16)));

@@ -1,4 +1,4 @@
-//! `--fail-if`: a figure, a comparison, a bound, such as `p99>20ms`.
+//! Parses and evaluates `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use super::summary::Summary;
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 
-/// What may not hold at the end of a load test.
+/// A condition that fails a load test.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Threshold {
-    figure: Figure,
+    metric: Metric,
     is_above: bool,
     or_equal: bool,
-    /// Microseconds, a share, or calls a second.
+    /// Microseconds, a share, or calls per second.
     bound: f64,
-    /// As it was typed.
+    /// The text of the command line.
     rule: String,
 }
 
-/// A figure of a load test.
+/// A metric of a load test.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Figure {
+enum Metric {
     Min,
     Mean,
     Max,
@@ -32,36 +32,38 @@ enum Figure {
     Rps,
 }
 
-const EXPECTED: &str = "expected FIGURE>BOUND or FIGURE<BOUND, such as p99>20ms, max>1s, \
-     error-rate>0.1% (or 0.001), errors>0 or rps<5000; FIGURE is min, mean, max, p50, p99.9, …, error-rate, \
-     errors or rps";
+const FORMS: &str = "a rule such as p99>20ms, max>1s, error-rate>0.1% (or 0.001), errors>0 or rps<5000; \
+     metrics are min, mean, max, p50, p99.9, …, error-rate, errors and rps";
 
 impl FromStr for Threshold {
-    type Err = &'static str;
+    type Err = String;
 
-    fn from_str(rule: &str) -> Result<Threshold, &'static str> {
-        let at = rule.find(['<', '>']).ok_or(EXPECTED)?;
-        let (figure, rest) = rule.split_at(at);
-        let is_above = rest.starts_with('>');
-        let (or_equal, bound) = match rest[1..].strip_prefix('=') {
-            Some(bound) => (true, bound),
-            None => (false, &rest[1..]),
-        };
-        let figure = Figure::parse(figure.trim()).ok_or(EXPECTED)?;
-        let bound = figure.bound(bound.trim()).ok_or(EXPECTED)?;
-        Ok(Threshold { figure, is_above, or_equal, bound, rule: rule.trim().to_owned() })
+    fn from_str(rule: &str) -> Result<Threshold, String> {
+        Threshold::parse(rule.trim()).ok_or_else(|| format!("{rule:?} is not {FORMS}"))
     }
 }
 
 impl Threshold {
+    fn parse(rule: &str) -> Option<Threshold> {
+        let (metric, rest) = rule.split_at(rule.find(['<', '>'])?);
+        let is_above = rest.starts_with('>');
+        let bound = &rest[1..];
+        let (or_equal, bound) = match bound.strip_prefix('=') {
+            Some(bound) => (true, bound),
+            None => (false, bound),
+        };
+        let metric = Metric::parse(metric.trim())?;
+        let bound = metric.parse_bound(bound.trim())?;
+        Some(Threshold { metric, is_above, or_equal, bound, rule: rule.to_owned() })
+    }
+
     pub(super) fn rule(&self) -> &str {
         &self.rule
     }
 
-    /// Whether it holds, which it may not. A latency that nobody has, because no call ended well, is as
-    /// bad as can be.
-    pub(crate) fn is_crossed(&self, summary: &Summary) -> bool {
-        let Some(value) = self.figure.of(summary) else {
+    /// Returns whether it was violated. Without a call that ended OK, every latency threshold is.
+    pub(crate) fn is_violated(&self, summary: &Summary) -> bool {
+        let Some(value) = self.metric.value(summary) else {
             return true;
         };
         match (self.is_above, self.or_equal) {
@@ -72,27 +74,27 @@ impl Threshold {
         }
     }
 
-    /// What the figure was, in its own unit.
+    /// Formats the measured value in its unit.
     pub(crate) fn measured(&self, summary: &Summary) -> String {
-        let Some(value) = self.figure.of(summary) else {
-            return "unknown, no call ended well".to_owned();
+        let Some(value) = self.metric.value(summary) else {
+            return "unknown, no call ended OK".to_owned();
         };
-        match self.figure {
-            Figure::ErrorRate => format!("{}%", round(value * 100.0)),
-            Figure::Errors => format!("{value:.0}"),
-            Figure::Rps => format!("{value:.0}/s"),
+        match self.metric {
+            Metric::ErrorRate => format!("{}%", round(value * 100.0)),
+            Metric::Errors => format!("{value:.0}"),
+            Metric::Rps => format!("{value:.0}/s"),
             _ => HumanDuration(Duration::from_micros(value as u64)).to_string(),
         }
     }
 }
 
-/// Returns how a load test ends for a script.
+/// Returns the exit code of a load test.
 pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
     let has_ok = summary.counts.ok() > 0;
     match (summary.interrupted, &summary.counts.first_failure) {
         (Some(by), _) => by,
-        // Single failures are for --fail-if to judge; but nothing was measured if every call failed.
-        _ if thresholds.iter().any(|threshold| threshold.is_crossed(summary)) => {
+        // Single failures are the matter of --fail-if. If every call failed, nothing was measured.
+        _ if thresholds.iter().any(|threshold| threshold.is_violated(summary)) => {
             Exit::ThresholdViolated
         }
         (None, Some(failure)) if !has_ok => failure.exit(),
@@ -101,58 +103,58 @@ pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
     }
 }
 
-/// To four decimals, and without zeros that say nothing.
+/// Rounds to four decimals.
 fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-impl Figure {
-    fn parse(name: &str) -> Option<Figure> {
+impl Metric {
+    fn parse(name: &str) -> Option<Metric> {
         match name {
-            "min" => Some(Figure::Min),
-            "mean" => Some(Figure::Mean),
-            "max" => Some(Figure::Max),
-            "error-rate" => Some(Figure::ErrorRate),
-            "errors" => Some(Figure::Errors),
-            "rps" => Some(Figure::Rps),
+            "min" => Some(Metric::Min),
+            "mean" => Some(Metric::Mean),
+            "max" => Some(Metric::Max),
+            "error-rate" => Some(Metric::ErrorRate),
+            "errors" => Some(Metric::Errors),
+            "rps" => Some(Metric::Rps),
             _ => {
                 let digits = name.strip_prefix('p')?;
                 let percentile = digits.parse::<f64>().ok()?;
-                (0.0..=100.0).contains(&percentile).then_some(Figure::Percentile(percentile))
+                (0.0..=100.0).contains(&percentile).then_some(Metric::Percentile(percentile))
             }
         }
     }
 
-    fn bound(self, bound: &str) -> Option<f64> {
+    fn parse_bound(self, bound: &str) -> Option<f64> {
         match self {
-            Figure::ErrorRate => {
+            Metric::ErrorRate => {
                 let (number, unit) = match bound.strip_suffix('%') {
                     Some(percent) => (percent, 100.0),
                     None => (bound, 1.0),
                 };
                 let share = number.trim().parse::<f64>().ok()? / unit;
-                // As much as there can be is a percentage, or meant to be one: `error-rate>1` would never hold.
+                // Without `%`, 1 is a typing error: `error-rate>1` is never true.
                 let is_share = if unit > 1.0 { share <= 1.0 } else { share < 1.0 };
                 (is_share && share >= 0.0).then_some(share)
             }
-            Figure::Errors | Figure::Rps => {
+            Metric::Errors | Metric::Rps => {
                 bound.parse::<f64>().ok().filter(|bound| bound.is_finite() && *bound >= 0.0)
             }
             _ => Some(humantime::parse_duration(bound).ok()?.as_secs_f64() * 1e6),
         }
     }
 
-    fn of(self, summary: &Summary) -> Option<f64> {
+    fn value(self, summary: &Summary) -> Option<f64> {
         let latency = &summary.counts.latency;
         let micros = |micros: u64| (!latency.is_empty()).then_some(micros as f64);
         match self {
-            Figure::Min => micros(latency.min()),
-            Figure::Mean => (!latency.is_empty()).then(|| latency.mean()),
-            Figure::Max => micros(latency.max()),
-            Figure::Percentile(percentile) => micros(latency.percentile(percentile)),
-            Figure::ErrorRate => Some(summary.error_rate()),
-            Figure::Errors => Some((summary.counts.failed() + summary.not_started) as f64),
-            Figure::Rps => Some(summary.rps()),
+            Metric::Min => micros(latency.min()),
+            Metric::Mean => (!latency.is_empty()).then(|| latency.mean()),
+            Metric::Max => micros(latency.max()),
+            Metric::Percentile(percentile) => micros(latency.percentile(percentile)),
+            Metric::ErrorRate => Some(summary.error_rate()),
+            Metric::Errors => Some((summary.counts.failed() + summary.not_started) as f64),
+            Metric::Rps => Some(summary.rps()),
         }
     }
 }
@@ -168,17 +170,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threshold_is_parsed_into_figure_comparison_and_bound() {
+    fn threshold_is_parsed_into_metric_comparison_and_bound() {
         let parsed = |rule: &str| {
             let rule: Threshold = rule.parse().unwrap();
-            (rule.figure, rule.is_above, rule.or_equal, rule.bound)
+            (rule.metric, rule.is_above, rule.or_equal, rule.bound)
         };
-        assert_eq!(parsed("p99>20ms"), (Figure::Percentile(99.0), true, false, 20_000.0));
-        assert_eq!(parsed("p99.99 >= 1us"), (Figure::Percentile(99.99), true, true, 1.0));
-        assert_eq!(parsed("rps<5000"), (Figure::Rps, false, false, 5_000.0));
-        assert_eq!(parsed("error-rate>0.1%"), (Figure::ErrorRate, true, false, 0.001));
-        assert_eq!(parsed("error-rate>0.5"), (Figure::ErrorRate, true, false, 0.5));
-        assert_eq!(parsed("errors>0"), (Figure::Errors, true, false, 0.0));
+        assert_eq!(parsed("p99>20ms"), (Metric::Percentile(99.0), true, false, 20_000.0));
+        assert_eq!(parsed("p99.99 >= 1us"), (Metric::Percentile(99.99), true, true, 1.0));
+        assert_eq!(parsed("rps<5000"), (Metric::Rps, false, false, 5_000.0));
+        assert_eq!(parsed("error-rate>0.1%"), (Metric::ErrorRate, true, false, 0.001));
+        assert_eq!(parsed("error-rate>0.5"), (Metric::ErrorRate, true, false, 0.5));
+        assert_eq!(parsed("errors>0"), (Metric::Errors, true, false, 0.0));
         let bad = [
             "",
             "p99",

@@ -1,5 +1,5 @@
-//! A worker: a thread, its runtime, its connections, and as many callers as its share of calls under
-//! way.
+//! Runs one worker of a load test: a thread with its own runtime and connections, and one task for
+//! each concurrent call.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -19,44 +19,42 @@ use super::schedule::{Clock, Schedule};
 use crate::client::Client;
 use crate::error::CallError;
 
-/// A caller that cannot connect tries again after this: it must not flood a server that comes back.
+/// Pause after a failure to connect, so that a recovering server is not flooded.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a worker says.
 #[derive(Debug)]
 pub(super) enum WorkerEvent {
-    /// It cannot begin.
-    Broken(io::Error),
-    /// Its connections stand, or why they do not.
+    /// The runtime could not start.
+    Failed(io::Error),
+    /// All connections are open, or failed.
     Connected(Result<(), CallError>),
-    /// What it has seen since it last said.
-    Seen(Box<Counts>),
-    /// All its calls have ended.
+    /// The counts since the last event of this kind.
+    Counted(Box<Counts>),
+    /// All calls have ended.
     Ended(WorkerResult),
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerResult {
-    /// When its last call ended.
+    /// The end of the last call.
     pub(super) at: Instant,
-    /// Calls that were due in time, and for which there was no room until the end.
+    /// Calls that were due but not started, because the concurrency limit was reached.
     pub(super) not_started: u64,
-    /// Share of a core that it used while it was measured.
+    /// CPU time of the thread during the measurement, as a share of one core.
     pub(super) cpu_share: Option<f64>,
 }
 
-/// What a worker is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WorkerCommand {
-    /// Wait for the others.
+    /// Wait for the other workers.
     Wait,
-    /// Begin then; measure from a later moment on, and begin no call after the last.
+    /// Start calls from `begin` until `end`, and measure from `measure`.
     Run { begin: Instant, measure: Instant, end: Option<Instant> },
-    /// Begin no more calls.
+    /// Start no more calls.
     Stop,
 }
 
-/// Starts one in a thread of its own. It ends when its calls have, or when nobody listens.
+/// Starts a worker, which ends with its calls or when `commands` is closed.
 pub(super) fn start(
     plan: Plan,
     share: Share,
@@ -69,7 +67,7 @@ pub(super) fn start(
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(run(&plan, share, commands, &events)),
-            Err(error) => send(&events, WorkerEvent::Broken(error)),
+            Err(error) => send(&events, WorkerEvent::Failed(error)),
         }
     };
     let name = format!("load-{}", share.worker);
@@ -77,9 +75,8 @@ pub(super) fn start(
     Ok(())
 }
 
-/// Whoever does not listen any more has ended the test.
-fn send(events: &mpsc::UnboundedSender<WorkerEvent>, what: WorkerEvent) {
-    let _ = events.send(what);
+fn send(events: &mpsc::UnboundedSender<WorkerEvent>, event: WorkerEvent) {
+    let _ = events.send(event); // fails if the load test has ended
 }
 
 async fn run(
@@ -90,15 +87,11 @@ async fn run(
 ) {
     let client = plan.client(share);
     send(events, WorkerEvent::Connected(client.connect_all().await));
-    let Ok(command) =
-        commands.wait_for(|command| *command != WorkerCommand::Wait).await.map(|command| *command)
-    else {
+    let command = commands.wait_for(|command| *command != WorkerCommand::Wait).await;
+    let Ok(WorkerCommand::Run { begin, measure, end }) = command.map(|command| *command) else {
         return;
     };
-    let WorkerCommand::Run { begin, measure, end } = command else {
-        return;
-    };
-    let schedule = share.rate.map(|(rate, behind)| Schedule::new(begin + behind, rate));
+    let schedule = share.rate.map(|(rate, delay)| Schedule::new(begin + delay, rate));
     let due_in_time = schedule.zip(end).map(|(schedule, end)| schedule.due_before(end));
     let calls = match share.until {
         Until::Calls(calls) => calls,
@@ -106,7 +99,7 @@ async fn run(
     };
     let callers = Rc::new(Callers {
         client,
-        // Copies: clones would share counters that all threads write.
+        // Copies, because clones would share reference counts across threads.
         messages: plan.messages.iter().map(|hello| Bytes::copy_from_slice(hello)).collect(),
         measure,
         end,
@@ -123,25 +116,25 @@ async fn run(
     for _ in 0..share.concurrency {
         tasks.spawn_local(Rc::clone(&callers).run_caller());
     }
-    let pacemaker =
+    let releaser =
         schedule.map(|schedule| spawn_local(Rc::clone(&callers).release_calls(schedule)));
     callers.report_until_ended(&mut tasks, &mut commands, events).await;
-    if let Some(pacemaker) = pacemaker {
-        pacemaker.abort();
+    if let Some(releaser) = releaser {
+        releaser.abort();
     }
 }
 
-/// All callers of a worker.
+/// The state that the callers of a worker share.
 struct Callers {
     client: Rc<Client>,
     messages: Box<[Bytes]>,
     measure: Instant,
     end: Option<Instant>,
     schedule: Option<Schedule>,
-    /// Calls at a rate that are due and not begun.
+    /// Permits for calls at a rate that are due and not started.
     due: Semaphore,
     released: Cell<u64>,
-    /// So many and no more.
+    /// Maximum calls.
     calls: u64,
     started: Cell<u64>,
     is_over: Cell<bool>,
@@ -149,7 +142,7 @@ struct Callers {
 }
 
 impl Callers {
-    /// One after the other.
+    /// Makes calls one after the other.
     async fn run_caller(self: Rc<Self>) {
         while let Some((number, due)) = self.next_call().await {
             let index = usize::try_from(number).unwrap_or(0) % self.messages.len();
@@ -163,7 +156,7 @@ impl Callers {
         }
     }
 
-    /// The number of the next call, and when it is or was due; `None` if there is none.
+    /// Returns the number of the next call and the time at which it is or was due.
     async fn next_call(&self) -> Option<(u64, Instant)> {
         let due = match self.schedule {
             Some(schedule) => {
@@ -179,12 +172,12 @@ impl Callers {
         }
         self.started.set(number + 1);
         if number + 1 == self.calls {
-            self.due.close(); // whoever waits for another waits in vain
+            self.due.close(); // there is no further call
         }
         Some((number, due))
     }
 
-    /// Lets each call be due at its time, and none after the end.
+    /// Releases each call when it is due, until the end.
     async fn release_calls(self: Rc<Self>, schedule: Schedule) {
         let mut clock = Clock::new();
         while self.released.get() < self.calls {
@@ -201,13 +194,13 @@ impl Callers {
             self.due.add_permits(usize::try_from(by_now - due).unwrap_or(0));
         }
         if let Some(end) = self.end {
-            clock.sleep_until(end).await; // until then there may be room for what is due
-            tokio::task::yield_now().await; // and whoever has just got room begins
+            clock.sleep_until(end).await; // a call that is due may still start
+            tokio::task::yield_now().await; // for a call that ended just now
             self.due.close();
         }
     }
 
-    /// Tells what is seen, until all callers have ended.
+    /// Reports the counts until all callers have ended.
     async fn report_until_ended(
         &self,
         tasks: &mut JoinSet<()>,
@@ -215,9 +208,8 @@ impl Callers {
         events: &mpsc::UnboundedSender<WorkerEvent>,
     ) {
         let traffic = self.client.traffic();
-        let stopped =
-            timeout_at(self.measure, commands.wait_for(|command| *command == WorkerCommand::Stop));
-        drop(stopped.await);
+        let is_stop = |command: &WorkerCommand| *command == WorkerCommand::Stop;
+        let _ = timeout_at(self.measure, commands.wait_for(is_stop)).await;
         let (cpu, mut bytes) = (thread_cpu_time(), traffic.bytes());
         let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -226,17 +218,15 @@ impl Callers {
             let now = traffic.bytes();
             (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
             bytes = now;
-            send(events, WorkerEvent::Seen(Box::new(counts)));
+            send(events, WorkerEvent::Counted(Box::new(counts)));
         };
         loop {
             tokio::select! {
-                ended = tasks.join_next() => match ended {
-                    Some(_) => {}
-                    None => break,
+                ended = tasks.join_next() => if ended.is_none() {
+                    break;
                 },
                 _ = ticks.tick() => report(),
-                stopped = commands.wait_for(|command| *command == WorkerCommand::Stop), if !self.is_over.get() => {
-                    drop(stopped);
+                _ = commands.wait_for(is_stop), if !self.is_over.get() => {
                     self.is_over.set(true);
                     self.due.close();
                 }
@@ -246,14 +236,14 @@ impl Callers {
         let at = Instant::now();
         let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
-        // Without a measurement, because it was interrupted before, there is no share of it.
+        // An interrupt before the measurement leaves nothing to divide by.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_started = self.released.get().saturating_sub(self.started.get());
         send(events, WorkerEvent::Ended(WorkerResult { at, not_started, cpu_share }));
     }
 }
 
-/// The time that this thread has had on a core; `None` where the system does not tell.
+/// Returns the CPU time of this thread, where the system provides it.
 fn thread_cpu_time() -> Option<Duration> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {

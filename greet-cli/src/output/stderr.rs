@@ -13,16 +13,22 @@ use super::{Format, Verbosity};
 use crate::client::{Call, metadata};
 use crate::error::CallError;
 
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Steps of a bar that does not count calls.
+const LOAD_STEPS: u64 = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Stderr {
     format: Format,
     verbosity: Verbosity,
-    progress: Option<Progress>,
+    /// A line at the bottom of the terminal; hidden until it begins.
+    progress: ProgressBar,
 }
 
 impl Stderr {
     pub(crate) fn new(format: Format, verbosity: Verbosity) -> Stderr {
-        Stderr { format, verbosity, progress: None }
+        Stderr { format, verbosity, progress: ProgressBar::hidden() }
     }
 
     /// Prints a failure and its hint, unless they are in a JSON object.
@@ -107,36 +113,55 @@ impl Stderr {
         self.verbosity == Verbosity::Quiet
     }
 
-    /// Shows progress if standard error is a terminal and standard output, with the replies, is not.
+    /// Shows progress if standard error is a terminal and standard output, with the replies, is
+    /// not.
     pub(crate) fn begin_progress(&mut self, calls: Option<u64>) {
-        let is_useful = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        if is_useful && !self.is_quiet() {
-            self.progress = Some(Progress::new(calls));
-        }
+        let (bar, template) = match calls {
+            _ if io::stdout().is_terminal() => return,
+            Some(calls) => (
+                ProgressBar::new(calls),
+                "{bar:30} {human_pos} of {human_len} calls, {rate}, {eta} left",
+            ),
+            None => (ProgressBar::no_length(), "{spinner} {human_pos} calls, {rate}"),
+        };
+        self.show(bar, template);
     }
 
     pub(crate) fn progress(&self, calls: u64) {
-        if let Some(progress) = &self.progress {
-            progress.at(calls);
+        if !self.progress.is_hidden() {
+            self.progress.set_position(calls);
         }
     }
 
     /// Shows the progress of a load test if standard error is a terminal.
     pub(crate) fn begin_load_progress(&mut self) {
-        if io::stderr().is_terminal() && !self.is_quiet() {
-            self.progress = Some(Progress::for_load());
-        }
+        let bar = ProgressBar::new(LOAD_STEPS).with_message("warming up");
+        self.show(bar, "{bar:20} {percent}% {msg}");
     }
 
     /// Updates the fraction that is done, and the text beside it.
     pub(crate) fn load_progress(&self, fraction: f64, text: impl FnOnce() -> String) {
-        if let Some(progress) = &self.progress {
-            progress.set_fraction(fraction, text());
+        if !self.progress.is_hidden() {
+            self.progress.set_position((fraction.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
+            self.progress.set_message(text());
         }
     }
 
     pub(crate) fn end_progress(&mut self) {
-        self.progress = None;
+        self.progress.finish_and_clear();
+    }
+
+    fn show(&mut self, bar: ProgressBar, template: &str) {
+        if self.is_quiet() || !io::stderr().is_terminal() {
+            return;
+        }
+        let style = ProgressStyle::with_template(template).expect("the template is fixed");
+        let rate = |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
+        bar.enable_steady_tick(REDRAW_INTERVAL);
+        self.progress = bar;
     }
 
     fn write_line(&self, line: fmt::Arguments<'_>) {
@@ -145,69 +170,6 @@ impl Stderr {
         }
         let line = format!("{line}\n"); // one write, so that lines of several processes do not mix
         // A failure of standard error has no place to be reported.
-        let write_line = || drop(anstream::stderr().write_all(line.as_bytes()));
-        match &self.progress {
-            Some(progress) => progress.suspend(write_line),
-            None => write_line(),
-        }
-    }
-}
-
-const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Steps of a bar that does not count calls.
-const LOAD_STEPS: u64 = 1_000;
-
-/// A line at the bottom of the terminal.
-#[derive(Debug)]
-pub(super) struct Progress(ProgressBar);
-
-impl Progress {
-    /// Counts calls, towards a total if it is known.
-    pub(super) fn new(calls: Option<u64>) -> Progress {
-        let (bar, template) = match calls {
-            Some(calls) => (
-                ProgressBar::new(calls),
-                "{bar:30} {human_pos} of {human_len} calls, {rate}, {eta} left",
-            ),
-            None => (ProgressBar::no_length(), "{spinner} {human_pos} calls, {rate}"),
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is fixed");
-        let rate = |state: &ProgressState, text: &mut dyn Write| {
-            let _ = write!(text, "{:.0}/s", state.per_sec());
-        };
-        bar.set_style(style.with_key("rate", rate));
-        bar.enable_steady_tick(REDRAW_INTERVAL);
-        Progress(bar)
-    }
-
-    /// Shows the fraction of a load test that is done.
-    pub(super) fn for_load() -> Progress {
-        let bar = ProgressBar::new(LOAD_STEPS);
-        let style = ProgressStyle::with_template("{bar:20} {percent}% {msg}");
-        bar.set_style(style.expect("the template is fixed"));
-        bar.set_message("warming up");
-        bar.enable_steady_tick(REDRAW_INTERVAL);
-        Progress(bar)
-    }
-
-    pub(super) fn set_fraction(&self, fraction: f64, text: String) {
-        self.0.set_position((fraction.clamp(0.0, 1.0) * LOAD_STEPS as f64) as u64);
-        self.0.set_message(text);
-    }
-
-    pub(super) fn at(&self, calls: u64) {
-        self.0.set_position(calls);
-    }
-
-    /// Removes the line while `write` runs.
-    pub(super) fn suspend(&self, write: impl FnOnce()) {
-        self.0.suspend(write);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.progress.suspend(|| drop(anstream::stderr().write_all(line.as_bytes())));
     }
 }

@@ -20,7 +20,8 @@ const FLUSH_BYTES: usize = 64 * 1024;
 /// for thousands of replies in one write.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is slow.
+/// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is
+/// slow.
 #[derive(Debug)]
 pub(crate) struct Stdout {
     format: Format,

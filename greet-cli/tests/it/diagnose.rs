@@ -43,7 +43,7 @@ fn tls_details_are_reported() {
     assert_eq!(tls["certificate"]["subject"], "CN=server");
     assert_eq!(tls["certificate"]["issuer"], "CN=Test CA");
     assert_eq!(tls["certificate"]["names"], json!(LOOPBACK));
-    assert_eq!(tls["client_certificate"], "given");
+    assert_eq!(tls["client_certificate"], "sent");
 }
 
 #[test]

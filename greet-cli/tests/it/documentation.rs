@@ -30,6 +30,25 @@ fn bash_completes_commands_and_flags() {
     assert_eq!(completed("greet-cli hello --na", "--na", "hello"), "--name --names-from\n");
     assert_eq!(completed("greet-cli load --fai", "--fai", "load"), "--fail-if\n");
     assert_eq!(completed("greet-cli completions b", "b", "completions"), "bash\n");
+    let commands = "hello health diagnose load completions man errors help\n";
+    assert_eq!(completed("greet-cli ''", "''", "greet-cli"), commands);
+    assert_eq!(completed("greet-cli --retr", "--retr", "greet-cli"), "--retries --retry-on\n");
+    let statuses = "UNKNOWN UNIMPLEMENTED UNAVAILABLE UNAUTHENTICATED\n";
+    assert_eq!(completed("greet-cli --retry-on UN", "UN", "--retry-on"), statuses);
+    assert_eq!(completed("greet-cli --timeout /", "/", "--timeout"), "/\n", "no files");
+}
+
+#[test]
+fn fish_script_offers_values_and_no_files() {
+    let script = run(command(&["completions", "fish"])).stdout;
+    let lines = |part: &str| script.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(lines("-n \"__fish_greet_cli_using_subcommand completions\" -a \"bash elvish "), 1);
+    // Before the subcommand and after each of the seven.
+    assert_eq!([lines("-l retry-on "), lines("UNAVAILABLE\\t''")], [8, 8]);
+    assert_eq!(lines("-r -f -a \"always\\t''") + lines("-r -f -a \"auto\\t''"), 8);
+    assert!(script.lines().filter(|line| line.contains("-l timeout")).all(|it| it.ends_with("-f")));
+    assert!(script.ends_with("complete -c greet-cli -f\n"));
+    assert_eq!(script.matches("    or return 0\n").count(), 1, "clap_complete has changed");
 }
 
 #[test]
@@ -38,11 +57,26 @@ fn man_page_has_every_command_and_flag() {
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
     let page = ran.stdout.replace('\\', "");
     for part in
-        ["GREET-CLI HELLO", "GREET-CLI DIAGNOSE", "names-from", "ca-cert", "64 + n", "GREET_TARGET"]
+        ["GREET-CLI HELLO", "names-from", "ca-cert", "64 + n", "GREET_TARGET", "SSLKEYLOGFILE"]
     {
         assert!(page.contains(part), "{part}");
     }
     assert_eq!(page.matches("Skip the verification").count(), 1, "a global flag is listed once");
+}
+
+#[test]
+fn errors_fit_80_columns_and_have_json() {
+    let text = run(command(&["errors"])).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(
+        text.contains("\n3     tcp    could not connect to PEER: connection refused\n"),
+        "{text}"
+    );
+    let object = run(command(&["errors", "--output=json"])).object();
+    let errors = object["errors"].as_array().unwrap();
+    assert_eq!(text.matches("hint: ").count(), errors.len());
+    let last = &errors[errors.len() - 1];
+    assert_eq!((&last["stage"], &last["exit_code"]), (&"rpc".into(), &80.into()));
 }
 
 /// Commands with a help text; the first is the program itself.

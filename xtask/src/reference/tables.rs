@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
 use clap::{Arg, ArgAction, Command};
-use greet_cli::documentation;
+use greet_cli::documentation::{self, ErrorEntry};
 use greet_server::CloseReason;
 use greet_server::telemetry::metrics::FAMILIES;
 
@@ -57,6 +57,16 @@ pub(super) fn exit_codes(command: &Command) -> anyhow::Result<String> {
         writeln!(text, "| {code} | {meaning} |")?;
     }
     Ok(text)
+}
+
+/// Returns every error of greet-cli.
+pub(super) fn errors() -> String {
+    let rows = documentation::errors().into_iter().map(|error| {
+        let ErrorEntry { stage, cause, hint, exit_code } = error;
+        format!("| {stage} | `{cause}` | {hint} | {exit_code} |\n")
+    });
+    "| stage | error | hint | exit code |\n|---|---|---|---|\n".to_owned()
+        + &rows.collect::<String>()
 }
 
 /// Returns the reasons for which greet-server closes a connection.
