@@ -94,7 +94,7 @@ fn check_or_print(loaded: &Loaded) -> ExitCode {
     if loaded.check {
         match Server::check(&loaded.config) {
             Ok(warning) => warning.iter().for_each(|warning| say(warning)),
-            Err(error) => return fail(&format_args!("{:#}", anyhow::Error::new(error)), USAGE),
+            Err(error) => return fail(&error, USAGE),
         }
         say(&"the configuration is valid");
     }

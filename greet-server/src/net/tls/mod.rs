@@ -3,9 +3,9 @@
 
 pub(crate) mod reload;
 
+use std::fmt::Display;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,44 +25,18 @@ pub(crate) const ALPN_H2: &[u8] = b"h2";
 /// HTTP/1.1 over TLS (RFC 7301, section 6), for gRPC-Web.
 const ALPN_HTTP_1: &[u8] = b"http/1.1";
 
-/// A TLS file that cannot be used.
+/// A TLS file that cannot be used. The message names the file and the problem.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file that cannot be read.
-    #[error("could not read `{}`", file.display())]
-    Unreadable {
-        /// Its path.
-        file: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// A file without a usable certificate or private key in PEM.
-    #[error("`{}` has no usable {item}: {problem}", file.display())]
-    Unusable {
-        /// Its path.
-        file: PathBuf,
-        /// The missing item.
-        item: &'static str,
-        /// The error in its contents.
-        problem: String,
-    },
-    /// A key that does not belong to the certificate.
-    #[error("the key in `{}` does not match the certificate in `{}`", key.display(), cert.display())]
-    Mismatch {
-        /// The path of the certificate.
-        cert: PathBuf,
-        /// The path of the key.
-        key: PathBuf,
-    },
-}
+#[error("{0}")]
+pub struct TlsError(String);
 
 impl TlsError {
-    fn certificate(file: &Path, problem: impl ToString) -> TlsError {
-        TlsError::Unusable { file: file.into(), item: "certificate", problem: problem.to_string() }
+    fn certificate(file: &Path, problem: impl Display) -> TlsError {
+        TlsError(format!("`{}` has no usable certificate: {problem}", file.display()))
     }
 
-    fn key(file: &Path, problem: impl ToString) -> TlsError {
-        TlsError::Unusable { file: file.into(), item: "private key", problem: problem.to_string() }
+    fn key(file: &Path, problem: impl Display) -> TlsError {
+        TlsError(format!("`{}` has no usable private key: {problem}", file.display()))
     }
 }
 
@@ -102,9 +76,11 @@ impl Tls {
         let key = private_key(&files.key, &pem.key)?;
         let certified =
             CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
-                }
+                rustls::Error::InconsistentKeys(_) => TlsError(format!(
+                    "the key in `{}` does not match the certificate in `{}`",
+                    files.key.display(),
+                    files.cert.display()
+                )),
                 rustls::Error::InvalidCertificate(error) => {
                     TlsError::certificate(&files.cert, error)
                 }
@@ -137,7 +113,8 @@ impl Tls {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|source| TlsError::Unreadable { file: file.to_owned(), source })
+    fs::read(file)
+        .map_err(|error| TlsError(format!("could not read `{}`: {error}", file.display())))
 }
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

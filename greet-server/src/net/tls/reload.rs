@@ -80,8 +80,7 @@ impl Reloader {
                 Ok(Ok(is_reloaded)) => reloads.done.add(u64::from(is_reloaded)),
                 Ok(Err(error)) => {
                     reloads.refused.add(1);
-                    let error = format!("{:#}", anyhow::Error::new(error));
-                    tracing::warn!(error, "certificate rejected; the current one stays in use");
+                    tracing::warn!(%error, "certificate rejected; the current one stays in use");
                 }
                 Err(_logged_by_the_panic_hook) => {
                     reloads.refused.add(1);
