@@ -1,5 +1,6 @@
 //! The settings that all connections of a worker share, and the close reason for hyper's errors.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -64,29 +65,16 @@ pub(super) fn close_reason(
     graceful: Option<CloseReason>,
     peer: Peer,
 ) -> Option<CloseReason> {
-    match served {
-        Ok(()) => graceful,
-        Err(error) if error.is_timeout() => Some(CloseReason::KeepaliveTimeout),
-        Err(error) if is_closed_by_peer(&error) => None,
-        Err(error) => {
-            let error = anyhow::Error::new(error);
-            tracing::debug!(%peer, error = format!("{error:#}"), "connection failed");
-            Some(CloseReason::ProtocolError)
-        }
+    let error = match served {
+        Ok(()) => return graceful,
+        Err(error) if error.is_timeout() => return Some(CloseReason::KeepaliveTimeout),
+        // The peer closed the connection in the middle of a request over HTTP/1.1.
+        Err(error) if error.is_incomplete_message() => return None,
+        Err(error) => anyhow::Error::new(error),
+    };
+    if error.chain().any(<dyn Error>::is::<io::Error>) {
+        return None; // the peer or the network closed the connection
     }
-}
-
-/// Returns whether the peer or the network closed the connection.
-fn is_closed_by_peer(error: &hyper::Error) -> bool {
-    if error.is_incomplete_message() {
-        return true; // in the middle of a request over HTTP/1.1
-    }
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.is::<io::Error>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    tracing::debug!(%peer, error = format!("{error:#}"), "connection failed");
+    Some(CloseReason::ProtocolError)
 }
