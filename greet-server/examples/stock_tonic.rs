@@ -1,5 +1,5 @@
-//! The Greeter as tonic's own documentation builds it: the peer that `cargo xtask bench` measures
-//! greet-server against. Nothing here is tuned, and nothing is bounded.
+//! The Greeter as tonic's own documentation builds it, without tuning and without limits. `cargo xtask
+//! bench` compares greet-server with it.
 
 use std::env;
 use std::io::{self, Write as _};
