@@ -28,7 +28,6 @@ pub enum RunError {
     Start(#[source] io::Error),
 }
 
-/// The running parts and their phase.
 pub(crate) struct Lifecycle {
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) acceptors: JoinSet<()>,

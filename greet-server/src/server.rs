@@ -295,26 +295,25 @@ fn make_router<G>(
 where
     G: Greeter + Clone,
 {
-    let (limits, instance, reflection) =
-        (config.limits, config.instance.clone(), config.reflection);
-    let (access, cors) = (config.log.access, config.web.as_ref().map(Cors::new));
+    let config = config.clone();
+    let limits = config.limits;
     let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
     Arc::new(move |metrics| Router {
         services: Rc::new(Services::new(
             greeter.clone(),
             phase.clone(),
-            reflection,
+            config.reflection,
             limits.max_message_bytes,
         )),
         state: Rc::new(WorkerState {
             limits,
-            instance: instance.clone(),
+            instance: config.instance.clone(),
             phase: phase.clone(),
             metrics,
             concurrency: concurrency.lease(),
-            access_log: AccessLog::new(access),
+            access_log: AccessLog::new(config.log.access),
             tracer: tracer.clone(),
-            cors: cors.clone(),
+            cors: config.web.as_ref().map(Cors::new),
         }),
     })
 }

@@ -29,7 +29,6 @@ const PATHS: [(&str, &str); 4] = [
     ("/log-level", "the log filter; change it with curl -X PUT -d debug"),
 ];
 
-/// The routes and the state that they show.
 #[derive(Debug)]
 pub(crate) struct Routes {
     phase: watch::Receiver<Phase>,

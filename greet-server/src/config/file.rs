@@ -71,8 +71,8 @@ impl File {
 fn read(path: &Path) -> Result<String, String> {
     let name = path.display();
     let mut text = String::new();
-    let read = fs::File::open(path).map(|file| file.take(MAX_BYTES + 1));
-    let read = read.and_then(|mut file| file.read_to_string(&mut text));
+    let file = fs::File::open(path);
+    let read = file.and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     read.map_err(|error| format!("could not read `{name}`: {error}"))?;
     match text.len() as u64 {
         0..=MAX_BYTES => Ok(text),

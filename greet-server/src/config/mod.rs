@@ -67,9 +67,9 @@ pub const DEFAULT_ACCESS_LOG: AccessLogMode = AccessLogMode::Errors;
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// A connection with more calls should be several.
 const MAX_STREAMS: u32 = 1_000_000;
-/// A higher limit has no effect.
+/// More than one machine serves.
 const MAX_CONNECTIONS: usize = 1_000_000;
-/// A higher limit has no effect.
+/// More than one machine serves.
 const MAX_IN_FLIGHT: u64 = 1_000_000;
 
 /// The effective configuration.

@@ -25,7 +25,6 @@ pub(crate) struct AccessLog {
     limiter: RefCell<LogRateLimiter>,
 }
 
-/// The content of a line.
 pub(super) struct AccessEntry<'a> {
     pub(super) method: &'static str,
     /// The path of an unknown method.

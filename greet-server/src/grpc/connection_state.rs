@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
-/// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),

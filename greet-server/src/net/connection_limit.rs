@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::telemetry::metrics::close_reason::CloseReason;
 
-/// Counts connections against both limits. Its lock is taken once per connection, not per call.
+/// Counts connections against both limits. Its lock is taken per connection, not per call.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     max_connections: usize,

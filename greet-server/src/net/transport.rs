@@ -26,7 +26,6 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 
-/// The settings and the router of a worker's connections.
 pub(crate) struct Transport {
     pub(super) http2: http2::Builder<Streams>,
     pub(super) streams: Streams,

@@ -144,7 +144,6 @@ fn run(
     Ok(())
 }
 
-/// The connections of a worker.
 struct Connections {
     transport: Rc<Transport>,
     tasks: JoinSet<(Peer, Option<Close>)>,

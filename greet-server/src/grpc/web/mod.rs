@@ -19,14 +19,12 @@ const TRAILERS_FLAG: u8 = 0x80;
 const BINARY: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
 const TEXT: HeaderValue = HeaderValue::from_static("application/grpc-web-text+proto");
 
-/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Binary,
     Text,
 }
 
-/// A call over gRPC-Web.
 #[derive(Debug, Clone)]
 pub(super) struct WebCall {
     pub(super) request_encoding: Encoding,

@@ -12,7 +12,6 @@ use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 /// labels.
 pub(crate) type MethodIndex = Option<usize>;
 
-/// The calls of one worker.
 #[derive(Debug)]
 pub(crate) struct CallMetrics {
     /// An entry per served method, then one for every other path.

@@ -31,7 +31,6 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval between log lines about failed exports.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The running export.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     provider: SdkTracerProvider,
