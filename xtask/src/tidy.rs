@@ -6,7 +6,7 @@ use std::fs;
 use crate::harness::command::{capture, program};
 use crate::harness::programs::root;
 
-/// Banned text and what to do instead. Split, so that this file passes.
+/// Banned text and its replacement. Split, so that this file passes.
 const BANNED: [(&str, &str); 3] = [
     (concat!("#[", "ignore"), "a test that does not run proves nothing: repair it or delete it"),
     (concat!("#[", "allow("), "use #[expect(…, reason = …)]: it warns when it is unnecessary"),

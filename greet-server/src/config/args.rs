@@ -146,7 +146,7 @@ pub(super) struct ServiceFlags {
     pub(super) cors_origin: Vec<OrOff<HeaderValue>>,
 }
 
-/// Returns the cores that CPU affinity and the cgroup's quota leave to this process.
+/// Returns the number of cores by CPU affinity and the cgroup's quota.
 fn usable_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

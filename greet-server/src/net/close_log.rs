@@ -10,7 +10,7 @@ use crate::telemetry::rate_limit::LogRateLimiter;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why the daemon closed a connection.
+/// The close of a connection by the daemon.
 #[derive(Debug)]
 pub(crate) struct Close {
     pub(crate) reason: CloseReason,
@@ -44,8 +44,8 @@ impl CloseLog {
     }
 }
 
-/// Logs how many lines of each reason were suppressed since the last one.
 impl Drop for CloseLog {
+    /// Logs how many lines of each reason were suppressed since the last one.
     fn drop(&mut self) {
         for (reason, limiter) in CloseReason::ALL.into_iter().zip(&mut self.limiters) {
             let suppressed = limiter.take_suppressed();

@@ -72,7 +72,7 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
-/// Yields the current status, then each other one; some changes of the phase leave it the same.
+/// Yields the current status, then its changes. Not every change of the phase is one.
 fn status_changes(
     phase: watch::Receiver<Phase>,
 ) -> impl Stream<Item = Result<HealthCheckResponse, Status>> {

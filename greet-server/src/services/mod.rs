@@ -97,7 +97,7 @@ impl Services {
         Services { greeter, handlers }
     }
 
-    /// Answers SayHello without the generated service, whose codec costs more than the greeting.
+    /// Answers SayHello without the generated service: its codec costs more than the greeting.
     fn say_hello(
         self: Rc<Self>,
         call: AdmittedCall,

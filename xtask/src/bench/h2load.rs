@@ -1,4 +1,4 @@
-//! The load generator h2load on a core of its own, and the CPU time of the server from the kernel.
+//! The load generator h2load on its own core, and the CPU time of the server from the kernel.
 
 use std::fs;
 use std::path::PathBuf;

@@ -43,7 +43,7 @@ pub(super) fn targets(figures: &Figures) -> Vec<Target> {
     targets.push(Target::at_most("CPU a call to nghttpd, 10x10", 1.7, cpu(Peer::Nghttpd)));
     let others = [(Peer::Go, 2.0), (Peer::Cpp, 3.0), (Peer::Node, 10.0), (Peer::Python, 30.0)];
     for (peer, bound) in others {
-        // What the CPU time of a call leaves room for, whether or not the generator could fill it.
+        // The capacity by CPU time, even if the generator could not use it.
         let rate = ten.and_then(|table| table.cpu_ratio(peer, Peer::Greet));
         let what = format!("calls a second on one core to {}, 10x10", peer.name());
         targets.push(Target::at_least(what, bound, rate));

@@ -75,7 +75,7 @@ fn commands(document: &str) -> Vec<Command> {
 }
 
 /// Returns a shell script with both outputs in one. It reads the shown lines of a background
-/// command before it goes on, and ends that command with the shell.
+/// command before it continues, and ends that command with the shell.
 fn script_of(commands: &[Command]) -> String {
     let mut script = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
     for (index, Command { line, output }) in commands.iter().enumerate() {

@@ -31,7 +31,7 @@ fn npm(folder: &str, package: &'static str, script: &str) -> anyhow::Result<Comm
     Ok(command)
 }
 
-/// Returns `buf`, whose `curl` is a gRPC client that needs no `.proto`.
+/// Returns `buf`: its `curl` is a gRPC client that needs no `.proto`.
 pub(crate) fn buf() -> anyhow::Result<Command> {
     let buf = root().join("xtask/clients/node/node_modules/.bin/buf");
     if !works(program(&buf).arg("--version")) {
@@ -62,7 +62,7 @@ pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command
     Ok(command)
 }
 
-/// Returns Envoy, which comes as a Python package.
+/// Returns Envoy, installed as a Python package.
 pub(crate) fn envoy() -> anyhow::Result<Command> {
     let mut path = python_with("import envoy", "clients/python/envoy_path.py")?;
     Ok(program(capture(&mut path)?.succeeded()?.trim()))

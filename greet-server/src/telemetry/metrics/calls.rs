@@ -8,8 +8,7 @@ use tonic::Code;
 use super::counter::Counter;
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 
-/// The index of a served method; `None` stands for every other path, so that a peer cannot create
-/// labels.
+/// The index of a served method; `None` for every other path, so that a peer cannot create labels.
 pub(crate) type MethodIndex = Option<usize>;
 
 #[derive(Debug)]

@@ -52,7 +52,7 @@ impl Exporter {
         config: &Config,
         metrics: Arc<SpanMetrics>,
     ) -> Result<Exporter, Box<dyn Error>> {
-        // The connection has a thread of its own, so that no batch delays an accept.
+        // The connection has its own thread, so that no batch delays an accept.
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();

@@ -21,7 +21,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 const CLIENTS: usize = 6;
 const BATCHES: usize = 12;
 const CALLS_PER_BATCH: usize = 40;
-/// Batches before a daemon leaves: by then all clients are at full speed.
+/// Batches before a daemon stops: by then all clients are at full speed.
 const BATCHES_BEFORE_SIGNAL: usize = 2 * CLIENTS;
 
 pub(crate) fn health(programs: &Programs) -> anyhow::Result<String> {
@@ -98,7 +98,7 @@ pub(crate) fn drain_under_load(programs: &Programs) -> anyhow::Result<String> {
     Ok(format!("{calls} calls, none lost: {received:?}"))
 }
 
-/// A second daemon takes the same port (SO_REUSEPORT) under load, before the first one leaves.
+/// A second daemon takes the same port (SO_REUSEPORT) under load, before the first one stops.
 pub(crate) fn replacement(programs: &Programs) -> anyhow::Result<String> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let listen = format!("--listen=127.0.0.1:{port}");

@@ -1,5 +1,5 @@
 //! Two thousand peers that stall in the TLS handshake: a client beside them sees no failure, all
-//! are closed in time, and two thousand more fit into the memory that the first ones used.
+//! are closed in time, and two thousand more fit into the memory of the first.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -27,7 +27,7 @@ pub(crate) fn handshakes(programs: &Programs) -> anyhow::Result<String> {
     let client = clients.sign_files("client");
     let client_ca = format!("--tls-client-ca={}", clients.ca_file().display());
 
-    // OpenSSL waits until the server closes, which it does at the handshake timeout.
+    // OpenSSL waits until the server closes the connection at the handshake timeout.
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", &cert, &key];
     let tls = Daemon::start(programs, &flags)?;
     let address = tls.address().to_owned();
@@ -87,7 +87,7 @@ fn openssl(address: &str, servers: &Ca, client: Option<&IdentityFiles>) -> anyho
     openssl.arg(servers.ca_file());
     match client {
         Some(IdentityFiles { cert, key }) => openssl.arg("-cert").arg(cert).arg("-key").arg(key),
-        None => openssl.arg("-ign_eof"), // in TLS 1.3 the alert comes after the handshake
+        None => openssl.arg("-ign_eof"), // in TLS 1.3 the alert follows the handshake
     };
     let ran = capture(&mut openssl)?;
     Ok(ran.stdout + &ran.stderr)
@@ -135,7 +135,7 @@ pub(crate) fn rotation(programs: &Programs) -> anyhow::Result<String> {
     Ok(format!("{last} certificates; {}", report.trim_end()))
 }
 
-/// Signs a certificate into a directory of its own.
+/// Signs a certificate into its own directory.
 fn sign_generation(certs: &Ca, serial: u64) -> anyhow::Result<()> {
     let directory = certs.path(&serial.to_string());
     fs::create_dir(&directory)?;
