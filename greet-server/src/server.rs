@@ -238,7 +238,7 @@ impl Server {
             abandoned: calls.abandoned,
             cut: calls.in_flight,
             closed: CloseReason::ALL
-                .map(|it| (it, workers.closed(it) + connection_limit.refused(it)))
+                .map(|reason| (reason, workers.closed(reason) + connection_limit.refused(reason)))
                 .to_vec(),
             tls_reloads: reloads.done.get(),
             tls_reloads_refused: reloads.refused.get(),
@@ -260,19 +260,19 @@ fn log_start(addresses: &[String], config: &Config) {
     tracing::info!(
         addresses = addresses.join(","),
         workers = config.workers,
-        max_connections = limits.map(|it| it.max_connections),
-        max_connections_per_ip = limits.and_then(|it| it.max_connections_per_ip),
-        max_in_flight = limits.map(|it| it.max_in_flight),
-        max_streams = limits.map(|it| it.max_streams),
-        max_message_bytes = limits.map(|it| it.max_message_bytes),
-        max_name_bytes = limits.map(|it| it.max_name_bytes),
-        request_timeout = duration(|it| Some(it.request_timeout)),
-        handshake_timeout = duration(|it| Some(it.handshake_timeout)),
-        keepalive_interval = duration(|it| it.keepalive_interval),
-        keepalive_timeout = duration(|it| Some(it.keepalive_timeout)),
-        max_connection_age = duration(|it| it.max_connection_age),
-        max_connection_age_grace = duration(|it| Some(it.max_connection_age_grace)),
-        max_connection_idle = duration(|it| it.max_connection_idle),
+        max_connections = limits.map(|limits| limits.max_connections),
+        max_connections_per_ip = limits.and_then(|limits| limits.max_connections_per_ip),
+        max_in_flight = limits.map(|limits| limits.max_in_flight),
+        max_streams = limits.map(|limits| limits.max_streams),
+        max_message_bytes = limits.map(|limits| limits.max_message_bytes),
+        max_name_bytes = limits.map(|limits| limits.max_name_bytes),
+        request_timeout = duration(|limits| Some(limits.request_timeout)),
+        handshake_timeout = duration(|limits| Some(limits.handshake_timeout)),
+        keepalive_interval = duration(|limits| limits.keepalive_interval),
+        keepalive_timeout = duration(|limits| Some(limits.keepalive_timeout)),
+        max_connection_age = duration(|limits| limits.max_connection_age),
+        max_connection_age_grace = duration(|limits| Some(limits.max_connection_age_grace)),
+        max_connection_idle = duration(|limits| limits.max_connection_idle),
         "server started"
     );
 }

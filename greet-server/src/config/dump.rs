@@ -26,7 +26,9 @@ const EXAMPLE_HEADER: &str = "\
 pub(super) fn dump(command: &Command, matches: &ArgMatches, config: &Config) -> String {
     let header = "# Effective configuration of greet-server.\n";
     write(header, command, |key, flag| {
-        computed(key, config).or_else(|| value(flag, matches)).map(|it| format!("{key} = {it}"))
+        computed(key, config)
+            .or_else(|| value(flag, matches))
+            .map(|value| format!("{key} = {value}"))
     })
 }
 

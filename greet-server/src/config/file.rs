@@ -31,7 +31,8 @@ impl File {
         let place = |offset: usize| {
             let before = text.get(..offset).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|it| *it != '\n').count() + 1;
+            let column =
+                before.chars().rev().take_while(|character| *character != '\n').count() + 1;
             format!("{}:{line}:{column}", path.display())
         };
         let table = DeTable::parse(&text).map_err(|error| {

@@ -31,37 +31,37 @@ pub(crate) use values::log_filter;
 use values::{OFF, OrOff, duration, interval, number, or_off, text, timeout};
 
 /// The port of the gRPC examples, on every IPv4 interface.
-pub const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
+const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
 /// A client CA implies mTLS; `optional` is for a migration to it.
-pub const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
+const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
 /// Sixteen times the longest name by default.
-pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
+const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
 /// Longer than any name of a person, and cheap to return.
-pub const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
+const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 /// 10 GiB at the 1 MiB that a hostile peer can make each connection cost. RLIMIT_NOFILE lowers it.
-pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// More concurrent calls only wait for a core; RESOURCE_EXHAUSTED is better than a queue.
-pub const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
+const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
 /// Enough for a multiplexing proxy, too few for one connection to reach `max_in_flight`.
-pub const DEFAULT_MAX_STREAMS: u32 = 200;
+const DEFAULT_MAX_STREAMS: u32 = 200;
 /// A greeting takes microseconds; a call that takes this long waits on a fault.
-pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Ten round trips on a very slow network.
-pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the idle timeout of common proxies and NAT devices, and rare enough to cost nothing.
-pub const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// The default of gRFC A8 and of every gRPC library.
-pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Equal to the default request timeout, so age alone never cuts an accepted call.
-pub const DEFAULT_MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+const DEFAULT_MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
 /// Only an operator knows how long load balancers take to notice.
-pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
+const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
 /// Below the 30 s after which Kubernetes sends SIGKILL, with room for a drain delay.
-pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Start, stop and refusals, without a line per connection.
-pub const DEFAULT_LOG_LEVEL: &str = "info";
+const DEFAULT_LOG_LEVEL: &str = "info";
 /// Operators look for failed calls; metrics count the others.
-pub const DEFAULT_ACCESS_LOG: AccessLogMode = AccessLogMode::Errors;
+const DEFAULT_ACCESS_LOG: AccessLogMode = AccessLogMode::Errors;
 
 /// A message is in memory as a whole; larger data needs streaming.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;

@@ -154,7 +154,8 @@ struct WebUrl<'a> {
 impl WebUrl<'_> {
     fn parse(given: &str) -> Option<WebUrl<'_>> {
         let uri: Uri = given.parse().ok()?;
-        let scheme = ["http", "https"].into_iter().find(|it| uri.scheme_str() == Some(it))?;
+        let scheme =
+            ["http", "https"].into_iter().find(|scheme| uri.scheme_str() == Some(scheme))?;
         let (host, port) = (uri.host()?.to_ascii_lowercase(), uri.port_u16());
         let authority = match port {
             Some(port) => format!("{host}:{port}"),

@@ -50,7 +50,8 @@ pub(super) fn measure(
         }
     }
     for row in &rows {
-        let (cpu, rate) = (row.median(|it| it.cpu_us_per_call), row.median(|it| it.calls_per_s));
+        let cpu = row.median(|sample| sample.cpu_us_per_call);
+        let rate = row.median(|sample| sample.calls_per_s);
         let name = row.peer.name();
         progress(format_args!("{:<8} {name:<28} {cpu:>7.2} us a call {rate:>8.0}/s", shape.name()));
     }

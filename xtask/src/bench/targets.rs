@@ -35,7 +35,7 @@ pub(super) fn targets(figures: &Figures) -> Vec<Target> {
     let shape = |name: &str| figures.shapes.iter().find(|table| table.shape.name() == name);
     let mut targets = Vec::new();
     for (name, bound) in [("10x10", 0.55), ("50x20", 0.55), ("100x1", 0.9), ("1x1", 0.9)] {
-        let ratio = shape(name).and_then(|it| it.cpu_ratio(Peer::Greet, Peer::StockTonic));
+        let ratio = shape(name).and_then(|table| table.cpu_ratio(Peer::Greet, Peer::StockTonic));
         targets.push(Target::at_most(format!("CPU a call to stock tonic, {name}"), bound, ratio));
     }
     let ten = shape("10x10");

@@ -101,7 +101,8 @@ fn describe(flag: &Arg) -> anyhow::Result<(String, String)> {
         let words = if words.contains(' ') { words.to_owned() } else { code(words) };
         return Ok((meaning.trim().to_owned(), words));
     }
-    let values: Vec<_> = flag.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+    let values: Vec<_> =
+        flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let has_default = takes_value(flag) && !flag.is_hide_default_value_set();
     let default = if has_default { code(&values.join(",")) } else { String::new() };
     Ok((help + &possible_values(flag), default))

@@ -122,8 +122,8 @@ impl IdentityFiles {
 
     /// Writes the certificate and the key into one file, as HAProxy reads them.
     pub fn combine(&self, file: &Path) {
-        fs::write(file, [&self.cert, &self.key].map(|it| fs::read_to_string(it).unwrap()).concat())
-            .unwrap();
+        let pem = [&self.cert, &self.key].map(|part| fs::read_to_string(part).unwrap());
+        fs::write(file, pem.concat()).unwrap();
     }
 
     /// Returns the flags of a greet-server with this certificate.

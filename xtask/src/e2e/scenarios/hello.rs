@@ -34,7 +34,7 @@ pub(crate) fn over_tcp(programs: &Programs) -> anyhow::Result<String> {
 
     let started = Instant::now();
     let failed = greet(&["hello", "--name", "Ada"])?.exited_with(3)?.stderr;
-    anyhow::ensure!(failed.lines().next().is_some_and(|it| it.contains(&address)), "{failed}");
+    anyhow::ensure!(failed.lines().next().is_some_and(|line| line.contains(&address)), "{failed}");
     anyhow::ensure!(started.elapsed() < Duration::from_secs(1), "the failure took too long");
     Ok("6 calls answered; after the stop exit code 3 within 1 s".to_owned())
 }

@@ -62,7 +62,7 @@ pub(crate) fn metrics(programs: &Programs) -> anyhow::Result<String> {
     anyhow::ensure!(started == CALLS + 2, "{started} calls were started");
     let connections = ["open", "refused_total", "closed_total"];
     let connections: u64 =
-        connections.iter().map(|it| count(&format!("greet_connections_{it}"))).sum();
+        connections.iter().map(|state| count(&format!("greet_connections_{state}"))).sum();
     anyhow::ensure!(count("greet_connections_accepted_total") == connections, "{sums:?}");
     never_decreases(&scrapes)?;
     let queried = queried_metrics_exist(&sums)?;
@@ -142,7 +142,8 @@ fn queried_metrics_exist(sums: &Sums) -> anyhow::Result<usize> {
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let ours = ["greet_", "grpc_server_", "process_"];
         for word in words.filter(|word| ours.iter().any(|prefix| word.starts_with(prefix))) {
-            let name = ["_bucket", "_count", "_sum"].iter().find_map(|it| word.strip_suffix(it));
+            let name =
+                ["_bucket", "_count", "_sum"].iter().find_map(|suffix| word.strip_suffix(suffix));
             let name = name.unwrap_or(word);
             let is_there = sums.contains_key(word) || documented.contains(&format!("`{name}`"));
             anyhow::ensure!(is_there, "{file} queries {word}, which the daemon does not export");
