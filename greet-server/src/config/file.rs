@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The settings of a file by key; none without a file.
 #[derive(Debug, Default)]
-pub(super) struct File(BTreeMap<String, Setting>);
+pub(super) struct ConfigFile(BTreeMap<String, Setting>);
 
 #[derive(Debug)]
 struct Setting {
@@ -25,8 +25,8 @@ struct Setting {
     place: String,
 }
 
-impl File {
-    pub(super) fn read(path: &Path, command: &Command) -> Result<File, String> {
+impl ConfigFile {
+    pub(super) fn read(path: &Path, command: &Command) -> Result<ConfigFile, String> {
         let text = read(path)?;
         let place = |offset: usize| {
             let before = text.get(..offset).unwrap_or_default();
@@ -52,7 +52,7 @@ impl File {
             let values = texts(flag, &value).map_err(|problem| format!("{place}: {problem}"))?;
             settings.insert(key, Setting { values, place });
         }
-        Ok(File(settings))
+        Ok(ConfigFile(settings))
     }
 
     /// Makes the values of the file the defaults of a flag.

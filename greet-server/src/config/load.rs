@@ -11,7 +11,7 @@ use clap::{Arg, Command, FromArgMatches as _};
 use super::Config;
 use super::args::{Flags, command};
 use super::dump::dump;
-use super::file::File;
+use super::file::ConfigFile;
 use super::names::{UnknownVariable, unknown_variables, variable};
 use super::resolve::{Sources, resolve};
 
@@ -57,9 +57,9 @@ where
         let is_typed = parse(&flags_only).is_err();
         explain(error, |key| if is_typed { format!("--{key}") } else { variable(key) })
     })?;
-    let mut file = File::default();
+    let mut file = ConfigFile::default();
     if let Some(path) = matches.get_one::<PathBuf>("config") {
-        file = File::read(path, &definition).map_err(LoadError::Invalid)?;
+        file = ConfigFile::read(path, &definition).map_err(LoadError::Invalid)?;
         let with_file = with_variables.mut_args(|flag| file.set_default(flag));
         // Flags and variables have been parsed: only a value of the file can be invalid.
         matches = parse(&with_file)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use clap::parser::{ArgMatches, ValueSource};
 
 use super::args::{Flags, ListenFlags, ServiceFlags, TlsFlags};
-use super::file::File;
+use super::file::ConfigFile;
 use super::names::variable;
 use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, TlsFiles, WebConfig};
 
@@ -18,7 +18,7 @@ const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
 /// The origin of each value.
 pub(super) struct Sources<'a> {
     pub(super) matches: &'a ArgMatches,
-    pub(super) file: &'a File,
+    pub(super) file: &'a ConfigFile,
 }
 
 impl Sources<'_> {

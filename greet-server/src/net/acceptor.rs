@@ -68,7 +68,7 @@ pub(crate) async fn accept(
                 backoff = INITIAL_ACCEPT_BACKOFF;
                 acceptor.dispatch(connection, &mut log);
             }
-            Err(error) if concerns_one_connection(&error) => {
+            Err(error) if is_aborted_connection(&error) => {
                 tracing::debug!(%error, "connection aborted before accept");
             }
             Err(error) => {
@@ -94,8 +94,8 @@ pub(crate) async fn accept(
     }
 }
 
-/// Returns whether the peer closed the connection before the accept; the listener still works then.
-fn concerns_one_connection(error: &io::Error) -> bool {
+/// Returns whether the peer closed the connection before the accept, while the listener works.
+fn is_aborted_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused

@@ -64,7 +64,7 @@ pub(crate) enum Protocols {
 }
 
 /// Negotiates without TLS: HTTP/2 with prior knowledge, or HTTP/1.1 if allowed.
-pub(crate) async fn plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn negotiate_plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     mut io: IO,
     protocols: Protocols,
 ) -> Result<Negotiated<IO>, HandshakeError> {
@@ -92,7 +92,7 @@ fn may_be_http1(first_bytes: &[u8]) -> bool {
 
 /// Negotiates TLS, and HTTP/2 by ALPN. A rejected peer gets an alert with the reason; the
 /// connection lingers, so that its close does not discard the alert.
-pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn negotiate_tls<IO: AsyncRead + AsyncWrite + Unpin>(
     io: IO,
     config: Arc<ServerConfig>,
     peer: Peer,
@@ -114,7 +114,7 @@ pub(crate) async fn tls<IO: AsyncRead + AsyncWrite + Unpin>(
             let _ = io.shutdown().await; // sends close_notify; the peer may be gone
             Err(Some(CloseReason::NoAlpn.into()))
         }
-        Ok(io) => plaintext(io, protocols).await,
+        Ok(io) => negotiate_plaintext(io, protocols).await,
         Err((error, mut io)) if error.kind() == ErrorKind::InvalidData => {
             linger(&mut io).await;
             Err(Some(Close { reason: CloseReason::TlsFailed, error: Some(error) }))

@@ -159,7 +159,7 @@ impl Listener {
         match self {
             Listener::Tcp(socket) => {
                 let socket = socket.into_std()?;
-                Ok(drain_queue(|| {
+                Ok(accept_queued(|| {
                     let (stream, peer) = socket.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(tcp(stream, peer))
@@ -167,9 +167,9 @@ impl Listener {
             }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
-                drop(file); // no new client connects while the queue drains
+                drop(file); // no new client connects meanwhile
                 let socket = socket.into_std()?;
-                Ok(drain_queue(|| {
+                Ok(accept_queued(|| {
                     let (stream, _) = socket.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(Accepted::Unix(stream))
@@ -181,7 +181,7 @@ impl Listener {
 
 /// Accepts until the queue is empty and skips failed connections. Accepts at most the length of the
 /// queue, because clients that keep connecting must not delay the drain.
-fn drain_queue(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
+fn accept_queued(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accepted> {
     let accepted = (0..BACKLOG).map(|_| accept());
     let until_empty = accepted.take_while(
         |accepted| !matches!(accepted, Err(error) if error.kind() == io::ErrorKind::WouldBlock),

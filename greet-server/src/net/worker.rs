@@ -18,7 +18,7 @@ use tokio::task::{self, JoinSet};
 use super::close_log::{Close, CloseLog};
 use super::connection;
 use super::connection_limit::ConnectionPermit;
-use super::handshake::{HandshakeError, plaintext, tls};
+use super::handshake::{HandshakeError, negotiate_plaintext, negotiate_tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
@@ -139,8 +139,7 @@ fn run(
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let transport = Rc::new(Transport::new(limits, make_router(metrics)));
-    let (tasks, log, drains) = Default::default();
-    runtime.block_on(Connections { transport, tasks, log, drains }.run(commands));
+    runtime.block_on(Connections::new(transport).run(commands));
     Ok(())
 }
 
@@ -154,6 +153,11 @@ struct Connections {
 }
 
 impl Connections {
+    fn new(transport: Rc<Transport>) -> Connections {
+        let (tasks, log, drains) = (JoinSet::new(), CloseLog::default(), HashMap::new());
+        Connections { transport, tasks, log, drains }
+    }
+
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut is_draining = false;
         while !(is_draining && self.tasks.is_empty()) {
@@ -189,20 +193,21 @@ impl Connections {
             let close = match connection {
                 Accepted::Tcp(stream, _) => {
                     let io = registered(TcpStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
+                    let handshake = Box::pin(async { negotiate_plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 Accepted::Tls(stream, _, config) => {
                     let io = registered(TcpStream::from_std(stream));
                     let metrics = transport.metrics().clone();
-                    let handshake =
-                        Box::pin(async move { tls(io?, config, peer, protocols, &metrics).await });
+                    let handshake = Box::pin(async move {
+                        negotiate_tls(io?, config, peer, protocols, &metrics).await
+                    });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
                 #[cfg(unix)]
                 Accepted::Unix(stream) => {
                     let io = registered(UnixStream::from_std(stream));
-                    let handshake = Box::pin(async { plaintext(io?, protocols).await });
+                    let handshake = Box::pin(async { negotiate_plaintext(io?, protocols).await });
                     Box::pin(connection::serve(handshake, peer, transport, drained)).await
                 }
             };

@@ -12,7 +12,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, Registry, fmt as lines, reload};
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -31,7 +31,7 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
     let (writer, guard) = NonBlocking::new(CountingStderr(failed_writes.clone()));
     let dropped = writer.error_counter();
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = lines::layer().with_writer(writer).with_ansi(color);
+    let lines = fmt::layer().with_writer(writer).with_ansi(color);
     let layer = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -116,9 +116,9 @@ impl Reloader {
             Err(error) => {
                 let before = self.rejected.take().filter(|before| before.pem == pem);
                 let was_reported = before.as_ref().is_some_and(|before| before.is_reported);
-                let report = is_requested || (before.is_some() && !was_reported);
-                self.rejected = Some(Rejected { pem, is_reported: was_reported || report });
-                if report { Err(error) } else { Ok(false) }
+                let must_report = is_requested || (before.is_some() && !was_reported);
+                self.rejected = Some(Rejected { pem, is_reported: was_reported || must_report });
+                if must_report { Err(error) } else { Ok(false) }
             }
         }
     }
