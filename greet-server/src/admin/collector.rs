@@ -86,12 +86,12 @@ impl MetricsCollector {
         out.value(&family::CONNECTIONS_OPEN, connection_limit.open() as u64)?;
         out.value(&family::MAX_CONNECTIONS, self.limits.max_connections as u64)?;
         out.value(&family::CONNECTIONS_ACCEPTED, connection_limit.accepted())?;
-        let (refusals, closures): (Vec<_>, Vec<_>) =
+        let (refusals, closes): (Vec<_>, Vec<_>) =
             CloseReason::ALL.into_iter().partition(|reason| reason.is_refusal());
         let refused =
             refusals.into_iter().map(|reason| ([reason.name()], connection_limit.refused(reason)));
         out.family(&family::CONNECTIONS_REFUSED, refused)?;
-        let closed = closures.into_iter().map(|reason| ([reason.name()], workers.closed(reason)));
+        let closed = closes.into_iter().map(|reason| ([reason.name()], workers.closed(reason)));
         let by_peer = (["peer"], workers.sum(|metrics| metrics.closed_by_peer.get()));
         out.family(&family::CONNECTIONS_CLOSED, closed.chain([by_peer]))
     }

@@ -107,8 +107,9 @@ impl CallRecord {
         let took = self.arrived.elapsed();
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let read_bytes = self.read_counter.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
-        let bytes = [self.received_bytes.get() + read_bytes, self.sent_bytes.get()];
-        state.metrics.calls.call_ended(self.method.map(|method| method.index), code, nanos, bytes);
+        let (received, sent) = (self.received_bytes.get() + read_bytes, self.sent_bytes.get());
+        let method = self.method.map(|method| method.index);
+        state.metrics.calls.call_ended(method, code, nanos, received, sent);
         if let Some(span) = self.span.take() {
             span.end(code, took, peer.address(), self.name_bytes.get());
         }

@@ -57,7 +57,8 @@ impl CallMetrics {
         method: MethodIndex,
         code: Code,
         nanos: u64,
-        [received_bytes, sent_bytes]: [u64; 2],
+        received_bytes: u64,
+        sent_bytes: u64,
     ) {
         let ended = self.method(method).ended[code as usize].get_or_init(|| {
             Box::new(EndedCalls {
