@@ -1,5 +1,4 @@
-//! Checks the house rules that the compiler does not: each file opens with its purpose, and has no
-//! banned text.
+//! Checks the house rules: each file opens with its purpose, and has no banned text.
 
 use std::fs;
 

@@ -68,8 +68,7 @@ impl Measured {
         median(self.samples.iter().zip(&other.samples).map(|(a, b)| figure(a) / figure(b)))
     }
 
-    /// Returns whether the generator was the bottleneck: the server could serve more calls a
-    /// second.
+    /// Returns whether the generator was the bottleneck, so that the server had time left.
     pub(super) fn is_client_bound(&self) -> bool {
         const BUSY: f64 = 0.9;
         self.median(|sample| sample.server_share) < BUSY

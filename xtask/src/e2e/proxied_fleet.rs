@@ -18,8 +18,7 @@ use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
 
-/// The ports in the configurations: of the daemons, of their admin ports, of the proxy in plaintext
-/// and over TLS.
+/// The ports in the configurations: daemons, admin ports, the proxy in plaintext and over TLS.
 const SHOWN: [u16; 8] = [50051, 50052, 50053, 9101, 9102, 9103, 8080, 8443];
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Above the health check interval of every proxy.
@@ -63,8 +62,7 @@ impl Drop for Proxy {
 }
 
 impl<'a> Fleet<'a> {
-    /// Starts three daemons, and writes `deploy/proxies/CONFIG` with free ports beside its
-    /// certificates.
+    /// Starts three daemons, and writes `deploy/proxies/CONFIG` with free ports and certificates.
     pub(super) fn start(programs: &'a Programs, config: &str) -> anyhow::Result<Fleet<'a>> {
         let certs = Ca::new("Example CA");
         let directory = certs.directory();
@@ -140,8 +138,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Drains `b` under load and starts `b2` in its place: no call fails, and each daemon gets its
-    /// share.
+    /// Replaces `b` by `b2` under load: no call fails, and each daemon gets its share.
     pub(super) fn replaces_one_under_load(&mut self) -> anyhow::Result<String> {
         let drained = self.daemons.remove(1);
         let this = &*self;

@@ -1,5 +1,4 @@
-//! Runs the console blocks of a document: `$` starts a command, `>` continues it, other lines are
-//! its output.
+//! Runs the console blocks of a document: `$` starts a command, `>` continues it, output follows.
 //!
 //! All blocks share one shell, so that a daemon started in the first serves the next. Three things
 //! may differ from the document: ports, which are free ones here, durations and dates.

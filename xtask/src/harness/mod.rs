@@ -1,5 +1,4 @@
-//! Shared by e2e and bench: built programs, servers in the background, tools of other stacks, and
-//! the report at the end.
+//! Shared by e2e and bench: built programs, servers, tools of other stacks, and the final report.
 
 pub(crate) mod command;
 pub(crate) mod console;

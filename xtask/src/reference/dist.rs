@@ -7,7 +7,6 @@ use clap::Command;
 use clap_complete::Shell;
 use greet_cli::documentation::{completions, man_page};
 
-use super::tables::{cli, server};
 use crate::harness::command::progress;
 use crate::harness::programs::target_directory;
 
@@ -28,8 +27,8 @@ const SHELLS: [(Shell, &str); 5] = [
 /// Writes into `target/dist`.
 pub(crate) fn write() -> anyhow::Result<()> {
     let directory = target_directory()?.join("dist");
-    write_program(&directory, &server(), &SERVER_VARIABLES)?;
-    write_program(&directory, &cli(), &greet_cli::documentation::VARIABLES)?;
+    write_program(&directory, &greet_server::command(), &SERVER_VARIABLES)?;
+    write_program(&directory, &greet_cli::command(), &greet_cli::documentation::VARIABLES)?;
     progress(format_args!("{}: written", directory.display()));
     Ok(())
 }
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn both_programs_have_a_manual_page_and_completions() {
-        for command in [server(), cli()] {
+        for command in [greet_server::command(), greet_cli::command()] {
             let page = man_page(&command, &SERVER_VARIABLES).unwrap();
             let page = String::from_utf8(page).unwrap();
             for part in [".SH ENVIRONMENT", ".SH \"EXIT STATUS\"", "NOTIFY_SOCKET"] {

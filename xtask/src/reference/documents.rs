@@ -101,12 +101,12 @@ fn generate(name: &str) -> anyhow::Result<String> {
     }
 }
 
-/// The definition of a program, or of its subcommand.
+/// Returns the definition of a program, or of its subcommand.
 fn command(words: &str) -> anyhow::Result<clap::Command> {
     let (program, subcommand) = words.split_once(' ').unwrap_or((words, ""));
     let command = match program {
-        "greet-server" => tables::server(),
-        "greet-cli" => tables::cli(),
+        "greet-server" => greet_server::command(),
+        "greet-cli" => greet_cli::command(),
         _ => bail!("there is no program {program:?}"),
     };
     if subcommand.is_empty() {

@@ -1,5 +1,4 @@
-//! `cargo xtask docs` and `cargo xtask dist`: files generated from the definitions in both
-//! programs.
+//! `cargo xtask docs` and `dist`: files generated from the definitions in both programs.
 //!
 //! The definitions need the crates of both programs (feature `docs`), but `cargo xtask demo` should
 //! compile few crates first. So a build without the feature runs one that has it.

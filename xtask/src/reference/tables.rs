@@ -8,16 +8,6 @@ use greet_cli::documentation::{self, ErrorEntry};
 use greet_server::CloseReason;
 use greet_server::telemetry::metrics::FAMILIES;
 
-/// Returns the definition of greet-server.
-pub(super) fn server() -> Command {
-    greet_server::command()
-}
-
-/// Returns the definition of greet-cli.
-pub(super) fn cli() -> Command {
-    greet_cli::command()
-}
-
 /// Returns a table of the flags under `headings`, or of all flags with a subheading for each group.
 pub(super) fn flags(command: &Command, headings: &[&str]) -> anyhow::Result<String> {
     let all = headings_of(command);
@@ -115,7 +105,7 @@ fn possible_values(flag: &Arg) -> String {
     if values.is_empty() { String::new() } else { format!("; one of {}", values.join(", ")) }
 }
 
-/// The headings in the order of help, `None` for flags without one.
+/// Returns the headings in the order of help, `None` for flags without one.
 fn headings_of(command: &Command) -> Vec<Option<&str>> {
     let mut headings = Vec::new();
     for flag in command.get_arguments().filter(|flag| is_listed(flag)) {
@@ -147,7 +137,7 @@ fn takes_value(flag: &Arg) -> bool {
     flag.get_action().takes_values()
 }
 
-/// `-q, --quiet` or `--target <TARGET>`
+/// Returns `-q, --quiet` or `--target <TARGET>`.
 fn synopsis(flag: &Arg) -> String {
     let short = flag.get_short().map(|short| format!("-{short}"));
     let long = flag.get_long().map(|long| format!("--{long}"));

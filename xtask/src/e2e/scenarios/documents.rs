@@ -14,8 +14,7 @@ use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
 
-/// The ports in documents with other servers: the daemon's, then those of nginx, HAProxy, Node and
-/// Envoy.
+/// The ports in documents with other servers: the daemon, nginx, HAProxy, Node, Envoy.
 const ALL_PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
 /// The last port of each.
 const NGINX: &str = "127.0.0.1:50056";

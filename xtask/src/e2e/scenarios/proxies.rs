@@ -28,8 +28,7 @@ pub(crate) fn envoy(programs: &Programs) -> anyhow::Result<String> {
     behind(programs, envoy, "envoy.yaml", grpc_web)
 }
 
-/// Calls pass the proxy unchanged, in plaintext and over TLS; then one of three daemons is replaced
-/// under load.
+/// Calls pass the proxy unchanged, in plaintext and over TLS; then a daemon is replaced under load.
 fn behind(
     programs: &Programs,
     mut proxy: Command,
