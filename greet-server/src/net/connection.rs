@@ -1,16 +1,16 @@
 //! Serves one connection: handshake, calls, drain, close. Each step has a deadline.
 
-use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::close_log::Close;
+use super::goaway::GoawaySignals;
 use super::handshake::{HandshakeError, Negotiated, drain_signalled, linger, with_deadline};
 use super::stream::Stream;
 use super::transport::Transport;
-use super::{goaway, http1, http2};
+use super::{http1, http2};
 use crate::grpc::connection_state::{ConnectionState, Peer};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
@@ -33,11 +33,11 @@ where
     };
     let (connection, abandoned_limit) = ConnectionState::new(transport.metrics().clone(), peer);
     let stream = Stream::new(first_bytes, &mut io, connection.clone());
-    let goaway_due = pin!(goaway::due(&transport.limits, &connection, drained, abandoned_limit));
+    let mut signals = GoawaySignals { drained, abandoned_limit };
     let reason = if is_http2 {
-        http2::serve(stream, &connection, &transport, goaway_due).await
+        http2::serve(stream, &connection, &transport, &mut signals).await
     } else {
-        http1::serve(stream, &connection, &transport, goaway_due).await
+        http1::serve(stream, &connection, &transport, &mut signals).await
     };
     if reason != Some(CloseReason::GoawayUnanswered) {
         linger(&mut io).await;

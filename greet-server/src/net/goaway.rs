@@ -56,19 +56,26 @@ impl GoawayReason {
     }
 }
 
-/// Completes when a GOAWAY is due, with the reason.
-pub(crate) async fn due(
-    limits: &Limits,
-    connection: &ConnectionState,
-    mut drained: oneshot::Receiver<()>,
-    abandoned_limit: oneshot::Receiver<()>,
-) -> GoawayReason {
-    tokio::select! {
-        biased;
-        () = drain_signalled(&mut drained) => GoawayReason::Drain,
-        () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
-        () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
-        _ = abandoned_limit => GoawayReason::AbandonedCalls,
+/// The signals of other tasks that make a GOAWAY due.
+pub(crate) struct GoawaySignals {
+    pub(crate) drained: oneshot::Receiver<()>,
+    pub(crate) abandoned_limit: oneshot::Receiver<()>,
+}
+
+impl GoawaySignals {
+    /// Completes when a GOAWAY is due, with the reason.
+    pub(crate) async fn due(
+        &mut self,
+        limits: &Limits,
+        connection: &ConnectionState,
+    ) -> GoawayReason {
+        tokio::select! {
+            biased;
+            () = drain_signalled(&mut self.drained) => GoawayReason::Drain,
+            () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
+            () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
+            _ = &mut self.abandoned_limit => GoawayReason::AbandonedCalls,
+        }
     }
 }
 

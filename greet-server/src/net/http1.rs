@@ -2,7 +2,7 @@
 //! and the delivery of a reply.
 
 use std::cell::RefCell;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
-use super::goaway::GoawayReason;
+use super::goaway::GoawaySignals;
 use super::handshake::DRAIN_HANDSHAKE_GRACE;
 use super::stream::Stream;
 use super::transport::{MAX_HEADER_LIST_BYTES, Transport, close_reason};
@@ -28,7 +28,7 @@ pub(super) async fn serve<IO>(
     io: Stream<IO>,
     connection: &Rc<ConnectionState>,
     transport: &Transport,
-    goaway_due: Pin<&mut impl Future<Output = GoawayReason>>,
+    signals: &mut GoawaySignals,
 ) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -52,7 +52,7 @@ where
         biased;
         served = http1.as_mut() => return close_reason(served, None, peer).map(http1_reason),
         () = delivery_expired(&delivery, connection) => return Some(CloseReason::ReplyNotTaken),
-        reason = goaway_due => reason,
+        reason = signals.due(limits, connection) => reason,
     };
     // Adds `connection: close` to the reply in flight; between two calls, closes.
     http1.as_mut().graceful_shutdown();

@@ -1,13 +1,13 @@
 //! Serves HTTP/2: calls, then GOAWAY and its grace period.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::goaway::{self, GoawayReason};
+use super::goaway::{self, GoawaySignals};
 use super::stream::Stream;
 use super::transport::{Transport, close_reason};
 use crate::grpc::Call;
@@ -19,7 +19,7 @@ pub(super) async fn serve<IO>(
     io: Stream<IO>,
     connection: &Rc<ConnectionState>,
     transport: &Transport,
-    goaway_due: Pin<&mut impl Future<Output = GoawayReason>>,
+    signals: &mut GoawaySignals,
 ) -> Option<CloseReason>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -34,7 +34,7 @@ where
     let reason = tokio::select! {
         biased;
         served = streams.run_beside(http2.as_mut()) => return close_reason(served, None, peer),
-        reason = goaway_due => reason,
+        reason = signals.due(limits, connection) => reason,
     };
     // Sends GOAWAY and PING. hyper closes after the PONG and the last reply.
     http2.as_mut().graceful_shutdown();
