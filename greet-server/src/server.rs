@@ -1,5 +1,4 @@
-//! Assembles the daemon: [`Server::bind`] binds the sockets, [`Server::run`] serves on them until
-//! shutdown.
+//! Assembles the daemon: [`Server::bind`] binds the sockets, [`Server::run`] serves until shutdown.
 
 use std::io::{self, IsTerminal as _};
 use std::rc::Rc;
@@ -100,8 +99,7 @@ impl Server {
         Server::with_sockets(config, sockets, greeter).await
     }
 
-    /// Creates a server on listening sockets, with a clone of `greeter` per worker. Needs a tokio
-    /// runtime.
+    /// Creates a server on `sockets`, with a clone of `greeter` per worker. Needs a tokio runtime.
     ///
     /// # Errors
     /// A TLS file cannot be used, or the admin address cannot be bound.
@@ -138,8 +136,7 @@ impl Server {
         })
     }
 
-    /// Reads the TLS files as [`Server::bind`] does. Returns a warning about a certificate that
-    /// clients will reject.
+    /// Reads the TLS files as [`Server::bind`] does. Warns if clients will reject the certificate.
     ///
     /// # Errors
     /// A TLS file cannot be used.

@@ -1,5 +1,4 @@
-//! Names of settings: the keys of the file, the environment variables, and suggestions for misspelt
-//! ones.
+//! Names of settings: keys of the file, environment variables, and suggestions for misspelt ones.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -76,8 +75,7 @@ pub(super) fn unknown_variables(
     unknown
 }
 
-/// Returns whether Kubernetes injects the variable into each pod, for a service `greet` or
-/// `greet-server`.
+/// Returns whether Kubernetes injects the variable, for a service `greet` or `greet-server`.
 fn is_from_kubernetes(suffix: &str, value: &OsStr) -> bool {
     let suffix = suffix.strip_prefix("SERVER_").unwrap_or(suffix);
     match suffix.split('_').collect::<Vec<_>>()[..] {

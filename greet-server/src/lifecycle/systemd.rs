@@ -1,5 +1,4 @@
-//! Notifies the service manager of the daemon's state (systemd's sd_notify). Does nothing without
-//! NOTIFY_SOCKET.
+//! Notifies the service manager of the daemon's state (sd_notify), if NOTIFY_SOCKET is set.
 
 use tokio::sync::watch;
 

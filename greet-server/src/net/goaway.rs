@@ -15,8 +15,7 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 /// nothing: no call is open.
 const GOAWAY_ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Jitter of the maximum age, as a fraction either way, so that connections opened together do not
-/// end together.
+/// Jitter of the maximum age, as a fraction, so that connections opened together end apart.
 const AGE_JITTER: f64 = 0.1;
 
 /// Checks per maximum idle time: idleness is detected at most a quarter of that time late.

@@ -1,5 +1,4 @@
-//! Takes a connection from accept to the HTTP/2 preface and SETTINGS, through TLS if configured,
-//! within one deadline.
+//! Negotiates TLS if configured, then reads the HTTP/2 preface and SETTINGS, in one deadline.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -37,8 +36,7 @@ const HTTP_1_RESPONSE: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
     content-type: text/plain\r\ncontent-length: 62\r\nconnection: close\r\n\r\n\
     This port serves gRPC over HTTP/2; HTTP/1.1 is not supported.\n";
 
-/// The response to any other protocol: empty SETTINGS, then GOAWAY with PROTOCOL_ERROR (RFC 9113,
-/// section 3.4).
+/// The response to other protocols: SETTINGS, GOAWAY with PROTOCOL_ERROR (RFC 9113, section 3.4).
 const NOT_HTTP_2_RESPONSE: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 

@@ -2,8 +2,7 @@
 //!
 //! Each listener has an acceptor, which hands every connection to the least loaded worker. A worker
 //! is a thread with a current-thread runtime; a connection stays on its worker, so that a call
-//! touches nothing that cores share. Handshake and shutdown, which stock servers leave unbounded,
-//! have deadlines.
+//! touches nothing that cores share. Handshake and shutdown have deadlines.
 
 pub(crate) mod acceptor;
 mod close_log;

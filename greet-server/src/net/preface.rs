@@ -22,8 +22,7 @@ pub(crate) enum PrefaceError {
     PeerClosed,
 }
 
-/// Reads until preface and first frame are complete. Returns all received bytes, which may include
-/// requests.
+/// Reads until preface and first frame are complete. Returns all bytes, maybe with requests.
 pub(crate) async fn read<IO: AsyncRead + Unpin>(io: &mut IO) -> Result<Bytes, PrefaceError> {
     let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
     loop {

@@ -90,8 +90,7 @@ impl Encoding {
     }
 }
 
-/// Accepts `application/grpc-web` and `application/grpc-web-text`, with or without `+proto` and
-/// parameters.
+/// Accepts `application/grpc-web` and `application/grpc-web-text`, with `+proto` or parameters.
 fn encoding(content_type: &HeaderValue) -> Option<Encoding> {
     let content_type = content_type.to_str().ok()?.to_ascii_lowercase();
     let media = content_type.split([';', ',']).next()?.trim();

@@ -24,8 +24,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) not_grpc: Counter,
     /// Connections that the peer or the network closed.
     pub(crate) closed_by_peer: Counter,
-    /// Open connections of this worker. The only metric with two writers: the acceptor adds and the
-    /// worker subtracts.
+    /// Open connections. The only metric with two writers: the acceptor adds, the worker subtracts.
     pub(crate) connections: AtomicUsize,
     closed: [Counter; CloseReason::ALL.len()],
     handshakes: [Counter; HandshakeResult::ALL.len()],

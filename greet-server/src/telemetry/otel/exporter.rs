@@ -130,8 +130,7 @@ impl SpanProcessor for CountingProcessor {
     }
 }
 
-/// Exports a batch on the connection's runtime, because the batch processor's thread has none, and
-/// counts the result.
+/// Exports on the connection's runtime, because the processor's thread has none. Counts the result.
 #[derive(Debug)]
 struct CountingExporter {
     otlp: Arc<OtlpExporter>,

@@ -32,8 +32,7 @@ const SAMPLERS: [&str; 6] = [
 const MAX_QUEUE_SPANS: usize = 1_000_000;
 const MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Returns the collector's URL, or `None` if no spans are exported. An invalid URL in a variable
-/// turns tracing off.
+/// Returns the collector's URL, or `None` without export. An invalid variable turns tracing off.
 pub(super) fn endpoint(config: &Config) -> Option<String> {
     let is = |name, expected| value(name).is_some_and(|given| given.eq_ignore_ascii_case(expected));
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {

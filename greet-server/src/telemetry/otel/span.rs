@@ -1,5 +1,4 @@
-//! Starts and ends the span of a call, with the attributes of OpenTelemetry's semantic conventions
-//! for gRPC.
+//! Starts and ends the span of a call, by OpenTelemetry's semantic conventions for gRPC.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
