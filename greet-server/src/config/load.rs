@@ -97,23 +97,21 @@ fn explain(error: clap::Error, place: impl Fn(&str) -> String) -> LoadError {
         (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
             let value = text(ContextKind::InvalidValue).unwrap_or_default();
-            let suggestion = text(ContextKind::SuggestedValue);
-            let suggestion = suggestion.map(|value| format!("; did you mean {value:?}?"));
-            let suggestion = suggestion.unwrap_or_default();
-            Some(format!("{value:?} is not one of {}{suggestion}", valid.join(", ")))
+            Some(format!("{value:?} is not one of {}", valid.join(", ")))
         }
         _ => None,
     };
     let key = text(ContextKind::InvalidArg).and_then(|flag| flag.strip_prefix("--"));
     let key = key.and_then(|flag| flag.split(' ').next());
-    LoadError::Invalid(match (key, reason) {
+    let message = match (key, reason) {
         (Some(key), Some(reason)) => format!("{}: {reason}", place(key)),
         _ => {
             let text = error.to_string();
-            let mut lines = text.lines().map(str::trim);
-            let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
-            let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
-            tips.fold(message.to_owned(), |message, tip| format!("{message}; {tip}"))
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
         }
-    })
+    };
+    let value = text(ContextKind::SuggestedValue).map(|value| format!("{value:?}"));
+    let suggestion = value.or_else(|| text(ContextKind::SuggestedArg).map(str::to_owned));
+    let question = suggestion.map(|suggestion| format!("; did you mean {suggestion}?"));
+    LoadError::Invalid(message + &question.unwrap_or_default())
 }

@@ -6,10 +6,13 @@
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
@@ -33,7 +36,11 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(writer).with_ansi(color);
     let layer = match log.format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => {
+            // Below debug all lines are the daemon's own: the module only widens them.
+            let has_target = log.filter.would_enable("", &Level::DEBUG);
+            lines.with_timer(Seconds).with_target(has_target).boxed()
+        }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let (filter, handle) = reload::Layer::new(log.filter.clone());
@@ -43,6 +50,15 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
         tracing::error!(location, payload = panic.payload_as_str(), "thread panicked");
     }));
     (LogControl { configured: log.filter.clone(), filter: handle, dropped, failed_writes }, guard)
+}
+
+/// The time of a text line, which a person reads: RFC 3339, to the second.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", humantime::format_rfc3339_seconds(SystemTime::now()))
+    }
 }
 
 impl LogControl {

@@ -181,7 +181,7 @@ fn invalid_variable_is_reported_by_its_name() {
 
 #[test]
 fn unknown_flag_is_rejected_with_the_nearest_flag() {
-    let expected = "unexpected argument '--listne' found; a similar argument exists: '--listen'";
+    let expected = "unexpected argument '--listne' found; did you mean --listen?";
     assert_eq!(error(run(&mut daemon(&["--listne=a:1"]))), expected);
 }
 
