@@ -57,7 +57,7 @@ pub(crate) struct Call<Reply> {
     pub(crate) trailers: HeaderMap,
     /// The target of the last attempt.
     pub(crate) target: Arc<Target>,
-    /// Number of attempts, on whichever connection and target.
+    /// Number of attempts, on any connection and target.
     pub(crate) attempts: u32,
     /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,

@@ -23,13 +23,13 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use self::balancer::{Balancer, Remaining, Unreachable};
 use self::pool::{Endpoint, Method, PooledConnection};
+use self::response_stream::ResponseStream;
 use self::wire::{NotAccepted, OutgoingCall};
 use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallError, ConnectError, RpcError, StatusSource};
 use crate::format::HumanDuration;
 
 pub(crate) use self::call::{Call, CallOptions};
-pub(crate) use self::response_stream::ResponseStream;
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;

@@ -17,7 +17,7 @@ use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up}
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
-/// A method that the client calls.
+/// A method that the client calls; its number is the index of its path in [`PATHS`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
     SayHello,
@@ -25,13 +25,17 @@ pub(crate) enum Method {
     Watch,
 }
 
+const PATHS: [&str; 3] =
+    ["/greet.Greeter/SayHello", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+
 /// A target, or one address of a `dns:` target.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
     address: Option<IpAddr>,
     looked_up: Mutex<Option<LookedUp>>,
-    uris: [Uri; Method::ALL.len()],
+    /// The URI of each path in [`PATHS`].
+    uris: [Uri; PATHS.len()],
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
     traffic: Arc<Traffic>,
@@ -86,7 +90,7 @@ impl Endpoint {
             target: Arc::clone(target),
             address: None,
             looked_up: Mutex::default(),
-            uris: Method::ALL.map(|method| uri(target, &authority, method)),
+            uris: PATHS.map(|path| uri(target, &authority, path)),
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
             traffic: Arc::clone(traffic),
@@ -231,20 +235,8 @@ impl Endpoint {
     }
 }
 
-impl Method {
-    const ALL: [Method; 3] = [Method::SayHello, Method::Check, Method::Watch];
-
-    fn path(self) -> &'static str {
-        match self {
-            Method::SayHello => "/greet.Greeter/SayHello",
-            Method::Check => "/grpc.health.v1.Health/Check",
-            Method::Watch => "/grpc.health.v1.Health/Watch",
-        }
-    }
-}
-
-fn uri(target: &Target, authority: &str, method: Method) -> Uri {
+fn uri(target: &Target, authority: &str, path: &'static str) -> Uri {
     let uri = Uri::builder().scheme(target.scheme()).authority(authority);
-    let uri = uri.path_and_query(method.path()).build();
+    let uri = uri.path_and_query(path).build();
     uri.expect("targets and server names are valid, and paths are fixed")
 }

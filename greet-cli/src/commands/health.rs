@@ -13,7 +13,7 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{Context, WaitBudget};
-use crate::client::{Backoff, Call, CallOptions, Client, ResponseStream};
+use crate::client::{Backoff, Call, CallOptions, Client};
 use crate::connect::Target;
 use crate::error::CallError;
 use crate::exit::Exit;
@@ -82,13 +82,8 @@ async fn report(
     let is_serving = state == Some(ServingStatus::Serving);
     let serving = state.map(|state| state.as_str_name());
     stderr.verbose(call);
-    let text =
-        serving.map(
-            |serving| {
-                if is_one { serving.to_owned() } else { format!("{serving} {}", call.target) }
-            },
-        );
-    stdout.line(text.as_deref(), || Health {
+    let target = if is_one { String::new() } else { format!(" {}", call.target) };
+    stdout.line(serving.map(|serving| format!("{serving}{target}")), || Health {
         schema: "greet.health/v1",
         ok: is_serving,
         service,
@@ -115,10 +110,7 @@ fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
     call.result.as_ref().ok().map(HealthCheckResponse::status)
 }
 
-/// The state of a server that does not answer.
-const UNREACHABLE: &str = "UNREACHABLE";
-
-/// Time beyond `--wait` for the last attempt to report its failure.
+/// Time beyond `--wait` in which the last attempt can report its failure.
 const FINAL_ATTEMPT_GRACE: Duration = Duration::from_millis(100);
 
 /// Follows one target and prints its changes.
@@ -160,8 +152,10 @@ impl Watch<'_> {
         loop {
             let failure = match client.watch_health(self.service).await {
                 Ok(mut replies) => loop {
-                    match next(&mut replies).await {
-                        Ok(state) => {
+                    let reply = replies.next().await;
+                    match reply.unwrap_or_else(|| Err(replies.ended())) {
+                        Ok(reply) => {
+                            let state = reply.status();
                             backoff = Backoff::new();
                             if self.report_change(Ok(state)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
@@ -170,7 +164,7 @@ impl Watch<'_> {
                                 return Ok(Exit::Done);
                             }
                         }
-                        Err(failure) => break failure,
+                        Err(error) => break error.into(),
                     }
                 },
                 Err(failure) => failure,
@@ -228,23 +222,13 @@ impl Watch<'_> {
     }
 }
 
-/// Returns the state as printed: connection failures are one state, whatever the reason.
+/// Returns the state as printed: all connection failures are one state.
 fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
     match state {
         Ok(state) => state.as_str_name(),
         Err(failure) => match failure.status().map(Status::code) {
-            None | Some(Code::Unavailable | Code::DeadlineExceeded) => UNREACHABLE,
+            None | Some(Code::Unavailable | Code::DeadlineExceeded) => "UNREACHABLE",
             Some(code) => code_name(code),
         },
-    }
-}
-
-/// Returns the next state, or the reason for the end of the stream.
-async fn next(
-    replies: &mut ResponseStream<HealthCheckResponse>,
-) -> Result<ServingStatus, CallError> {
-    match replies.next().await {
-        Some(reply) => Ok(reply?.status()),
-        None => Err(replies.ended().into()),
     }
 }
