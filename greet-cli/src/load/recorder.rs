@@ -70,7 +70,7 @@ impl Counts {
     }
 
     pub(crate) fn ok(&self) -> u64 {
-        self.by_status[Code::Ok as usize]
+        self.latency.count()
     }
 
     pub(super) fn failed(&self) -> u64 {

@@ -26,7 +26,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
     let by_stage: BTreeMap<_, _> = counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect();
     let thresholds_report = thresholds.iter().map(|threshold| {
         json!({
-            "rule": threshold.rule(),
+            "rule": threshold.to_string(),
             "measured": threshold.measured(summary),
             "crossed": threshold.is_violated(summary),
         })
@@ -105,12 +105,12 @@ fn percentile_curve(latency: &Histogram) -> Vec<Value> {
 fn intervals(summary: &Summary) -> Vec<Value> {
     let length_us = micros(summary.intervals.length);
     let report = |(index, interval): (u64, &Interval)| {
-        let Interval { latency, ok, failed } = interval;
+        let Interval { latency, failed } = interval;
         let percentile = |p| (!latency.is_empty()).then(|| latency.percentile(p));
         json!({
             "at_us": index * length_us,
             "length_us": length_us,
-            "ok": ok,
+            "ok": latency.count(),
             "failed": failed,
             "p50_us": percentile(50.0),
             "p99_us": percentile(99.0),
