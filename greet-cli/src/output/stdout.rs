@@ -34,12 +34,13 @@ pub(crate) struct Stdout {
     trace: Option<Trace>,
 }
 
-/// An object with its trace ID.
+/// An object with its trace ID, if there is one.
 #[derive(Serialize)]
 struct Traced<O> {
     #[serde(flatten)]
     object: O,
-    trace_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 /// Result of a write.
@@ -64,7 +65,7 @@ impl Stdout {
         }
     }
 
-    /// Adds the ID of the trace to each object from now on.
+    /// Adds the ID of the trace to all later objects.
     pub(crate) fn begin_trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
     }
@@ -88,14 +89,12 @@ impl Stdout {
                 write!(self.buffer, "{text}").expect("writing to memory does not fail");
             }
             (Format::Text, None) => return,
-            (Format::Json, _) => match self.trace {
-                None => serde_json::to_writer(&mut self.buffer, &object()),
-                Some(trace) => {
-                    let traced = Traced { object: object(), trace_id: trace.to_string() };
-                    serde_json::to_writer(&mut self.buffer, &traced)
-                }
+            (Format::Json, _) => {
+                let trace_id = self.trace.map(|trace| trace.to_string());
+                let traced = Traced { object: object(), trace_id };
+                serde_json::to_writer(&mut self.buffer, &traced)
+                    .expect("keys are strings, and writing to memory does not fail");
             }
-            .expect("keys are strings, and writing to memory does not fail"),
         }
         self.buffer.push(b'\n');
         self.oldest_at.get_or_insert_with(Instant::now);
