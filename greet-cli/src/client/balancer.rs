@@ -26,7 +26,7 @@ pub(crate) struct Balancer {
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) target: Arc<Target>,
-    pub(crate) problem: ConnectError,
+    pub(crate) error: ConnectError,
     pub(crate) remaining: Remaining,
 }
 
@@ -70,7 +70,7 @@ impl Balancer {
                         self.replace_name(&endpoint, &addresses);
                         continue;
                     }
-                    Err(problem) => Err(problem),
+                    Err(error) => Err(error),
                 }
             } else {
                 if endpoint.was_found_by(&before) {
@@ -80,9 +80,9 @@ impl Balancer {
             };
             return match connected {
                 Ok(connection) => Ok((endpoint, connection)),
-                Err(problem) => {
+                Err(error) => {
                     let remaining = self.eject(&endpoint, call_options);
-                    Err(Unreachable { target: Arc::clone(&endpoint.target), problem, remaining })
+                    Err(Unreachable { target: Arc::clone(&endpoint.target), error, remaining })
                 }
             };
         }

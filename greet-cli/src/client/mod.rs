@@ -148,7 +148,7 @@ impl Client {
         stages: &mut Stages,
     ) -> Result<(Arc<Endpoint>, PooledConnection), ConnectError> {
         let connected = self.balancer.connection(&self.call_options, deadline, stages).await;
-        connected.map_err(|unreachable| unreachable.problem)
+        connected.map_err(|unreachable| unreachable.error)
     }
 
     fn outgoing_call(&self, body: Bytes) -> OutgoingCall<'_> {
@@ -198,8 +198,8 @@ impl Client {
                 self.balancer.connection(&self.call_options, deadline, &mut call.stages).await;
             let (endpoint, mut connection) = match connected {
                 Ok(connected) => connected,
-                Err(Unreachable { target, problem, remaining }) => {
-                    (call.target, call.result) = (target, Err(problem.into()));
+                Err(Unreachable { target, error, remaining }) => {
+                    (call.target, call.result) = (target, Err(error.into()));
                     unreachable += 1;
                     if remaining == Remaining::Nothing || unreachable >= self.balancer.len() {
                         // The addresses of an earlier call's look-up may be out of date.

@@ -159,16 +159,16 @@ impl Endpoint {
         };
         let mut made = None;
         if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {
-            if let Some((_, problem)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
-                return Err(problem.clone());
+            if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
+                return Err(error.clone());
             }
             (slot.connection, slot.ahead) = (None, None);
             let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
             let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
             // Boxed because it is large, and most calls use an open connection.
             let connected = Box::pin(connecting).await;
-            let connected = connected
-                .inspect_err(|problem| slot.failed = Some((Instant::now(), problem.clone())));
+            let connected =
+                connected.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())));
             slot.connection = Some(connected?);
             slot.serial += 1;
             made = Some(stages.clone());
@@ -185,7 +185,6 @@ impl Endpoint {
         })
     }
 
-    /// Opens all connections.
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {
         for _ in &self.slots {
             self.connection(deadline, &mut Stages::default()).await?;

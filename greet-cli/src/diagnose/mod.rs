@@ -65,9 +65,9 @@ impl Diagnosis {
     pub(crate) fn from_failed_connection(
         target: &Target,
         stages: &Stages,
-        problem: ConnectError,
+        error: ConnectError,
     ) -> Diagnosis {
-        let failure = CallError::from(problem);
+        let failure = CallError::from(error);
         let mut findings = connection_findings(stages, Some(&failure));
         let without = |stage| Finding::without(stage, StageResult::NotReached);
         findings.extend(["health", "rpc"].map(without));
