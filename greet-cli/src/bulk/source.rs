@@ -9,22 +9,20 @@ use std::{thread, vec};
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-/// The source of names.
 #[derive(Debug)]
 pub(crate) enum NameSource {
     Typed {
         names: Vec<String>,
-        /// How often each name is greeted.
+        /// Calls for each name.
         count: NonZeroU64,
     },
     /// A file with one name a line; `-` is standard input.
     File(PathBuf),
 }
 
-/// The names to greet.
 #[derive(Debug)]
 pub(crate) enum Names {
-    /// Names of the command line, as often as `--count` says.
+    /// The names of the command line in turn, up to a number of calls.
     Typed { names: Vec<String>, next: u64, calls: u64 },
     /// Lines of a file or of standard input.
     Read { lines: Lines, from: PathBuf, next: u64 },
@@ -116,7 +114,6 @@ pub(crate) enum InvalidName {
 
 type Line = Result<String, InvalidName>;
 
-/// The lines of a file, in order.
 #[derive(Debug)]
 pub(crate) struct Lines {
     batches: mpsc::Receiver<io::Result<Vec<Line>>>,

@@ -115,10 +115,7 @@ pub(crate) struct OutputArgs {
 }
 
 impl ConnectionArgs {
-    /// Returns the options that all calls share.
-    ///
-    /// # Errors
-    /// A file is unreadable or invalid, or two flags contradict each other.
+    /// Fails if a file is not readable or malformed, or if two flags contradict each other.
     pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(

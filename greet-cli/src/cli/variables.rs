@@ -25,7 +25,6 @@ const SERVER_VARIABLES: [&str; 32] = [
     "GREET_WORKERS",
 ];
 
-/// Returns the variable of a flag.
 pub(super) fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }

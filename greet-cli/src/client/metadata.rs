@@ -21,7 +21,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Returns the headers to send. Fails if a header is malformed or its file is not readable.
 pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     let mut map = HeaderMap::new();
-    // A variable with one header a line ends with a line end.
+    // GREET_HEADER may end with a newline.
     for header in headers.iter().filter(|header| !header.is_empty()) {
         let (key, value) = parse(header).context("--header (GREET_HEADER)")?;
         let mut value = match value.strip_prefix('@') {

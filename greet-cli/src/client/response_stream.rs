@@ -15,7 +15,6 @@ use crate::error::{RpcError, StatusSource};
 /// The usual limit of gRPC clients.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The messages of a reply.
 #[derive(Debug)]
 pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,

@@ -4,7 +4,6 @@
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The failure of a call that was sent.
 #[derive(Debug, Clone)]
 pub(crate) struct RpcError {
     pub(crate) source: StatusSource,

@@ -21,7 +21,6 @@ const MAX_RANDOM_NAME: usize = 16;
 /// Maximum size of a file of names, which are kept in memory.
 const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A load test.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
@@ -31,7 +30,6 @@ pub(crate) struct Plan {
     pub(super) shape: Shape,
 }
 
-/// The source of names.
 #[derive(Debug)]
 pub(crate) enum LoadNames {
     Typed(Vec<String>),
@@ -90,7 +88,6 @@ impl Plan {
         Rc::new(Client::new(self.call_options.clone(), &self.targets, connections))
     }
 
-    /// Returns the share of each worker.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
         let Shape { concurrency, connections, threads, rate, until, .. } = self.shape;
         (0..threads).map(move |worker| {

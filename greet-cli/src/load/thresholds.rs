@@ -24,7 +24,6 @@ pub(crate) struct Threshold {
     rule: String,
 }
 
-/// A metric of a load test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     Min,

@@ -236,7 +236,7 @@ impl Callers {
         let at = Instant::now();
         let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
-        // An interrupt before the measurement leaves nothing to divide by.
+        // The measured time is zero after an interrupt during the warm-up.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_started = self.released.get().saturating_sub(self.started.get());
         send(events, WorkerEvent::Ended(WorkerResult { at, not_started, cpu_share }));

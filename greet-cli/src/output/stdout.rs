@@ -126,10 +126,7 @@ impl Stdout {
         }
     }
 
-    /// Writes the buffer.
-    ///
-    /// # Errors
-    /// Standard output is not writable, for a reason other than a closed pipe.
+    /// Writes the buffer. A closed pipe is not an error.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
         self.oldest_at = None;
         if self.buffer.is_empty() {
