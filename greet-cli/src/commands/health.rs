@@ -78,22 +78,13 @@ async fn report(
     stdout: &mut Stdout,
     stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let state = state(call);
-    let is_serving = state == Some(ServingStatus::Serving);
-    let serving = state.map(|state| state.as_str_name());
     stderr.verbose(call);
     let target = if is_one { String::new() } else { format!(" {}", call.target) };
-    stdout.line(serving.map(|serving| format!("{serving}{target}")), || Health {
-        schema: "greet.health/v1",
-        ok: is_serving,
-        service,
-        serving,
-        time: None,
-        call: CallReport::new(call),
-    });
+    let text = state(call).map(|state| format!("{}{target}", state.as_str_name()));
+    stdout.line(text, || health_report(service, None, call));
     stdout.flush().await?;
     Ok(match &call.result {
-        Ok(_) if is_serving => Exit::Done,
+        Ok(response) if response.status() == ServingStatus::Serving => Exit::Done,
         Ok(_) => Exit::NotServing,
         Err(failure) => {
             if is_one {
@@ -104,6 +95,22 @@ async fn report(
             failure.exit()
         }
     })
+}
+
+fn health_report<'a>(
+    service: &'a str,
+    time: Option<String>,
+    call: &Call<HealthCheckResponse>,
+) -> Health<'a> {
+    let state = state(call);
+    Health {
+        schema: "greet.health/v1",
+        ok: state == Some(ServingStatus::Serving),
+        service,
+        serving: state.map(|state| state.as_str_name()),
+        time,
+        call: CallReport::new(call),
+    }
 }
 
 fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
@@ -118,7 +125,7 @@ struct Watch<'a> {
     service: &'a str,
     target: Arc<Target>,
     /// The last state, if there was one.
-    state: Option<Result<ServingStatus, CallError>>,
+    state: Option<Result<HealthCheckResponse, CallError>>,
     stdout: &'a mut Stdout,
     stderr: &'a Stderr,
 }
@@ -155,12 +162,12 @@ impl Watch<'_> {
                     let reply = replies.next().await;
                     match reply.unwrap_or_else(|| Err(replies.ended())) {
                         Ok(reply) => {
-                            let state = reply.status();
+                            let is_serving = reply.status() == ServingStatus::Serving;
                             backoff = Backoff::new();
-                            if self.report_change(Ok(state)).await? == Written::BrokenPipe {
+                            if self.report_change(Ok(reply)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
                             }
-                            if until.is_some() && state == ServingStatus::Serving {
+                            if until.is_some() && is_serving {
                                 return Ok(Exit::Done);
                             }
                         }
@@ -187,7 +194,7 @@ impl Watch<'_> {
     /// Prints a state that differs from the last.
     async fn report_change(
         &mut self,
-        state: Result<ServingStatus, CallError>,
+        state: Result<HealthCheckResponse, CallError>,
     ) -> anyhow::Result<Written> {
         let name = state_name(&state);
         if self.state.as_ref().is_some_and(|last| state_name(last) == name) {
@@ -196,20 +203,14 @@ impl Watch<'_> {
         }
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
         let mut call = Call::new(Arc::clone(&self.target));
-        call.result = state.clone().map(|_| HealthCheckResponse::default());
-        self.stdout.line(Some(&format!("{time} {name}")), || Health {
-            schema: "greet.health/v1",
-            ok: matches!(state, Ok(ServingStatus::Serving)),
-            service: self.service,
-            serving: state.as_ref().ok().map(ServingStatus::as_str_name),
-            time: Some(time.clone()),
-            call: CallReport::new(&call),
-        });
+        call.result = state;
+        let text = format!("{time} {name}");
+        self.stdout.line(Some(text), || health_report(self.service, Some(time), &call));
         let written = self.stdout.flush().await?;
-        if let Err(failure) = &state {
+        if let Err(failure) = &call.result {
             self.stderr.failure(failure);
         }
-        self.state = Some(state);
+        self.state = Some(call.result);
         Ok(written)
     }
 
@@ -223,9 +224,9 @@ impl Watch<'_> {
 }
 
 /// Returns the state as printed: all connection failures are one state.
-fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
+fn state_name(state: &Result<HealthCheckResponse, CallError>) -> &'static str {
     match state {
-        Ok(state) => state.as_str_name(),
+        Ok(response) => response.status().as_str_name(),
         Err(failure) => match failure.status().map(Status::code) {
             None | Some(Code::Unavailable | Code::DeadlineExceeded) => "UNREACHABLE",
             Some(code) => code_name(code),

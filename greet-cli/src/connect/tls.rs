@@ -78,6 +78,7 @@ impl TlsFacts {
         let version = session.and_then(|session| session.protocol_version());
         let cipher = session.and_then(|session| session.negotiated_cipher_suite());
         let protocol = session.and_then(|session| session.alpn_protocol());
+        let is_requested = verifier.is_certificate_requested();
         TlsFacts {
             version: version.map(|version| match version {
                 rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
@@ -87,8 +88,7 @@ impl TlsFacts {
             cipher: cipher.map(|cipher| format!("{:?}", cipher.suite())),
             alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
             certificate: verifier.certificate(),
-            client_certificate: match (verifier.is_certificate_requested(), verifier.has_identity())
-            {
+            client_certificate: match (is_requested, verifier.has_identity()) {
                 (false, _) => "not requested",
                 (true, false) => "requested, not sent",
                 (true, true) => "sent",
