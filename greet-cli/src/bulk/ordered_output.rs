@@ -57,7 +57,7 @@ impl<'a> OrderedOutput<'a> {
         OrderedOutput {
             stdout,
             stderr,
-            label: names.label(),
+            label: if calls.is_some() { "call" } else { "line" },
             is_one,
             with_tally,
             outcomes: VecDeque::new(),

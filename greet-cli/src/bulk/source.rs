@@ -55,14 +55,6 @@ impl Names {
         }
     }
 
-    /// Returns the noun for one of them in messages.
-    pub(super) fn label(&self) -> &'static str {
-        match self {
-            Names::Typed { .. } => "call",
-            Names::Read { .. } => "line",
-        }
-    }
-
     /// Returns the next name. Fails if the file is not readable.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Name>> {
         match self {
@@ -112,12 +104,10 @@ pub(crate) enum InvalidName {
     TooLong,
 }
 
-type Line = Result<String, InvalidName>;
-
 #[derive(Debug)]
 pub(crate) struct Lines {
-    batches: mpsc::Receiver<io::Result<Vec<Line>>>,
-    batch: vec::IntoIter<Line>,
+    batches: mpsc::Receiver<io::Result<Vec<Name>>>,
+    batch: vec::IntoIter<Name>,
 }
 
 impl Lines {
@@ -145,7 +135,7 @@ impl Lines {
     }
 
     /// Returns the next line without its line end. Cancel safe.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Name>> {
         loop {
             if let Some(line) = self.batch.next() {
                 return Ok(Some(line));
@@ -160,7 +150,7 @@ impl Lines {
 
 /// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait
 /// for the next. Returns no lines at the end.
-fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
+fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Name>> {
     let mut batch = Vec::new();
     while let Some(line) = read_line(from)? {
         batch.push(line);
@@ -171,7 +161,7 @@ fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
     Ok(batch)
 }
 
-fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
+fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Name>> {
     let mut line = Vec::new();
     from.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
     if line.is_empty() {

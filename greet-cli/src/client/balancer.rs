@@ -40,8 +40,7 @@ pub(crate) enum Remaining {
 }
 
 impl Balancer {
-    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Balancer {
-        let endpoints = endpoints.into_iter().map(Arc::new).collect();
+    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>) -> Balancer {
         Balancer { endpoints: RefCell::new(endpoints), turn: Cell::new(0) }
     }
 
@@ -108,11 +107,8 @@ impl Balancer {
         stages: &mut Stages,
     ) -> Result<Vec<Balancer>, ConnectError> {
         self.look_up_all(connect_by, stages).await?;
-        let alone = |endpoint: &Arc<Endpoint>| Balancer {
-            endpoints: RefCell::new(vec![Arc::clone(endpoint)]),
-            turn: Cell::new(0),
-        };
-        Ok(self.endpoints.borrow().iter().map(alone).collect())
+        let endpoints = self.endpoints.borrow();
+        Ok(endpoints.iter().map(|endpoint| Balancer::new(vec![Arc::clone(endpoint)])).collect())
     }
 
     /// Looks up all names and returns the first error.

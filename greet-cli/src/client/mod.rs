@@ -52,9 +52,8 @@ impl Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
         let tls = call_options.tls.as_ref();
-        let endpoints =
-            targets.iter().map(|target| Endpoint::new(target, tls, connections, &traffic));
-        let balancer = Balancer::new(endpoints);
+        let endpoint = |target| Arc::new(Endpoint::new(target, tls, connections, &traffic));
+        let balancer = Balancer::new(targets.iter().map(endpoint).collect());
         Client { call_options, targets, balancer, traffic }
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
 use crate::bulk::{self, BYTE_ORDER_MARK};
-use crate::client::{CallOptions, Client};
+use crate::client::CallOptions;
 use crate::connect::Target;
 
 /// Number of random names, which are sent in turn.
@@ -80,12 +79,6 @@ impl Plan {
     ) -> anyhow::Result<Plan> {
         let (call_options, messages) = (call_options.without_deadline(), messages(names)?);
         Ok(Plan { targets, call_options, messages, shape })
-    }
-
-    /// Returns a client for the thread of one worker.
-    pub(super) fn client(&self, share: Share) -> Rc<Client> {
-        let connections = usize::try_from(share.connections).unwrap_or(usize::MAX);
-        Rc::new(Client::new(self.call_options.clone(), &self.targets, connections))
     }
 
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {

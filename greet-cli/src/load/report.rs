@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn percentile_curve_rises_to_maximum() {
-        let mut latency = Histogram::new();
+        let mut latency = Histogram::default();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
         let points = percentile_curve(&latency);
         let points: Vec<_> = points
@@ -146,7 +146,7 @@ mod tests {
             .collect();
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         assert_eq!((points[0].0, points.last().unwrap().1), (0.0, latency.max()));
-        assert!(percentile_curve(&Histogram::new()).is_empty());
+        assert!(percentile_curve(&Histogram::default()).is_empty());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Summary {
         Summary {
             started: SystemTime::now(),
             measured: Duration::ZERO,
-            counts: Counts::new(),
+            counts: Counts::default(),
             not_started: 0,
             cpu_share: None,
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn long_test_is_folded_into_at_most_max_intervals() {
         let mut summary = Summary::new();
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
         counts.record(Duration::from_micros(70), &call);
