@@ -17,7 +17,7 @@ use crate::error::ConnectError;
 /// The endpoints and the number of the next turn.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    /// In the order of the targets. A look-up replaces a name by its addresses.
+    /// In the order of the targets. A lookup replaces a name by its addresses.
     endpoints: RefCell<Vec<Arc<Endpoint>>>,
     turn: Cell<usize>,
 }
@@ -49,7 +49,7 @@ impl Balancer {
     }
 
     /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are
-    /// those of the previous try, whose look-up is reused.
+    /// those of the previous try, whose lookup is reused.
     pub(crate) async fn connection(
         &self,
         call_options: &CallOptions,

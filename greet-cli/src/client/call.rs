@@ -29,14 +29,6 @@ pub(crate) struct CallOptions {
 }
 
 impl CallOptions {
-    pub(crate) fn with_deadline(self, overall_deadline: Instant) -> CallOptions {
-        CallOptions { overall_deadline: Some(overall_deadline), ..self }
-    }
-
-    pub(crate) fn without_deadline(self) -> CallOptions {
-        CallOptions { overall_deadline: None, ..self }
-    }
-
     /// Returns the deadline of a call that starts now.
     pub(crate) fn deadline(&self) -> Instant {
         let deadline = Instant::now() + self.timeout;

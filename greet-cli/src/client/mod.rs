@@ -201,7 +201,7 @@ impl Client {
                     (call.target, call.result) = (target, Err(error.into()));
                     unreachable += 1;
                     if remaining == Remaining::Nothing || unreachable >= self.balancer.len() {
-                        // The addresses of an earlier call's look-up may be out of date.
+                        // The addresses of an earlier call's lookup may be out of date.
                         let is_outdated = remaining == Remaining::Name && call.stages.dns.is_none();
                         if !is_outdated || looked_up_again {
                             return;

@@ -44,7 +44,7 @@ pub(crate) struct Endpoint {
     ejected: AtomicBool,
 }
 
-/// The end of the last look-up and its result, which calls that waited for it share.
+/// The end of the last lookup and its result, which calls that waited for it share.
 type LookedUp = (Instant, Result<Vec<IpAddr>, ConnectError>);
 
 /// A place for one connection.
@@ -114,13 +114,13 @@ impl Endpoint {
         Arc::ptr_eq(&self.target, &other.target)
     }
 
-    /// Returns whether that look-up found its address.
+    /// Returns whether that lookup found its address.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
         self.target.is_per_address()
             && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
     }
 
-    /// Looks up its name; calls that do so at the same time share one look-up.
+    /// Looks up its name; calls that do so at the same time share one lookup.
     pub(crate) async fn look_up(
         &self,
         deadline: Instant,

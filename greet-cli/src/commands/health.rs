@@ -140,12 +140,12 @@ async fn watch_changes(
 ) -> anyhow::Result<Exit> {
     let mut watch =
         Watch { service, target: Arc::new(target.clone()), state: None, stdout, stderr };
-    let client = |call_options| Client::new(call_options, std::slice::from_ref(target), 1);
-    if wait.is_zero() {
-        return watch.follow(&client(call_options.without_deadline()), None).await;
-    }
-    let until = Instant::now() + wait;
-    let client = client(call_options.with_deadline(until));
+    let until = (!wait.is_zero()).then(|| Instant::now() + wait);
+    let call_options = CallOptions { overall_deadline: until, ..call_options };
+    let client = Client::new(call_options, std::slice::from_ref(target), 1);
+    let Some(until) = until else {
+        return watch.follow(&client, None).await;
+    };
     match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
         Ok(ended) => ended,
         Err(_elapsed) => Ok(watch.exit_after_timeout()),

@@ -77,8 +77,8 @@ impl Plan {
         targets: Vec<Target>,
         call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let (call_options, messages) = (call_options.without_deadline(), messages(names)?);
-        Ok(Plan { targets, call_options, messages, shape })
+        let call_options = CallOptions { overall_deadline: None, ..call_options };
+        Ok(Plan { targets, call_options, messages: messages(names)?, shape })
     }
 
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {

@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until};
 use super::Format;
 use crate::client::Trace;
 
-/// Size of the buffer from which it is written.
+/// Size of the buffer that causes a write.
 const FLUSH_BYTES: usize = 64 * 1024;
-/// Age of the first line from which the buffer is written: imperceptible to a user, and long enough
-/// for thousands of replies in one write.
+/// Age of the first line that causes a write: imperceptible to a user, and long enough for
+/// thousands of replies.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is
