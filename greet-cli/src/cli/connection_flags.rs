@@ -35,13 +35,11 @@ pub(crate) struct ConnectionArgs {
     pub(crate) timeout: Duration,
 
     /// Timeout of connecting (dns, tcp, tls, http2) [default: the rest of --timeout]
-    #[arg(long, global = true, value_name = "DUR")]
-    #[arg(value_parser = timeout)]
+    #[arg(long, global = true, value_name = "DUR", value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Maximum wait until the server is reachable and, for health, SERVING
-    #[arg(long, global = true, value_name = "DUR")]
-    #[arg(default_value = "0s", value_parser = duration)]
+    #[arg(long, global = true, value_name = "DUR", default_value = "0s", value_parser = duration)]
     pub(crate) wait: Duration,
 
     /// Maximum retries of a call that the server cannot have executed, or that failed with a status of --retry-on
@@ -55,13 +53,11 @@ pub(crate) struct ConnectionArgs {
     pub(crate) retry_on: Vec<Code>,
 
     /// Metadata 'key: value'; base64 for a key that ends in -bin; @FILE reads the value from a file; repeat or separate by newlines
-    #[arg(short = 'H', long, global = true, value_name = "HEADER")]
-    #[arg(value_delimiter = '\n')]
+    #[arg(short = 'H', long, global = true, value_name = "HEADER", value_delimiter = '\n')]
     pub(crate) header: Vec<String>, // parsed later: errors of clap quote the value, which may be secret
 
     /// Send a traceparent (W3C Trace Context) with each call, and print the trace ID
-    #[arg(long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(long, global = true, value_parser = switch)]
     pub(crate) trace: bool,
 }
 
@@ -86,8 +82,7 @@ pub(crate) struct TlsArgs {
     pub(crate) server_name: Option<ServerName<'static>>,
 
     /// Skip the verification of the server's certificate
-    #[arg(long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(long, global = true, value_parser = switch)]
     pub(crate) insecure: bool,
 }
 
@@ -104,13 +99,11 @@ pub(crate) struct OutputArgs {
     pub(crate) color: ColorChoice,
 
     /// Report the stages of each call on standard error
-    #[arg(short, long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) verbose: bool,
 
     /// Write nothing to standard error
-    #[arg(short, long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) quiet: bool,
 }
 
@@ -122,23 +115,20 @@ impl ConnectionArgs {
             !(self.trace && metadata.contains_key(TRACEPARENT)),
             "--trace: cannot be used with --header traceparent"
         );
+        let read_tls = || {
+            let identity = tls.cert.as_deref().zip(tls.key.as_deref());
+            Tls::new(tls.ca_cert.as_deref(), identity, tls.server_name.clone(), tls.insecure)
+        };
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {
             headers: headers(metadata),
-            tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
+            tls: needs_tls.then(read_tls).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
             retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
             overall_deadline: Some(Instant::now() + self.wait + self.timeout),
         })
-    }
-}
-
-impl TlsArgs {
-    fn read(&self) -> anyhow::Result<Tls> {
-        let identity = self.cert.as_deref().zip(self.key.as_deref());
-        Tls::new(self.ca_cert.as_deref(), identity, self.server_name.clone(), self.insecure)
     }
 }
 

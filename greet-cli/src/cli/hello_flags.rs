@@ -39,8 +39,7 @@ pub(crate) struct HelloArgs {
     concurrency: Option<u32>,
 
     /// Connections to each target, used in turn [default: 1, with --names-from 2]
-    #[arg(long, value_name = "N")]
-    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: Option<u32>,
 
     /// Start no call after the first failure
