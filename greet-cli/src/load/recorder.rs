@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greet_proto::status;
+use greet_proto::status::{self, code_name};
 use hdrhistogram::Histogram as Hdr;
 use serde::Serialize;
 use tonic::Code;
@@ -66,14 +66,14 @@ impl Counts {
     }
 
     /// Returns the statuses that occurred.
-    pub(super) fn by_status(&self) -> impl Iterator<Item = (Code, u64)> {
-        let all = self.by_status.iter().zip(0..);
-        all.filter(|(count, _)| **count > 0).map(|(count, code)| (Code::from_i32(code), *count))
+    pub(super) fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = (0..).map(|code| code_name(Code::from_i32(code))).zip(self.by_status);
+        all.filter(|(_, count)| *count > 0)
     }
 
     /// Returns the stages at which calls failed.
-    pub(super) fn by_stage(&self) -> impl Iterator<Item = (Stage, u64)> {
-        let all = Stage::ALL.into_iter().zip(self.by_stage);
+    pub(super) fn by_stage(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = Stage::ALL.into_iter().map(Stage::name).zip(self.by_stage);
         all.filter(|(_, count)| *count > 0)
     }
 }

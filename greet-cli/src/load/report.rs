@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use greet_proto::status::code_name;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
@@ -21,9 +20,6 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
-    let by_status: BTreeMap<_, _> =
-        counts.by_status().map(|(code, n)| (code_name(code), n)).collect();
-    let by_stage: BTreeMap<_, _> = counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect();
     let thresholds_report = thresholds.iter().map(|threshold| {
         json!({
             "rule": threshold.to_string(),
@@ -50,8 +46,8 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "ok": ok,
             "failed": failed,
             "not_started": summary.not_started,
-            "by_status": by_status,
-            "by_failed_stage": by_stage,
+            "by_status": counts.by_status().collect::<BTreeMap<_, _>>(),
+            "by_failed_stage": counts.by_stage().collect::<BTreeMap<_, _>>(),
         },
         "rps": summary.rps(),
         "error_rate": summary.error_rate(),

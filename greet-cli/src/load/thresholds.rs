@@ -102,19 +102,18 @@ fn round(value: f64) -> f64 {
 
 impl Metric {
     fn parse(name: &str) -> Option<Metric> {
-        match name {
-            "min" => Some(Metric::Min),
-            "mean" => Some(Metric::Mean),
-            "max" => Some(Metric::Max),
-            "error-rate" => Some(Metric::ErrorRate),
-            "errors" => Some(Metric::Errors),
-            "rps" => Some(Metric::Rps),
+        Some(match name {
+            "min" => Metric::Min,
+            "mean" => Metric::Mean,
+            "max" => Metric::Max,
+            "error-rate" => Metric::ErrorRate,
+            "errors" => Metric::Errors,
+            "rps" => Metric::Rps,
             _ => {
-                let digits = name.strip_prefix('p')?;
-                let percentile = digits.parse::<f64>().ok()?;
-                (0.0..=100.0).contains(&percentile).then_some(Metric::Percentile(percentile))
+                let percentile = name.strip_prefix('p')?.parse().ok();
+                Metric::Percentile(percentile.filter(|it| (0.0..=100.0).contains(it))?)
             }
-        }
+        })
     }
 
     fn parse_bound(self, bound: &str) -> Option<f64> {
