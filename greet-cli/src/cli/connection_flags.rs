@@ -18,14 +18,17 @@ use crate::output::{Format, Verbosity};
 const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
 /// Thousands of times the duration of a call, and acceptable to a person at a terminal.
 const DEFAULT_TIMEOUT: &str = "5s";
+/// Not a doc comment, in which brackets are links.
+const TARGET_HELP: &str = "Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or \
+    unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of \
+    NAME; repeat or separate by commas to use several targets in turn";
 /// More retries than this are a case for `--wait`.
 const MAX_RETRIES: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of NAME; repeat or separate by commas to use several targets in turn
-    #[arg(long, global = true, value_name = "TARGET")]
+    #[arg(long, global = true, value_name = "TARGET", help = TARGET_HELP)]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(crate) target: Vec<Target>,
 
