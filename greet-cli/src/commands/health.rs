@@ -146,10 +146,9 @@ async fn watch_changes(
     let Some(until) = until else {
         return watch.follow(&client, None).await;
     };
-    match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
-        Ok(ended) => ended,
-        Err(_elapsed) => Ok(watch.exit_after_timeout()),
-    }
+    let followed = watch.follow(&client, Some(until));
+    let followed = timeout_at(until + FINAL_ATTEMPT_GRACE, followed).await;
+    followed.unwrap_or_else(|_elapsed| Ok(watch.exit_after_timeout()))
 }
 
 impl Watch<'_> {
