@@ -80,7 +80,8 @@ fn with_value_hint(flag: Arg, shell: Shell) -> Arg {
 fn corrected_for_bash(script: &str) -> String {
     let mut corrected = String::new();
     for line in script.lines() {
-        // A hyphen has two spellings, and no flag of a subcommand is found (clap-rs/clap#6421).
+        // clap escapes the hyphen in two ways, so no flag of a subcommand is found
+        // (clap-rs/clap#6421).
         let line = line.replace("greet__subcmd__cli", "greet__cli");
         corrected.push_str(&line);
         corrected.push('\n');
@@ -108,7 +109,7 @@ fn corrected_for_fish(mut script: String, command: &Command) -> String {
         }
     }
     script.push_str(&format!("complete -c {name} -f\n")); // no files where a flag does not take one
-    // A flag that lacks its value hid the values of all flags before the subcommand.
+    // Otherwise a flag that lacks its value hides the values of all flags before the subcommand.
     script.replace("    or return\n", "    or return 0\n")
 }
 
@@ -128,12 +129,12 @@ pub fn man_page(command: &Command, variables: &[(&str, &str)]) -> io::Result<Vec
     }
     page.render_options_section(&mut text)?;
     let flags = command.get_arguments().filter_map(|flag| {
-        Some((flag.get_env()?.to_string_lossy().into_owned(), format!("See {}.", long(flag)?)))
+        let meaning = format!("See --{}.", flag.get_long()?);
+        Some((flag.get_env()?.to_string_lossy().into_owned(), meaning))
     });
-    let others =
-        variables.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned()));
+    let others = variables.iter().map(|(name, meaning)| (name.to_string(), meaning.to_string()));
     render_list("ENVIRONMENT", flags.chain(others), &mut text)?;
-    render_list("EXIT STATUS", exit_codes(command).into_iter(), &mut text)?;
+    render_list("EXIT STATUS", exit_codes(command), &mut text)?;
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let notes: Vec<_> = help.split("\n\n").skip(1).map(roman).collect();
     text.write_all(Roff::new().control("PP", []).text(notes).to_roff().as_bytes())?;
@@ -153,13 +154,9 @@ pub fn exit_codes(command: &Command) -> Vec<(String, String)> {
     codes.collect()
 }
 
-fn long(flag: &Arg) -> Option<String> {
-    Some(format!("--{}", flag.get_long()?))
-}
-
 fn render_list(
     title: &str,
-    items: impl Iterator<Item = (String, String)>,
+    items: impl IntoIterator<Item = (String, String)>,
     text: &mut Vec<u8>,
 ) -> io::Result<()> {
     let mut section = Roff::new();

@@ -87,10 +87,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
     exit
 }
 
-/// Runs the subcommand.
-///
-/// # Errors
-/// Standard output is not writable, or input is unreadable.
+/// Fails if standard output is not writable or the input is not readable.
 async fn dispatch(args: Args) -> anyhow::Result<Exit> {
     let Args { command: subcommand, connection, tls, output } = args;
     let stdout = &mut Stdout::new(output.output);

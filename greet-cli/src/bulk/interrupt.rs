@@ -21,7 +21,7 @@ pub(crate) async fn first_signal() -> Exit {
     Exit::Interrupted
 }
 
-/// Registers the default action if the flag is set, and then setting the flag.
+/// Registers two actions for each signal: the default one if the flag is set, and setting it.
 #[cfg(unix)]
 fn exit_on_second_signal() {
     use std::sync::Arc;

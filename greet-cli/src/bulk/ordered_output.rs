@@ -15,7 +15,6 @@ use crate::output::{Stderr, Stdout, Written};
 /// Maximum hints at the end, because parts of their text come from servers.
 const MAX_HINTS: usize = 10;
 
-/// The outcome of a name.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Called { name: String, call: Box<Call<HelloReply>> },
@@ -58,7 +57,7 @@ impl<'a> OrderedOutput<'a> {
         OrderedOutput {
             stdout,
             stderr,
-            label: names.label(),
+            label: if calls.is_some() { "call" } else { "line" },
             is_one,
             with_tally,
             outcomes: VecDeque::new(),
@@ -165,7 +164,7 @@ impl<'a> OrderedOutput<'a> {
         Ok(written)
     }
 
-    /// Flushes on a terminal, so that a failure stands between the replies before and after it.
+    /// Flushes on a terminal, so that a failure appears between its neighbors.
     async fn keep_order(&mut self) -> anyhow::Result<Written> {
         if self.stdout.is_terminal() || self.is_one {
             self.stdout.flush().await

@@ -9,22 +9,20 @@ use std::{thread, vec};
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-/// The source of names.
 #[derive(Debug)]
 pub(crate) enum NameSource {
     Typed {
         names: Vec<String>,
-        /// How often each name is greeted.
+        /// Calls for each name.
         count: NonZeroU64,
     },
     /// A file with one name a line; `-` is standard input.
     File(PathBuf),
 }
 
-/// The names to greet.
 #[derive(Debug)]
 pub(crate) enum Names {
-    /// Names of the command line, as often as `--count` says.
+    /// The names of the command line in turn, up to a number of calls.
     Typed { names: Vec<String>, next: u64, calls: u64 },
     /// Lines of a file or of standard input.
     Read { lines: Lines, from: PathBuf, next: u64 },
@@ -54,14 +52,6 @@ impl Names {
         match self {
             Names::Typed { calls, .. } => Some(*calls),
             Names::Read { .. } => None,
-        }
-    }
-
-    /// Returns the noun for one of them in messages.
-    pub(super) fn label(&self) -> &'static str {
-        match self {
-            Names::Typed { .. } => "call",
-            Names::Read { .. } => "line",
         }
     }
 
@@ -114,13 +104,10 @@ pub(crate) enum InvalidName {
     TooLong,
 }
 
-type Line = Result<String, InvalidName>;
-
-/// The lines of a file, in order.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    batches: mpsc::Receiver<io::Result<Vec<Line>>>,
-    batch: vec::IntoIter<Line>,
+    batches: mpsc::Receiver<io::Result<Vec<Name>>>,
+    batch: vec::IntoIter<Name>,
 }
 
 impl Lines {
@@ -148,7 +135,7 @@ impl Lines {
     }
 
     /// Returns the next line without its line end. Cancel safe.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Name>> {
         loop {
             if let Some(line) = self.batch.next() {
                 return Ok(Some(line));
@@ -163,7 +150,7 @@ impl Lines {
 
 /// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait
 /// for the next. Returns no lines at the end.
-fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
+fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Name>> {
     let mut batch = Vec::new();
     while let Some(line) = read_line(from)? {
         batch.push(line);
@@ -174,7 +161,7 @@ fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
     Ok(batch)
 }
 
-fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
+fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Name>> {
     let mut line = Vec::new();
     from.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
     if line.is_empty() {

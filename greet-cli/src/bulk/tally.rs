@@ -56,7 +56,6 @@ impl Tally {
         })
     }
 
-    /// Returns the servers and their numbers of calls.
     pub(super) fn servers(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.answered_by.iter()
     }

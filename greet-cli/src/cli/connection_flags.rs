@@ -18,14 +18,17 @@ use crate::output::{Format, Verbosity};
 const DEFAULT_TARGET: &str = "http://127.0.0.1:50051";
 /// Thousands of times the duration of a call, and acceptable to a person at a terminal.
 const DEFAULT_TIMEOUT: &str = "5s";
+/// Not a doc comment, in which brackets are links.
+const TARGET_HELP: &str = "Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or \
+    unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of \
+    NAME; repeat or separate by commas to use several targets in turn";
 /// More retries than this are a case for `--wait`.
 const MAX_RETRIES: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// Server: http://HOST:PORT, https://HOST[:PORT], HOST[:PORT], :PORT or unix:PATH; dns:///NAME[:PORT] and dns+https:///NAME[:PORT] balance calls over all addresses of NAME; repeat or separate by commas to use several targets in turn
-    #[arg(long, global = true, value_name = "TARGET")]
+    #[arg(long, global = true, value_name = "TARGET", help = TARGET_HELP)]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(crate) target: Vec<Target>,
 
@@ -35,13 +38,11 @@ pub(crate) struct ConnectionArgs {
     pub(crate) timeout: Duration,
 
     /// Timeout of connecting (dns, tcp, tls, http2) [default: the rest of --timeout]
-    #[arg(long, global = true, value_name = "DUR")]
-    #[arg(value_parser = timeout)]
+    #[arg(long, global = true, value_name = "DUR", value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Maximum wait until the server is reachable and, for health, SERVING
-    #[arg(long, global = true, value_name = "DUR")]
-    #[arg(default_value = "0s", value_parser = duration)]
+    #[arg(long, global = true, value_name = "DUR", default_value = "0s", value_parser = duration)]
     pub(crate) wait: Duration,
 
     /// Maximum retries of a call that the server cannot have executed, or that failed with a status of --retry-on
@@ -55,13 +56,11 @@ pub(crate) struct ConnectionArgs {
     pub(crate) retry_on: Vec<Code>,
 
     /// Metadata 'key: value'; base64 for a key that ends in -bin; @FILE reads the value from a file; repeat or separate by newlines
-    #[arg(short = 'H', long, global = true, value_name = "HEADER")]
-    #[arg(value_delimiter = '\n')]
+    #[arg(short = 'H', long, global = true, value_name = "HEADER", value_delimiter = '\n')]
     pub(crate) header: Vec<String>, // parsed later: errors of clap quote the value, which may be secret
 
     /// Send a traceparent (W3C Trace Context) with each call, and print the trace ID
-    #[arg(long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(long, global = true, value_parser = switch)]
     pub(crate) trace: bool,
 }
 
@@ -86,8 +85,7 @@ pub(crate) struct TlsArgs {
     pub(crate) server_name: Option<ServerName<'static>>,
 
     /// Skip the verification of the server's certificate
-    #[arg(long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(long, global = true, value_parser = switch)]
     pub(crate) insecure: bool,
 }
 
@@ -104,44 +102,36 @@ pub(crate) struct OutputArgs {
     pub(crate) color: ColorChoice,
 
     /// Report the stages of each call on standard error
-    #[arg(short, long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) verbose: bool,
 
     /// Write nothing to standard error
-    #[arg(short, long, global = true)]
-    #[arg(value_parser = switch)]
+    #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) quiet: bool,
 }
 
 impl ConnectionArgs {
-    /// Returns the options that all calls share.
-    ///
-    /// # Errors
-    /// A file is unreadable or invalid, or two flags contradict each other.
+    /// Fails if a file is not readable or malformed, or if two flags contradict each other.
     pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
             !(self.trace && metadata.contains_key(TRACEPARENT)),
             "--trace: cannot be used with --header traceparent"
         );
+        let read_tls = || {
+            let identity = tls.cert.as_deref().zip(tls.key.as_deref());
+            Tls::new(tls.ca_cert.as_deref(), identity, tls.server_name.clone(), tls.insecure)
+        };
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {
             headers: headers(metadata),
-            tls: needs_tls.then(|| tls.read()).transpose()?.map(Arc::new),
+            tls: needs_tls.then(read_tls).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
             retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
             overall_deadline: Some(Instant::now() + self.wait + self.timeout),
         })
-    }
-}
-
-impl TlsArgs {
-    fn read(&self) -> anyhow::Result<Tls> {
-        let identity = self.cert.as_deref().zip(self.key.as_deref());
-        Tls::new(self.ca_cert.as_deref(), identity, self.server_name.clone(), self.insecure)
     }
 }
 

@@ -14,6 +14,7 @@ const DEFAULT_CONCURRENCY: u32 = 100;
 /// For names from a file: on one connection client and server wait for each other, and the server
 /// uses one core only.
 const CONNECTIONS_WITH_FILE: u32 = 2;
+/// Higher values are typing errors, and would exhaust file descriptors or memory.
 const MAX_CONCURRENCY: u32 = 10_000;
 const MAX_CONNECTIONS: u32 = 1_000;
 
@@ -38,8 +39,7 @@ pub(crate) struct HelloArgs {
     concurrency: Option<u32>,
 
     /// Connections to each target, used in turn [default: 1, with --names-from 2]
-    #[arg(long, value_name = "N")]
-    #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: Option<u32>,
 
     /// Start no call after the first failure

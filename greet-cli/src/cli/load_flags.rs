@@ -18,6 +18,7 @@ const CONCURRENCY_WITH_RATE: u32 = 1_000;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Until a server has allocated its buffers, and a JIT compiler has compiled its code.
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(1);
+/// Higher values are typing errors, and would exhaust file descriptors or memory.
 const MAX_CONCURRENCY: u32 = 100_000;
 const MAX_CONNECTIONS: u32 = 10_000;
 const MAX_THREADS: u32 = 1_024;

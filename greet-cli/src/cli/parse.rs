@@ -14,7 +14,7 @@ use super::Args;
 use super::variables::variable;
 use crate::connect::Target;
 
-/// Why there are no arguments to run with.
+/// The reason to end without running a subcommand.
 #[derive(Debug)]
 pub(crate) enum UsageError {
     /// The help text or the version, on request or because the command is missing.
@@ -24,9 +24,6 @@ pub(crate) enum UsageError {
 }
 
 /// Parses a command line that starts with the name of the program, and the variables of its flags.
-///
-/// # Errors
-/// The first value that is invalid, or a request for the help text.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Args, UsageError> {
     set_color(early_color(arguments));
     let command = Args::command().mut_args(ignore_empty_variable);

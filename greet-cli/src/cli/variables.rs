@@ -25,7 +25,6 @@ const SERVER_VARIABLES: [&str; 32] = [
     "GREET_WORKERS",
 ];
 
-/// Returns the variable of a flag.
 pub(super) fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }
@@ -42,11 +41,8 @@ pub(super) fn with_variable(flag: Arg) -> Arg {
 pub(crate) fn unknown_variables(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<String> {
-    let ours = environment.filter_map(|(name, value)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-        Some((name, value))
-    });
-    let mut ours: Vec<_> = ours.collect();
+    let named = environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut ours: Vec<_> = named.filter(|(name, _)| name.starts_with(PREFIX)).collect();
     if ours.is_empty() {
         return Vec::new();
     }

@@ -17,7 +17,7 @@ use crate::error::ConnectError;
 /// The endpoints and the number of the next turn.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    /// In the order of the targets. A look-up replaces a name by its addresses.
+    /// In the order of the targets. A lookup replaces a name by its addresses.
     endpoints: RefCell<Vec<Arc<Endpoint>>>,
     turn: Cell<usize>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Balancer {
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) target: Arc<Target>,
-    pub(crate) problem: ConnectError,
+    pub(crate) error: ConnectError,
     pub(crate) remaining: Remaining,
 }
 
@@ -40,8 +40,7 @@ pub(crate) enum Remaining {
 }
 
 impl Balancer {
-    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Balancer {
-        let endpoints = endpoints.into_iter().map(Arc::new).collect();
+    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>) -> Balancer {
         Balancer { endpoints: RefCell::new(endpoints), turn: Cell::new(0) }
     }
 
@@ -50,7 +49,7 @@ impl Balancer {
     }
 
     /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are
-    /// those of the previous try, whose look-up is reused.
+    /// those of the previous try, whose lookup is reused.
     pub(crate) async fn connection(
         &self,
         call_options: &CallOptions,
@@ -70,7 +69,7 @@ impl Balancer {
                         self.replace_name(&endpoint, &addresses);
                         continue;
                     }
-                    Err(problem) => Err(problem),
+                    Err(error) => Err(error),
                 }
             } else {
                 if endpoint.was_found_by(&before) {
@@ -80,9 +79,9 @@ impl Balancer {
             };
             return match connected {
                 Ok(connection) => Ok((endpoint, connection)),
-                Err(problem) => {
+                Err(error) => {
                     let remaining = self.eject(&endpoint, call_options);
-                    Err(Unreachable { target: Arc::clone(&endpoint.target), problem, remaining })
+                    Err(Unreachable { target: Arc::clone(&endpoint.target), error, remaining })
                 }
             };
         }
@@ -108,11 +107,8 @@ impl Balancer {
         stages: &mut Stages,
     ) -> Result<Vec<Balancer>, ConnectError> {
         self.look_up_all(connect_by, stages).await?;
-        let alone = |endpoint: &Arc<Endpoint>| Balancer {
-            endpoints: RefCell::new(vec![Arc::clone(endpoint)]),
-            turn: Cell::new(0),
-        };
-        Ok(self.endpoints.borrow().iter().map(alone).collect())
+        let endpoints = self.endpoints.borrow();
+        Ok(endpoints.iter().map(|endpoint| Balancer::new(vec![Arc::clone(endpoint)])).collect())
     }
 
     /// Looks up all names and returns the first error.

@@ -29,14 +29,6 @@ pub(crate) struct CallOptions {
 }
 
 impl CallOptions {
-    pub(crate) fn with_deadline(self, overall_deadline: Instant) -> CallOptions {
-        CallOptions { overall_deadline: Some(overall_deadline), ..self }
-    }
-
-    pub(crate) fn without_deadline(self) -> CallOptions {
-        CallOptions { overall_deadline: None, ..self }
-    }
-
     /// Returns the deadline of a call that starts now.
     pub(crate) fn deadline(&self) -> Instant {
         let deadline = Instant::now() + self.timeout;
@@ -57,7 +49,7 @@ pub(crate) struct Call<Reply> {
     pub(crate) trailers: HeaderMap,
     /// The target of the last attempt.
     pub(crate) target: Arc<Target>,
-    /// Number of attempts, on whichever connection and target.
+    /// Number of attempts, on any connection and target.
     pub(crate) attempts: u32,
     /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,

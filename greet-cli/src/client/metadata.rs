@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
@@ -19,46 +18,19 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A `key: value` of the command line; the value `@FILE` is not read yet.
-#[derive(Debug, Clone)]
-struct Header {
-    key: HeaderName,
-    value: String,
-}
-
-impl FromStr for Header {
-    type Err = String;
-
-    fn from_str(given: &str) -> Result<Self, Self::Err> {
-        let Some((key, value)) = given.split_once(':') else {
-            return Err("expected 'key: value'".to_owned());
-        };
-        let key: HeaderName =
-            key.trim().parse().map_err(|_| "the key is not a valid header name".to_owned())?;
-        if is_reserved(&key) {
-            return Err(format!("{key} belongs to the protocol; gRPC sets it"));
-        }
-        Ok(Header { key, value: value.trim().to_owned() })
-    }
-}
-
 /// Returns the headers to send. Fails if a header is malformed or its file is not readable.
 pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
     let mut map = HeaderMap::new();
-    // A variable with one header a line ends with a line end.
+    // GREET_HEADER may end with a newline.
     for header in headers.iter().filter(|header| !header.is_empty()) {
-        let Header { key, value } = header
-            .parse()
-            .map_err(|problem| anyhow::anyhow!("--header (GREET_HEADER): {problem}"))?;
+        let (key, value) = parse(header).context("--header (GREET_HEADER)")?;
         let mut value = match value.strip_prefix('@') {
             Some(file) => {
-                let content = fs::read_to_string(file);
-                content
-                    .with_context(|| format!("could not read `{file}` for the header {key}"))?
-                    .trim_end()
-                    .to_owned()
+                let content = fs::read_to_string(file)
+                    .with_context(|| format!("could not read `{file}` for the header {key}"))?;
+                content.trim_end().to_owned()
             }
-            None => value,
+            None => value.to_owned(),
         };
         if key.as_str().ends_with("-bin") {
             let Ok(bytes) = BASE64.decode(value) else {
@@ -72,6 +44,15 @@ pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
         map.append(key, value);
     }
     Ok(map)
+}
+
+/// Splits `key: value`.
+fn parse(header: &str) -> anyhow::Result<(HeaderName, &str)> {
+    let (key, value) = header.split_once(':').context("expected 'key: value'")?;
+    let key: HeaderName =
+        key.trim().parse().map_err(|_| anyhow!("the key is not a valid header name"))?;
+    ensure!(!is_reserved(&key), "{key} belongs to the protocol; gRPC sets it");
+    Ok((key, value.trim()))
 }
 
 /// Returns the headers that are not the protocol's, values of the same key joined as gRPC allows.
@@ -135,7 +116,7 @@ mod tests {
     #[test]
     fn invalid_headers_are_rejected() {
         for bad in ["no colon", ": value", "sp ace: x", "grpc-timeout: 1S", "te: trailers"] {
-            assert!(bad.parse::<Header>().is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(resolved(&["x-bin: not base64!"]).is_err());
     }

@@ -23,13 +23,13 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use self::balancer::{Balancer, Remaining, Unreachable};
 use self::pool::{Endpoint, Method, PooledConnection};
+use self::response_stream::ResponseStream;
 use self::wire::{NotAccepted, OutgoingCall};
 use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallError, ConnectError, RpcError, StatusSource};
 use crate::format::HumanDuration;
 
 pub(crate) use self::call::{Call, CallOptions};
-pub(crate) use self::response_stream::ResponseStream;
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::headers;
@@ -52,9 +52,8 @@ impl Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
         let tls = call_options.tls.as_ref();
-        let endpoints =
-            targets.iter().map(|target| Endpoint::new(target, tls, connections, &traffic));
-        let balancer = Balancer::new(endpoints);
+        let endpoint = |target| Arc::new(Endpoint::new(target, tls, connections, &traffic));
+        let balancer = Balancer::new(targets.iter().map(endpoint).collect());
         Client { call_options, targets, balancer, traffic }
     }
 
@@ -148,7 +147,7 @@ impl Client {
         stages: &mut Stages,
     ) -> Result<(Arc<Endpoint>, PooledConnection), ConnectError> {
         let connected = self.balancer.connection(&self.call_options, deadline, stages).await;
-        connected.map_err(|unreachable| unreachable.problem)
+        connected.map_err(|unreachable| unreachable.error)
     }
 
     fn outgoing_call(&self, body: Bytes) -> OutgoingCall<'_> {
@@ -198,11 +197,11 @@ impl Client {
                 self.balancer.connection(&self.call_options, deadline, &mut call.stages).await;
             let (endpoint, mut connection) = match connected {
                 Ok(connected) => connected,
-                Err(Unreachable { target, problem, remaining }) => {
-                    (call.target, call.result) = (target, Err(problem.into()));
+                Err(Unreachable { target, error, remaining }) => {
+                    (call.target, call.result) = (target, Err(error.into()));
                     unreachable += 1;
                     if remaining == Remaining::Nothing || unreachable >= self.balancer.len() {
-                        // The addresses of an earlier call's look-up may be out of date.
+                        // The addresses of an earlier call's lookup may be out of date.
                         let is_outdated = remaining == Remaining::Name && call.stages.dns.is_none();
                         if !is_outdated || looked_up_again {
                             return;

@@ -17,7 +17,7 @@ use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up}
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
-/// A method that the client calls.
+/// A method that the client calls; its number is the index of its path in [`PATHS`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
     SayHello,
@@ -25,13 +25,17 @@ pub(crate) enum Method {
     Watch,
 }
 
+const PATHS: [&str; 3] =
+    ["/greet.Greeter/SayHello", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+
 /// A target, or one address of a `dns:` target.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
     address: Option<IpAddr>,
     looked_up: Mutex<Option<LookedUp>>,
-    uris: [Uri; Method::ALL.len()],
+    /// The URI of each path in [`PATHS`].
+    uris: [Uri; PATHS.len()],
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
     traffic: Arc<Traffic>,
@@ -40,7 +44,7 @@ pub(crate) struct Endpoint {
     ejected: AtomicBool,
 }
 
-/// The end of the last look-up and its result, which calls that waited for it share.
+/// The end of the last lookup and its result, which calls that waited for it share.
 type LookedUp = (Instant, Result<Vec<IpAddr>, ConnectError>);
 
 /// A place for one connection.
@@ -86,7 +90,7 @@ impl Endpoint {
             target: Arc::clone(target),
             address: None,
             looked_up: Mutex::default(),
-            uris: Method::ALL.map(|method| uri(target, &authority, method)),
+            uris: PATHS.map(|path| uri(target, &authority, path)),
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
             traffic: Arc::clone(traffic),
@@ -110,13 +114,13 @@ impl Endpoint {
         Arc::ptr_eq(&self.target, &other.target)
     }
 
-    /// Returns whether that look-up found its address.
+    /// Returns whether that lookup found its address.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
         self.target.is_per_address()
             && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
     }
 
-    /// Looks up its name; calls that do so at the same time share one look-up.
+    /// Looks up its name; calls that do so at the same time share one lookup.
     pub(crate) async fn look_up(
         &self,
         deadline: Instant,
@@ -155,16 +159,16 @@ impl Endpoint {
         };
         let mut made = None;
         if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {
-            if let Some((_, problem)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
-                return Err(problem.clone());
+            if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
+                return Err(error.clone());
             }
             (slot.connection, slot.ahead) = (None, None);
             let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
             let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
             // Boxed because it is large, and most calls use an open connection.
             let connected = Box::pin(connecting).await;
-            let connected = connected
-                .inspect_err(|problem| slot.failed = Some((Instant::now(), problem.clone())));
+            let connected =
+                connected.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())));
             slot.connection = Some(connected?);
             slot.serial += 1;
             made = Some(stages.clone());
@@ -181,7 +185,6 @@ impl Endpoint {
         })
     }
 
-    /// Opens all connections.
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {
         for _ in &self.slots {
             self.connection(deadline, &mut Stages::default()).await?;
@@ -231,20 +234,8 @@ impl Endpoint {
     }
 }
 
-impl Method {
-    const ALL: [Method; 3] = [Method::SayHello, Method::Check, Method::Watch];
-
-    fn path(self) -> &'static str {
-        match self {
-            Method::SayHello => "/greet.Greeter/SayHello",
-            Method::Check => "/grpc.health.v1.Health/Check",
-            Method::Watch => "/grpc.health.v1.Health/Watch",
-        }
-    }
-}
-
-fn uri(target: &Target, authority: &str, method: Method) -> Uri {
+fn uri(target: &Target, authority: &str, path: &'static str) -> Uri {
     let uri = Uri::builder().scheme(target.scheme()).authority(authority);
-    let uri = uri.path_and_query(method.path()).build();
+    let uri = uri.path_and_query(path).build();
     uri.expect("targets and server names are valid, and paths are fixed")
 }

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use bytes::{Buf as _, Bytes, BytesMut};
 use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use h2::RecvStream;
-use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use prost::Message;
 use tonic::Status;
@@ -16,7 +15,6 @@ use crate::error::{RpcError, StatusSource};
 /// The usual limit of gRPC clients.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The messages of a reply.
 #[derive(Debug)]
 pub(crate) struct ResponseStream<Reply> {
     http: StatusCode,
@@ -24,69 +22,56 @@ pub(crate) struct ResponseStream<Reply> {
     pub(super) has_started: bool,
     pub(super) headers: HeaderMap,
     pub(super) trailers: HeaderMap,
-    /// `None` if the reply failed before its body.
-    body: Option<RecvStream>,
+    /// The rest of the reply, or the error that ended it.
+    body: Result<RecvStream, RpcError>,
     received: BytesMut,
-    failed: Option<RpcError>,
     message: PhantomData<Reply>,
 }
 
 impl<Reply: Message + Default> ResponseStream<Reply> {
-    pub(super) fn new(head: Parts, body: RecvStream) -> ResponseStream<Reply> {
+    pub(super) fn new(
+        http: StatusCode,
+        headers: HeaderMap,
+        body: Result<RecvStream, RpcError>,
+    ) -> ResponseStream<Reply> {
         ResponseStream {
-            http: head.status,
-            has_started: !body.is_end_stream(),
-            headers: head.headers,
-            trailers: HeaderMap::new(),
-            body: Some(body),
-            received: BytesMut::new(),
-            failed: None,
-            message: PhantomData,
-        }
-    }
-
-    /// Returns a reply that failed before its first message.
-    pub(super) fn failed(error: RpcError, headers: HeaderMap) -> ResponseStream<Reply> {
-        ResponseStream {
-            http: StatusCode::OK,
-            has_started: false,
+            http,
+            has_started: body.as_ref().is_ok_and(|body| !body.is_end_stream()),
             headers,
             trailers: HeaderMap::new(),
-            body: None,
+            body,
             received: BytesMut::new(),
-            failed: Some(error),
             message: PhantomData,
         }
     }
 
     /// Returns the next message. After `None`, [`ResponseStream::status`] returns the status.
     pub(crate) async fn next(&mut self) -> Option<Result<Reply, RpcError>> {
-        while self.failed.is_none() {
+        loop {
+            let body = self.body.as_mut().ok()?;
             match take_message(&mut self.received) {
                 Ok(Some(message)) => return Some(decode(message)),
                 Ok(None) => {}
                 Err(status) => {
-                    self.failed = Some(RpcError::new(StatusSource::BadReply, status));
-                    break;
+                    self.body = Err(RpcError::new(StatusSource::BadReply, status));
+                    return None;
                 }
             }
-            let body = self.body.as_mut()?;
             match body.data().await {
                 Some(Ok(data)) => {
                     let _ = body.flow_control().release_capacity(data.len());
                     self.received.extend_from_slice(&data);
                 }
-                Some(Err(error)) => self.failed = Some(from_stream_error(&error)),
+                Some(Err(error)) => self.body = Err(from_stream_error(&error)),
                 None => {
                     match body.trailers().await {
                         Ok(trailers) => self.trailers = trailers.unwrap_or_default(),
-                        Err(error) => self.failed = Some(from_stream_error(&error)),
+                        Err(error) => self.body = Err(from_stream_error(&error)),
                     }
-                    break;
+                    return None;
                 }
             }
         }
-        None
     }
 
     /// Returns the message of a unary reply.
@@ -108,9 +93,9 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 
     /// Returns the status of the reply after its last message.
-    fn status(&mut self) -> Result<(), RpcError> {
-        if let Some(failed) = self.failed.take() {
-            return Err(failed);
+    fn status(&self) -> Result<(), RpcError> {
+        if let Err(error) = &self.body {
+            return Err(error.clone());
         }
         from_reply(self.http, &self.headers, &self.trailers)?;
         if self.received.is_empty() {
@@ -121,7 +106,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 
     /// Returns why a stream that should not end has ended.
-    pub(crate) fn ended(&mut self) -> RpcError {
+    pub(crate) fn ended(&self) -> RpcError {
         let ended = Status::unavailable("the server ended the stream");
         self.status().err().unwrap_or(RpcError::new(StatusSource::ConnectionLost, ended))
     }

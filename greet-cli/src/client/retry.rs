@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::error::CallError;
 
-/// The server's pushback: a delay, or no retry at all if the value is no number.
+/// The server's pushback: a delay, or no retry at all if the value is not a number.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The values of `--retries` and `--retry-on`.

@@ -5,15 +5,15 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use http::{HeaderName, HeaderValue};
 
-/// The header with the ids of the trace and the span.
+/// The header with the IDs of the trace and the span.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The id of a trace.
+/// The ID of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trace(u128);
 
 impl Trace {
-    /// Returns a random id from the keys of the standard library's hasher; `fastrand` seeds itself
+    /// Returns a random ID from the keys of the standard library's hasher; `fastrand` seeds itself
     /// from the time, which commands can share.
     pub(crate) fn new() -> Trace {
         let random = RandomState::new();

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 use prost::Message;
 use tokio::time::timeout;
 
@@ -73,22 +74,24 @@ pub(crate) async fn open<Reply: Message + Default>(
     sender: &mut SendRequest<Bytes>,
     outgoing: &OutgoingCall<'_>,
 ) -> Result<ResponseStream<Reply>, NotAccepted> {
-    // If either fails, the connection accepts no more calls; without its message this was none.
+    // If either fails, the connection accepts no more calls, and the message was not sent.
     let (response, mut stream) = sender.send_request(request(outgoing), false)?;
     stream.send_data(outgoing.body.clone(), true)?;
     let response = match response.await {
         Ok(response) => response,
         Err(error) if was_not_processed(&error) => return Err(error.into()),
         Err(error) => {
-            return Ok(ResponseStream::failed(from_stream_error(&error), HeaderMap::new()));
+            let failed = Err(from_stream_error(&error));
+            return Ok(ResponseStream::new(StatusCode::OK, HeaderMap::new(), failed));
         }
     };
-    let (head, body) = response.into_parts();
-    if is_grpc(&head.headers) {
-        return Ok(ResponseStream::new(head, body));
-    }
-    let failed = from_http(head.status, &head.headers, &error_page(body).await);
-    Ok(ResponseStream::failed(failed, head.headers))
+    let (Parts { status, headers, .. }, body) = response.into_parts();
+    let body = if is_grpc(&headers) {
+        Ok(body)
+    } else {
+        Err(from_http(status, &headers, &error_page(body).await))
+    };
+    Ok(ResponseStream::new(status, headers, body))
 }
 
 /// Returns the headers of all calls: the user's and those of the protocol.

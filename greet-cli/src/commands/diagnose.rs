@@ -44,7 +44,7 @@ async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<
             let diagnose_server = |client| diagnose_server(client, target, service, stages.clone());
             join_all(clients.iter().map(diagnose_server)).await
         }
-        Err(problem) => vec![Diagnosis::from_failed_connection(target, &stages, problem)],
+        Err(error) => vec![Diagnosis::from_failed_connection(target, &stages, error)],
     }
 }
 
@@ -56,8 +56,8 @@ async fn diagnose_server(
     service: &str,
     mut stages: Stages,
 ) -> Diagnosis {
-    if let Err(problem) = client.connect(&mut stages).await {
-        return Diagnosis::from_failed_connection(target, &stages, problem);
+    if let Err(error) = client.connect(&mut stages).await {
+        return Diagnosis::from_failed_connection(target, &stages, error);
     }
     let (health, hello) = join(client.check_health(service), client.say_hello(NAME)).await;
     Diagnosis::from_calls(target, &stages, &health, &hello)

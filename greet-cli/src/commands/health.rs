@@ -13,7 +13,7 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{Context, WaitBudget};
-use crate::client::{Backoff, Call, CallOptions, Client, ResponseStream};
+use crate::client::{Backoff, Call, CallOptions, Client};
 use crate::connect::Target;
 use crate::error::CallError;
 use crate::exit::Exit;
@@ -78,27 +78,13 @@ async fn report(
     stdout: &mut Stdout,
     stderr: &Stderr,
 ) -> anyhow::Result<Exit> {
-    let state = state(call);
-    let is_serving = state == Some(ServingStatus::Serving);
-    let serving = state.map(|state| state.as_str_name());
     stderr.verbose(call);
-    let text =
-        serving.map(
-            |serving| {
-                if is_one { serving.to_owned() } else { format!("{serving} {}", call.target) }
-            },
-        );
-    stdout.line(text.as_deref(), || Health {
-        schema: "greet.health/v1",
-        ok: is_serving,
-        service,
-        serving,
-        time: None,
-        call: CallReport::new(call),
-    });
+    let target = if is_one { String::new() } else { format!(" {}", call.target) };
+    let text = state(call).map(|state| format!("{}{target}", state.as_str_name()));
+    stdout.line(text, || health_report(service, None, call));
     stdout.flush().await?;
     Ok(match &call.result {
-        Ok(_) if is_serving => Exit::Done,
+        Ok(response) if response.status() == ServingStatus::Serving => Exit::Done,
         Ok(_) => Exit::NotServing,
         Err(failure) => {
             if is_one {
@@ -111,14 +97,27 @@ async fn report(
     })
 }
 
+fn health_report<'a>(
+    service: &'a str,
+    time: Option<String>,
+    call: &Call<HealthCheckResponse>,
+) -> Health<'a> {
+    let state = state(call);
+    Health {
+        schema: "greet.health/v1",
+        ok: state == Some(ServingStatus::Serving),
+        service,
+        serving: state.map(|state| state.as_str_name()),
+        time,
+        call: CallReport::new(call),
+    }
+}
+
 fn state(call: &Call<HealthCheckResponse>) -> Option<ServingStatus> {
     call.result.as_ref().ok().map(HealthCheckResponse::status)
 }
 
-/// The state of a server that does not answer.
-const UNREACHABLE: &str = "UNREACHABLE";
-
-/// Time beyond `--wait` for the last attempt to report its failure.
+/// Time beyond `--wait` in which the last attempt can report its failure.
 const FINAL_ATTEMPT_GRACE: Duration = Duration::from_millis(100);
 
 /// Follows one target and prints its changes.
@@ -126,7 +125,7 @@ struct Watch<'a> {
     service: &'a str,
     target: Arc<Target>,
     /// The last state, if there was one.
-    state: Option<Result<ServingStatus, CallError>>,
+    state: Option<Result<HealthCheckResponse, CallError>>,
     stdout: &'a mut Stdout,
     stderr: &'a Stderr,
 }
@@ -141,16 +140,15 @@ async fn watch_changes(
 ) -> anyhow::Result<Exit> {
     let mut watch =
         Watch { service, target: Arc::new(target.clone()), state: None, stdout, stderr };
-    let client = |call_options| Client::new(call_options, std::slice::from_ref(target), 1);
-    if wait.is_zero() {
-        return watch.follow(&client(call_options.without_deadline()), None).await;
-    }
-    let until = Instant::now() + wait;
-    let client = client(call_options.with_deadline(until));
-    match timeout_at(until + FINAL_ATTEMPT_GRACE, watch.follow(&client, Some(until))).await {
-        Ok(ended) => ended,
-        Err(_elapsed) => Ok(watch.exit_after_timeout()),
-    }
+    let until = (!wait.is_zero()).then(|| Instant::now() + wait);
+    let call_options = CallOptions { overall_deadline: until, ..call_options };
+    let client = Client::new(call_options, std::slice::from_ref(target), 1);
+    let Some(until) = until else {
+        return watch.follow(&client, None).await;
+    };
+    let followed = watch.follow(&client, Some(until));
+    let followed = timeout_at(until + FINAL_ATTEMPT_GRACE, followed).await;
+    followed.unwrap_or_else(|_elapsed| Ok(watch.exit_after_timeout()))
 }
 
 impl Watch<'_> {
@@ -160,17 +158,19 @@ impl Watch<'_> {
         loop {
             let failure = match client.watch_health(self.service).await {
                 Ok(mut replies) => loop {
-                    match next(&mut replies).await {
-                        Ok(state) => {
+                    let reply = replies.next().await;
+                    match reply.unwrap_or_else(|| Err(replies.ended())) {
+                        Ok(reply) => {
+                            let is_serving = reply.status() == ServingStatus::Serving;
                             backoff = Backoff::new();
-                            if self.report_change(Ok(state)).await? == Written::BrokenPipe {
+                            if self.report_change(Ok(reply)).await? == Written::BrokenPipe {
                                 return Ok(Exit::Done);
                             }
-                            if until.is_some() && state == ServingStatus::Serving {
+                            if until.is_some() && is_serving {
                                 return Ok(Exit::Done);
                             }
                         }
-                        Err(failure) => break failure,
+                        Err(error) => break error.into(),
                     }
                 },
                 Err(failure) => failure,
@@ -193,7 +193,7 @@ impl Watch<'_> {
     /// Prints a state that differs from the last.
     async fn report_change(
         &mut self,
-        state: Result<ServingStatus, CallError>,
+        state: Result<HealthCheckResponse, CallError>,
     ) -> anyhow::Result<Written> {
         let name = state_name(&state);
         if self.state.as_ref().is_some_and(|last| state_name(last) == name) {
@@ -202,20 +202,14 @@ impl Watch<'_> {
         }
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
         let mut call = Call::new(Arc::clone(&self.target));
-        call.result = state.clone().map(|_| HealthCheckResponse::default());
-        self.stdout.line(Some(&format!("{time} {name}")), || Health {
-            schema: "greet.health/v1",
-            ok: matches!(state, Ok(ServingStatus::Serving)),
-            service: self.service,
-            serving: state.as_ref().ok().map(ServingStatus::as_str_name),
-            time: Some(time.clone()),
-            call: CallReport::new(&call),
-        });
+        call.result = state;
+        let text = format!("{time} {name}");
+        self.stdout.line(Some(text), || health_report(self.service, Some(time), &call));
         let written = self.stdout.flush().await?;
-        if let Err(failure) = &state {
+        if let Err(failure) = &call.result {
             self.stderr.failure(failure);
         }
-        self.state = Some(state);
+        self.state = Some(call.result);
         Ok(written)
     }
 
@@ -228,23 +222,13 @@ impl Watch<'_> {
     }
 }
 
-/// Returns the state as printed: connection failures are one state, whatever the reason.
-fn state_name(state: &Result<ServingStatus, CallError>) -> &'static str {
+/// Returns the state as printed: all connection failures are one state.
+fn state_name(state: &Result<HealthCheckResponse, CallError>) -> &'static str {
     match state {
-        Ok(state) => state.as_str_name(),
+        Ok(response) => response.status().as_str_name(),
         Err(failure) => match failure.status().map(Status::code) {
-            None | Some(Code::Unavailable | Code::DeadlineExceeded) => UNREACHABLE,
+            None | Some(Code::Unavailable | Code::DeadlineExceeded) => "UNREACHABLE",
             Some(code) => code_name(code),
         },
-    }
-}
-
-/// Returns the next state, or the reason for the end of the stream.
-async fn next(
-    replies: &mut ResponseStream<HealthCheckResponse>,
-) -> Result<ServingStatus, CallError> {
-    match replies.next().await {
-        Some(reply) => Ok(reply?.status()),
-        None => Err(replies.ended().into()),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let Context { targets, wait, mut call_options } = context;
     // Typed names share one deadline; the number of names in a file is unknown.
     if options.with_tally || matches!(options.source, NameSource::File(_)) {
-        call_options = call_options.without_deadline();
+        call_options.overall_deadline = None;
     }
     let client = Client::new(call_options, &targets, options.connections);
     wait_until_reachable(&client, wait, stderr).await;

@@ -1,4 +1,4 @@
-//! The subcommands, one file each.
+//! The subcommands, one file each; `reference` has those that print documentation.
 
 pub(crate) mod diagnose;
 pub(crate) mod health;

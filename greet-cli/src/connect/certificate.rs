@@ -49,7 +49,6 @@ impl Certificate {
     }
 }
 
-/// Formats a time in RFC 3339.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     format_rfc3339_seconds(time).to_string()
 }

@@ -22,28 +22,26 @@ pub(super) async fn look_up(
         return Ok(vec![address]);
     }
     let started = Instant::now();
-    let unknown = |problem: &str| {
-        Err(ConnectError::UnknownHost { host: host.to_owned(), problem: problem.to_owned() })
-    };
-    match timeout_at(deadline, lookup_host((host, port))).await {
+    let looked_up = timeout_at(deadline, lookup_host((host, port))).await;
+    let host = host.to_owned();
+    let problem = match looked_up {
         Ok(Ok(found)) => {
             let mut seen = HashSet::new();
             let addresses = found.map(|address| address.ip()).filter(|ip| seen.insert(*ip));
             let addresses: Vec<_> = addresses.collect();
-            if addresses.is_empty() { unknown("the name has no address") } else { Ok(addresses) }
-        }
-        Ok(Err(error)) => {
-            let problem = error.to_string();
-            let problem = problem.trim_start_matches(PREFIX);
-            if problem.contains("Temporary failure") || problem.contains("Try again") {
-                let (host, problem) = (host.to_owned(), problem.to_owned());
-                return Err(ConnectError::NoNameServer { host, problem });
+            if !addresses.is_empty() {
+                return Ok(addresses);
             }
-            unknown(problem)
+            "the name has no address".to_owned()
         }
+        Ok(Err(error)) => error.to_string().trim_start_matches(PREFIX).to_owned(),
         Err(_elapsed) => {
             let after = HumanDuration(started.elapsed()).to_string();
-            Err(ConnectError::LookupTimeout { host: host.to_owned(), after })
+            return Err(ConnectError::LookupTimeout { host, after });
         }
+    };
+    if problem.contains("Temporary failure") || problem.contains("Try again") {
+        return Err(ConnectError::NoNameServer { host, problem });
     }
+    Err(ConnectError::UnknownHost { host, problem })
 }

@@ -22,7 +22,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Maximum size of headers or trailers; other clients allow as much or less.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// Sends the preface and waits for the server's SETTINGS.
 pub(super) async fn handshake<IO>(
     io: IO,
     deadline: Instant,

@@ -39,7 +39,6 @@ impl Target {
         matches!(self, Target::Tcp { tls: true, .. })
     }
 
-    /// Returns whether each address of the name is a server of its own.
     pub(crate) fn is_per_address(&self) -> bool {
         matches!(self, Target::Tcp { per_address: true, .. })
     }

@@ -20,7 +20,7 @@ use super::verifier::RecordingVerifier;
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
-/// The negotiated parameters, as far as the handshake came.
+/// The negotiated parameters, as far as the handshake got.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TlsFacts {
     pub(crate) version: Option<String>,
@@ -56,28 +56,21 @@ pub(super) async fn handshake(
     let connector = TlsConnector::from(Arc::new(config));
     let recorder = Arc::clone(&verifier);
     let stream = InspectReader::new(stream, move |bytes| recorder.record(bytes));
-    let stream = match timeout_at(deadline, connector.connect(name, stream)).await {
-        Ok(Ok(stream)) => stream,
-        failed => {
-            *facts = Some(TlsFacts::new(None, &verifier));
-            return Err(match failed {
-                Ok(Err(error)) => connect_error(&error, &verifier, peer, &wanted),
-                _ => ConnectError::TlsTimeout {
-                    peer: peer.to_owned(),
-                    after: HumanDuration(started.elapsed()).to_string(),
-                },
-            });
+    let connected = match timeout_at(deadline, connector.connect(name, stream)).await {
+        Ok(connected) => connected.map_err(|error| connect_error(&error, &verifier, peer, &wanted)),
+        Err(_elapsed) => {
+            let after = HumanDuration(started.elapsed()).to_string();
+            Err(ConnectError::TlsTimeout { peer: peer.to_owned(), after })
         }
     };
-    let (_, session) = stream.get_ref();
-    *facts = Some(TlsFacts::new(Some(session), &verifier));
-    match session.alpn_protocol() {
-        Some(ALPN_H2) => Ok((stream, verifier)),
-        _ => Err(ConnectError::NoHttp2 {
-            peer: peer.to_owned(),
-            answer: "it chose no protocol".to_owned(),
-        }),
+    let session = connected.as_ref().ok().map(|stream| stream.get_ref().1);
+    *facts = Some(TlsFacts::new(session, &verifier));
+    let stream = connected?;
+    if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
+        let answer = "it chose no protocol".to_owned();
+        return Err(ConnectError::NoHttp2 { peer: peer.to_owned(), answer });
     }
+    Ok((stream, verifier))
 }
 
 impl TlsFacts {
@@ -85,6 +78,7 @@ impl TlsFacts {
         let version = session.and_then(|session| session.protocol_version());
         let cipher = session.and_then(|session| session.negotiated_cipher_suite());
         let protocol = session.and_then(|session| session.alpn_protocol());
+        let is_requested = verifier.is_certificate_requested();
         TlsFacts {
             version: version.map(|version| match version {
                 rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
@@ -94,7 +88,7 @@ impl TlsFacts {
             cipher: cipher.map(|cipher| format!("{:?}", cipher.suite())),
             alpn: protocol.map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
             certificate: verifier.certificate(),
-            client_certificate: match (verifier.certificate_requested(), verifier.has_identity()) {
+            client_certificate: match (is_requested, verifier.has_identity()) {
                 (false, _) => "not requested",
                 (true, false) => "requested, not sent",
                 (true, true) => "sent",
@@ -235,7 +229,7 @@ fn alert_error(
         {
             ConnectError::ClientCertificateRequired { peer }
         }
-        _ if verifier.certificate_requested() && rejects_certificate => {
+        _ if verifier.is_certificate_requested() && rejects_certificate => {
             ConnectError::ClientCertificateRejected { peer, alert: format!("{alert:?}") }
         }
         _ => ConnectError::TlsRejected { peer, alert: format!("{alert:?}") },

@@ -1,5 +1,6 @@
 //! Verifies the server in a TLS handshake and records it. rustls reports why a certificate was
-//! rejected, but not which, and the cause of an alert depends on whether the server requested one.
+//! rejected, but not which; and the cause of an alert depends on whether the server requested a
+//! client certificate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -41,7 +42,6 @@ impl RecordingVerifier {
         RecordingVerifier { provider, roots, identity, chain, certificate_requested, received }
     }
 
-    /// Records the first bytes that the server sent.
     pub(super) fn record(&self, bytes: &[u8]) {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MAX_RECORDED_BYTES - received.len();
@@ -63,14 +63,13 @@ impl RecordingVerifier {
         self.chain.get().into_iter().flatten().filter_map(|der| Certificate::parse(der))
     }
 
-    /// Returns whether the server requested a client certificate.
-    pub(crate) fn certificate_requested(&self) -> bool {
+    pub(crate) fn is_certificate_requested(&self) -> bool {
         self.certificate_requested.load(Ordering::Relaxed)
     }
 
     /// Returns whether the server requested a client certificate and there is none.
     pub(crate) fn lacks_identity(&self) -> bool {
-        self.certificate_requested() && !self.has_identity()
+        self.is_certificate_requested() && !self.has_identity()
     }
 
     pub(crate) fn has_identity(&self) -> bool {

@@ -65,9 +65,9 @@ impl Diagnosis {
     pub(crate) fn from_failed_connection(
         target: &Target,
         stages: &Stages,
-        problem: ConnectError,
+        error: ConnectError,
     ) -> Diagnosis {
-        let failure = CallError::from(problem);
+        let failure = CallError::from(error);
         let mut findings = connection_findings(stages, Some(&failure));
         let without = |stage| Finding::without(stage, StageResult::NotReached);
         findings.extend(["health", "rpc"].map(without));
@@ -172,7 +172,7 @@ impl fmt::Display for Diagnosis {
             let time = time.unwrap_or_default();
             let lines = finding.lines();
             let found = lines.join(&format!("\n{INDENT}"));
-            let (result, style) = (finding.result.name(), finding.result.style());
+            let (result, style) = finding.result.name_and_style();
             let row = format!("{:<8}{style}{result:<12}{style:#}{time:>8}  {found}", finding.stage);
             write!(f, "\n{}", row.trim_end())?;
         }
@@ -206,20 +206,12 @@ impl Finding {
 }
 
 impl StageResult {
-    fn name(self) -> &'static str {
+    fn name_and_style(self) -> (&'static str, Style) {
         match self {
-            StageResult::Ok => "ok",
-            StageResult::Failed => "failed",
-            StageResult::None => "-",
-            StageResult::NotReached => "not reached",
-        }
-    }
-
-    fn style(self) -> Style {
-        match self {
-            StageResult::Ok => OK,
-            StageResult::Failed => ERROR,
-            StageResult::None | StageResult::NotReached => Style::new(),
+            StageResult::Ok => ("ok", OK),
+            StageResult::Failed => ("failed", ERROR),
+            StageResult::None => ("-", Style::new()),
+            StageResult::NotReached => ("not reached", Style::new()),
         }
     }
 }

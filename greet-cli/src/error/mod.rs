@@ -1,8 +1,7 @@
-//! Why a call failed: stage, cause and hint.
+//! Errors of calls: stage, cause and hint.
 
 mod connect;
 mod rpc;
-mod stage;
 
 use std::fmt;
 
@@ -13,7 +12,6 @@ use crate::exit::Exit;
 
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::rpc::{RpcError, StatusSource};
-pub(crate) use self::stage::Stage;
 
 /// A failed call, reported as `greet-cli: STAGE: CAUSE` and `hint: HINT`.
 #[derive(Debug, Clone)]
@@ -86,5 +84,35 @@ impl From<RpcError> for CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.stage().name(), self.cause())
+    }
+}
+
+/// A stage, in order. Before `Rpc` nothing of the call is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Resolves the host name.
+    Dns,
+    /// Connects to an address or a Unix socket.
+    Tcp,
+    /// Agrees on keys, verifies certificates and negotiates HTTP/2.
+    Tls,
+    /// Waits for the server's SETTINGS; other gRPC libraries call this state READY.
+    Http2,
+    /// Sends the call.
+    Rpc,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Stage; 5] =
+        [Stage::Dns, Stage::Tcp, Stage::Tls, Stage::Http2, Stage::Rpc];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Stage::Dns => "dns",
+            Stage::Tcp => "tcp",
+            Stage::Tls => "tls",
+            Stage::Http2 => "http2",
+            Stage::Rpc => "rpc",
+        }
     }
 }

@@ -4,7 +4,6 @@
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The failure of a call that was sent.
 #[derive(Debug, Clone)]
 pub(crate) struct RpcError {
     pub(crate) source: StatusSource,
@@ -79,58 +78,34 @@ impl RpcError {
 
     /// Returns an example of each source, then of each status.
     pub(crate) fn examples() -> Vec<RpcError> {
-        let examples = [
-            (
-                StatusSource::Deadline,
-                Status::deadline_exceeded(
-                    "no reply within 5s: dns 9us, tcp 85us, http2 1.2ms, rpc 5s",
-                ),
-            ),
-            (
-                StatusSource::NotGrpc,
-                Status::unavailable(
-                    "the reply is not gRPC: HTTP 502 Bad Gateway (server: nginx), \"502 Bad Gateway\"",
-                ),
-            ),
-            (
-                StatusSource::NotGrpc,
-                Status::unauthenticated(
-                    "the reply is not gRPC: HTTP 401 Unauthorized (www-authenticate: Bearer)",
-                ),
-            ),
-            (
-                StatusSource::NotGrpc,
-                Status::unimplemented("the reply is not gRPC: HTTP 404 Not Found"),
-            ),
-            (
-                StatusSource::NotGrpc,
-                Status::unknown(
-                    "the reply is not gRPC: HTTP 302 Found (location: https://login.example/)",
-                ),
-            ),
-            (
-                StatusSource::ClientCertificate,
-                Status::internal(
-                    "the reply is not gRPC: HTTP 400 Bad Request (server: nginx), \
-                     \"400 No required SSL certificate was sent\"",
-                ),
-            ),
-            (
-                StatusSource::HeadersTooLarge,
-                Status::unknown("the reply is not gRPC: HTTP 431 Request Header Fields Too Large"),
-            ),
-            (StatusSource::NoStatus, Status::unknown("the reply ended without grpc-status")),
-            (StatusSource::BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
-            (StatusSource::Reset, Status::internal("the server reset the call: REASON")),
-            (
-                StatusSource::ConnectionLost,
-                Status::unavailable("the connection was lost before the reply"),
-            ),
+        use StatusSource::{
+            BadReply, ClientCertificate, ConnectionLost, Deadline, HeadersTooLarge, NoStatus,
+            NotGrpc, Reset, Server,
+        };
+        let timeout = "no reply within 5s: dns 9us, tcp 85us, http2 1.2ms, rpc 5s";
+        let certificate = "\"400 No required SSL certificate was sent\"";
+        let bad_request = &format!("400 Bad Request (server: nginx), {certificate}");
+        let not_grpc = [
+            (NotGrpc, Code::Unavailable, "502 Bad Gateway (server: nginx), \"502 Bad Gateway\""),
+            (NotGrpc, Code::Unauthenticated, "401 Unauthorized (www-authenticate: Bearer)"),
+            (NotGrpc, Code::Unimplemented, "404 Not Found"),
+            (NotGrpc, Code::Unknown, "302 Found (location: https://login.example/)"),
+            (ClientCertificate, Code::Internal, bad_request),
+            (HeadersTooLarge, Code::Unknown, "431 Request Header Fields Too Large"),
         ];
-        let examples = examples.map(|(source, status)| RpcError::new(source, status));
-        let statuses = (1..=16).map(|code| Status::new(code.into(), "MESSAGE"));
-        let statuses = statuses.map(|status| RpcError::new(StatusSource::Server, status));
-        examples.into_iter().chain(statuses).collect()
+        let not_grpc = not_grpc.map(|(source, code, reply)| {
+            (source, Status::new(code, format!("the reply is not gRPC: HTTP {reply}")))
+        });
+        let others = [
+            (NoStatus, Status::unknown("the reply ended without grpc-status")),
+            (BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
+            (Reset, Status::internal("the server reset the call: REASON")),
+            (ConnectionLost, Status::unavailable("the connection was lost before the reply")),
+        ];
+        let statuses = (1..=16).map(|code| (Server, Status::new(code.into(), "MESSAGE")));
+        let deadline = std::iter::once((Deadline, Status::deadline_exceeded(timeout)));
+        let examples = deadline.chain(not_grpc).chain(others).chain(statuses);
+        examples.map(|(source, status)| RpcError::new(source, status)).collect()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
 
 use crate::bulk::{self, BYTE_ORDER_MARK};
-use crate::client::{CallOptions, Client};
+use crate::client::CallOptions;
 use crate::connect::Target;
 
 /// Number of random names, which are sent in turn.
@@ -21,7 +20,6 @@ const MAX_RANDOM_NAME: usize = 16;
 /// Maximum size of a file of names, which are kept in memory.
 const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A load test.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
@@ -31,7 +29,6 @@ pub(crate) struct Plan {
     pub(super) shape: Shape,
 }
 
-/// The source of names.
 #[derive(Debug)]
 pub(crate) enum LoadNames {
     Typed(Vec<String>),
@@ -80,17 +77,10 @@ impl Plan {
         targets: Vec<Target>,
         call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let (call_options, messages) = (call_options.without_deadline(), messages(names)?);
-        Ok(Plan { targets, call_options, messages, shape })
+        let call_options = CallOptions { overall_deadline: None, ..call_options };
+        Ok(Plan { targets, call_options, messages: messages(names)?, shape })
     }
 
-    /// Returns a client for the thread of one worker.
-    pub(super) fn client(&self, share: Share) -> Rc<Client> {
-        let connections = usize::try_from(share.connections).unwrap_or(usize::MAX);
-        Rc::new(Client::new(self.call_options.clone(), &self.targets, connections))
-    }
-
-    /// Returns the share of each worker.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
         let Shape { concurrency, connections, threads, rate, until, .. } = self.shape;
         (0..threads).map(move |worker| {

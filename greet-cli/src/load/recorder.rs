@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greet_proto::status;
+use greet_proto::status::{self, code_name};
 use hdrhistogram::Histogram as Hdr;
 use serde::Serialize;
 use tonic::Code;
@@ -14,7 +14,7 @@ use crate::error::{CallError, Stage};
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The counts of one worker, or of all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
     /// Latencies of the calls that ended OK.
     pub(super) latency: Histogram,
@@ -30,18 +30,6 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn new() -> Counts {
-        Counts {
-            latency: Histogram::new(),
-            by_status: [0; status::COUNT],
-            by_stage: [0; Stage::ALL.len()],
-            lag: Histogram::new(),
-            sent_bytes: 0,
-            received_bytes: 0,
-            first_failure: None,
-        }
-    }
-
     /// Records a call that has ended; its latency counts from the time at which it was due.
     pub(super) fn record<Reply>(&mut self, latency: Duration, call: &Call<Reply>) {
         let Err(failure) = &call.result else {
@@ -70,7 +58,7 @@ impl Counts {
     }
 
     pub(crate) fn ok(&self) -> u64 {
-        self.by_status[Code::Ok as usize]
+        self.latency.count()
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -78,14 +66,14 @@ impl Counts {
     }
 
     /// Returns the statuses that occurred.
-    pub(super) fn by_status(&self) -> impl Iterator<Item = (Code, u64)> {
-        let all = self.by_status.iter().zip(0..);
-        all.filter(|(count, _)| **count > 0).map(|(count, code)| (Code::from_i32(code), *count))
+    pub(super) fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = (0..).map(|code| code_name(Code::from_i32(code))).zip(self.by_status);
+        all.filter(|(_, count)| *count > 0)
     }
 
     /// Returns the stages at which calls failed.
-    pub(super) fn by_stage(&self) -> impl Iterator<Item = (Stage, u64)> {
-        let all = Stage::ALL.into_iter().zip(self.by_stage);
+    pub(super) fn by_stage(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = Stage::ALL.into_iter().map(Stage::name).zip(self.by_stage);
         all.filter(|(_, count)| *count > 0)
     }
 }
@@ -107,11 +95,13 @@ pub(super) struct Bucket {
 #[derive(Debug, Clone)]
 pub(super) struct Histogram(Hdr<u64>);
 
-impl Histogram {
-    pub(super) fn new() -> Histogram {
+impl Default for Histogram {
+    fn default() -> Histogram {
         Histogram::of(DIGITS)
     }
+}
 
+impl Histogram {
     /// Returns a smaller histogram, which is accurate to one percent.
     pub(super) fn coarse() -> Histogram {
         Histogram::of(COARSE_DIGITS)
@@ -188,7 +178,7 @@ mod tests {
 
     #[test]
     fn percentiles_match_recorded_values() {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         (1..=10_000).for_each(|micros| histogram.record(Duration::from_micros(micros)));
         for (percentile, expected) in [(50.0, 5_000.0), (99.0, 9_900.0), (99.9, 9_990.0)] {
             let found = histogram.percentile(percentile) as f64;
@@ -200,7 +190,7 @@ mod tests {
 
     #[test]
     fn buckets_count_every_value_once() {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         for micros in [0, 1, 2, 3, 50, 51, 1_000, 1_001, 70_000_000] {
             histogram.record(Duration::from_micros(micros));
         }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use greet_proto::status::code_name;
-
 use super::plan::Plan;
 use super::recorder::Bucket;
 use super::summary::Summary;
@@ -36,9 +34,8 @@ impl fmt::Display for TextReport<'_> {
             writeln!(f, "         {not_started} due but not started (concurrency limit {limit})")?;
         }
         self.latency(f)?;
-        let statuses = counts.by_status().map(|(code, count)| (code_name(code), count));
-        write_counts(f, "status", statuses)?;
-        write_counts(f, "failed", counts.by_stage().map(|(stage, count)| (stage.name(), count)))?;
+        write_counts(f, "status", counts.by_status())?;
+        write_counts(f, "failed", counts.by_stage())?;
         let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
         write!(f, "load     {}", self.load())?;
@@ -100,10 +97,10 @@ impl TextReport<'_> {
     }
 }
 
-fn write_counts<'a>(
+fn write_counts(
     f: &mut fmt::Formatter<'_>,
     label: &str,
-    counts: impl Iterator<Item = (&'a str, u64)>,
+    counts: impl Iterator<Item = (&'static str, u64)>,
 ) -> fmt::Result {
     let counts: Vec<_> = counts.map(|(name, count)| format!("{name} {count}")).collect();
     if counts.is_empty() {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use greet_proto::status::code_name;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
@@ -21,12 +20,9 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
-    let by_status: BTreeMap<_, _> =
-        counts.by_status().map(|(code, n)| (code_name(code), n)).collect();
-    let by_stage: BTreeMap<_, _> = counts.by_stage().map(|(stage, n)| (stage.name(), n)).collect();
     let thresholds_report = thresholds.iter().map(|threshold| {
         json!({
-            "rule": threshold.rule(),
+            "rule": threshold.to_string(),
             "measured": threshold.measured(summary),
             "crossed": threshold.is_violated(summary),
         })
@@ -50,8 +46,8 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "ok": ok,
             "failed": failed,
             "not_started": summary.not_started,
-            "by_status": by_status,
-            "by_failed_stage": by_stage,
+            "by_status": counts.by_status().collect::<BTreeMap<_, _>>(),
+            "by_failed_stage": counts.by_stage().collect::<BTreeMap<_, _>>(),
         },
         "rps": summary.rps(),
         "error_rate": summary.error_rate(),
@@ -105,12 +101,12 @@ fn percentile_curve(latency: &Histogram) -> Vec<Value> {
 fn intervals(summary: &Summary) -> Vec<Value> {
     let length_us = micros(summary.intervals.length);
     let report = |(index, interval): (u64, &Interval)| {
-        let Interval { latency, ok, failed } = interval;
+        let Interval { latency, failed } = interval;
         let percentile = |p| (!latency.is_empty()).then(|| latency.percentile(p));
         json!({
             "at_us": index * length_us,
             "length_us": length_us,
-            "ok": ok,
+            "ok": latency.count(),
             "failed": failed,
             "p50_us": percentile(50.0),
             "p99_us": percentile(99.0),
@@ -137,7 +133,7 @@ mod tests {
 
     #[test]
     fn percentile_curve_rises_to_maximum() {
-        let mut latency = Histogram::new();
+        let mut latency = Histogram::default();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
         let points = percentile_curve(&latency);
         let points: Vec<_> = points
@@ -146,7 +142,7 @@ mod tests {
             .collect();
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         assert_eq!((points[0].0, points.last().unwrap().1), (0.0, latency.max()));
-        assert!(percentile_curve(&Histogram::new()).is_empty());
+        assert!(percentile_curve(&Histogram::default()).is_empty());
     }
 
     #[test]

@@ -53,7 +53,6 @@ pub(crate) async fn run(
     Ok(Ok(run.summary))
 }
 
-/// The state of a load test.
 struct LoadRun<'a> {
     plan: &'a Plan,
     begin: Instant,

@@ -8,23 +8,23 @@ use tokio::time::Instant;
 /// Due times at equal intervals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
-    begins: Instant,
+    begin: Instant,
     per_second: f64,
 }
 
 impl Schedule {
-    pub(super) fn new(begins: Instant, per_second: f64) -> Schedule {
-        Schedule { begins, per_second }
+    pub(super) fn new(begin: Instant, per_second: f64) -> Schedule {
+        Schedule { begin, per_second }
     }
 
     /// Returns when the call with this number, counted from 0, is due.
     pub(super) fn due_at(&self, number: u64) -> Instant {
-        self.begins + Duration::from_secs_f64(number as f64 / self.per_second)
+        self.begin + Duration::from_secs_f64(number as f64 / self.per_second)
     }
 
     /// Returns the number of calls that are due by `now`.
     pub(super) fn due_by(&self, now: Instant) -> u64 {
-        let Some(elapsed) = now.checked_duration_since(self.begins) else {
+        let Some(elapsed) = now.checked_duration_since(self.begin) else {
             return 0;
         };
         let mut due = (elapsed.as_secs_f64() * self.per_second) as u64;

@@ -39,8 +39,8 @@ pub(super) struct Intervals {
 /// The calls that ended within an interval.
 #[derive(Debug, Clone)]
 pub(super) struct Interval {
+    /// Latencies of the calls that ended OK.
     pub(super) latency: Histogram,
-    pub(super) ok: u64,
     pub(super) failed: u64,
 }
 
@@ -49,7 +49,7 @@ impl Summary {
         Summary {
             started: SystemTime::now(),
             measured: Duration::ZERO,
-            counts: Counts::new(),
+            counts: Counts::default(),
             not_started: 0,
             cpu_share: None,
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
@@ -107,10 +107,7 @@ impl Intervals {
         if self.all.len() <= index {
             self.all.resize_with(index + 1, Interval::new);
         }
-        let interval = &mut self.all[index];
-        interval.latency.add(&counts.latency);
-        interval.ok += counts.ok();
-        interval.failed += counts.failed();
+        self.all[index].add(&counts.latency, counts.failed());
     }
 
     fn index(&self, at: Duration) -> usize {
@@ -122,11 +119,7 @@ impl Intervals {
         self.length *= 2;
         let pairs = self.all.chunks(2).map(|pair| {
             let mut sum = Interval::new();
-            for interval in pair {
-                sum.latency.add(&interval.latency);
-                sum.ok += interval.ok;
-                sum.failed += interval.failed;
-            }
+            pair.iter().for_each(|interval| sum.add(&interval.latency, interval.failed));
             sum
         });
         self.all = pairs.collect();
@@ -135,7 +128,12 @@ impl Intervals {
 
 impl Interval {
     fn new() -> Interval {
-        Interval { latency: Histogram::coarse(), ok: 0, failed: 0 }
+        Interval { latency: Histogram::coarse(), failed: 0 }
+    }
+
+    fn add(&mut self, latency: &Histogram, failed: u64) {
+        self.latency.add(latency);
+        self.failed += failed;
     }
 }
 
@@ -146,7 +144,7 @@ mod tests {
     #[test]
     fn long_test_is_folded_into_at_most_max_intervals() {
         let mut summary = Summary::new();
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
         counts.record(Duration::from_micros(70), &call);
@@ -157,8 +155,8 @@ mod tests {
         }
         let Intervals { length, all } = &summary.intervals;
         assert_eq!((*length, all.len()), (16 * REPORT_INTERVAL, 5_000_usize.div_ceil(16)));
-        assert_eq!(all.iter().map(|interval| interval.ok).sum::<u64>(), 5_000);
-        assert_eq!(all[0].ok, 16);
+        assert_eq!(all.iter().map(|interval| interval.latency.count()).sum::<u64>(), 5_000);
+        assert_eq!((all[0].latency.count(), all[0].failed), (16, 16));
         assert_eq!(all[0].latency.max(), 70);
         assert_eq!(summary.error_rate(), 0.5);
     }

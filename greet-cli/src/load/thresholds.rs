@@ -1,10 +1,12 @@
 //! Parses and evaluates `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::summary::Summary;
+use crate::error::CallError;
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 
@@ -12,15 +14,16 @@ use crate::format::HumanDuration;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Threshold {
     metric: Metric,
-    is_above: bool,
-    or_equal: bool,
+    /// The order of measured value and bound that violates it.
+    violation: Ordering,
+    /// Whether it is also violated by a value that equals the bound.
+    is_inclusive: bool,
     /// Microseconds, a share, or calls per second.
     bound: f64,
     /// The text of the command line.
     rule: String,
 }
 
-/// A metric of a load test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     Min,
@@ -46,19 +49,12 @@ impl FromStr for Threshold {
 impl Threshold {
     fn parse(rule: &str) -> Option<Threshold> {
         let (metric, rest) = rule.split_at(rule.find(['<', '>'])?);
-        let is_above = rest.starts_with('>');
-        let bound = &rest[1..];
-        let (or_equal, bound) = match bound.strip_prefix('=') {
-            Some(bound) => (true, bound),
-            None => (false, bound),
-        };
+        let violation = if rest.starts_with('>') { Ordering::Greater } else { Ordering::Less };
+        let bound = rest[1..].strip_prefix('=');
+        let (is_inclusive, bound) = (bound.is_some(), bound.unwrap_or(&rest[1..]));
         let metric = Metric::parse(metric.trim())?;
         let bound = metric.parse_bound(bound.trim())?;
-        Some(Threshold { metric, is_above, or_equal, bound, rule: rule.to_owned() })
-    }
-
-    pub(super) fn rule(&self) -> &str {
-        &self.rule
+        Some(Threshold { metric, violation, is_inclusive, bound, rule: rule.to_owned() })
     }
 
     /// Returns whether it was violated. Without a call that ended OK, every latency threshold is.
@@ -66,12 +62,8 @@ impl Threshold {
         let Some(value) = self.metric.value(summary) else {
             return true;
         };
-        match (self.is_above, self.or_equal) {
-            (true, false) => value > self.bound,
-            (true, true) => value >= self.bound,
-            (false, false) => value < self.bound,
-            (false, true) => value <= self.bound,
-        }
+        let order = value.partial_cmp(&self.bound);
+        order == Some(self.violation) || (self.is_inclusive && order.is_some_and(Ordering::is_eq))
     }
 
     /// Formats the measured value in its unit.
@@ -90,17 +82,17 @@ impl Threshold {
 
 /// Returns the exit code of a load test.
 pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
-    let has_ok = summary.counts.ok() > 0;
-    match (summary.interrupted, &summary.counts.first_failure) {
-        (Some(by), _) => by,
-        // Single failures are the matter of --fail-if. If every call failed, nothing was measured.
-        _ if thresholds.iter().any(|threshold| threshold.is_violated(summary)) => {
-            Exit::ThresholdViolated
-        }
-        (None, Some(failure)) if !has_ok => failure.exit(),
-        (None, None) if !has_ok => Exit::Usage,
-        (None, _) => Exit::Done,
+    if let Some(signal) = summary.interrupted {
+        return signal;
     }
+    if thresholds.iter().any(|threshold| threshold.is_violated(summary)) {
+        return Exit::ThresholdViolated;
+    }
+    // Only --fail-if judges single failures, but without a success nothing was measured.
+    if summary.counts.ok() > 0 {
+        return Exit::Done;
+    }
+    summary.counts.first_failure.as_ref().map_or(Exit::Usage, CallError::exit)
 }
 
 /// Rounds to four decimals.
@@ -110,19 +102,18 @@ fn round(value: f64) -> f64 {
 
 impl Metric {
     fn parse(name: &str) -> Option<Metric> {
-        match name {
-            "min" => Some(Metric::Min),
-            "mean" => Some(Metric::Mean),
-            "max" => Some(Metric::Max),
-            "error-rate" => Some(Metric::ErrorRate),
-            "errors" => Some(Metric::Errors),
-            "rps" => Some(Metric::Rps),
+        Some(match name {
+            "min" => Metric::Min,
+            "mean" => Metric::Mean,
+            "max" => Metric::Max,
+            "error-rate" => Metric::ErrorRate,
+            "errors" => Metric::Errors,
+            "rps" => Metric::Rps,
             _ => {
-                let digits = name.strip_prefix('p')?;
-                let percentile = digits.parse::<f64>().ok()?;
-                (0.0..=100.0).contains(&percentile).then_some(Metric::Percentile(percentile))
+                let percentile = name.strip_prefix('p')?.parse().ok();
+                Metric::Percentile(percentile.filter(|it| (0.0..=100.0).contains(it))?)
             }
-        }
+        })
     }
 
     fn parse_bound(self, bound: &str) -> Option<f64> {
@@ -173,14 +164,20 @@ mod tests {
     fn threshold_is_parsed_into_metric_comparison_and_bound() {
         let parsed = |rule: &str| {
             let rule: Threshold = rule.parse().unwrap();
-            (rule.metric, rule.is_above, rule.or_equal, rule.bound)
+            (rule.metric, rule.violation, rule.is_inclusive, rule.bound)
         };
-        assert_eq!(parsed("p99>20ms"), (Metric::Percentile(99.0), true, false, 20_000.0));
-        assert_eq!(parsed("p99.99 >= 1us"), (Metric::Percentile(99.99), true, true, 1.0));
-        assert_eq!(parsed("rps<5000"), (Metric::Rps, false, false, 5_000.0));
-        assert_eq!(parsed("error-rate>0.1%"), (Metric::ErrorRate, true, false, 0.001));
-        assert_eq!(parsed("error-rate>0.5"), (Metric::ErrorRate, true, false, 0.5));
-        assert_eq!(parsed("errors>0"), (Metric::Errors, true, false, 0.0));
+        assert_eq!(
+            parsed("p99>20ms"),
+            (Metric::Percentile(99.0), Ordering::Greater, false, 20_000.0)
+        );
+        assert_eq!(
+            parsed("p99.99 >= 1us"),
+            (Metric::Percentile(99.99), Ordering::Greater, true, 1.0)
+        );
+        assert_eq!(parsed("rps<5000"), (Metric::Rps, Ordering::Less, false, 5_000.0));
+        assert_eq!(parsed("error-rate>0.1%"), (Metric::ErrorRate, Ordering::Greater, false, 0.001));
+        assert_eq!(parsed("error-rate>0.5"), (Metric::ErrorRate, Ordering::Greater, false, 0.5));
+        assert_eq!(parsed("errors>0"), (Metric::Errors, Ordering::Greater, false, 0.0));
         let bad = [
             "",
             "p99",

@@ -85,7 +85,8 @@ async fn run(
     mut commands: watch::Receiver<WorkerCommand>,
     events: &mpsc::UnboundedSender<WorkerEvent>,
 ) {
-    let client = plan.client(share);
+    let connections = usize::try_from(share.connections).unwrap_or(usize::MAX);
+    let client = Rc::new(Client::new(plan.call_options.clone(), &plan.targets, connections));
     send(events, WorkerEvent::Connected(client.connect_all().await));
     let command = commands.wait_for(|command| *command != WorkerCommand::Wait).await;
     let Ok(WorkerCommand::Run { begin, measure, end }) = command.map(|command| *command) else {
@@ -109,7 +110,7 @@ async fn run(
         calls,
         started: Cell::new(0),
         is_over: Cell::new(false),
-        counts: RefCell::new(Counts::new()),
+        counts: RefCell::default(),
     });
     sleep_until(begin).await;
     let mut tasks = JoinSet::new();
@@ -214,7 +215,7 @@ impl Callers {
         let mut ticks = interval_at(self.measure + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut report = || {
-            let mut counts = self.counts.replace(Counts::new());
+            let mut counts = self.counts.take();
             let now = traffic.bytes();
             (counts.sent_bytes, counts.received_bytes) = (now.0 - bytes.0, now.1 - bytes.1);
             bytes = now;
@@ -236,7 +237,7 @@ impl Callers {
         let at = Instant::now();
         let used = cpu.and_then(|cpu| Some((thread_cpu_time()? - cpu).as_secs_f64()));
         let measured = at.saturating_duration_since(self.measure).as_secs_f64();
-        // An interrupt before the measurement leaves nothing to divide by.
+        // The measured time is zero after an interrupt during the warm-up.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_started = self.released.get().saturating_sub(self.started.get());
         send(events, WorkerEvent::Ended(WorkerResult { at, not_started, cpu_share }));

@@ -1,4 +1,4 @@
-//! Standard output carries data, standard error messages. No other module writes to either.
+//! Standard output carries data, standard error messages. Only help and panics bypass this module.
 
 pub(crate) mod report;
 mod stderr;

@@ -28,7 +28,7 @@ pub(crate) struct Health<'a> {
     pub(crate) schema: &'static str,
     /// Whether the service is SERVING.
     pub(crate) ok: bool,
-    /// The service asked about; empty for the server as a whole.
+    /// The checked service; empty for the server as a whole.
     pub(crate) service: &'a str,
     /// SERVING, NOT_SERVING, …; null on failure.
     pub(crate) serving: Option<&'static str>,

@@ -113,8 +113,7 @@ impl Stderr {
         self.verbosity == Verbosity::Quiet
     }
 
-    /// Shows progress if standard error is a terminal and standard output, with the replies, is
-    /// not.
+    /// Shows progress if standard error is a terminal and standard output is not.
     pub(crate) fn begin_progress(&mut self, calls: Option<u64>) {
         let (bar, template) = match calls {
             _ if io::stdout().is_terminal() => return,

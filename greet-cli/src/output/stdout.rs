@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until};
 use super::Format;
 use crate::client::Trace;
 
-/// Size of the buffer from which it is written.
+/// Size of the buffer that causes a write.
 const FLUSH_BYTES: usize = 64 * 1024;
-/// Age of the first line from which the buffer is written: imperceptible to a user, and long enough
-/// for thousands of replies in one write.
+/// Age of the first line that causes a write: imperceptible to a user, and long enough for
+/// thousands of replies.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is
@@ -34,12 +34,13 @@ pub(crate) struct Stdout {
     trace: Option<Trace>,
 }
 
-/// An object with its trace ID.
+/// An object with its trace ID, if there is one.
 #[derive(Serialize)]
 struct Traced<O> {
     #[serde(flatten)]
     object: O,
-    trace_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 /// Result of a write.
@@ -64,7 +65,7 @@ impl Stdout {
         }
     }
 
-    /// Adds the ID of the trace to each object from now on.
+    /// Adds the ID of the trace to all later objects.
     pub(crate) fn begin_trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
     }
@@ -88,14 +89,12 @@ impl Stdout {
                 write!(self.buffer, "{text}").expect("writing to memory does not fail");
             }
             (Format::Text, None) => return,
-            (Format::Json, _) => match self.trace {
-                None => serde_json::to_writer(&mut self.buffer, &object()),
-                Some(trace) => {
-                    let traced = Traced { object: object(), trace_id: trace.to_string() };
-                    serde_json::to_writer(&mut self.buffer, &traced)
-                }
+            (Format::Json, _) => {
+                let trace_id = self.trace.map(|trace| trace.to_string());
+                let traced = Traced { object: object(), trace_id };
+                serde_json::to_writer(&mut self.buffer, &traced)
+                    .expect("keys are strings, and writing to memory does not fail");
             }
-            .expect("keys are strings, and writing to memory does not fail"),
         }
         self.buffer.push(b'\n');
         self.oldest_at.get_or_insert_with(Instant::now);
@@ -127,10 +126,7 @@ impl Stdout {
         }
     }
 
-    /// Writes the buffer.
-    ///
-    /// # Errors
-    /// Standard output is not writable, for a reason other than a closed pipe.
+    /// Writes the buffer. A closed pipe is not an error.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
         self.oldest_at = None;
         if self.buffer.is_empty() {

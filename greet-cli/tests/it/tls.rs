@@ -97,18 +97,18 @@ fn sslkeylogfile_receives_keys() {
 fn unusable_files_are_named() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
     let (ca_file, key) = (ca.file("ca.pem"), ca.file("server.key"));
-    let refused = |flags: &[&str], line: &str| {
+    let rejected = |flags: &[&str], line: &str| {
         let ran = hello(&daemon, flags);
         assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
         assert!(ran.stderr.starts_with(&format!("greet-cli: {line}")), "{ran:?}");
     };
-    refused(&["--ca-cert=/no.pem"], "could not read certificates from `/no.pem`: ");
-    refused(&["--ca-cert", &key], &format!("`{key}` has no certificate (expected PEM)\n"));
+    rejected(&["--ca-cert=/no.pem"], "could not read certificates from `/no.pem`: ");
+    rejected(&["--ca-cert", &key], &format!("`{key}` has no certificate (expected PEM)\n"));
     let pair = |cert: &str, key: &str| [format!("--cert={cert}"), format!("--key={key}")];
     let [cert, no_key] = pair(&ca_file, &ca_file);
-    refused(&[&cert, &no_key], &format!("could not read a private key from `{ca_file}`: "));
+    rejected(&[&cert, &no_key], &format!("could not read a private key from `{ca_file}`: "));
     let [cert, other_key] = pair(&ca_file, &key);
-    refused(
+    rejected(
         &[&cert, &other_key],
         &format!("the key in `{key}` does not match the certificate in `{ca_file}`\n"),
     );
@@ -116,16 +116,16 @@ fn unusable_files_are_named() {
 
 #[test]
 fn flags_without_effect_are_rejected() {
-    let refused = |flags: &[&str], problem: &str| {
+    let rejected = |flags: &[&str], problem: &str| {
         let ran = run(command(&[flags, &HELLO].concat()));
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains(problem), "{ran:?}");
     };
-    refused(
+    rejected(
         &["--ca-cert=x"],
         "--ca-cert: has no effect without an https:// or dns+https:/// target",
     );
-    refused(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
+    rejected(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
     let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
     assert!(
         ran.stderr

@@ -3,7 +3,7 @@
 use crate::support::{command, run};
 
 #[track_caller]
-fn refused(arguments: &[&str], reason: &str) {
+fn rejected(arguments: &[&str], reason: &str) {
     let ran = run(command(arguments));
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
     assert!(ran.stderr.contains(reason), "{ran:?}");
@@ -13,24 +13,27 @@ fn refused(arguments: &[&str], reason: &str) {
 fn invalid_value_error_names_flag_and_expected_form() {
     let hello = ["hello", "--name=Ada"];
     let with = |flag| [&hello[..], &[flag]].concat();
-    refused(&with("--target=ftp://x:1"), "--target: \"ftp://x:1\" is not http://HOST:PORT");
-    refused(&with("--target=dns:///localhost:99999"), "is not http://HOST:PORT");
-    refused(&with("--count=0"), "--count: \"0\" is not a whole number above zero");
-    refused(&["load", "--fail-if=error-rate>1"], "error-rate>0.1% (or 0.001)");
-    refused(&with("--target=dns://8.8.8.8/x:1"), "--target: ");
-    refused(&with("--retries=many"), "--retries: \"many\" is not a whole number in 0..=1000");
-    refused(&with("--retry-on=OK"), "--retry-on: \"OK\" is not an error status");
+    rejected(&with("--target=ftp://x:1"), "--target: \"ftp://x:1\" is not http://HOST:PORT");
+    rejected(&with("--target=dns:///localhost:99999"), "is not http://HOST:PORT");
+    rejected(&with("--count=0"), "--count: \"0\" is not a whole number above zero");
+    rejected(&["load", "--fail-if=error-rate>1"], "error-rate>0.1% (or 0.001)");
+    rejected(&with("--target=dns://8.8.8.8/x:1"), "--target: ");
+    rejected(&with("--retries=many"), "--retries: \"many\" is not a whole number in 0..=1000");
+    rejected(&with("--retry-on=OK"), "--retry-on: \"OK\" is not an error status");
     let server_name = ["--target=https://x", "--server-name=-", "health"];
-    refused(&server_name, "--server-name: \"-\" is not a host name");
-    refused(&with("--timeout=soon"), "\"soon\" is not a duration such as 250ms, 5s or 1m");
-    refused(&with("--timeout=0s"), "--timeout: 0s is not above zero");
-    refused(&with("--header=nonsense"), "expected 'key: value'");
-    refused(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
-    refused(&with("--header=upgrade: h2c"), "belongs to the protocol");
-    refused(&with("--header=x: @/no/such/file"), "could not read `/no/such/file` for the header x");
-    refused(&with("--header=x-bin: ?"), "not base64");
-    refused(&with("--output=xml"), "--output: \"xml\" is not one of text, json");
-    refused(&["-q", "-v", "hello", "--name=Ada"], "--verbose: cannot be used with --quiet");
+    rejected(&server_name, "--server-name: \"-\" is not a host name");
+    rejected(&with("--timeout=soon"), "\"soon\" is not a duration such as 250ms, 5s or 1m");
+    rejected(&with("--timeout=0s"), "--timeout: 0s is not above zero");
+    rejected(&with("--header=nonsense"), "expected 'key: value'");
+    rejected(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
+    rejected(&with("--header=upgrade: h2c"), "belongs to the protocol");
+    rejected(
+        &with("--header=x: @/no/such/file"),
+        "could not read `/no/such/file` for the header x",
+    );
+    rejected(&with("--header=x-bin: ?"), "not base64");
+    rejected(&with("--output=xml"), "--output: \"xml\" is not one of text, json");
+    rejected(&["-q", "-v", "hello", "--name=Ada"], "--verbose: cannot be used with --quiet");
 }
 
 #[test]
@@ -62,8 +65,8 @@ fn usage_error_is_one_line_with_suggestion() {
 
 #[test]
 fn subcommand_and_name_are_required() {
-    refused(&[], "Usage: greet-cli");
-    refused(&["hello"], "--name <NAME>");
+    rejected(&[], "Usage: greet-cli");
+    rejected(&["hello"], "--name <NAME>");
 }
 
 #[test]
