@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use greet_flags::variables::unknown_variables;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
@@ -100,7 +101,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Man => return commands::reference::man(&command(), stdout).await,
         Command::Errors => return commands::reference::errors(stdout).await,
     };
-    for unknown in cli::unknown_variables(std::env::vars_os()) {
+    for unknown in unknown_variables(&command(), std::env::vars_os()) {
         stderr.note(format_args!("{unknown}"));
     }
     if tls.insecure && connection.target.iter().any(Target::is_tls) {

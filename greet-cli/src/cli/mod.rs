@@ -8,17 +8,15 @@ mod help;
 mod load_flags;
 mod parse;
 mod values;
-mod variables;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use greet_flags::variables::with_variable;
 
 use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
 use self::hello_flags::HelloArgs;
 use self::load_flags::LoadArgs;
 pub(crate) use self::parse::{UsageError, parse};
-pub(crate) use self::variables::unknown_variables;
-use self::variables::with_variable;
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]

@@ -1,17 +1,15 @@
 //! Parses the command line and the variables of its flags, and turns each error into one line:
 //! `PLACE: REASON`, with a suggestion.
 
-use std::error::Error as _;
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{
-    Arg, ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _,
-};
+use clap::{ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _};
+use greet_flags::usage;
+use greet_flags::variables::{ignore_empty_variable, variable};
 
 use super::Args;
-use super::variables::variable;
 use crate::connect::Target;
 
 /// The reason to end without running a subcommand.
@@ -57,12 +55,6 @@ fn set_color(choice: ColorChoice) {
     choice.write_global();
 }
 
-/// Treats an empty variable as unset, for scripts with `GREET_TARGET=${TARGET:-}`.
-fn ignore_empty_variable(flag: Arg) -> Arg {
-    let value = flag.get_env().and_then(std::env::var_os);
-    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
-}
-
 impl Args {
     /// Lets a flag override the variable of its opposite, and rejects flags without an effect.
     fn resolve_contradictions(&mut self, matches: &ArgMatches) -> Result<(), String> {
@@ -86,56 +78,21 @@ impl Args {
     }
 }
 
-/// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's
-/// message; then the suggestion.
 fn explain(error: clap::Error, arguments: &[OsString]) -> UsageError {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     if let DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand = error.kind() {
         return UsageError::Help(error);
     }
-    let reason = match (error.kind(), error.get(ContextKind::ValidValue)) {
-        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
-        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
-            let value = text(&error, ContextKind::InvalidValue).unwrap_or_default();
-            Some(format!("{value:?} is not one of {}", valid.join(", ")))
-        }
-        _ => None,
-    };
-    let message = match (invalid_flag(&error), reason) {
-        (Some(flag), Some(reason)) => format!("{}: {reason}", place(flag, arguments)),
-        (None, Some(reason)) => reason,
-        (_, None) => first_paragraph(&error),
-    };
-    UsageError::Invalid(message + &suggestion(&error, arguments))
+    let place = |flag: &str| place(flag, arguments);
+    UsageError::Invalid(usage::explain(&error, place, |word| with_flag(word, arguments)))
 }
 
 /// Returns the flag, or the variable if the flag was not typed.
 fn place(flag: &str, arguments: &[OsString]) -> String {
     let without_variables = Args::command().mut_args(|flag| flag.env(None::<&str>));
     let error = without_variables.try_get_matches_from(arguments).err();
-    let is_typed = error.is_some_and(|error| invalid_flag(&error) == Some(flag));
+    let is_typed = error.is_some_and(|error| usage::invalid_flag(&error) == Some(flag));
     if is_typed { format!("--{flag}") } else { variable(flag) }
-}
-
-fn suggestion(error: &clap::Error, arguments: &[OsString]) -> String {
-    let value = text(error, ContextKind::SuggestedValue).map(|value| format!("{value:?}"));
-    let flag = text(error, ContextKind::SuggestedArg).map(str::to_owned);
-    let subcommand = match error.get(ContextKind::SuggestedSubcommand) {
-        // The most similar name is the last.
-        Some(ContextValue::Strings(names)) => names.last().cloned(),
-        _ => None,
-    };
-    let suggestion = value.or(flag).or(subcommand).or_else(|| {
-        let is_unknown = error.kind() == ErrorKind::UnknownArgument;
-        let argument = text(error, ContextKind::InvalidArg).filter(|_| is_unknown)?;
-        with_flag(argument, arguments)
-    });
-    let tip = match error.get(ContextKind::Suggested) {
-        Some(ContextValue::StyledStrs(tips)) => tips.first().map(|tip| format!("; {tip}")),
-        _ => None,
-    };
-    let question = suggestion.map(|suggestion| format!("; did you mean {suggestion}?"));
-    question.or(tip).unwrap_or_default()
 }
 
 /// Puts the flag before an argument that lacks one: `hello Ada` means `hello --name Ada`.
@@ -151,23 +108,4 @@ fn with_flag(argument: &str, arguments: &[OsString]) -> Option<String> {
     let is_one_word = !argument.contains(char::is_whitespace);
     let quoted = if is_one_word { argument.to_owned() } else { format!("{argument:?}") };
     Some(format!("--{flag} {quoted}"))
-}
-
-/// Returns the name of the flag with the invalid value.
-fn invalid_flag(error: &clap::Error) -> Option<&str> {
-    let shown = text(error, ContextKind::InvalidArg)?; // such as `--timeout <DUR>`
-    shown.strip_prefix("--")?.split(' ').next()
-}
-
-fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
-    match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn first_paragraph(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }

@@ -2,6 +2,7 @@
 //! and from the error types.
 
 use clap_complete::Shell;
+use greet_flags::reference;
 use serde::Serialize;
 
 use crate::documentation::{self, ErrorEntry};
@@ -14,13 +15,13 @@ pub(crate) async fn completions(
     shell: Shell,
     stdout: &mut Stdout,
 ) -> anyhow::Result<Exit> {
-    stdout.text(documentation::completions(command, shell)?.as_bytes());
+    stdout.text(reference::completions(command, shell)?.as_bytes());
     stdout.flush().await?;
     Ok(Exit::Done)
 }
 
 pub(crate) async fn man(command: &clap::Command, stdout: &mut Stdout) -> anyhow::Result<Exit> {
-    stdout.text(&documentation::man_page(command, &documentation::VARIABLES)?);
+    stdout.text(&reference::man_page(command, &documentation::VARIABLES)?);
     stdout.flush().await?;
     Ok(Exit::Done)
 }

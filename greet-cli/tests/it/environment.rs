@@ -98,3 +98,19 @@ fn trailing_newline_in_header_variable_is_ignored() {
     let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
     with(&headers, &hello).assert("Hello Ada\n", "", 0);
 }
+
+/// Each program ignores the variables of the other without a warning.
+#[test]
+fn variables_of_both_programs_are_listed() {
+    use greet_flags::variables::{CLI_VARIABLES, SERVER_VARIABLES};
+
+    let variables = |command: clap::Command| {
+        let flags = command.get_arguments();
+        let variables = flags.filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned()));
+        let mut variables: Vec<_> = variables.collect();
+        variables.sort();
+        variables
+    };
+    assert_eq!(variables(greet_cli::command()), CLI_VARIABLES);
+    assert_eq!(variables(greet_server::command()), SERVER_VARIABLES);
+}

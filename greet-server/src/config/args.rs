@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, CommandFactory as _, Parser};
+use greet_flags::variables;
 use http::HeaderValue;
 
-use super::names::variable;
 use super::values::{OFF, OrOff, OtlpEndpoint, instance, number, or_off, origin, switch};
 use super::{
     ClientAuth, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr, LogConfig,
@@ -28,13 +28,10 @@ pub fn command() -> Command {
 }
 
 /// Gives each flag its variable, except the actions: a leftover variable must not keep the daemon from
-/// serving. Help hides the values, which may be secret.
+/// serving.
 fn with_variable(flag: Arg) -> Arg {
-    let name = flag.get_long().filter(|name| !matches!(*name, "check" | "print-config"));
-    match name.map(variable) {
-        Some(variable) => flag.env(variable).hide_env_values(true),
-        None => flag,
-    }
+    let is_action = matches!(flag.get_long(), Some("check" | "print-config"));
+    if is_action { flag } else { variables::with_variable(flag) }
 }
 
 /// The daemon that hosts greet.Greeter

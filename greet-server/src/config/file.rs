@@ -7,9 +7,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, Command};
+use greet_flags::variables::nearest;
 use toml::de::{DeTable, DeValue};
-
-use super::names::{keys, nearest_key};
 
 /// A hundred times the size of a file with every key. Bounds the memory if the path is wrong.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -69,6 +68,13 @@ impl ConfigFile {
     }
 }
 
+/// Returns the keys of a file with their flags, in the order of the help text.
+pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
+    let flags = command.get_arguments().filter(|flag| flag.get_env().is_some());
+    let keys = flags.filter_map(|flag| Some((flag.get_long()?, flag)));
+    keys.filter(|(key, _)| *key != "config")
+}
+
 fn read(path: &Path) -> Result<String, String> {
     let name = path.display();
     let mut text = String::new();
@@ -113,7 +119,8 @@ fn unknown(key: &str, value: &DeValue<'_>, command: &Command) -> String {
     if matches!(value, DeValue::Table(_)) {
         return format!("unknown section {key:?}; all keys are at the top level");
     }
-    match nearest_key(key, command) {
+    let name = key.to_lowercase().replace('_', "-");
+    match nearest(&name, keys(command).map(|(key, _)| key)) {
         Some(name) => format!("unknown key {key:?}; did you mean {name:?}?"),
         None => format!("unknown key {key:?}"),
     }

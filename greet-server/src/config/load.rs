@@ -1,18 +1,17 @@
 //! Loads the configuration. A flag wins over its variable, a variable over the file of `--config`,
 //! the file over the default.
 
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, FromArgMatches as _};
+use clap::{Command, FromArgMatches as _};
+use greet_flags::usage;
+use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_variables, variable};
 
 use super::Config;
 use super::args::{Flags, command};
 use super::dump::dump;
 use super::file::ConfigFile;
-use super::names::{UnknownVariable, unknown_variables, variable};
 use super::resolve::{Sources, resolve};
 
 /// The configuration from all sources, and the requested actions.
@@ -77,41 +76,10 @@ where
     })
 }
 
-/// Treats an empty variable as unset, for scripts with `GREET_LISTEN=${LISTEN:-}`.
-fn ignore_empty_variable(flag: Arg) -> Arg {
-    let value = flag.get_env().and_then(std::env::var_os);
-    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
-}
-
-/// Turns an error of clap into one line: the place of an invalid value and the reason, or else
-/// clap's message with its suggestion.
 fn explain(error: clap::Error, place: impl Fn(&str) -> String) -> LoadError {
-    if !error.use_stderr() {
-        return LoadError::Help(error);
+    if error.use_stderr() {
+        LoadError::Invalid(usage::explain(&error, place, |_| None))
+    } else {
+        LoadError::Help(error)
     }
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let reason = match (error.kind(), error.get(ContextKind::ValidValue)) {
-        (ErrorKind::ValueValidation, _) => error.source().map(ToString::to_string),
-        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
-            let value = text(ContextKind::InvalidValue).unwrap_or_default();
-            Some(format!("{value:?} is not one of {}", valid.join(", ")))
-        }
-        _ => None,
-    };
-    let key = text(ContextKind::InvalidArg).and_then(|flag| flag.strip_prefix("--"));
-    let key = key.and_then(|flag| flag.split(' ').next());
-    let message = match (key, reason) {
-        (Some(key), Some(reason)) => format!("{}: {reason}", place(key)),
-        _ => {
-            let text = error.to_string();
-            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        }
-    };
-    let value = text(ContextKind::SuggestedValue).map(|value| format!("{value:?}"));
-    let suggestion = value.or_else(|| text(ContextKind::SuggestedArg).map(str::to_owned));
-    let question = suggestion.map(|suggestion| format!("; did you mean {suggestion}?"));
-    LoadError::Invalid(message + &question.unwrap_or_default())
 }

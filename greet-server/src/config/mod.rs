@@ -8,7 +8,6 @@ mod dump;
 mod file;
 mod listen_addr;
 mod load;
-mod names;
 mod resolve;
 mod values;
 
@@ -25,7 +24,6 @@ pub use args::command;
 pub use dump::example;
 pub use listen_addr::ListenAddr;
 pub use load::{LoadError, Loaded, load};
-pub use names::{CLI_VARIABLES, UnknownVariable};
 pub use values::OtlpEndpoint;
 pub(crate) use values::log_filter;
 use values::{OFF, OrOff, duration, interval, number, or_off, text, timeout};

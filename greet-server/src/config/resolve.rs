@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use clap::parser::{ArgMatches, ValueSource};
+use greet_flags::variables::variable;
 
 use super::args::{Flags, ListenFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
-use super::names::variable;
 use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, TlsFiles, WebConfig};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Command;
 use clap_complete::Shell;
-use greet_cli::documentation::{completions, man_page};
+use greet_flags::reference::{completions, man_page};
 
 use crate::harness::command::progress;
 use crate::harness::programs::target_directory;

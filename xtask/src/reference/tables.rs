@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, ensure};
 use clap::{Arg, ArgAction, Command};
 use greet_cli::documentation::{self, ErrorEntry};
+use greet_flags::reference;
 use greet_server::CloseReason;
 use greet_server::telemetry::metrics::FAMILIES;
 
@@ -41,7 +42,7 @@ pub(super) fn flags(command: &Command, headings: &[&str]) -> anyhow::Result<Stri
 /// Returns the exit codes in the help of a program.
 pub(super) fn exit_codes(command: &Command) -> anyhow::Result<String> {
     let mut text = "| code | meaning |\n|---|---|\n".to_owned();
-    let codes = documentation::exit_codes(command);
+    let codes = reference::exit_codes(command);
     ensure!(!codes.is_empty(), "the help of {} has no exit codes", command.get_name());
     for (code, meaning) in codes {
         writeln!(text, "| {code} | {meaning} |")?;

@@ -1,4 +1,4 @@
-//! Names of settings: keys of the file, environment variables, and suggestions for misspelt ones.
+//! Environment variables: each flag has one, named after it, and misspelt ones are reported.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -10,13 +10,27 @@ const MIN_SIMILARITY: f64 = 0.8;
 
 const PREFIX: &str = "GREET_";
 
-/// Environment variables of greet-cli, which may run beside the daemon.
+/// Environment variables of greet-cli.
 #[rustfmt::skip]
 pub const CLI_VARIABLES: [&str; 17] = [
     "GREET_CA_CERT", "GREET_CERT", "GREET_COLOR", "GREET_CONNECT_TIMEOUT", "GREET_HEADER",
     "GREET_INSECURE", "GREET_KEY", "GREET_OUTPUT", "GREET_QUIET", "GREET_RETRIES",
     "GREET_RETRY_ON", "GREET_SERVER_NAME", "GREET_TARGET", "GREET_TIMEOUT", "GREET_TRACE",
     "GREET_VERBOSE", "GREET_WAIT",
+];
+
+/// Environment variables of greet-server.
+#[rustfmt::skip]
+pub const SERVER_VARIABLES: [&str; 32] = [
+    "GREET_ACCESS_LOG", "GREET_ADMIN_LISTEN", "GREET_CONFIG", "GREET_CORS_ORIGIN",
+    "GREET_DRAIN_DELAY", "GREET_DRAIN_TIMEOUT", "GREET_GRPC_WEB", "GREET_HANDSHAKE_TIMEOUT",
+    "GREET_INSTANCE", "GREET_KEEPALIVE_INTERVAL", "GREET_KEEPALIVE_TIMEOUT", "GREET_LISTEN",
+    "GREET_LOG_FORMAT", "GREET_LOG_LEVEL", "GREET_MAX_CONNECTIONS", "GREET_MAX_CONNECTIONS_PER_IP",
+    "GREET_MAX_CONNECTION_AGE", "GREET_MAX_CONNECTION_AGE_GRACE", "GREET_MAX_CONNECTION_IDLE",
+    "GREET_MAX_IN_FLIGHT", "GREET_MAX_MESSAGE_BYTES", "GREET_MAX_NAME_BYTES", "GREET_MAX_STREAMS",
+    "GREET_NO_REFLECTION", "GREET_OTLP_ENDPOINT", "GREET_REQUEST_TIMEOUT", "GREET_REUSE_PORT",
+    "GREET_TLS_CERT", "GREET_TLS_CLIENT_AUTH", "GREET_TLS_CLIENT_CA", "GREET_TLS_KEY",
+    "GREET_WORKERS",
 ];
 
 /// A variable with our prefix that has no effect, probably because it is misspelt.
@@ -36,43 +50,60 @@ impl fmt::Display for UnknownVariable {
     }
 }
 
-/// Returns the keys of a file with their flags, in the order of the help text.
-pub(super) fn keys(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
-    let flags = command.get_arguments().filter(|flag| flag.get_env().is_some());
-    let keys = flags.filter_map(|flag| Some((flag.get_long()?, flag)));
-    keys.filter(|(key, _)| *key != "config")
-}
-
 /// Returns the environment variable of a flag.
-pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase().replace('-', "_"))
+#[must_use]
+pub fn variable(flag: &str) -> String {
+    format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }
 
-/// Returns the key that is most similar to a misspelt key, or to a variable without its prefix.
-pub(super) fn nearest_key<'a>(name: &str, command: &'a Command) -> Option<&'a str> {
-    let name = name.to_lowercase().replace('_', "-");
-    let scored = keys(command).map(|(key, _)| (strsim::jaro_winkler(key, &name), key));
-    let similar = scored.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    similar.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, key)| key)
+/// Gives a flag its variable. Help hides the values, which may be secret.
+#[must_use]
+pub fn with_variable(flag: Arg) -> Arg {
+    match flag.get_long().map(variable) {
+        Some(variable) => flag.env(variable).hide_env_values(true),
+        None => flag,
+    }
 }
 
-/// Returns the variables with our prefix that have no effect.
-pub(super) fn unknown_variables(
+/// Treats an empty variable as unset, for scripts with `GREET_TARGET=${TARGET:-}`.
+#[must_use]
+pub fn ignore_empty_variable(flag: Arg) -> Arg {
+    let value = flag.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { flag.env(None::<&str>) } else { flag }
+}
+
+/// Returns the variables with our prefix that have no effect, sorted by name: they belong to no flag
+/// of the command, not to the other program, and Kubernetes does not inject them.
+#[must_use]
+pub fn unknown_variables(
     command: &Command,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<UnknownVariable> {
+    let known: Vec<_> =
+        command.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
     let unknown = environment.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let suffix = name.strip_prefix(PREFIX)?;
-        let is_known = command.get_arguments().any(|flag| flag.get_env() == Some(name.as_ref()))
+        let is_known = known.contains(&name.as_str())
             || CLI_VARIABLES.contains(&name.as_str())
+            || SERVER_VARIABLES.contains(&name.as_str())
             || is_from_kubernetes(suffix, &value);
-        let suggestion = || nearest_key(suffix, command).map(variable);
+        let suggestion = || {
+            let suffixes = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+            nearest(suffix, suffixes).map(|suffix| format!("{PREFIX}{suffix}"))
+        };
         (!is_known).then(|| UnknownVariable { suggestion: suggestion(), name: name.clone() })
     });
     let mut unknown: Vec<_> = unknown.collect();
     unknown.sort_by(|a, b| a.name.cmp(&b.name));
     unknown
+}
+
+/// Returns the known name that is most similar to a misspelt one.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.map(|known| (strsim::jaro_winkler(known, name), known));
+    let similar = scored.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
+    similar.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 /// Returns whether Kubernetes injects the variable, for a service `greet` or `greet-server`.
@@ -92,11 +123,11 @@ fn is_from_kubernetes(suffix: &str, value: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::command;
 
     fn unknown(variables: &[(&str, &str)]) -> Vec<UnknownVariable> {
+        let flags = ["max-streams", "config"].map(|name| with_variable(Arg::new(name).long(name)));
         let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        unknown_variables(&command(), pairs)
+        unknown_variables(&Command::new("sample").args(flags), pairs)
     }
 
     #[test]
@@ -113,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_kubernetes_and_the_cli_are_known() {
+    fn variables_of_kubernetes_and_of_both_programs_are_known() {
         for service in ["GREET", "GREET_SERVER"] {
             for (name, value) in [
                 ("SERVICE_HOST", "10.0.0.1"),
