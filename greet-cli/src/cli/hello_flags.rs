@@ -34,11 +34,11 @@ pub(crate) struct HelloArgs {
     #[arg(value_parser = count)]
     count: NonZeroU64,
 
-    /// Maximum concurrent calls [default: 100, with --names-from 200]
+    /// Maximum concurrent calls [default: 100; with --names-from: 200]
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
     concurrency: Option<u32>,
 
-    /// Connections to each target, used in turn [default: 1, with --names-from 2]
+    /// Connections to each target, used in turn [default: 1; with --names-from: 2]
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: Option<u32>,
 

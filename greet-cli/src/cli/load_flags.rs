@@ -26,7 +26,7 @@ const MAX_THREADS: u32 = 1_024;
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("source").args(["names", "names_from", "seed"]))]
 pub(crate) struct LoadArgs {
-    /// Concurrent calls; with --rate the maximum [default: 100, with --rate 1000]
+    /// Concurrent calls; with --rate the maximum [default: 100; with --rate: 1000]
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
     concurrency: Option<u32>,
 
@@ -47,7 +47,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     count: Option<NonZeroU64>,
 
-    /// Load before the measurement, excluded from all figures [default: 1s, with --count 0s]
+    /// Load before the measurement, excluded from all figures [default: 1s; with --count: 0s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
     warm_up: Option<Duration>,
 

@@ -57,7 +57,7 @@ pub(crate) enum CallCommand {
     /// Call greet.Greeter/SayHello and print one reply per line
     #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
     Hello(HelloArgs),
-    /// Check the server's health (grpc.health.v1); suits exec probes
+    /// Check the server's health (grpc.health.v1); for exec probes
     #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
     Health(HealthArgs),
     /// Run each stage of a call and report its result

@@ -87,7 +87,7 @@ impl Summary {
         // Of fewer calls, the 99th percentile is the single slowest.
         if lag > MAX_LAG && self.counts.lag.count() >= 100 {
             let lag = HumanDuration(lag);
-            return Some(format!("greet-cli started 1 % of the calls {lag} late or later"));
+            return Some(format!("1 % of the calls started at least {lag} late"));
         }
         let share = self.cpu_share.filter(|share| *share > MAX_CPU_SHARE)?;
         let percent = share * 100.0;

@@ -27,6 +27,12 @@ impl Sources<'_> {
         self.source(key) != Some(ValueSource::DefaultValue) || self.file.place(key).is_some()
     }
 
+    /// Returns whether the value is from a flag or a variable.
+    fn is_typed(&self, key: &str) -> bool {
+        let source = self.source(key);
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    }
+
     /// Returns the flag, the variable or the position in the file.
     fn place(&self, key: &str) -> String {
         match self.source(key) {
@@ -74,6 +80,10 @@ fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String
 
 fn tls(flags: TlsFlags, http1: bool, sources: &Sources<'_>) -> Result<Option<TlsFiles>, String> {
     let needs = |key, other| Err(format!("{}: needs --{other} as well", sources.place(key)));
+    // A file from --print-config always has this key.
+    if flags.tls_client_ca.is_none() && sources.is_typed("tls-client-auth") {
+        return needs("tls-client-auth", "tls-client-ca");
+    }
     match (flags.tls_cert, flags.tls_key, flags.tls_client_ca) {
         (Some(cert), Some(key), ca) => {
             let client_ca = ca.map(|file| ClientCa { file, auth: flags.tls_client_auth });

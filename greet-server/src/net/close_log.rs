@@ -39,6 +39,7 @@ impl CloseLog {
     pub(crate) fn closed(&mut self, peer: Peer, close: &Close) {
         if let Some(suppressed) = self.limiters[close.reason as usize].admit(Instant::now()) {
             let error = close.error.as_ref().map(tracing::field::display);
+            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::info!(%peer, cause = close.reason.name(), error, suppressed, "connection closed");
         }
     }

@@ -169,6 +169,7 @@ fn invalid_variable_is_reported_by_its_name() {
         ("GREET_GRPC_WEB", "flase", "\"flase\" is neither true nor false"),
         ("GREET_LOG_FORMAT", "xml", "\"xml\" is not one of text, json"),
         ("GREET_TLS_KEY", "key.pem", "needs --tls-cert as well"),
+        ("GREET_TLS_CLIENT_AUTH", "required", "needs --tls-client-ca as well"),
     ] {
         let expected = format!("{variable}: {expected}");
         assert_eq!(error(run(daemon(&["--check"]).env(variable, value))), expected);
