@@ -2,7 +2,7 @@
 
 use greet_server::CloseReason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tonic::Code;
 
 use crate::support::http1;
@@ -93,7 +93,10 @@ async fn peer_that_does_not_read_its_reply_is_closed() {
     let flags =
         [WEB, "--max-name-bytes=60000", "--request-timeout=500ms", "--handshake-timeout=1h"];
     let server = TestServer::start(&flags).await;
-    let mut tcp = server.tcp().await;
+    // A small window: the kernel would take replies of several MiB, each of which renews the deadline.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut tcp = socket.connect(server.address().parse().unwrap()).await.unwrap();
     let name = [&b"\x0a\xe0\xd4\x03"[..], &[b'x'; 60_000]].concat();
     let request = request(SAY_HELLO, &framed(&name));
     with_timeout(async { while tcp.write_all(&request).await.is_ok() {} }).await;
