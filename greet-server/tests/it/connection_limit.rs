@@ -21,7 +21,7 @@ async fn assert_refused(mut tcp: TcpStream) {
 }
 
 /// Connects and calls. Returns false if the server refuses the connection.
-async fn is_served(address: &str) -> bool {
+async fn accepts_calls(address: &str) -> bool {
     match Client::try_handshake(TcpStream::connect(address).await.unwrap()).await {
         Some(client) => client.say_hello("Ada").await.is_ok(),
         None => false,
@@ -44,9 +44,9 @@ async fn connection_over_the_limit_is_refused_until_another_ends() {
     drop(second);
     let address = server.address();
     let is_admitted = async || {
-        let is_served = is_served(address).await;
-        refused += u64::from(!is_served);
-        is_served
+        let accepts_calls = accepts_calls(address).await;
+        refused += u64::from(!accepts_calls);
+        accepts_calls
     };
     eventually("the next connection is admitted", is_admitted).await;
     assert_eq!(closed(&server.stop().await, CloseReason::OverMaxConnections), refused);
@@ -90,7 +90,7 @@ async fn default_limit_leaves_room_within_the_descriptor_limit() {
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     }
     drop(crowd);
-    eventually("a later client is served", async || is_served(&address).await).await;
+    eventually("a later client is served", async || accepts_calls(&address).await).await;
     let exit = process.stop_async().await;
     assert!(exit.log.contains("over_max_connections"), "{exit:?}");
     assert!(!exit.log.contains("accept failed"), "{exit:?}");

@@ -34,7 +34,7 @@ async fn burst_of_resets_is_enhance_your_calm() {
 }
 
 /// Resets `calls` calls one at a time. Returns whether the connection then answers a call.
-async fn is_answered_after_resets(calls: u32) -> (bool, ShutdownReport) {
+async fn call_after_resets(calls: u32) -> (bool, ShutdownReport) {
     let server = TestServer::start(&["--workers=1"]).await;
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
@@ -63,12 +63,12 @@ async fn is_answered_after_resets(calls: u32) -> (bool, ShutdownReport) {
 
 #[tokio::test]
 async fn single_resets_over_the_limit_close_the_connection() {
-    let (answered, report) = is_answered_after_resets(200).await;
+    let (answered, report) = call_after_resets(200).await;
     assert!(answered);
     assert_eq!(closed(&report, CloseReason::AbandonedCalls), 0);
 
     // The limit of 200 regains a few in the meantime.
-    let (answered, report) = is_answered_after_resets(230).await;
+    let (answered, report) = call_after_resets(230).await;
     assert!(!answered);
     assert_eq!(closed(&report, CloseReason::AbandonedCalls), 1);
 }
