@@ -93,6 +93,10 @@ impl FromStr for Target {
             }
             // `:PORT` is short for `localhost:PORT`.
             None if given.starts_with(':') => tcp(&format!("localhost{given}"), false, None, false),
+            // The resolver would take a number for an IPv4 address.
+            None if given.parse::<u16>().is_ok() => {
+                return Err(format!("{given:?} is not {FORMS}; did you mean :{given}?"));
+            }
             None => tcp(given, false, Some(DEFAULT_PORT), false),
             Some(("http", address)) => tcp(address, false, None, false),
             Some(("https", address)) => tcp(address, true, Some(HTTPS_PORT), false),
@@ -173,6 +177,8 @@ mod tests {
 
     #[test]
     fn target_with_invalid_port_or_unknown_scheme_is_rejected() {
+        let reason = "50051".parse::<Target>().unwrap_err();
+        assert!(reason.ends_with("; did you mean :50051?"), "{reason}");
         let bad = ["", ":", ":port", "http://localhost", "localhost:port", "localhost:", "unix:"];
         let worse = ["https://x:99999", "https://[::1]:-1", "https://x:https"];
         let worst =
