@@ -1,8 +1,9 @@
 //! The command-line conventions that greet-server and greet-cli share: the environment variable of
-//! each flag, suggestions, usage errors of one line, and (feature `reference`) manual pages and
+//! each flag, value parsers, suggestions, usage errors of one line, and (feature `reference`) manual pages and
 //! completion scripts.
 
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod usage;
+pub mod values;
 pub mod variables;

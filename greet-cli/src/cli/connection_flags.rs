@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ColorChoice, ValueHint};
+use greet_flags::values::{duration, number, switch, timeout};
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{StatusParser, duration, number, server_name, switch, timeout};
+use super::values::{StatusParser, server_name};
 use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};

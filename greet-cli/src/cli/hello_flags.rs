@@ -4,8 +4,9 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::ArgGroup;
+use greet_flags::values::number;
 
-use super::values::{count, number};
+use super::values::count;
 use crate::bulk::{BulkOptions, NameSource};
 
 /// Enough to use a server across a network, and the minimum of SETTINGS_MAX_CONCURRENT_STREAMS that

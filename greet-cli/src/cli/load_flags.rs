@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgGroup;
+use greet_flags::values::{duration, number, timeout};
 
-use super::values::{count, duration, number, rate, timeout};
+use super::values::{count, rate};
 use crate::load::{LoadNames, LoadOptions, Shape, Threshold, Until};
 
 const DEFAULT_NAME: &str = "Ada";

@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, CommandFactory as _, Parser};
+use greet_flags::values::{number, switch};
 use greet_flags::variables;
 use http::HeaderValue;
 
-use super::values::{OFF, OrOff, OtlpEndpoint, instance, number, or_off, origin, switch};
+use super::values::{OFF, OrOff, OtlpEndpoint, instance, or_off, origin};
 use super::{
     ClientAuth, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr, LogConfig,
 };

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use greet_flags::values::{duration, number, text, timeout};
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
@@ -26,7 +27,7 @@ pub use listen_addr::ListenAddr;
 pub use load::{LoadError, Loaded, load};
 pub use values::OtlpEndpoint;
 pub(crate) use values::log_filter;
-use values::{OFF, OrOff, duration, interval, number, or_off, text, timeout};
+use values::{OFF, OrOff, interval, or_off};
 
 /// The port of the gRPC examples, on every IPv4 interface.
 const DEFAULT_LISTEN: &str = "0.0.0.0:50051";

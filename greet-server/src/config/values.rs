@@ -1,18 +1,14 @@
 //! Value parsers. Each accepts the text of a flag, a variable or a key of the file, and its errors
 //! quote the value and state the expected form.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use greet_flags::values::duration;
 use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) const OFF: &str = "off";
-
-/// A longer duration is probably a typing error; sums of shorter ones cannot overflow.
-const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Small beside the 8 KiB to which peers limit all headers of a response.
 const MAX_INSTANCE_BYTES: usize = 256;
@@ -27,58 +23,9 @@ pub(super) fn or_off<T>(
     move |given| if given == OFF { Ok(None) } else { parse(given).map(Some) }
 }
 
-pub(super) fn number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone
-where
-    N: FromStr + PartialOrd + Display + Clone,
-{
-    move |given| {
-        let (min, max) = (range.start(), range.end());
-        match given.parse() {
-            Ok(number) if range.contains(&number) => Ok(number),
-            _ if is_number(given) => Err(format!("{given} is not in {min}..={max}")),
-            _ => Err(format!("{given:?} is not a whole number in {min}..={max}")),
-        }
-    }
-}
-
-fn is_number(given: &str) -> bool {
-    !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Parses the variable or key of a flag without a value. A misspelt word must not enable anything.
-pub(super) fn switch(given: &str) -> Result<bool, String> {
-    match given.to_ascii_lowercase().as_str() {
-        "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
-        "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
-        _ => Err(format!("{given:?} is neither true nor false")),
-    }
-}
-
-pub(super) fn duration(given: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(given) {
-        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
-        Ok(_) => Err(format!("{given} is longer than {}", text(MAX_DURATION))),
-        Err(_) if is_number(given) => Err(format!("{given} has no unit; did you mean {given}s?")),
-        Err(_) => Err(format!("{given:?} is not a duration such as 250ms, 5s or 1m")),
-    }
-}
-
-/// Parses a duration above zero.
-pub(super) fn timeout(given: &str) -> Result<Duration, String> {
-    match duration(given)? {
-        Duration::ZERO => Err(format!("{given} is not above zero")),
-        timeout => Ok(timeout),
-    }
-}
-
 /// Parses a duration that zero disables.
 pub(super) fn interval(given: &str) -> Result<OrOff<Duration>, String> {
     or_off(duration)(given).map(|interval| interval.filter(|interval| !interval.is_zero()))
-}
-
-/// Returns the form that [`duration`] accepts.
-pub(super) fn text(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }
 
 pub(super) fn instance(given: &str) -> Result<HeaderValue, String> {
@@ -170,22 +117,17 @@ impl WebUrl<'_> {
 
 #[cfg(test)]
 mod tests {
+    use greet_flags::values::timeout;
+
     use super::*;
 
     #[test]
-    fn errors_state_the_expected_form() {
-        let (number, one_day) = (number(1..=1_024), Duration::from_secs(86_400));
-        assert_eq!((number("1"), number("1024")), (Ok(1), Ok(1_024)));
-        assert_eq!(number("1025").unwrap_err(), "1025 is not in 1..=1024");
-        assert_eq!(number("64k").unwrap_err(), "\"64k\" is not a whole number in 1..=1024");
-        assert_eq!(duration("1day"), Ok(one_day));
-        assert_eq!(duration("25h").unwrap_err(), "25h is longer than 1day");
-        assert_eq!(duration("5").unwrap_err(), "5 has no unit; did you mean 5s?");
-        let expected = "\"-1s\" is not a duration such as 250ms, 5s or 1m";
-        assert_eq!(duration("-1s").unwrap_err(), expected);
-        assert_eq!(timeout("0s").unwrap_err(), "0s is not above zero");
-        assert_eq!(or_off(timeout)("off"), Ok(None));
-        assert_eq!(or_off(timeout)("1day"), Ok(Some(one_day)));
+    fn off_and_zero_unset_a_duration() {
+        let one_day = Duration::from_secs(86_400);
+        assert_eq!(
+            (or_off(timeout)("off"), or_off(timeout)("1day")),
+            (Ok(None), Ok(Some(one_day)))
+        );
         assert_eq!((interval("0s"), interval("1day")), (Ok(None), Ok(Some(one_day))));
     }
 
