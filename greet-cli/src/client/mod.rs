@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greet_proto::framing::frame;
+use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 use greet_proto::{HelloReply, HelloRequest};
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use self::balancer::{Balancer, Remaining, Unreachable};
 use self::pool::{Endpoint, Method, PooledConnection};

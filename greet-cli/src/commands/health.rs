@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use greet_proto::grpc::health::v1::HealthCheckResponse;
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::status::code_name;
 use humantime::format_rfc3339_millis;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
-use tonic_health::pb::HealthCheckResponse;
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{Context, WaitBudget};
 use crate::client::{Backoff, Call, CallOptions, Client};

@@ -1,9 +1,9 @@
 //! Describes the facts of each stage, as JSON and as lines of text.
 
 use greet_proto::HelloReply;
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::client::{Call, metadata};
 use crate::connect::certificate::{Certificate, rfc3339};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::builder::styling::Style;
 use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
+use greet_proto::grpc::health::v1::HealthCheckResponse;
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
 use tonic::Code;
-use tonic_health::pb::HealthCheckResponse;
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use self::details::Details;
 use crate::client::Call;

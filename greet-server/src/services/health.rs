@@ -3,10 +3,12 @@
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
+use greet_proto::grpc::health::v1::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, health_server,
+};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 
 use crate::lifecycle::phase::Phase;
 
@@ -30,8 +32,6 @@ type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>
 
 #[tonic::async_trait]
 impl health_server::Health for Health {
-    type WatchStream = WatchStream;
-
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
@@ -41,6 +41,16 @@ impl health_server::Health for Health {
         }
         let status = serving_status(*self.phase.borrow());
         Ok(Response::new(response(status)))
+    }
+
+    async fn list(
+        &self,
+        _: Request<HealthListRequest>,
+    ) -> Result<Response<HealthListResponse>, Status> {
+        let status = response(serving_status(*self.phase.borrow()));
+        let names = self.services.iter().copied().chain([""]);
+        let statuses = names.map(|name| (name.to_owned(), status)).collect();
+        Ok(Response::new(HealthListResponse { statuses }))
     }
 
     /// Sends the current status, then each change. The status of an unknown service is

@@ -11,23 +11,23 @@ mod reflection;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use greet_proto::grpc::health::v1::health_server::HealthServer;
 use greet_proto::{Greeter, GreeterServer, HelloRequest};
 use http::{HeaderName, Request};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_reflection::pb::{v1, v1alpha};
 
 use self::health::Health;
 use crate::grpc::{AdmittedCall, DecodedBody, Dispatch, Handler, Method, ResponseFuture, handler};
 use crate::lifecycle::phase::Phase;
 
 /// Every served method, at the position of its index.
-pub(crate) static METHODS: [Method; 5] = [
+pub(crate) static METHODS: [Method; 6] = [
     Method::unary(SAY_HELLO, "/greet.Greeter/SayHello"),
     Method::unary(HEALTH_CHECK, "/grpc.health.v1.Health/Check"),
+    Method::unary(HEALTH_LIST, "/grpc.health.v1.Health/List"),
     Method::server_streaming(HEALTH_WATCH, "/grpc.health.v1.Health/Watch"),
     Method::bidi_streaming(
         REFLECTION_V1,
@@ -41,17 +41,13 @@ pub(crate) static METHODS: [Method; 5] = [
 
 const SAY_HELLO: usize = 0;
 const HEALTH_CHECK: usize = 1;
-const HEALTH_WATCH: usize = 2;
-const REFLECTION_V1: usize = 3;
-const REFLECTION_V1ALPHA: usize = 4;
+const HEALTH_LIST: usize = 2;
+const HEALTH_WATCH: usize = 3;
+const REFLECTION_V1: usize = 4;
+const REFLECTION_V1ALPHA: usize = 5;
 
 /// The descriptors of the served methods, which reflection returns.
-const DESCRIPTOR_SETS: [&[u8]; 4] = [
-    greet_proto::FILE_DESCRIPTOR_SET,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
-    v1::FILE_DESCRIPTOR_SET,
-    v1alpha::FILE_DESCRIPTOR_SET,
-];
+const DESCRIPTOR_SETS: [&[u8]; 1] = [greet_proto::FILE_DESCRIPTOR_SET];
 
 /// The services that a health check can name.
 const HEALTH_CHECKED: &[&str] = &[GreeterServer::<()>::NAME];
@@ -85,6 +81,7 @@ impl Services {
         let service = HealthServer::new(Health::new(phase, HEALTH_CHECKED));
         let service = service.accept_compressed(Gzip).max_decoding_message_size(max);
         handlers[HEALTH_CHECK] = Some(handler(service.clone()));
+        handlers[HEALTH_LIST] = Some(handler(service.clone()));
         handlers[HEALTH_WATCH] = Some(handler(service));
 
         if with_reflection {

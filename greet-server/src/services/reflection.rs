@@ -1,25 +1,25 @@
 //! Implements server reflection, v1 and v1alpha: clients read the descriptors from the server.
 //!
-//! The messages are those of `tonic-reflection`. Its service is not used: it ends the stream at an
-//! unknown symbol, where the protocol answers that request with an error and continues.
+//! The service of `tonic-reflection` is not used: it ends the stream at an unknown symbol, where the
+//! protocol answers that request with an error and continues.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::{Stream, StreamExt as _};
-use prost::Message;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
-use tonic_reflection::pb::v1::{
+use greet_proto::grpc::reflection::v1::server_reflection_request::MessageRequest;
+use greet_proto::grpc::reflection::v1::server_reflection_response::MessageResponse;
+use greet_proto::grpc::reflection::v1::server_reflection_server::ServerReflectionServer;
+use greet_proto::grpc::reflection::v1::{
     ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
 };
-use tonic_reflection::pb::v1alpha::server_reflection_server as v1alpha_server;
-use tonic_reflection::pb::{v1, v1alpha};
+use greet_proto::grpc::reflection::v1alpha::server_reflection_server as v1alpha_server;
+use greet_proto::grpc::reflection::{v1, v1alpha};
+use prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -37,12 +37,10 @@ pub(super) struct Reflection(Arc<DescriptorIndex>);
 
 #[tonic::async_trait]
 impl v1::server_reflection_server::ServerReflection for Reflection {
-    type ServerReflectionInfoStream = ResponseStream<ServerReflectionResponse>;
-
     async fn server_reflection_info(
         &self,
         requests: Request<Streaming<ServerReflectionRequest>>,
-    ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+    ) -> Result<Response<ResponseStream<ServerReflectionResponse>>, Status> {
         let index = self.0.clone();
         let responses = requests.into_inner().map(move |request| Ok(index.respond(request?)));
         Ok(Response::new(Box::pin(responses)))
@@ -51,12 +49,10 @@ impl v1::server_reflection_server::ServerReflection for Reflection {
 
 #[tonic::async_trait]
 impl v1alpha_server::ServerReflection for Reflection {
-    type ServerReflectionInfoStream = ResponseStream<v1alpha::ServerReflectionResponse>;
-
     async fn server_reflection_info(
         &self,
         requests: Request<Streaming<v1alpha::ServerReflectionRequest>>,
-    ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+    ) -> Result<Response<ResponseStream<v1alpha::ServerReflectionResponse>>, Status> {
         let index = self.0.clone();
         let responses = requests
             .into_inner()

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use greet_proto::HelloRequest;
+use greet_proto::grpc::health::v1::HealthCheckRequest;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
 use tonic::{Code, Request, Status};
-use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::{
     Client, SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use greet_proto::grpc::health::v1::HealthCheckRequest;
 use greet_server::CloseReason;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{
@@ -10,7 +11,6 @@ use greet_testkit::http2::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::{
     Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,

@@ -1,8 +1,10 @@
 //! grpc.health.v1 through the whole lifecycle.
 
+use std::collections::BTreeMap;
+
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
+use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse, HealthListRequest};
 use tonic::{Code, Streaming};
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::support::{Client, TestServer, with_timeout};
 
@@ -33,6 +35,20 @@ async fn check_knows_the_server_and_its_service_only() {
     assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
     assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
     assert_eq!(check(&client, "greet.greeter").await, Err(Code::NotFound));
+}
+
+#[tokio::test]
+async fn list_has_the_server_and_every_service() {
+    let server = TestServer::start(&[]).await;
+    let client = server.connect().await;
+    let response = client.health().list(HealthListRequest {}).await.unwrap().into_inner();
+    let statuses: BTreeMap<_, _> = response
+        .statuses
+        .iter()
+        .map(|(name, response)| (name.as_str(), response.status()))
+        .collect();
+    let serving = ServingStatus::Serving;
+    assert_eq!(statuses, BTreeMap::from([("", serving), ("greet.Greeter", serving)]));
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn calls_are_counted_by_method_and_status() {
     for path in ["/made.Up/One", "/made.Up/Two", "/greet.Greeter/SayGoodbye"] {
         client.send(grpc_request(path, framed(b""))).await;
     }
-    let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
+    let request = greet_proto::grpc::health::v1::HealthCheckRequest { service: String::new() };
     client.health().check(request).await.unwrap();
     let mut html = grpc_request(SAY_HELLO, "");
     html.headers_mut().insert("content-type", "text/html".parse().unwrap());

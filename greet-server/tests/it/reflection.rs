@@ -19,10 +19,10 @@ enum Reflected {
 /// Sends one request for each query. The types of the two versions differ only in their module.
 macro_rules! reflect {
     ($version:ident, $client:expr, $queries:expr) => {{
-        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
-        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
-        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-        use tonic_reflection::pb::$version::{ExtensionRequest, ServerReflectionRequest};
+        use greet_proto::grpc::reflection::$version::server_reflection_client::ServerReflectionClient;
+        use greet_proto::grpc::reflection::$version::server_reflection_request::MessageRequest;
+        use greet_proto::grpc::reflection::$version::server_reflection_response::MessageResponse;
+        use greet_proto::grpc::reflection::$version::{ExtensionRequest, ServerReflectionRequest};
 
         let requests = $queries.iter().map(|(kind, name)| ServerReflectionRequest {
             host: "test".into(),
@@ -108,7 +108,7 @@ async fn services_are_listed_and_symbols_resolve_to_their_file() {
             file("greet.proto"),
             file("greet.proto"),
             file("greet.proto"),
-            file("health.proto"),
+            file("grpc/health/v1/health.proto"),
             file("greet.proto"),
             Reflected::Extensions("greet.HelloReply".to_owned()),
         ]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use greet_proto::grpc::health::v1::health_client::HealthClient;
 use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
 use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
 use greet_testkit::poll_until;
@@ -23,7 +24,6 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
-use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use greet_testkit::framing::framed;
 pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
