@@ -2,7 +2,7 @@
 //!
 //! To add a method, implement it (for Greeter in `greeter.rs`), then add its index, its entry in
 //! [`METHODS`] and its handler in [`Services::new`]. A new service also has an entry in
-//! [`DESCRIPTOR_SETS`] and in [`HEALTH_CHECKED`]. No other file names a service or a method.
+//! [`DESCRIBED`] and in the list of health-checked services. No other file names a service or a method.
 
 pub(crate) mod greeter;
 mod health;
@@ -12,14 +12,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greet_proto::grpc::health::v1::health_server::HealthServer;
+use greet_proto::grpc::reflection::v1::server_reflection_server as v1;
+use greet_proto::grpc::reflection::v1alpha::server_reflection_server as v1alpha;
+use greet_proto::service::GeneratedService as _;
 use greet_proto::{Greeter, GreeterServer, HelloRequest};
 use http::{HeaderName, Request};
 use tokio::sync::watch;
 use tonic::Status;
-use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 
 use self::health::Health;
+use self::reflection::Reflection;
 use crate::grpc::{AdmittedCall, DecodedBody, Dispatch, Handler, Method, ResponseFuture, handler};
 use crate::lifecycle::phase::Phase;
 
@@ -46,11 +49,13 @@ const HEALTH_WATCH: usize = 3;
 const REFLECTION_V1: usize = 4;
 const REFLECTION_V1ALPHA: usize = 5;
 
-/// The descriptors of the served methods, which reflection returns.
-const DESCRIPTOR_SETS: [&[u8]; 1] = [greet_proto::FILE_DESCRIPTOR_SET];
-
-/// The services that a health check can name.
-const HEALTH_CHECKED: &[&str] = &[GreeterServer::<()>::NAME];
+/// The served services and their descriptors, which reflection returns.
+const DESCRIBED: [(&str, &[u8]); 4] = [
+    (GreeterServer::<()>::NAME, greet_proto::FILE_DESCRIPTOR_SET),
+    (HealthServer::<()>::NAME, greet_proto::FILE_DESCRIPTOR_SET),
+    (v1::ServerReflectionServer::<()>::NAME, greet_proto::FILE_DESCRIPTOR_SET),
+    (v1alpha::ServerReflectionServer::<()>::NAME, greet_proto::FILE_DESCRIPTOR_SET),
+];
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -74,20 +79,19 @@ impl Services {
         let greeter = Arc::new(greeter);
         let mut handlers = [const { None }; METHODS.len()];
 
-        let service = GreeterServer::from_arc(greeter.clone());
-        let service = service.accept_compressed(Gzip).max_decoding_message_size(max);
+        let service = GreeterServer::from_shared(greeter.clone(), max);
         handlers[SAY_HELLO] = Some(handler(service));
 
-        let service = HealthServer::new(Health::new(phase, HEALTH_CHECKED));
-        let service = service.accept_compressed(Gzip).max_decoding_message_size(max);
+        let checked = vec![(GreeterServer::<()>::NAME, watch::channel(true).1)];
+        let service = HealthServer::from_shared(Arc::new(Health::new(phase, checked)), max);
         handlers[HEALTH_CHECK] = Some(handler(service.clone()));
         handlers[HEALTH_LIST] = Some(handler(service.clone()));
         handlers[HEALTH_WATCH] = Some(handler(service));
 
         if with_reflection {
-            let (v1, v1alpha) = reflection::services(&DESCRIPTOR_SETS);
-            let v1 = v1.accept_compressed(Gzip).max_decoding_message_size(max);
-            let v1alpha = v1alpha.accept_compressed(Gzip).max_decoding_message_size(max);
+            let reflection = Arc::new(Reflection::new(&DESCRIBED));
+            let v1 = v1::ServerReflectionServer::from_shared(reflection.clone(), max);
+            let v1alpha = v1alpha::ServerReflectionServer::from_shared(reflection, max);
             handlers[REFLECTION_V1] = Some(handler(v1));
             handlers[REFLECTION_V1ALPHA] = Some(handler(v1alpha));
         }
@@ -140,19 +144,17 @@ mod tests {
     #[test]
     fn methods_match_the_descriptors() {
         let mut described = 0;
-        for set in DESCRIPTOR_SETS {
-            for file in FileDescriptorSet::decode(set).unwrap().file {
-                for service in &file.service {
-                    for method in &service.method {
-                        let (package, service) = (file.package(), service.name());
-                        let path = format!("/{package}.{service}/{}", method.name());
-                        let listed = METHODS.iter().find(|listed| listed.path == path);
-                        let listed = listed.unwrap_or_else(|| panic!("{path} is not listed"));
-                        let listed = (listed.is_client_streaming, listed.is_server_streaming);
-                        let expected = (method.client_streaming(), method.server_streaming());
-                        assert_eq!(listed, expected, "{path}");
-                        described += 1;
-                    }
+        for file in FileDescriptorSet::decode(greet_proto::FILE_DESCRIPTOR_SET).unwrap().file {
+            for service in &file.service {
+                for method in &service.method {
+                    let (package, service) = (file.package(), service.name());
+                    let path = format!("/{package}.{service}/{}", method.name());
+                    let listed = METHODS.iter().find(|listed| listed.path == path);
+                    let listed = listed.unwrap_or_else(|| panic!("{path} is not listed"));
+                    let listed = (listed.is_client_streaming, listed.is_server_streaming);
+                    let expected = (method.client_streaming(), method.server_streaming());
+                    assert_eq!(listed, expected, "{path}");
+                    described += 1;
                 }
             }
         }
