@@ -70,6 +70,7 @@ impl Lifecycle {
             () = cut => return Ok(self.cut().await),
         }
         self.enter(Phase::Stopped);
+        self.workers.iter().for_each(Worker::cut); // ends their runtimes; no connection is left
         Ok(self.workers.calls())
     }
 

@@ -1,5 +1,5 @@
 //! The Greet daemon as a library, so that tests and embedders run it in process: on any port, with
-//! any [`Greeter`](greet_proto::Greeter), without signals.
+//! any list of services, without signals.
 //!
 //! Start with [`Server::bind`] and [`Server::run`]. The folders:
 //!
@@ -16,14 +16,16 @@ mod grpc;
 pub mod lifecycle;
 mod net;
 mod server;
-mod services;
+pub mod services;
 pub mod telemetry;
 
 pub use config::command;
 pub use drain::RunError;
+pub use grpc::connection_state::Peer;
+pub use grpc::{AtDrain, Caller, Guard, Method, Service, ServiceHealth};
 pub use lifecycle::report::ShutdownReport;
 pub use net::listener::BindError;
 pub use net::tls::TlsError;
 pub use server::{Server, Sockets, StartError};
-pub use services::greeter::Greeting;
 pub use telemetry::metrics::close_reason::CloseReason;
+pub use telemetry::trace_context::TraceId;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use greet_server::config::{self, Config, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
-use greet_server::{Greeting, Server, ShutdownReport, Sockets, telemetry};
+use greet_server::{Server, ShutdownReport, Sockets, services, telemetry};
 
 /// Faster than the system's allocator with a thread per core: its free lists are per thread.
 #[global_allocator]
@@ -45,9 +45,8 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
         let toggled = log.clone();
         let signals = Signals::install(move || toggled.toggle());
         let signals = signals.context("could not install signal handlers")?;
-        let greeting = Greeting::new(config.limits.max_name_bytes);
         let mut server = tokio::select! {
-            bound = bind(config, greeting) => bound?,
+            bound = bind(config) => bound?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
@@ -61,10 +60,10 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
 }
 
 /// Takes over the sockets of a supervisor, or else binds the configured addresses.
-async fn bind(config: Config, greeting: Greeting) -> anyhow::Result<Server> {
+async fn bind(config: Config) -> anyhow::Result<Server> {
     Ok(match Sockets::inherited()? {
-        Some(sockets) => Server::with_sockets(config, sockets, greeting).await?,
-        None => Server::bind(config, greeting).await?,
+        Some(sockets) => Server::with_sockets(config, sockets, services::all).await?,
+        None => Server::bind(config, services::all).await?,
     })
 }
 

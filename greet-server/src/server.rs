@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use greet_proto::Greeter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::field::display;
@@ -14,7 +13,9 @@ use crate::admin::collector::MetricsCollector;
 use crate::admin::{AdminServer, Routes};
 use crate::config::{Config, Limits};
 use crate::drain::{Lifecycle, RunError};
-use crate::grpc::{AccessLog, ConcurrencyLimit, Cors, Router, WorkerState};
+use crate::grpc::{
+    AccessLog, ConcurrencyLimit, Cors, Guard, Router, Service, WorkerState, method_table,
+};
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
@@ -26,11 +27,13 @@ use crate::net::socket_activation;
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{PemFiles, Tls, TlsError};
 use crate::net::worker::{MakeRouter, Workers};
-use crate::services::{METHODS, Services};
+use crate::services::with_health_and_reflection;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseReason;
-use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics};
-use crate::telemetry::otel::{Exporter, Tracer};
+use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics, WorkerMetrics};
+use crate::telemetry::otel::Exporter;
+
+type MakeGuard = Arc<dyn Fn() -> Guard + Send + Sync>;
 
 /// A daemon with bound sockets. The kernel queues connections already.
 pub struct Server {
@@ -39,7 +42,8 @@ pub struct Server {
     tls: Option<(Reloader, watch::Receiver<Tls>)>,
     reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
-    make_router: MakeRouter,
+    services: Arc<dyn Fn(&Config) -> Vec<Service> + Send + Sync>,
+    make_guard: Option<MakeGuard>,
     admin: Option<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
@@ -91,32 +95,28 @@ impl Server {
     ///
     /// # Errors
     /// An address cannot be bound, or a TLS file cannot be used.
-    pub async fn bind<G>(config: Config, greeter: G) -> Result<Server, StartError>
-    where
-        G: Greeter + Clone,
-    {
+    pub async fn bind(
+        config: Config,
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> Result<Server, StartError> {
         let sockets = Sockets::bind(&config).await?;
-        Server::with_sockets(config, sockets, greeter).await
+        Server::with_sockets(config, sockets, services).await
     }
 
-    /// Creates a server on `sockets`, with a clone of `greeter` per worker. Needs a tokio runtime.
+    /// Creates a server on `sockets`. Each worker calls `services` once, on its own thread and in its
+    /// own runtime. Needs a tokio runtime.
     ///
     /// # Errors
     /// A TLS file cannot be used, or the admin address cannot be bound.
-    pub async fn with_sockets<G>(
+    pub async fn with_sockets(
         config: Config,
         sockets: Sockets,
-        greeter: G,
-    ) -> Result<Server, StartError>
-    where
-        G: Greeter + Clone,
-    {
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> Result<Server, StartError> {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
-        let (phase, watched) = watch::channel(Phase::Starting);
+        let phase = watch::Sender::new(Phase::Starting);
         let spans = Arc::<SpanMetrics>::default();
         let exporter = Exporter::start(&config, &spans);
-        let tracer = exporter.as_ref().map(Exporter::tracer);
-        let make_router = make_router(&config, greeter, watched, tracer);
         let (_never, reload) = watch::channel(0);
         let admin = match &config.admin_listen {
             Some(address) => Some(Listener::bind(address, false).await?),
@@ -128,7 +128,8 @@ impl Server {
             tls,
             reload,
             phase,
-            make_router,
+            services: Arc::new(services),
+            make_guard: None,
             admin,
             log: None,
             exporter,
@@ -164,6 +165,12 @@ impl Server {
         self.log = Some(log);
     }
 
+    /// Lets a guard admit or reject every call, including those of health and reflection. Each worker
+    /// calls `make_guard` once, on its own thread.
+    pub fn set_guard(&mut self, make_guard: impl Fn() -> Guard + Send + Sync + 'static) {
+        self.make_guard = Some(Arc::new(make_guard));
+    }
+
     /// Reloads the TLS files at each change of `requests`, not only when their contents change.
     pub fn reload_on(&mut self, requests: watch::Receiver<u32>) {
         self.reload = requests;
@@ -179,10 +186,10 @@ impl Server {
         cut: impl Future<Output = ()>,
     ) -> Result<ShutdownReport, RunError> {
         let addresses = self.addresses();
+        let make_router = self.make_router();
         let config = self.config;
-        let (workers, ended) =
-            Workers::start(config.workers.get(), METHODS.len(), config.limits, &self.make_router)
-                .map_err(RunError::Start)?;
+        let (workers, ended) = Workers::start(config.workers.get(), config.limits, &make_router)
+            .map_err(RunError::Start)?;
         log_start(&addresses, &config);
         let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
@@ -206,7 +213,6 @@ impl Server {
         };
         let collector = MetricsCollector {
             phase: self.phase.subscribe(),
-            methods: &METHODS,
             workers: workers.clone(),
             connection_limit: connection_limit.clone(),
             limits: *limits,
@@ -248,6 +254,34 @@ impl Server {
     }
 }
 
+impl Server {
+    pub(crate) fn make_router(&self) -> MakeRouter {
+        let config = self.config.clone();
+        let limits = config.limits;
+        let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
+        let phase = self.phase.subscribe();
+        let tracer = self.exporter.as_ref().map(Exporter::tracer);
+        let (services, make_guard) = (self.services.clone(), self.make_guard.clone());
+        Arc::new(move || {
+            let services = services(&config);
+            let services = with_health_and_reflection(services, &config, phase.clone());
+            let methods = method_table(services);
+            let state = WorkerState {
+                limits,
+                instance: config.instance.clone(),
+                phase: phase.clone(),
+                metrics: Arc::new(WorkerMetrics::new(methods.len())),
+                concurrency: concurrency.lease(),
+                access_log: AccessLog::new(config.log.access),
+                tracer: tracer.clone(),
+                cors: config.web.as_ref().map(Cors::new),
+            };
+            let guard = make_guard.as_ref().map(|make_guard| make_guard());
+            Router { methods, guard, state: Rc::new(state) }
+        })
+    }
+}
+
 /// Logs the start with each limit in its own field. A terminal gets a short line.
 fn log_start(addresses: &[String], config: &Config) {
     let limits = (!io::stderr().is_terminal()).then_some(&config.limits);
@@ -281,36 +315,4 @@ impl std::fmt::Debug for Server {
             .field("listeners", &self.listeners)
             .finish_non_exhaustive()
     }
-}
-
-fn make_router<G>(
-    config: &Config,
-    greeter: G,
-    phase: watch::Receiver<Phase>,
-    tracer: Option<Tracer>,
-) -> MakeRouter
-where
-    G: Greeter + Clone,
-{
-    let config = config.clone();
-    let limits = config.limits;
-    let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
-    Arc::new(move |metrics| Router {
-        services: Rc::new(Services::new(
-            greeter.clone(),
-            phase.clone(),
-            config.reflection,
-            limits.max_message_bytes,
-        )),
-        state: Rc::new(WorkerState {
-            limits,
-            instance: config.instance.clone(),
-            phase: phase.clone(),
-            metrics,
-            concurrency: concurrency.lease(),
-            access_log: AccessLog::new(config.log.access),
-            tracer: tracer.clone(),
-            cors: config.web.as_ref().map(Cors::new),
-        }),
-    })
 }

@@ -36,7 +36,6 @@ const NANOS_PER_SECOND: f64 = 1e9;
 #[derive(Debug, Clone)]
 pub(crate) struct MetricsCollector {
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) methods: &'static [Method],
     pub(crate) workers: Workers,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) limits: Limits,
@@ -60,14 +59,23 @@ impl Collector for MetricsCollector {
 impl MetricsCollector {
     fn calls(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let started = |method| self.workers.sum(|metrics| metrics.calls.started(method));
-        let methods = self.methods.iter().map(Some).chain([None]);
+        let methods = self.workers.methods();
         let index = |method: Option<&Method>| method.map(|method| method.index);
-        let by_method = methods.map(|method| ([Method::label(method)], started(index(method))));
+        let by_method = methods.iter().map(Some).chain([None]);
+        let by_method = by_method.map(|method| ([Method::label(method)], started(index(method))));
         out.family(&family::CALLS_STARTED, by_method)?;
+        for (family, position) in [(&family::MESSAGES_RECEIVED, 0), (&family::MESSAGES_SENT, 1)] {
+            let messages = |method: &Method| {
+                self.workers.sum(|metrics| metrics.calls.messages(method.index)[position])
+            };
+            let served = methods.iter();
+            let by_method = served.map(|method| ([Method::label(Some(method))], messages(method)));
+            out.family(family, by_method)?;
+        }
 
         let workers = self.workers.iter().map(|worker| &worker.metrics.calls);
-        let ended: Vec<_> = ended_totals(self.methods.len(), workers).collect();
-        let name = |method: Option<usize>| Method::label(method.map(|index| &self.methods[index]));
+        let ended: Vec<_> = ended_totals(methods.len(), workers).collect();
+        let name = |method: Option<usize>| Method::label(method.map(|index| &methods[index]));
         let mut histograms = |family, of: fn(&EndedTotals) -> &Distribution, scale| {
             let labels = |calls: &EndedTotals| [name(calls.method), code_name(calls.code)];
             out.histograms(family, ended.iter().map(|calls| (labels(calls), of(calls))), scale)
@@ -78,7 +86,9 @@ impl MetricsCollector {
 
         out.value(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
         out.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
-        out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))
+        out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))?;
+        let rejected = self.workers.sum(|metrics| metrics.requests_rejected.get());
+        out.value(&family::REQUESTS_REJECTED, rejected)
     }
 
     fn connections(&self, out: &mut Exposition<'_>) -> fmt::Result {

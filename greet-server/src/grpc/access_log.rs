@@ -1,5 +1,5 @@
-//! Writes the access log: a line for every call, for failed calls, or for none. A line has the
-//! length of the greeted name, not the name.
+//! Writes the access log: a line for every call, for failed calls, or for none. A line has the size
+//! of the request, not its content.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub(super) struct AccessEntry<'a> {
     pub(super) code: Code,
     pub(super) took: Duration,
     pub(super) peer: Peer,
-    pub(super) name_bytes: Option<u64>,
+    pub(super) request_bytes: u64,
     pub(super) trace_id: Option<TraceId>,
 }
 
@@ -46,16 +46,23 @@ impl AccessLog {
         self.mode != AccessLogMode::Off
     }
 
+    /// Returns whether calls with this status have a line.
+    pub(super) fn logs(&self, code: Code) -> bool {
+        match self.mode {
+            AccessLogMode::All => true,
+            AccessLogMode::Errors => code != Code::Ok,
+            AccessLogMode::Off => false,
+        }
+    }
+
     pub(super) fn log(&self, entry: &AccessEntry<'_>) {
         let suppressed = match self.mode {
             AccessLogMode::All => 0,
-            AccessLogMode::Errors if entry.code != Code::Ok => {
-                match self.limiter.borrow_mut().admit(Instant::now()) {
-                    Some(suppressed) => suppressed,
-                    None => return,
-                }
-            }
-            AccessLogMode::Errors | AccessLogMode::Off => return,
+            AccessLogMode::Errors => match self.limiter.borrow_mut().admit(Instant::now()) {
+                Some(suppressed) => suppressed,
+                None => return,
+            },
+            AccessLogMode::Off => return,
         };
         let path = entry.path.map(|path| &path[..path.floor_char_boundary(MAX_PATH_BYTES)]);
         tracing::info!(
@@ -65,7 +72,7 @@ impl AccessLog {
             status = code_name(entry.code),
             took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
             peer = %entry.peer,
-            name_bytes = entry.name_bytes,
+            request_bytes = entry.request_bytes,
             trace_id = entry.trace_id.map(tracing::field::display),
             suppressed = (suppressed > 0).then_some(suppressed),
             "call"

@@ -5,70 +5,65 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use greet_proto::framing::{PREFIX_BYTES, Prefix};
-use http::{HeaderMap, Request};
+use http::HeaderMap;
+use http::request::Parts;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::access_log::AccessEntry;
 use super::connection_state::Peer;
+use super::message_scanner::MessageScanner;
 use super::method::Method;
+use super::request_body::ReadCounter;
 use super::worker_state::WorkerState;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 pub(crate) struct CallRecord {
-    method: Option<&'static Method>,
+    /// `None` if the method is not served.
+    method: Option<Method>,
     /// Path of an unknown method, kept only when the access log needs it.
     path: Option<Box<str>>,
     arrived: Instant,
     trace_id: Option<TraceId>,
     span: Cell<Option<Box<Span>>>,
-    /// The status that the response carries, once it is known.
+    /// The status that the reply carries, once it is known.
     code: Cell<Option<Code>>,
-    name_bytes: Cell<Option<u64>>,
     received_bytes: Cell<u64>,
-    /// Bytes received by a generated service, whose request body must be `Send`.
-    read_counter: OnceCell<Arc<AtomicU64>>,
+    /// Bytes received by a generated service.
+    read_bytes: OnceCell<Arc<AtomicU64>>,
     sent_bytes: Cell<u64>,
 }
 
 impl CallRecord {
-    pub(super) fn start<B>(
+    pub(super) fn start(
         state: &WorkerState,
-        method: Option<&'static Method>,
-        request: &Request<B>,
+        method: Option<Method>,
+        head: &Parts,
+        caller: Option<TraceContext>,
         arrived: Instant,
     ) -> CallRecord {
         state.metrics.calls.call_started(method.map(|method| method.index));
-        let is_logged = state.access_log.is_on();
-        let headers = request.headers();
-        let needs_trace = is_logged || state.tracer.is_some();
-        let caller = if needs_trace { TraceContext::from_headers(headers) } else { None };
-        let tracer = state.tracer.as_ref();
-        let span = tracer.and_then(|tracer| {
-            tracer.start_span(method.map(|_| Method::label(method)), caller, headers)
+        let span = state.tracer.as_ref().and_then(|tracer| {
+            let label = method.as_ref().map(|method| Method::label(Some(method)));
+            tracer.start_span(label, caller, &head.headers)
         });
         let trace_id = span.as_deref().map(Span::trace_id);
-        let path = || request.uri().path().into();
+        let needs_path = method.is_none() && state.access_log.is_on();
         CallRecord {
             method,
-            path: (is_logged && method.is_none()).then(path),
+            path: needs_path.then(|| head.uri.path().into()),
             arrived,
             trace_id: trace_id.or_else(|| caller.map(|caller| caller.trace_id)),
             span: Cell::new(span),
             code: Cell::new(None),
-            name_bytes: Cell::new(None),
             received_bytes: Cell::new(0),
-            read_counter: OnceCell::new(),
+            read_bytes: OnceCell::new(),
             sent_bytes: Cell::new(0),
         }
     }
 
-    pub(super) fn set_ok(&self) {
-        self.code.set(Some(Code::Ok));
-    }
-
-    /// Records the status in the headers or trailers of the response, unless one is recorded.
+    /// Records the status in the headers or trailers of the reply, unless one is recorded.
     pub(super) fn set_status(&self, headers: &HeaderMap) {
         if self.code.get().is_none()
             && let Some(status) = headers.get(Status::GRPC_STATUS)
@@ -77,50 +72,62 @@ impl CallRecord {
         }
     }
 
-    pub(super) fn set_name_bytes(&self, bytes: usize) {
-        self.name_bytes.set(Some(bytes as u64));
+    pub(super) fn set_code(&self, code: Code) {
+        self.code.set(Some(code));
     }
 
-    /// Records a message of the request.
-    pub(super) fn received(&self, bytes: usize) {
-        self.received_bytes.set(self.received_bytes.get() + bytes as u64);
+    /// Records the request of a call on the fast path.
+    pub(super) fn received(&self, state: &WorkerState, request: &MessageScanner) {
+        self.received_bytes.set(request.payload_bytes() as u64);
+        if let Some(method) = self.method {
+            state.metrics.calls.messages_received(method.index, request.messages());
+        }
     }
 
     /// Returns the counter for the messages that a generated service reads.
-    pub(super) fn read_counter(&self) -> Arc<AtomicU64> {
-        self.read_counter.get_or_init(Arc::default).clone()
+    pub(super) fn read_counter(&self, state: &WorkerState) -> Option<ReadCounter> {
+        let payload_bytes = self.read_bytes.get_or_init(Arc::default).clone();
+        let method = self.method?.index;
+        Some(ReadCounter { metrics: state.metrics.clone(), method, payload_bytes })
     }
 
-    /// Records whole messages of the response, with their prefixes.
-    pub(super) fn sent(&self, mut messages: &[u8]) {
+    /// Records whole messages of the reply, with their prefixes.
+    pub(super) fn sent(&self, state: &WorkerState, mut messages: &[u8]) {
         while let Some((prefix, rest)) = messages.split_first_chunk::<PREFIX_BYTES>() {
             let length = Prefix::decode(*prefix).length as usize;
             self.sent_bytes.set(self.sent_bytes.get() + length as u64);
+            if let Some(method) = self.method {
+                state.metrics.calls.message_sent(method.index);
+            }
             messages = rest.get(length..).unwrap_or_default();
         }
     }
 
-    /// Counts, traces and logs the end of the call: CANCELLED unless the whole response was sent.
-    pub(super) fn finish(&self, state: &WorkerState, peer: Peer, is_answered: bool) {
-        let code =
-            if is_answered { self.code.get().unwrap_or(Code::Unknown) } else { Code::Cancelled };
-        let took = self.arrived.elapsed();
+    /// Counts, traces and logs the end of the call: CANCELLED unless the whole reply was sent.
+    pub(super) fn finish(&self, state: &WorkerState, peer: Peer, answered_at: Option<Instant>) {
+        let code = match answered_at {
+            Some(_) => self.code.get().unwrap_or(Code::Unknown),
+            None => Code::Cancelled,
+        };
+        let took = answered_at.unwrap_or_else(Instant::now) - self.arrived;
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let read_bytes = self.read_counter.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
+        let read_bytes = self.read_bytes.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         let (received, sent) = (self.received_bytes.get() + read_bytes, self.sent_bytes.get());
-        let method = self.method.map(|method| method.index);
-        state.metrics.calls.call_ended(method, code, nanos, received, sent);
+        let index = self.method.map(|method| method.index);
+        state.metrics.calls.call_ended(index, code, nanos, received, sent);
         if let Some(span) = self.span.take() {
-            span.end(code, took, peer.address(), self.name_bytes.get());
+            span.end(code, took, peer.address(), received);
         }
-        state.access_log.log(&AccessEntry {
-            method: Method::label(self.method),
-            path: self.path.as_deref(),
-            code,
-            took,
-            peer,
-            name_bytes: self.name_bytes.get(),
-            trace_id: self.trace_id,
-        });
+        if state.access_log.logs(code) {
+            state.access_log.log(&AccessEntry {
+                method: Method::label(self.method.as_ref()),
+                path: self.path.as_deref(),
+                code,
+                took,
+                peer,
+                request_bytes: received,
+                trace_id: self.trace_id,
+            });
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The state of one connection: calls in flight, unflushed replies, transferred bytes. Calls and
-//! the stream update it; the connection reads it to decide when to close.
+//! The state of one connection: its peer, calls in flight, transferred bytes. Calls and the I/O
+//! update it; the connection reads it to decide when to close.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,13 +8,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Peer {
+/// The other side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The address of a TCP peer.
     Tcp(SocketAddr),
+    /// A peer on a Unix socket, which has no address.
     Unix,
 }
 
@@ -52,11 +56,12 @@ const FORGIVE_INTERVAL: Duration = Duration::from_millis(150);
 pub(crate) struct ConnectionState {
     metrics: Arc<WorkerMetrics>,
     peer: Peer,
+    client_certificate: Option<Arc<CertificateDer<'static>>>,
+    /// Calls without a complete reply.
     open_calls: Cell<u64>,
     calls_started: Cell<u64>,
-    /// Replies in HTTP/2's buffer that the socket has not accepted yet.
-    unflushed_replies: Cell<u64>,
-    transferred_bytes: Cell<u64>,
+    read_bytes: Cell<u64>,
+    written_bytes: Cell<u64>,
     resets: RefCell<ResetLimiter>,
 }
 
@@ -75,15 +80,17 @@ impl ConnectionState {
     pub(crate) fn new(
         metrics: Arc<WorkerMetrics>,
         peer: Peer,
+        client_certificate: Option<CertificateDer<'static>>,
     ) -> (Rc<ConnectionState>, oneshot::Receiver<()>) {
         let (resets, abandoned_limit) = ResetLimiter::new(Instant::now());
         let connection = ConnectionState {
             metrics,
             peer,
+            client_certificate: client_certificate.map(Arc::new),
             open_calls: Cell::default(),
             calls_started: Cell::default(),
-            unflushed_replies: Cell::default(),
-            transferred_bytes: Cell::default(),
+            read_bytes: Cell::default(),
+            written_bytes: Cell::default(),
             resets: RefCell::new(resets),
         };
         (Rc::new(connection), abandoned_limit)
@@ -93,31 +100,34 @@ impl ConnectionState {
         self.peer
     }
 
-    /// Returns whether no call is in flight and all replies are flushed.
+    pub(crate) fn client_certificate(&self) -> Option<&Arc<CertificateDer<'static>>> {
+        self.client_certificate.as_ref()
+    }
+
+    /// Returns whether no call is in flight: the kernel has all replies.
     pub(crate) fn is_idle(&self) -> bool {
-        self.open_calls.get() == 0 && self.unflushed_replies.get() == 0
+        self.open_calls.get() == 0
     }
 
     pub(crate) fn calls_started(&self) -> u64 {
         self.calls_started.get()
     }
 
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes.get()
+    }
+
     /// Returns the number of bytes read and written so far.
     pub(crate) fn transferred_bytes(&self) -> u64 {
-        self.transferred_bytes.get()
+        self.read_bytes.get() + self.written_bytes.get()
     }
 
-    pub(crate) fn add_transferred(&self, bytes: usize) {
-        self.transferred_bytes.set(self.transferred_bytes.get() + bytes as u64);
+    pub(crate) fn add_read(&self, bytes: usize) {
+        self.read_bytes.set(self.read_bytes.get() + bytes as u64);
     }
 
-    /// Counts the unflushed replies as answered: the kernel has all bytes of HTTP/2's buffer.
-    pub(crate) fn flushed(&self) {
-        let replies = self.unflushed_replies.take();
-        if replies > 0 {
-            self.metrics.calls_in_flight.subtract(replies);
-            self.metrics.calls_answered.add(replies);
-        }
+    pub(crate) fn add_written(&self, bytes: usize) {
+        self.written_bytes.set(self.written_bytes.get() + bytes as u64);
     }
 
     pub(crate) fn call_started(&self) {
@@ -126,22 +136,16 @@ impl ConnectionState {
         self.metrics.calls_in_flight.add(1);
     }
 
-    /// Moves a call to the unflushed replies: its whole reply is in HTTP/2's buffer.
-    pub(crate) fn call_replied(&self) {
+    /// Counts the end of a call as answered, or as abandoned without its whole reply.
+    pub(crate) fn call_ended(&self, is_answered: bool) {
         self.open_calls.set(self.open_calls.get() - 1);
-        self.unflushed_replies.set(self.unflushed_replies.get() + 1);
-    }
-
-    /// Counts a call that ended without its whole reply.
-    pub(crate) fn call_abandoned(&self) {
-        self.open_calls.set(self.open_calls.get() - 1);
-        self.count_abandoned(1);
-        self.resets.borrow_mut().call_abandoned(Instant::now());
-    }
-
-    fn count_abandoned(&self, calls: u64) {
-        self.metrics.calls_in_flight.subtract(calls);
-        self.metrics.calls_abandoned.add(calls);
+        self.metrics.calls_in_flight.subtract(1);
+        if is_answered {
+            self.metrics.calls_answered.add(1);
+        } else {
+            self.metrics.calls_abandoned.add(1);
+            self.resets.borrow_mut().call_abandoned(Instant::now());
+        }
     }
 }
 
@@ -164,12 +168,6 @@ impl ResetLimiter {
         if self.abandoned > MAX_ABANDONED_BURST {
             self.below_limit = None;
         }
-    }
-}
-
-impl Drop for ConnectionState {
-    fn drop(&mut self) {
-        self.count_abandoned(self.unflushed_replies.get());
     }
 }
 

@@ -4,11 +4,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName};
+use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::Status;
 
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits of a `grpc-timeout` ("gRPC over HTTP2").
 const MAX_DIGITS: usize = 8;
 
@@ -17,16 +16,16 @@ const MAX_DIGITS: usize = 8;
 pub(super) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
-    /// Returns the deadline by `grpc-timeout` or `limit`, whichever is shorter.
+    /// Returns the deadline by the header `grpc-timeout` or `limit`, whichever is shorter.
     ///
     /// # Errors
     /// INTERNAL for a malformed `grpc-timeout` (as grpc-go), DEADLINE_EXCEEDED for one of zero.
-    pub(super) fn from_headers(
-        headers: &HeaderMap,
+    pub(super) fn resolve(
+        requested: Option<&HeaderValue>,
         limit: Option<Duration>,
         arrived: Instant,
     ) -> Result<Deadline, Status> {
-        let requested = headers.get(GRPC_TIMEOUT).map(|value| {
+        let requested = requested.map(|value| {
             parse(value.as_bytes()).ok_or_else(|| Status::internal("malformed grpc-timeout header"))
         });
         let timeout = requested.transpose()?.into_iter().chain(limit).min();
@@ -118,8 +117,8 @@ mod tests {
     }
 
     fn resolve(timeout: &str, limit: Option<Duration>) -> Result<Option<Duration>, Code> {
-        let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout.parse().unwrap())]);
-        match Deadline::from_headers(&headers, limit, Instant::now()) {
+        let requested = HeaderValue::from_str(timeout).unwrap();
+        match Deadline::resolve(Some(&requested), limit, Instant::now()) {
             Ok(deadline) => Ok(deadline.0.map(|(_, timeout)| timeout)),
             Err(status) => Err(status.code()),
         }

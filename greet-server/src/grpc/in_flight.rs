@@ -1,23 +1,24 @@
-//! Tracks a call in flight, from its headers until HTTP/2 has written its whole response.
+//! Tracks a call in flight, from its headers until the kernel has its whole reply.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use bytes::{Buf, Bytes};
+use tokio::time::Instant;
 
 use super::call_record::CallRecord;
 use super::connection_state::ConnectionState;
 use super::worker_state::WorkerState;
 
-/// A call in flight. It ends when the last reference is dropped. The handler, the response body and
-/// each chunk that waits in HTTP/2 for flow control hold one.
+/// A call in flight. It ends when the last reference is dropped. The handler holds one, and so do
+/// the reply and its bytes in HTTP/2's buffers.
 pub(crate) struct InFlight {
     state: Rc<WorkerState>,
     connection: Rc<ConnectionState>,
     has_permit: bool,
     /// `None` for a request that is not a gRPC call.
     record: Option<CallRecord>,
-    is_answered: Cell<bool>,
+    answered_at: Cell<Option<Instant>>,
+    is_truncated: Cell<bool>,
 }
 
 impl InFlight {
@@ -28,23 +29,22 @@ impl InFlight {
         record: Option<CallRecord>,
     ) -> Rc<InFlight> {
         connection.call_started();
-        Rc::new(InFlight { state, connection, has_permit, record, is_answered: Cell::new(false) })
-    }
-
-    /// Records the length of the name, for the access log and the span.
-    pub(crate) fn set_name_bytes(&self, bytes: usize) {
-        if let Some(record) = &self.record {
-            record.set_name_bytes(bytes);
-        }
+        let (answered_at, is_truncated) = (Cell::new(None), Cell::new(false));
+        Rc::new(InFlight { state, connection, has_permit, record, answered_at, is_truncated })
     }
 
     pub(super) fn record(&self) -> Option<&CallRecord> {
         self.record.as_ref()
     }
 
-    /// Notes that HTTP/2 has the whole response.
-    pub(super) fn answered(&self) {
-        self.is_answered.set(true);
+    /// Notes that the stream ended before all bytes of the reply were written.
+    pub(super) fn truncated(&self) {
+        self.is_truncated.set(true);
+    }
+
+    /// Notes that the kernel has all bytes of the reply, unless it was truncated.
+    pub(super) fn answered(&self, now: Instant) {
+        self.answered_at.set(Some(now));
     }
 }
 
@@ -53,44 +53,10 @@ impl Drop for InFlight {
         if self.has_permit {
             self.state.concurrency.release();
         }
-        let is_answered = self.is_answered.get();
+        let answered_at = self.answered_at.get().filter(|_| !self.is_truncated.get());
         if let Some(record) = &self.record {
-            record.finish(&self.state, self.connection.peer(), is_answered);
+            record.finish(&self.state, self.connection.peer(), answered_at);
         }
-        if is_answered {
-            self.connection.call_replied();
-        } else {
-            self.connection.call_abandoned();
-        }
-    }
-}
-
-/// Bytes of a response. HTTP/2 drops them when they are written, or when the stream is reset.
-pub(crate) struct TrackedChunk {
-    pub(super) bytes: Bytes,
-    pub(super) call: Option<Rc<InFlight>>,
-}
-
-impl Buf for TrackedChunk {
-    fn remaining(&self) -> usize {
-        self.bytes.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes.chunk()
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.bytes.advance(count);
-    }
-}
-
-impl Drop for TrackedChunk {
-    fn drop(&mut self) {
-        if let Some(call) = &self.call
-            && self.bytes.has_remaining()
-        {
-            call.is_answered.set(false);
-        }
+        self.connection.call_ended(answered_at.is_some());
     }
 }

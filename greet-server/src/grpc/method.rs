@@ -1,31 +1,37 @@
-//! Describes a served method: its path, and which of its sides stream.
+//! Describes a served method: its path, which of its sides stream, and what a drain does to it.
+
+use greet_proto::service::MethodDescriptor;
 
 /// A method of a served service.
-#[derive(Debug)]
-pub(crate) struct Method {
-    /// Position in the list of served methods, and in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Method {
+    pub(crate) descriptor: MethodDescriptor,
+    pub(crate) at_drain: AtDrain,
+    /// Position in the table of served methods, and in the metrics.
     pub(crate) index: usize,
-    /// `/package.Service/Method`.
-    pub(crate) path: &'static str,
-    pub(crate) is_client_streaming: bool,
-    pub(crate) is_server_streaming: bool,
+}
+
+/// What a drain does to the open response streams of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtDrain {
+    /// Ends them with UNAVAILABLE: for streams without an end, which would delay the drain.
+    End,
+    /// Lets them finish, until `--drain-timeout` cuts them: for streams that end by themselves.
+    Finish,
 }
 
 impl Method {
-    pub(crate) const fn unary(index: usize, path: &'static str) -> Method {
-        Method { index, path, is_client_streaming: false, is_server_streaming: false }
+    pub(crate) fn new(descriptor: MethodDescriptor) -> Method {
+        Method { descriptor, at_drain: AtDrain::Finish, index: 0 }
     }
 
-    pub(crate) const fn server_streaming(index: usize, path: &'static str) -> Method {
-        Method { index, path, is_client_streaming: false, is_server_streaming: true }
-    }
-
-    pub(crate) const fn bidi_streaming(index: usize, path: &'static str) -> Method {
-        Method { index, path, is_client_streaming: true, is_server_streaming: true }
+    /// Returns `/package.Service/Method`.
+    pub fn path(&self) -> &'static str {
+        self.descriptor.path
     }
 
     /// Returns the method label of gRFC A66; all methods that are not served share `other`.
     pub(crate) fn label(method: Option<&Method>) -> &'static str {
-        method.map_or("other", |method| &method.path[1..])
+        method.map_or("other", |method| &method.path()[1..])
     }
 }

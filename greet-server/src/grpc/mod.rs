@@ -6,21 +6,32 @@ mod call_record;
 mod concurrency_limit;
 pub(crate) mod connection_state;
 mod deadline;
+mod generated;
+mod guard;
+mod http1_call;
+mod http2_call;
 mod in_flight;
+mod inbox;
+mod message_scanner;
 mod method;
 mod reject;
+mod reply;
 mod request_body;
 mod response_body;
-mod stall;
+mod service;
 mod unary;
 mod web;
 mod worker_state;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use call::{
-    AdmittedCall, Call, DeliveryDeadline, Dispatch, Handler, ResponseFuture, Router, handler,
-};
+pub(crate) use call::Router;
 pub(crate) use concurrency_limit::ConcurrencyLimit;
-pub(crate) use method::Method;
-pub(crate) use web::{Cors, DecodedBody};
+pub use guard::{Caller, Guard};
+pub(crate) use http1_call::Http1Calls;
+pub(crate) use http2_call::{Http2Calls, STALL_TIMEOUT};
+pub use method::{AtDrain, Method};
+pub(crate) use reply::{ReplyBytes, SentReplies};
+pub(crate) use service::method_table;
+pub use service::{Service, ServiceHealth};
+pub(crate) use web::Cors;
 pub(crate) use worker_state::WorkerState;

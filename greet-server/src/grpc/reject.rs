@@ -1,9 +1,10 @@
 //! Rejects HTTP requests that are not gRPC calls, before their body is read.
 
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::Full;
-use tonic::body::Body;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use super::reply::Reply;
 
 const GRPC: &[u8] = b"application/grpc";
 
@@ -11,28 +12,29 @@ const GRPC: &[u8] = b"application/grpc";
 ///
 /// The status is 405 for a method other than POST, 415 for another content type ("gRPC over HTTP2"
 /// requires it; grpc-go sends both), 505 for gRPC over HTTP/1.1.
-pub(super) fn rejection<B>(request: &Request<B>, headers: HeaderMap) -> Option<Response<Body>> {
-    let (status, message) = reason(request)?;
-    let mut response = Response::new(Body::new(Full::from(message)));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+pub(super) fn rejection(
+    head: &Parts,
+    content_type: Option<&HeaderValue>,
+    headers: impl FnOnce() -> HeaderMap,
+) -> Option<Reply> {
+    let (status, message) = reason(head, content_type)?;
+    let mut headers = headers();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
     }
-    Some(response)
+    Some(Reply::http(status, headers, message))
 }
 
-fn reason<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
-    if request.method() != Method::POST {
+fn reason(head: &Parts, content_type: Option<&HeaderValue>) -> Option<(StatusCode, &'static str)> {
+    if head.method != Method::POST {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls use the method POST\n"));
     }
-    let content_type = request.headers().get(CONTENT_TYPE);
     if !content_type.is_some_and(|content_type| is_grpc(content_type.as_bytes())) {
         let message = "the content type must be application/grpc, or that of gRPC-Web if enabled\n";
         return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    if request.version() < Version::HTTP_2 {
+    if head.version < Version::HTTP_2 {
         // Clients of HTTP/1.1 do not read trailers.
         let message = "gRPC requires HTTP/2; gRPC-Web works over HTTP/1.1\n";
         return Some((StatusCode::HTTP_VERSION_NOT_SUPPORTED, message));
@@ -57,13 +59,11 @@ fn is_grpc(content_type: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn status(method: Method, content_type: Option<&str>) -> Option<u16> {
-        let mut request = Request::builder().version(Version::HTTP_2).method(method);
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
-        }
-        let rejection = rejection(&request.body(()).unwrap(), HeaderMap::new());
-        rejection.map(|response| response.status().as_u16())
+    fn status(method: Method, content_type: Option<&'static str>) -> Option<u16> {
+        let request = http::Request::builder().version(Version::HTTP_2).method(method);
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let content_type = content_type.map(HeaderValue::from_static);
+        reason(&head, content_type.as_ref()).map(|(status, _)| status.as_u16())
     }
 
     #[test]

@@ -1,97 +1,112 @@
-//! Passes a response to HTTP/2: the call is in flight until the end of the body, and a stream ends
-//! at its deadline or when the drain begins.
+//! Passes on the response of a generated service: it is counted, encoded for gRPC-Web, and a stream
+//! ends at its deadline or when the drain begins.
 
+use std::convert::Infallible;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::call::{Call, Router};
 use super::deadline::Deadline;
-use super::in_flight::{InFlight, TrackedChunk};
-use super::stall::StallDetector;
+use super::in_flight::InFlight;
+use super::method::AtDrain;
+use super::reply::{ReplyBytes, strip_connection_headers};
+use super::unary::panicked;
 use super::web::Encoding;
 use crate::lifecycle::phase::Phase;
 
-#[derive(Default)]
 pub(crate) struct ResponseBody {
-    source: Source,
-    call: Option<Rc<InFlight>>,
+    body: Body,
+    router: Rc<Router>,
+    call: Rc<InFlight>,
     /// `None` for a call that is not gRPC-Web.
     encoding: Option<Encoding>,
     /// `None` for a unary method.
-    end: Option<(StreamEnd, StallDetector)>,
-}
-
-/// The source of the remaining frames.
-#[derive(Default)]
-enum Source {
-    /// The body of a generated service.
-    Generated(Body),
-    /// One message, then the trailers.
-    Message(Bytes),
-    /// The trailers, with the status OK.
-    Trailers,
-    #[default]
-    End,
+    end: Option<StreamEnd>,
+    /// The status after the last message, once the end is due.
+    last_status: Option<Status>,
 }
 
 /// Completes with the status that ends a stream.
 pub(super) type StreamEnd = Pin<Box<dyn Future<Output = Status>>>;
 
-/// Completes at the deadline, or when the drain begins: an idle stream, such as a health Watch,
-/// would delay the drain until the peer ends it.
-pub(super) fn stream_end(deadline: Deadline, mut phase: watch::Receiver<Phase>) -> StreamEnd {
+/// Completes at the deadline, or when the drain begins if the method ends then.
+pub(super) fn stream_end(
+    deadline: Deadline,
+    at_drain: AtDrain,
+    mut phase: watch::Receiver<Phase>,
+) -> StreamEnd {
     Box::pin(async move {
+        let drain = async {
+            match at_drain {
+                AtDrain::End => drop(phase.wait_for(|phase| *phase >= Phase::Draining).await),
+                AtDrain::Finish => std::future::pending().await,
+            }
+        };
         tokio::select! {
             status = deadline.passed() => status,
-            _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {
-                Status::unavailable("the server is draining")
-            }
+            () = drain => Status::unavailable("the server is draining"),
         }
     })
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Body) -> ResponseBody {
-        ResponseBody { source: Source::Generated(body), ..ResponseBody::default() }
+    pub(super) fn new(
+        body: Body,
+        call: &Call,
+        encoding: Option<Encoding>,
+        end: Option<StreamEnd>,
+    ) -> ResponseBody {
+        let (router, call) = (call.router.clone(), call.in_flight.clone());
+        ResponseBody { body, router, call, encoding, end, last_status: None }
     }
 
-    /// Creates the body of a unary response with the status OK; `message` includes the prefix.
-    pub(super) fn unary(message: Bytes) -> ResponseBody {
-        ResponseBody { source: Source::Message(message), ..ResponseBody::default() }
+    /// Returns the data frame that ends a body without trailers.
+    pub(super) fn no_bytes(&self) -> ReplyBytes {
+        ReplyBytes::new(Bytes::new(), &self.call)
     }
 
-    /// Ends the body at `end` at the latest.
-    pub(super) fn streaming(self, end: StreamEnd, stall: StallDetector) -> ResponseBody {
-        stall.sent(); // the head
-        ResponseBody { end: Some((end, stall)), ..self }
+    /// Completes with the trailers if the stream has to end. The rest of the body is dropped.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Frame<ReplyBytes>> {
+        let status = ready!(self.poll_last_status(cx));
+        let trailers = self.end_with(status);
+        Poll::Ready(self.sent(trailers))
     }
 
-    /// Encodes the body for gRPC-Web.
-    pub(super) fn encoded(self, encoding: Option<Encoding>) -> ResponseBody {
-        ResponseBody { encoding, ..self }
-    }
-
-    /// Keeps the call in flight until the end of the body.
-    pub(super) fn tracking(self, call: Rc<InFlight>) -> ResponseBody {
-        if self.source.is_end_stream() {
-            call.answered(); // the headers are the whole response; HTTP/2 does not poll the body
+    fn poll_last_status(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        if let Some(status) = self.last_status.take() {
+            return Poll::Ready(status);
         }
-        if let (Source::Message(_), Some(record)) = (&self.source, call.record()) {
-            record.set_ok();
+        match &mut self.end {
+            Some(end) => end.as_mut().poll(cx),
+            None => Poll::Pending,
         }
-        ResponseBody { call: Some(call), ..self }
+    }
+
+    /// Returns the next frame of the body, or the trailers of a failure. A panic of the handler's
+    /// stream fails this call only.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        let body = Pin::new(&mut self.body);
+        match panic::catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(None)) => Poll::Ready(None),
+            Ok(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(frame)),
+            Ok(Poll::Ready(Some(Err(status)))) => Poll::Ready(Some(self.end_with(status))),
+            Err(payload) => Poll::Ready(Some(self.end_with(panicked(payload)))),
+        }
     }
 
     /// Replaces the rest of the body by the trailers of `status`.
     fn end_with(&mut self, status: Status) -> Frame<Bytes> {
-        self.source = Source::End;
+        self.body = Body::empty();
         self.end = None;
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_err() {
@@ -99,77 +114,49 @@ impl ResponseBody {
         }
         Frame::trailers(trailers)
     }
+
+    /// Counts and encodes a frame.
+    fn sent(&self, mut frame: Frame<Bytes>) -> Frame<ReplyBytes> {
+        if let Some(trailers) = frame.trailers_mut() {
+            strip_connection_headers(trailers);
+        }
+        if let Some(record) = self.call.record() {
+            frame.data_ref().inspect(|data| record.sent(&self.router.state, data));
+            frame.trailers_ref().inspect(|trailers| record.set_status(trailers));
+        }
+        let frame = match self.encoding {
+            Some(encoding) => encoding.encode(frame),
+            None => frame,
+        };
+        frame.map_data(|bytes| ReplyBytes::new(bytes, &self.call))
+    }
 }
 
 impl http_body::Body for ResponseBody {
-    type Data = TrackedChunk;
-    type Error = Status;
+    type Data = ReplyBytes;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<TrackedChunk>, Status>>> {
-        let frame = match (self.source.poll_frame(cx), &mut self.end) {
-            (Poll::Ready(frame), _) => frame,
-            (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some((end, stall))) => match end.as_mut().poll(cx) {
-                Poll::Ready(status) => Some(Ok(self.end_with(status))),
-                Poll::Pending => {
-                    stall.idle();
-                    return Poll::Pending;
-                }
-            },
-        };
-        if let Some((_, stall)) = &self.end {
-            stall.sent();
-        }
-        if let (None | Some(Ok(_)), Some(call)) = (&frame, &self.call) {
-            let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-            if !is_data || self.source.is_end_stream() {
-                call.answered();
+    ) -> Poll<Option<Result<Frame<ReplyBytes>, Infallible>>> {
+        // The end first: a handler that always has a message would hide it. At the end, one message
+        // that is ready still goes out, such as the NOT_SERVING of a Watch in a drain.
+        let is_last = self.last_status.is_some();
+        let status = self.poll_last_status(cx);
+        let frame = match (self.poll_body(cx), status) {
+            (Poll::Ready(Some(frame)), Poll::Ready(status)) if frame.is_data() && !is_last => {
+                self.last_status = Some(status);
+                Some(frame)
             }
-        }
-        if let Some(Ok(frame)) = &frame
-            && let Some(record) = self.call.as_ref().and_then(|call| call.record())
-        {
-            frame.data_ref().inspect(|data| record.sent(data));
-            frame.trailers_ref().inspect(|trailers| record.set_status(trailers));
-        }
-        let frame = match self.encoding {
-            Some(encoding) => frame.map(|frame| frame.map(|frame| encoding.encode(frame))),
-            None => frame,
+            (_, Poll::Ready(status)) => Some(self.end_with(status)),
+            (Poll::Ready(frame), Poll::Pending) => frame,
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
         };
-        let call = self.call.clone();
-        let track = |bytes| TrackedChunk { bytes, call };
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(track))))
+        Poll::Ready(frame.map(|frame| Ok(self.sent(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
+        self.body.is_end_stream()
     }
-}
-
-impl Source {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let (frame, rest) = match self {
-            Source::Generated(body) => return Pin::new(body).poll_frame(cx),
-            Source::Message(message) => (Frame::data(std::mem::take(message)), Source::Trailers),
-            Source::Trailers => (Frame::trailers(ok_trailers()), Source::End),
-            Source::End => return Poll::Ready(None),
-        };
-        *self = rest;
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Source::Generated(body) => body.is_end_stream(),
-            Source::Message(_) | Source::Trailers => false,
-            Source::End => true,
-        }
-    }
-}
-
-fn ok_trailers() -> HeaderMap {
-    HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))])
 }

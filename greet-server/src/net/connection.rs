@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use super::close_log::Close;
 use super::goaway::GoawaySignals;
 use super::handshake::{HandshakeError, Negotiated, drain_signalled, linger, with_deadline};
-use super::stream::Stream;
 use super::transport::Transport;
 use super::{http1, http2};
 use crate::grpc::connection_state::{ConnectionState, Peer};
@@ -27,17 +26,18 @@ where
 {
     let handshake_timeout = transport.limits.handshake_timeout;
     let handshake = with_deadline(handshake, handshake_timeout, drain_signalled(&mut drained));
-    let Negotiated { mut io, first_bytes, is_http2 } = match handshake.await {
+    let negotiated = match handshake.await {
         Ok(negotiated) => negotiated,
         Err(close) => return close,
     };
-    let (connection, abandoned_limit) = ConnectionState::new(transport.metrics().clone(), peer);
-    let stream = Stream::new(first_bytes, &mut io, connection.clone());
+    let Negotiated { mut io, first_bytes, is_http2, client_certificate } = negotiated;
+    let (connection, abandoned_limit) =
+        ConnectionState::new(transport.metrics().clone(), peer, client_certificate);
     let mut signals = GoawaySignals { drained, abandoned_limit };
     let reason = if is_http2 {
-        http2::serve(stream, &connection, &transport, &mut signals).await
+        http2::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     } else {
-        http1::serve(stream, &connection, &transport, &mut signals).await
+        http1::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     };
     if reason != Some(CloseReason::GoawayUnanswered) {
         linger(&mut io).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -51,6 +52,14 @@ pub(crate) struct Negotiated<IO> {
     pub(crate) first_bytes: Bytes,
     /// Whether the protocol is HTTP/2; otherwise it is HTTP/1.1.
     pub(crate) is_http2: bool,
+    /// The verified certificate of the client, if it presented one.
+    pub(crate) client_certificate: Option<CertificateDer<'static>>,
+}
+
+impl<IO> Negotiated<IO> {
+    fn new(io: IO, first_bytes: Bytes, is_http2: bool) -> Negotiated<IO> {
+        Negotiated { io, first_bytes, is_http2, client_certificate: None }
+    }
 }
 
 /// The protocols that a connection may use.
@@ -67,13 +76,13 @@ pub(crate) async fn negotiate_plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
     protocols: Protocols,
 ) -> Result<Negotiated<IO>, HandshakeError> {
     let first_bytes = match preface::read(&mut io).await {
-        Ok(first_bytes) => return Ok(Negotiated { io, first_bytes, is_http2: true }),
+        Ok(first_bytes) => return Ok(Negotiated::new(io, first_bytes, true)),
         Err(PrefaceError::NotHttp2(first_bytes)) => first_bytes,
         Err(PrefaceError::PeerClosed) => return Err(None),
     };
     let is_http1 = may_be_http1(&first_bytes);
     if is_http1 && protocols == Protocols::Http2AndHttp1 {
-        return Ok(Negotiated { io, first_bytes, is_http2: false });
+        return Ok(Negotiated::new(io, first_bytes, false));
     }
     // A browser or curl displays the HTTP/1 response. A client of any other protocol, such as TLS
     // on a plaintext port, recognises an HTTP/2 server by SETTINGS and GOAWAY.
@@ -112,7 +121,12 @@ pub(crate) async fn negotiate_tls<IO: AsyncRead + AsyncWrite + Unpin>(
             let _ = io.shutdown().await; // sends close_notify; the peer may be gone
             Err(Some(CloseReason::NoAlpn.into()))
         }
-        Ok(io) => negotiate_plaintext(io, protocols).await,
+        Ok(io) => {
+            let chain = io.get_ref().1.peer_certificates();
+            let client_certificate = chain.and_then(|chain| chain.first()).cloned();
+            let negotiated = negotiate_plaintext(io, protocols).await?;
+            Ok(Negotiated { client_certificate, ..negotiated })
+        }
         Err((error, mut io)) if error.kind() == ErrorKind::InvalidData => {
             linger(&mut io).await;
             Err(Some(Close { reason: CloseReason::TlsFailed, error: Some(error) }))

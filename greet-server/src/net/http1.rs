@@ -1,11 +1,14 @@
 //! Serves HTTP/1.1, for gRPC-Web only, with the limits of HTTP/2: handshake, age, idle time, drain,
 //! and the delivery of a reply.
 
-use std::cell::RefCell;
-use std::pin::pin;
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,10 +17,10 @@ use tokio::time::sleep;
 
 use super::goaway::GoawaySignals;
 use super::handshake::DRAIN_HANDSHAKE_GRACE;
-use super::stream::Stream;
-use super::transport::{MAX_HEADER_LIST_BYTES, Transport, close_reason};
+use super::io::{ConnectionIo, IoState};
+use super::transport::{MAX_HEADER_LIST_BYTES, Transport};
 use crate::grpc::connection_state::ConnectionState;
-use crate::grpc::{Call, DeliveryDeadline};
+use crate::grpc::{Http1Calls, STALL_TIMEOUT, SentReplies};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// Interval between two checks for a call whose deadline has passed.
@@ -25,7 +28,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves one call after the other until the connection ends or its grace period is over.
 pub(super) async fn serve<IO>(
-    io: Stream<IO>,
+    first_bytes: Bytes,
+    io: IO,
     connection: &Rc<ConnectionState>,
     transport: &Transport,
     signals: &mut GoawaySignals,
@@ -33,25 +37,25 @@ pub(super) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let (limits, peer) = (&transport.limits, connection.peer());
-    let delivery = RefCell::new(None);
-    let service = service_fn(|request| {
-        let call = Call::new(&transport.router, connection.clone(), &request);
-        delivery.replace(Some(call.delivery_deadline()));
-        call.answer(request)
-    });
+    let limits = &transport.limits;
+    let io_state = Rc::<IoState>::default();
+    let io = ConnectionIo::new(first_bytes, io, connection.clone(), io_state.clone());
+    let sent = Rc::<SentReplies>::default();
+    let calls = Http1Calls::new(transport.router.clone(), connection.clone(), sent.clone());
     let mut http1 = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.handshake_timeout) // between two calls as well
             .max_buf_size(MAX_HEADER_LIST_BYTES as usize)
             .auto_date_header(false)
-            .serve_connection(TokioIo::new(io), service)
+            .serve_connection(TokioIo::new(io), service_fn(|request| calls.answer(request)))
     );
     let reason = tokio::select! {
         biased;
-        served = http1.as_mut() => return close_reason(served, None, peer).map(http1_reason),
-        () = delivery_expired(&delivery, connection) => return Some(CloseReason::ReplyNotTaken),
+        served = serving(http1.as_mut(), &io_state, &sent) => {
+            return close_reason(served, None, connection);
+        }
+        () = reply_expired(&calls, &io_state) => return Some(CloseReason::ReplyNotTaken),
         reason = signals.due(limits, connection) => reason,
     };
     // Adds `connection: close` to the reply in flight; between two calls, closes.
@@ -59,16 +63,47 @@ where
     let graceful = Some(reason.close_reason());
     tokio::select! {
         biased;
-        served = http1 => close_reason(served, graceful, peer).map(http1_reason),
-        () = delivery_expired(&delivery, connection) => Some(CloseReason::ReplyNotTaken),
+        served = serving(http1, &io_state, &sent) => close_reason(served, graceful, connection),
+        () = reply_expired(&calls, &io_state) => Some(CloseReason::ReplyNotTaken),
         () = calls_finished(connection) => graceful,
         reason = reason.grace_ended(limits) => Some(reason),
     }
 }
 
-/// hyper's only timeout over HTTP/1.1 is that of a request's head.
-fn http1_reason(reason: CloseReason) -> CloseReason {
-    if reason == CloseReason::KeepaliveTimeout { CloseReason::Http1Idle } else { reason }
+/// Polls a connection, and ends the calls whose replies it has flushed.
+fn serving<C: Future>(
+    mut http1: Pin<&mut C>,
+    io: &IoState,
+    sent: &SentReplies,
+) -> impl Future<Output = C::Output> {
+    poll_fn(move |cx| {
+        let polled = http1.as_mut().poll(cx);
+        if io.is_flushed() {
+            sent.flushed();
+        }
+        polled
+    })
+}
+
+/// Returns why the daemon closed a connection: `graceful` without an error. `None` if the peer did.
+fn close_reason(
+    served: hyper::Result<()>,
+    graceful: Option<CloseReason>,
+    connection: &ConnectionState,
+) -> Option<CloseReason> {
+    let error = match served {
+        Ok(()) => return graceful,
+        // hyper's only timeout over HTTP/1.1 is that of a request's head.
+        Err(error) if error.is_timeout() => return Some(CloseReason::Http1Idle),
+        // The peer closed the connection in the middle of a request.
+        Err(error) if error.is_incomplete_message() => return None,
+        Err(error) => anyhow::Error::new(error),
+    };
+    if error.chain().any(<dyn Error>::is::<io::Error>) {
+        return None; // the peer or the network closed the connection
+    }
+    tracing::debug!(peer = %connection.peer(), error = format!("{error:#}"), "connection failed");
+    Some(CloseReason::ProtocolError)
 }
 
 /// Completes when no call is in flight and the peer has had time to send the rest of a request
@@ -82,16 +117,12 @@ async fn calls_finished(connection: &ConnectionState) {
     }
 }
 
-/// Completes when the deadline of a call has passed and the peer has not received the reply. HTTP/2
-/// resets the stream then; HTTP/1.1 can only close the connection.
-async fn delivery_expired(
-    delivery: &RefCell<Option<DeliveryDeadline>>,
-    connection: &ConnectionState,
-) {
+/// Completes when the peer has not received a reply within the deadline of its call, or no byte for
+/// [`STALL_TIMEOUT`]. HTTP/2 resets the stream then; HTTP/1.1 can only close the connection.
+async fn reply_expired(calls: &Http1Calls, io: &IoState) {
     loop {
         sleep(CHECK_INTERVAL).await;
-        let has_passed = delivery.borrow().as_ref().is_some_and(DeliveryDeadline::has_passed);
-        if has_passed && !connection.is_idle() {
+        if calls.is_expired() || io.write_blocked_for() >= STALL_TIMEOUT {
             return;
         }
     }

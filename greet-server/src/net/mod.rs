@@ -12,12 +12,11 @@ mod goaway;
 mod handshake;
 mod http1;
 mod http2;
+mod io;
 pub(crate) mod listener;
 mod preface;
 #[cfg(unix)]
 pub(crate) mod socket_activation;
-mod stream;
-mod streams;
 pub(crate) mod tls;
 mod transport;
 #[cfg(unix)]

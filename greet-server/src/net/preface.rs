@@ -1,6 +1,6 @@
 //! Reads the HTTP/2 client preface and SETTINGS (RFC 9113, section 3.4).
 //!
-//! hyper would wait for them without a deadline, so they are read first and then replayed to hyper.
+//! The h2 crate would wait for them without a deadline, so they are read first and then replayed.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
-/// SETTINGS_MAX_FRAME_SIZE before any SETTINGS. hyper rejects a longer first frame.
+/// SETTINGS_MAX_FRAME_SIZE before any SETTINGS. h2 rejects a longer first frame.
 const MAX_FIRST_FRAME_BYTES: usize = 16_384;
 /// Enough for the preface, SETTINGS and the first request of every known client.
 const FIRST_READ_BYTES: usize = 1_024;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn oversize_first_frame_is_left_to_hyper() {
+    fn oversize_first_frame_is_left_to_h2() {
         let header = [0xff, 0xff, 0xff, 4, 0, 0, 0, 0, 0];
         assert!(is_complete(&[MAGIC, &header].concat()).unwrap());
     }

@@ -1,52 +1,63 @@
-//! The settings that all connections of a worker share, and the close reason for hyper's errors.
+//! The settings of HTTP/2, and what else all connections of a worker share.
 
-use std::error::Error;
-use std::io;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use hyper::server::conn::http2;
-use hyper_util::rt::TokioTimer;
+use h2::server::Builder;
 
 use super::handshake::Protocols;
-use super::streams::Streams;
 use crate::config::Limits;
 use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
-use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::WorkerMetrics;
-
-/// Maximum reset streams that are not accepted yet; then GOAWAY with ENHANCE_YOUR_CALM
-/// (RUSTSEC-2023-0034, "rapid reset"). h2's default, stated here so that no upgrade changes it.
-const MAX_PENDING_ACCEPT_RESETS: usize = 20;
+use crate::telemetry::rate_limit::LogRateLimiter;
 
 /// Maximum resets per connection that the peer provokes by protocol errors on its streams
-/// (CVE-2025-8671, "MadeYouReset"). hyper's default, stated here for the same reason.
+/// (CVE-2025-8671, "MadeYouReset"). h2's default, stated here so that no upgrade changes it.
 const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 
+/// Minimum flow-control window of a stream: that of HTTP/2 without SETTINGS.
+const MIN_STREAM_WINDOW_BYTES: usize = 65_535;
+
+/// Minimum flow-control window of a connection. Requests are taken from HTTP/2 as they arrive, so it
+/// bounds only what one read leaves unread; half of it is h2's limit on small DATA frames.
+const MIN_CONNECTION_WINDOW_BYTES: usize = 1024 * 1024;
+
+/// Interval between two lines about rejected requests.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
 pub(crate) struct Transport {
-    pub(super) http2: http2::Builder<Streams>,
-    pub(super) streams: Streams,
+    pub(super) http2: Builder,
     pub(super) limits: Limits,
-    pub(super) router: Router,
+    pub(super) router: Rc<Router>,
+    rejected_log: RefCell<LogRateLimiter>,
 }
 
 impl Transport {
     pub(crate) fn new(limits: Limits, router: Router) -> Transport {
-        let streams = Streams::default();
-        let mut http2 = http2::Builder::new(streams.clone());
+        // Room for a whole message, so that no unary call waits for a WINDOW_UPDATE.
+        let message_bytes = limits.max_message_bytes + greet_proto::framing::PREFIX_BYTES;
+        let stream_window = window(message_bytes.max(MIN_STREAM_WINDOW_BYTES));
+        let connection_window = window(MIN_CONNECTION_WINDOW_BYTES).max(stream_window);
+        // h2 closes a connection over one of these. An honest client may cancel all of its calls at
+        // once; the limit on abandoned calls bounds what a hostile one gains by it.
+        let max_resets = limits.max_streams as usize;
+        let mut http2 = Builder::new();
         http2
             .max_concurrent_streams(limits.max_streams)
-            .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
-            .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
+            .max_pending_accept_reset_streams(max_resets)
+            .max_concurrent_reset_streams(max_resets)
+            .max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(limits.keepalive_interval)
-            .keep_alive_timeout(limits.keepalive_timeout)
-            .auto_date_header(false); // gRPC does not use it, and it costs a clock read per call
-        Transport { http2, streams, limits, router }
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window);
+        let rejected_log = RefCell::new(LogRateLimiter::new(1, LINE_INTERVAL));
+        Transport { http2, limits, router: Rc::new(router), rejected_log }
     }
 
     pub(crate) fn metrics(&self) -> &Arc<WorkerMetrics> {
@@ -56,24 +67,18 @@ impl Transport {
     pub(crate) fn protocols(&self) -> Protocols {
         if self.router.state.cors.is_some() { Protocols::Http2AndHttp1 } else { Protocols::Http2 }
     }
+
+    /// Counts requests that HTTP/2 has rejected, and logs them.
+    pub(super) fn count_rejected(&self, peer: Peer, requests: u64) {
+        self.metrics().requests_rejected.add(requests);
+        if let Some(suppressed) = self.rejected_log.borrow_mut().admit(Instant::now()) {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(%peer, requests, suppressed, "requests rejected by HTTP/2");
+        }
+    }
 }
 
-/// Returns why the daemon closed a connection: `graceful` without an error. `None` if the peer did.
-pub(super) fn close_reason(
-    served: hyper::Result<()>,
-    graceful: Option<CloseReason>,
-    peer: Peer,
-) -> Option<CloseReason> {
-    let error = match served {
-        Ok(()) => return graceful,
-        Err(error) if error.is_timeout() => return Some(CloseReason::KeepaliveTimeout),
-        // The peer closed the connection in the middle of a request over HTTP/1.1.
-        Err(error) if error.is_incomplete_message() => return None,
-        Err(error) => anyhow::Error::new(error),
-    };
-    if error.chain().any(<dyn Error>::is::<io::Error>) {
-        return None; // the peer or the network closed the connection
-    }
-    tracing::debug!(%peer, error = format!("{error:#}"), "connection failed");
-    Some(CloseReason::ProtocolError)
+/// Returns a window size; the configuration keeps message sizes far below the maximum of 2^31-1.
+fn window(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a message is far below 2 GiB")
 }

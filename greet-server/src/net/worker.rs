@@ -22,13 +22,13 @@ use super::handshake::{HandshakeError, negotiate_plaintext, negotiate_tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
-use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
+use crate::grpc::{Method, Router};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 
 /// Builds the router of a worker on its thread, so that workers share no services.
-pub(crate) type MakeRouter = Arc<dyn Fn(Arc<WorkerMetrics>) -> Router + Send + Sync>;
+pub(crate) type MakeRouter = Arc<dyn Fn() -> Router + Send + Sync>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Workers(Arc<[Worker]>);
@@ -37,6 +37,7 @@ pub(crate) struct Workers(Arc<[Worker]>);
 #[derive(Debug)]
 pub(crate) struct Worker {
     commands: mpsc::UnboundedSender<Command>,
+    methods: Box<[Method]>,
     pub(crate) metrics: Arc<WorkerMetrics>,
 }
 
@@ -53,17 +54,18 @@ enum Command {
 impl Workers {
     pub(crate) fn start(
         count: usize,
-        served_methods: usize,
         limits: Limits,
         make_router: &MakeRouter,
     ) -> io::Result<(Workers, FuturesUnordered<Ended>)> {
-        let started = (0..count).map(|index| {
-            let metrics = Arc::new(WorkerMetrics::new(served_methods));
-            Worker::start(index, metrics, limits, make_router.clone())
-        });
+        let started = (0..count).map(|index| Worker::start(index, limits, make_router.clone()));
         let (workers, ended): (Vec<_>, _) =
             started.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
         Ok((Workers(workers.into()), ended))
+    }
+
+    /// Returns the served methods, which are the same on every worker.
+    pub(crate) fn methods(&self) -> &[Method] {
+        self.iter().next().map_or(&[], |worker| &worker.methods)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Worker> + Clone {
@@ -95,23 +97,30 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(
-        index: usize,
-        metrics: Arc<WorkerMetrics>,
-        limits: Limits,
-        make_router: MakeRouter,
-    ) -> io::Result<(Worker, Ended)> {
+    /// Starts a thread, and waits until it has its services.
+    fn start(index: usize, limits: Limits, make_router: MakeRouter) -> io::Result<(Worker, Ended)> {
         let (commands, received) = mpsc::unbounded_channel();
         let (ending, ended) = oneshot::channel();
-        let thread_metrics = metrics.clone();
+        let (started, starting) = std::sync::mpsc::sync_channel(1);
         thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
-            if let Err(error) = run(received, limits, make_router, thread_metrics) {
-                tracing::error!(index, %error, "worker start failed");
-                return;
-            }
-            let _ = ending.send(()); // after a cut that timed out there is no receiver
+            let mut builder = Builder::new_current_thread();
+            let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let ending = runtime.block_on(async {
+                let router = make_router();
+                let methods = router.methods.iter().map(|served| served.method).collect();
+                let _ = started.send(Ok((methods, router.state.metrics.clone())));
+                let transport = Rc::new(Transport::new(limits, router));
+                Connections::new(transport).run(received, ending).await
+            });
+            drop(runtime); // and with it the connections that a cut has left
+            ending.map(|ending| ending.send(())); // after a cut that timed out there is no receiver
         })?;
-        Ok((Worker { commands, metrics }, ended))
+        let started = starting.recv().map_err(|_| io::Error::other("a worker has panicked"))?;
+        let (methods, metrics) = started?;
+        Ok((Worker { commands, methods, metrics }, ended))
     }
 
     /// Serves a connection, or closes it if the worker has ended.
@@ -125,22 +134,10 @@ impl Worker {
         let _ = self.commands.send(Command::Drain);
     }
 
-    /// Ends the worker and its connections at once.
+    /// Ends the worker, its connections and its runtime at once.
     pub(crate) fn cut(&self) {
         let _ = self.commands.send(Command::Cut);
     }
-}
-
-fn run(
-    commands: mpsc::UnboundedReceiver<Command>,
-    limits: Limits,
-    make_router: MakeRouter,
-    metrics: Arc<WorkerMetrics>,
-) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let transport = Rc::new(Transport::new(limits, make_router(metrics)));
-    runtime.block_on(Connections::new(transport).run(commands));
-    Ok(())
 }
 
 struct Connections {
@@ -158,7 +155,14 @@ impl Connections {
         Connections { transport, tasks, log, drains }
     }
 
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    /// Runs until a cut, and then returns `ending` if it has not been used. It signals the end of the
+    /// drain; the runtime goes on, because handlers of other workers may use what was opened on it,
+    /// such as a pool of connections.
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        ending: oneshot::Sender<()>,
+    ) -> Option<oneshot::Sender<()>> {
         let mut is_draining = false;
         while !(is_draining && self.tasks.is_empty()) {
             tokio::select! {
@@ -168,7 +172,10 @@ impl Connections {
                         is_draining = true;
                         self.drains.clear();
                     }
-                    Some(Command::Cut) | None => return self.cut(),
+                    Some(Command::Cut) | None => {
+                        self.cut();
+                        return Some(ending);
+                    }
                 },
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
                     Ok((id, (peer, close))) => {
@@ -181,6 +188,10 @@ impl Connections {
                 },
             }
         }
+        drop(self); // the logs write what they have suppressed
+        let _ = ending.send(());
+        while !matches!(commands.recv().await, Some(Command::Cut) | None) {}
+        None
     }
 
     fn spawn(&mut self, connection: Accepted, permit: ConnectionPermit) {
@@ -227,7 +238,7 @@ impl Connections {
     }
 
     /// Counts the remaining connections. The runtime's drop closes them.
-    fn cut(self) {
+    fn cut(&self) {
         let remaining = self.tasks.len() as u64;
         self.transport.metrics().closed(CloseReason::Cut).add(remaining);
     }

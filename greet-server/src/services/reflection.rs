@@ -24,14 +24,23 @@ use prost_types::{
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-/// The service in both versions of the protocol, over one index.
-pub(super) struct Reflection(Arc<DescriptorIndex>);
+/// The service in both versions of the protocol, over one index; `None` if it is off.
+pub(super) struct Reflection(Option<Arc<DescriptorIndex>>);
 
 impl Reflection {
+    /// Answers every call with UNIMPLEMENTED.
+    pub(super) fn off() -> Reflection {
+        Reflection(None)
+    }
+
     /// Lists the services of `served`, each a full name and an encoded `FileDescriptorSet`, and
     /// serves every file of these sets.
     pub(super) fn new(served: &[(&'static str, &'static [u8])]) -> Reflection {
-        Reflection(Arc::new(DescriptorIndex::new(served)))
+        Reflection(Some(Arc::new(DescriptorIndex::new(served))))
+    }
+
+    fn index(&self) -> Result<Arc<DescriptorIndex>, Status> {
+        self.0.clone().ok_or_else(|| Status::unimplemented("reflection is off (--no-reflection)"))
     }
 }
 
@@ -41,7 +50,7 @@ impl v1_server::ServerReflection for Reflection {
         &self,
         requests: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<BoxStream<ServerReflectionResponse>>, Status> {
-        let index = self.0.clone();
+        let index = self.index()?;
         let responses = requests.into_inner().map(move |request| Ok(index.respond(request?)));
         Ok(Response::new(Box::pin(responses)))
     }
@@ -53,7 +62,7 @@ impl v1alpha_server::ServerReflection for Reflection {
         &self,
         requests: Request<Streaming<v1alpha::ServerReflectionRequest>>,
     ) -> Result<Response<BoxStream<v1alpha::ServerReflectionResponse>>, Status> {
-        let index = self.0.clone();
+        let index = self.index()?;
         let responses = requests
             .into_inner()
             .map(move |request| Ok(transcode(&index.respond(transcode(&request?)))));

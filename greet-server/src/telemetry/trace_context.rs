@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The trace of a call and its parent span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct TraceContext {
 
 /// A trace id; displayed as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TraceId(pub(crate) [u8; 16]);
+pub struct TraceId(pub(crate) [u8; 16]);
 
 impl TraceContext {
     /// Returns `None` for an invalid header, and for two headers, as the specification demands.

@@ -1,6 +1,6 @@
 //! Limits of messages, calls, streams and headers: each at its value and one above.
 
-use greet_server::Greeting;
+use greet_server::services::Greeting;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{PREFACE, SETTINGS, settings};
 use tonic::Code;
@@ -116,10 +116,9 @@ async fn settings_on_the_wire_are_the_documented_ones() {
     assert_eq!(
         settings,
         [
-            (3, 7),         // MAX_CONCURRENT_STREAMS
-            (4, 1_048_576), // INITIAL_WINDOW_SIZE
-            (5, 16_384),    // MAX_FRAME_SIZE
-            (6, 8_192),     // MAX_HEADER_LIST_SIZE
+            (3, 7),      // MAX_CONCURRENT_STREAMS
+            (4, 65_541), // INITIAL_WINDOW_SIZE: a message of the maximum size with its prefix
+            (6, 8_192),  // MAX_HEADER_LIST_SIZE
         ]
     );
 }

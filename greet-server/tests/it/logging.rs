@@ -52,7 +52,7 @@ async fn access_log_has_status_duration_peer_and_trace_but_no_name() {
     let [hello, unknown] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!(hello["method"], "greet.Greeter/SayHello");
     assert_eq!(hello["status"], "OK");
-    assert_eq!(hello["name_bytes"], 6);
+    assert_eq!(hello["request_bytes"], 8);
     assert_eq!(hello["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(hello["took_us"].is_u64(), "{hello}");
     assert!(hello["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{hello}");

@@ -16,6 +16,7 @@ mod drain;
 mod dry_run;
 mod fast_path;
 mod grpc_web;
+mod guard;
 mod handshake;
 mod health;
 mod hello;

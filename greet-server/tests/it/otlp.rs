@@ -130,7 +130,7 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     assert_eq!(attributes["rpc.method"], "greet.Greeter/SayHello");
     assert_eq!(attributes["rpc.response.status_code"], "OK");
     assert_eq!(attributes["network.peer.address"], "127.0.0.1");
-    assert_eq!(attributes["greet.name_bytes"], "3");
+    assert_eq!(attributes["greet.request_bytes"], "5");
     assert!(!attributes.values().any(|value| value.contains("Ada")), "{attributes:?}");
 }
 

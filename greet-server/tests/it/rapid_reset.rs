@@ -3,10 +3,12 @@
 
 use greet_server::{CloseReason, ShutdownReport};
 use greet_testkit::RawPeer;
-use greet_testkit::http2::{CANCEL, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame};
+use greet_testkit::http2::{
+    CANCEL, DATA, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame,
+};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{SAY_HELLO, TestServer, closed, with_timeout};
+use crate::support::{SAY_HELLO, TestServer, closed, framed, with_timeout};
 
 /// The error code as GOAWAY carries it.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
@@ -25,12 +27,23 @@ async fn burst_of_resets_is_enhance_your_calm() {
     let server = TestServer::start(&[]).await;
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    let burst: Vec<u8> = (0..100).flat_map(|number| call_and_reset(number).concat()).collect();
+    let burst: Vec<u8> = (0..300).flat_map(|number| call_and_reset(number).concat()).collect();
     peer.send(&burst).await;
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     drop(peer);
-    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
+    assert_eq!(closed(&server.stop().await, CloseReason::AbandonedCalls), 1);
+}
+
+/// A worker that was busy reads them all at once; h2 alone would allow 20.
+#[tokio::test]
+async fn client_that_cancels_all_its_calls_at_once_is_served() {
+    let server = TestServer::start(&[]).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let burst: Vec<u8> = (0..200).flat_map(|number| call_and_reset(number).concat()).collect();
+    peer.send(&burst).await;
+    peer.call(401, SAY_HELLO, Some(b"")).await;
+    assert_eq!(peer.next_of(DATA).await.payload, framed(b"\x0a\x06Hello "));
 }
 
 /// Resets `calls` calls one at a time. Returns whether the connection then answers a call.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use greet_server::config;
-use greet_server::{Greeting, Server};
+use greet_server::{Server, services};
 use tokio::net::UnixStream;
 
 use crate::support::{Client, TestServer};
@@ -16,7 +16,7 @@ fn listen(path: &Path) -> String {
 
 async fn bind(path: &Path) -> Result<Server, String> {
     let config = config::load(["greet-server", &listen(path)]).unwrap().config;
-    let bound = Server::bind(config, Greeting::new(10)).await;
+    let bound = Server::bind(config, services::all).await;
     bound.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 

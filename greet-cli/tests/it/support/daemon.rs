@@ -3,8 +3,9 @@
 use std::sync::mpsc;
 use std::thread;
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
-use greet_server::{Greeting, Server, config};
+use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
+use greet_server::config::{self, Config};
+use greet_server::{Server, Service, services};
 use greet_testkit::certs::IdentityFiles;
 use tokio::sync::oneshot;
 use tonic::metadata::AsciiMetadataKey;
@@ -23,7 +24,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts with `flags`; the default is a free port of loopback.
     pub(crate) fn start(flags: &[&str]) -> Daemon {
-        Daemon::with_greeter(flags, Greeting::new(4_096))
+        Daemon::with_services(flags, services::all)
     }
 
     /// Starts with the certificate of `server`.
@@ -53,10 +54,15 @@ impl Daemon {
         F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = HelloResult> + Send + 'static,
     {
-        Daemon::with_greeter(&[], Handler(handler))
+        Daemon::with_services(&[], move |config| {
+            vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
+        })
     }
 
-    fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> Daemon {
+    fn with_services(
+        flags: &[&str],
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> Daemon {
         let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
         let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
         let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
@@ -67,7 +73,7 @@ impl Daemon {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = Server::bind(config, greeter).await.unwrap();
+                let server = Server::bind(config, services).await.unwrap();
                 announce.send(server.addresses().remove(0)).unwrap();
                 let drain_signal = async { drain_signal.await.unwrap_or(()) };
                 server.run(drain_signal, std::future::pending()).await.unwrap();
@@ -106,7 +112,6 @@ impl Drop for Daemon {
 type HelloResult = Result<Response<HelloReply>, Status>;
 
 /// A greeter that calls a function.
-#[derive(Clone)]
 struct Handler<F>(F);
 
 #[tonic::async_trait]

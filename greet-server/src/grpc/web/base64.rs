@@ -1,70 +1,41 @@
 //! Decodes and encodes gRPC-Web's text form: base64 in chunks, each of which may end with padding.
 
-use std::error::Error as _;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tonic::Status;
 
 /// Number of characters that encode three bytes.
 const GROUP: usize = 4;
 
 /// The body of a request, decoded if it is base64.
-pub(crate) struct DecodedBody {
-    body: Incoming,
+pub(in crate::grpc) struct DecodedBody<B> {
+    body: B,
     /// The characters of an incomplete group; `None` if the body is not base64.
     partial: Option<BytesMut>,
-    is_http1: bool,
 }
 
-impl DecodedBody {
-    pub(in crate::grpc) fn new(body: Incoming, is_base64: bool, version: Version) -> DecodedBody {
-        let partial = is_base64.then(BytesMut::new);
-        DecodedBody { body, partial, is_http1: version < Version::HTTP_2 }
-    }
-
-    /// Returns `None` over HTTP/2, where an error means that the stream was reset.
-    fn status(&self, error: &hyper::Error) -> Option<Status> {
-        if !self.is_http1 {
-            return None;
-        }
-        Some(if is_malformed(error) {
-            Status::internal("the request body is malformed")
-        } else {
-            Status::cancelled("the request body is incomplete")
-        })
+impl<B> DecodedBody<B> {
+    pub(in crate::grpc) fn new(body: B, is_base64: bool) -> DecodedBody<B> {
+        DecodedBody { body, partial: is_base64.then(BytesMut::new) }
     }
 }
 
-fn is_malformed(error: &hyper::Error) -> bool {
-    let error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
-    error.is_some_and(|error| malformed.contains(&error.kind()))
-}
-
-impl Body for DecodedBody {
+impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for DecodedBody<B> {
     type Data = Bytes;
-    /// `None` if the stream was reset.
-    type Error = Option<Status>;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Option<Status>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Err(error)) => return Poll::Ready(Some(Err(this.status(&error)))),
-                Some(Ok(frame)) => Some(frame),
-                None => None,
-            };
+            let frame = ready!(Pin::new(&mut this.body).poll_frame(cx)?);
             let Some(partial) = &mut this.partial else {
                 return Poll::Ready(frame.map(Ok));
             };
@@ -73,13 +44,13 @@ impl Body for DecodedBody {
                     partial.extend_from_slice(&text);
                     let whole = partial.len() - partial.len() % GROUP;
                     let bytes = decode(&partial.split_to(whole));
-                    return Poll::Ready(Some(bytes.map(Frame::data).map_err(Some)));
+                    return Poll::Ready(Some(bytes.map(Frame::data)));
                 }
                 Some(Err(_trailers)) => {} // gRPC-Web requests have none
                 None if partial.is_empty() => return Poll::Ready(None),
                 None => {
                     partial.clear();
-                    return Poll::Ready(Some(Err(Some(not_base64()))));
+                    return Poll::Ready(Some(Err(not_base64())));
                 }
             }
         }

@@ -6,10 +6,10 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tonic::body::Body;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::config::WebConfig;
+use crate::grpc::reply::Reply;
 
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const POST: HeaderValue = HeaderValue::from_static("POST");
@@ -32,12 +32,10 @@ impl Cors {
 
     /// Returns the response to a preflight, or `None` for another request. A disallowed origin gets
     /// a response without permissions.
-    pub(super) fn preflight(&self, headers: &HeaderMap) -> Option<Response<Body>> {
+    pub(super) fn preflight(&self, headers: &HeaderMap) -> Option<Reply> {
         headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         let origin = headers.get(ORIGIN)?;
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        let allow = response.headers_mut();
+        let mut allow = HeaderMap::new();
         allow.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
         if let Some(origin) = self.allowed_origin(origin) {
             allow.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -48,7 +46,7 @@ impl Cors {
                 allow.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
             }
         }
-        Some(response)
+        Some(Reply::http(StatusCode::NO_CONTENT, allow, ""))
     }
 
     /// Returns the CORS headers of the response to a request with `headers`.

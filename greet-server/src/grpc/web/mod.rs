@@ -6,11 +6,13 @@ mod cors;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
 use http_body::Frame;
-use tonic::body::Body;
 
-pub(crate) use base64::DecodedBody;
+use super::reply::Reply;
+
+pub(super) use base64::DecodedBody;
 pub(crate) use cors::Cors;
 
 /// The flag in the prefix of the message with the trailers.
@@ -37,22 +39,26 @@ pub(super) struct WebCall {
 pub(super) enum WebRequest {
     Call(WebCall),
     /// A CORS preflight, with its response.
-    Preflight(Response<Body>),
+    Preflight(Reply),
     /// Not gRPC-Web; with the CORS headers of the response.
     Other(HeaderMap),
 }
 
 impl WebRequest {
-    pub(super) fn classify<B>(request: &Request<B>, cors: &Cors) -> WebRequest {
-        let headers = request.headers();
-        if request.method() == Method::OPTIONS
-            && let Some(response) = cors.preflight(headers)
+    pub(super) fn classify(
+        head: &Parts,
+        content_type: Option<&HeaderValue>,
+        cors: &Cors,
+    ) -> WebRequest {
+        let headers = &head.headers;
+        if head.method == Method::OPTIONS
+            && let Some(reply) = cors.preflight(headers)
         {
-            return WebRequest::Preflight(response);
+            return WebRequest::Preflight(reply);
         }
         let cors = cors.response_headers(headers);
-        let request_encoding = headers.get(CONTENT_TYPE).and_then(encoding);
-        match request_encoding.filter(|_| request.method() == Method::POST) {
+        let request_encoding = content_type.and_then(encoding);
+        match request_encoding.filter(|_| head.method == Method::POST) {
             Some(request_encoding) => {
                 // A browser that streams text requests it in `Accept`, and may send binary.
                 let accepted = headers.get(ACCEPT).and_then(encoding);

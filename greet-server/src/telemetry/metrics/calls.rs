@@ -1,6 +1,7 @@
 //! Counts the calls of a worker by method and status, for the metrics of gRFC A66.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use greet_proto::status;
 use tonic::Code;
@@ -20,6 +21,8 @@ pub(crate) struct CallMetrics {
 #[derive(Debug, Default)]
 struct MethodMetrics {
     started: Counter,
+    messages_received: AtomicU64,
+    messages_sent: Counter,
     /// By status code; allocated at the first call with this status.
     ended: [OnceLock<Box<EndedCalls>>; status::COUNT],
 }
@@ -49,6 +52,21 @@ impl CallMetrics {
 
     pub(crate) fn call_started(&self, method: MethodIndex) {
         self.method(method).started.add(1);
+    }
+
+    /// Counts messages of requests. A handler may read them on any thread.
+    pub(crate) fn messages_received(&self, method: usize, messages: u64) {
+        self.methods[method].messages_received.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    pub(crate) fn message_sent(&self, method: usize) {
+        self.methods[method].messages_sent.add(1);
+    }
+
+    /// Returns the messages of a method, received and sent.
+    pub(crate) fn messages(&self, method: usize) -> [u64; 2] {
+        let method = &self.methods[method];
+        [method.messages_received.load(Ordering::Relaxed), method.messages_sent.get()]
     }
 
     /// Counts an ended call. Message sizes are those on the wire, without the prefixes.

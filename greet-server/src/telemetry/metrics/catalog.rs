@@ -53,12 +53,18 @@ families! {
         "Bytes of a call's request messages on the wire (gRFC A66)";
     CALL_SENT: Histogram "grpc_server_call_sent_total_compressed_message_size" "bytes" ["grpc_method", "grpc_status"]
         "Bytes of a call's reply messages on the wire (gRFC A66)";
+    MESSAGES_RECEIVED: Counter "grpc_server_msg_received" "" ["grpc_method"]
+        "Request messages received (the name is that of go-grpc-middleware)";
+    MESSAGES_SENT: Counter "grpc_server_msg_sent" "" ["grpc_method"]
+        "Reply messages sent (the name is that of go-grpc-middleware)";
     CALLS_IN_FLIGHT: Gauge "greet_calls_in_flight" "" []
         "Calls whose reply has not been sent completely";
     MAX_IN_FLIGHT: Gauge "greet_max_in_flight" "" []
         "Limit of `--max-in-flight`";
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
+    REQUESTS_REJECTED: Counter "greet_http2_requests_rejected" "" []
+        "Requests that HTTP/2 rejected before they became calls: malformed, header list too large, over `--max-streams`, or after GOAWAY";
     CONNECTIONS_OPEN: Gauge "greet_connections_open" "" []
         "Open connections";
     MAX_CONNECTIONS: Gauge "greet_max_connections" "" []

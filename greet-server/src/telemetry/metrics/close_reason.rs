@@ -52,7 +52,7 @@ close_reasons! {
         "still open `--max-connection-age-grace` after GOAWAY" => "GOAWAY, then closed";
     AbandonedCalls "abandoned_calls"
         "too many calls started and cancelled: 200 in a burst, or one every 150 ms"
-        => "GOAWAY, closed";
+        => "GOAWAY (ENHANCE_YOUR_CALM), closed";
     Drained "drained"
         "the drain sent GOAWAY, and the connection ended" => "GOAWAY, its calls answered";
     DrainedInHandshake "drained_in_handshake"
@@ -62,8 +62,8 @@ close_reasons! {
     Http1Idle "http1_idle"
         "over HTTP/1.1, no complete request head within `--handshake-timeout`" => "closed";
     ReplyNotTaken "reply_not_taken"
-        "over HTTP/1.1, the peer did not read the reply of a call whose deadline passed"
-        => "closed; over HTTP/2 the stream is reset";
+        "the peer did not read the reply of a call whose deadline passed"
+        => "closed; over HTTP/2 without flow-control window only the stream is reset";
     Panic "panic"
         "the connection's task panicked: a bug" => "closed";
     Cut "cut"

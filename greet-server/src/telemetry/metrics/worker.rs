@@ -22,6 +22,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) calls: CallMetrics,
     /// HTTP requests that are not gRPC calls.
     pub(crate) not_grpc: Counter,
+    /// Requests that HTTP/2 rejected before they became calls.
+    pub(crate) requests_rejected: Counter,
     /// Connections that the peer or the network closed.
     pub(crate) closed_by_peer: Counter,
     /// Open connections. The only metric with two writers: the acceptor adds, the worker subtracts.
@@ -68,6 +70,7 @@ impl WorkerMetrics {
             calls_abandoned: Counter::default(),
             calls: CallMetrics::new(served_methods),
             not_grpc: Counter::default(),
+            requests_rejected: Counter::default(),
             closed_by_peer: Counter::default(),
             connections: AtomicUsize::new(0),
             closed: Default::default(),

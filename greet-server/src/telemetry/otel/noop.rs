@@ -51,7 +51,7 @@ impl Span {
         match *self {}
     }
 
-    pub(crate) fn end(self, _: Code, _: Duration, _: Option<SocketAddr>, _: Option<u64>) {
+    pub(crate) fn end(self, _: Code, _: Duration, _: Option<SocketAddr>, _: u64) {
         match self {}
     }
 }

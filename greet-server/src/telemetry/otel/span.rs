@@ -66,9 +66,9 @@ impl Span {
         code: Code,
         took: Duration,
         peer: Option<SocketAddr>,
-        name_bytes: Option<u64>,
+        request_bytes: u64,
     ) {
-        self.inner.set_attributes(attributes(self.method, code, peer, name_bytes));
+        self.inner.set_attributes(attributes(self.method, code, peer, request_bytes));
         if is_server_error(code) {
             self.inner.set_status(Status::error(""));
         }
@@ -94,7 +94,7 @@ fn attributes(
     method: &'static str,
     code: Code,
     peer: Option<SocketAddr>,
-    name_bytes: Option<u64>,
+    request_bytes: u64,
 ) -> Vec<KeyValue> {
     let code_name = code_name(code);
     let mut attributes = vec![
@@ -109,10 +109,8 @@ fn attributes(
         attributes.push(KeyValue::new("network.peer.address", address.ip().to_string()));
         attributes.push(KeyValue::new("network.peer.port", i64::from(address.port())));
     }
-    if let Some(bytes) = name_bytes {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        attributes.push(KeyValue::new("greet.name_bytes", bytes));
-    }
+    let request_bytes = i64::try_from(request_bytes).unwrap_or(i64::MAX);
+    attributes.push(KeyValue::new("greet.request_bytes", request_bytes));
     attributes
 }
 

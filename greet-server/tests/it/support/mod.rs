@@ -6,13 +6,15 @@ pub(crate) mod process;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use greet_proto::grpc::health::v1::health_client::HealthClient;
-use greet_proto::{Greeter, GreeterClient, HelloReply, HelloRequest};
-use greet_server::{CloseReason, Greeting, Server, ShutdownReport, config};
+use greet_proto::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
+use greet_server::config::{self, Config};
+use greet_server::{Caller, CloseReason, Method, Server, Service, ShutdownReport, services};
 use greet_testkit::poll_until;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -41,21 +43,45 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts with `flags`; the defaults are a free port of loopback and two workers.
     pub(crate) async fn start(flags: &[&str]) -> TestServer {
-        TestServer::with_greeter(flags, Greeting::new(4_096)).await
+        TestServer::run(TestServer::bind(flags, services::all).await)
+    }
+
+    /// Starts with `services` in place of the Greeter.
+    pub(crate) async fn with_services(
+        flags: &[&str],
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> TestServer {
+        TestServer::run(TestServer::bind(flags, services).await)
+    }
+
+    /// Starts with a guard in front of every call.
+    pub(crate) async fn guarded(
+        flags: &[&str],
+        guard: fn(&Caller, &Method, &HeaderMap) -> Result<(), Status>,
+    ) -> TestServer {
+        let mut server = TestServer::bind(flags, services::all).await;
+        server.set_guard(move || Rc::new(guard));
+        TestServer::run(server)
     }
 
     pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
-        TestServer::run(TestServer::bind(flags, greeter).await)
+        TestServer::with_services(flags, move |config| {
+            vec![Service::of::<GreeterServer<_>>(config, greeter.clone())]
+        })
+        .await
     }
 
     /// Starts a server that reloads its TLS files whenever `requested` changes.
     pub(crate) async fn reloading(flags: &[&str], requested: watch::Receiver<u32>) -> TestServer {
-        let mut server = TestServer::bind(flags, Greeting::new(4_096)).await;
+        let mut server = TestServer::bind(flags, services::all).await;
         server.reload_on(requested);
         TestServer::run(server)
     }
 
-    async fn bind(flags: &[&str], greeter: impl Greeter + Clone) -> Server {
+    async fn bind(
+        flags: &[&str],
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> Server {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
         let defaults = defaults.filter(|default| {
             let name = default.split('=').next().unwrap();
@@ -63,7 +89,7 @@ impl TestServer {
         });
         let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
         let config = config::load(arguments).unwrap().config;
-        Server::bind(config, greeter).await.unwrap()
+        Server::bind(config, services).await.unwrap()
     }
 
     fn run(server: Server) -> TestServer {

@@ -1,0 +1,230 @@
+//! Answers a call on its HTTP/2 stream.
+//!
+//! Most calls of unary methods have arrived whole and finish at their first poll. So a call is not a
+//! task at first: it runs in place, and the replies of all calls in one read leave in one write. A
+//! call that has to wait becomes a task.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use tokio::task::{coop, spawn_local};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::call::{Call, Route, Router};
+use super::connection_state::{ConnectionState, Peer};
+use super::generated;
+use super::inbox::{StreamReset, inbox};
+use super::reply::{Reply, ReplyBytes, SentReplies, SentReply};
+use super::response_body::ResponseBody;
+use super::unary::UnaryCall;
+
+/// Time without any progress after which a stream is reset that waits for its peer to open the
+/// flow-control window. Equal to the default keepalive timeout.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A request that HTTP/2 has accepted.
+type Accepted = (Request<RecvStream>, SendResponse<ReplyBytes>);
+
+/// The calls of one connection.
+pub(crate) struct Http2Calls {
+    router: Rc<Router>,
+    connection: Rc<ConnectionState>,
+    sent: Rc<SentReplies>,
+}
+
+/// The sending side of a call.
+struct Responder {
+    call: Call,
+    respond: SendResponse<ReplyBytes>,
+    sent: Rc<SentReplies>,
+}
+
+impl Http2Calls {
+    pub(crate) fn new(
+        router: Rc<Router>,
+        connection: Rc<ConnectionState>,
+        sent: Rc<SentReplies>,
+    ) -> Http2Calls {
+        Http2Calls { router, connection, sent }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.connection.peer()
+    }
+
+    /// Answers a call in place if it can be, otherwise on a task.
+    pub(crate) fn start(&self, (request, respond): Accepted, arrived: Instant) {
+        let (mut head, body) = request.into_parts();
+        let (call, route) = self.router.accept(&self.connection, &mut head, arrived);
+        let responder = Responder { call, respond, sent: self.sent.clone() };
+        match route {
+            Err(reply) => responder.send(reply, None),
+            Ok(route) => responder.run(route, head, body),
+        }
+    }
+}
+
+impl Responder {
+    fn run(self, route: Route, head: Parts, body: RecvStream) {
+        let served = self.call.served(&route);
+        let Some(handler) = &served.unary else {
+            return drop(spawn_local(self.run_generated(route, head, body)));
+        };
+        if route.has_encoding || self.call.web.is_some() {
+            return drop(spawn_local(self.run_generated(route, head, body)));
+        }
+        let metadata = MetadataMap::from_headers(head.headers);
+        let request = tonic::Request::from_parts(metadata, head.extensions, ());
+        let mut unary = UnaryCall::new(request, body, self.call.scanner(&route));
+        // The no-op waker is enough: a pending call is polled again as a task.
+        match unary.poll(handler, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(result)) => self.finish_unary(result, &unary, &route),
+            Poll::Ready(Err(StreamReset)) => {}
+            Poll::Pending => drop(spawn_local(self.run_unary(unary, route))),
+        }
+    }
+
+    async fn run_unary(mut self, mut unary: UnaryCall, route: Route) {
+        let result = {
+            let (call, respond) = (&self.call, &mut self.respond);
+            let handler = call.served(&route).unary.as_ref().expect("the call is on the fast path");
+            let work = poll_fn(|cx| match respond.poll_reset(cx) {
+                Poll::Ready(_) => Poll::Ready(Err(StreamReset)),
+                Poll::Pending => unary.poll(handler, cx),
+            });
+            route.head.timeout(work).await
+        };
+        match result {
+            Ok(Ok(result)) => self.finish_unary(result, &unary, &route),
+            Ok(Err(StreamReset)) => {}
+            Err(deadline_exceeded) => self.finish_unary(Err(deadline_exceeded), &unary, &route),
+        }
+    }
+
+    fn finish_unary(self, result: Result<Reply, Status>, unary: &UnaryCall, route: &Route) {
+        if let Some(record) = self.call.record() {
+            record.received(self.call.state(), unary.scanner());
+        }
+        self.send(result.unwrap_or_else(Reply::status), Some(route));
+    }
+
+    /// Sends a whole reply. If the peer has reset the stream, the call ends here.
+    fn send(mut self, mut reply: Reply, route: Option<&Route>) {
+        self.call.add_headers(reply.headers_mut());
+        if let Some(record) = self.call.record() {
+            reply.record(record, self.call.state());
+        }
+        if let Ok(stream) = reply.send(&mut self.respond, &self.call.in_flight) {
+            let expires_at = self.call.expires_at(route);
+            self.sent(stream, expires_at);
+        }
+    }
+
+    /// Keeps the call in flight until HTTP/2 has written its reply.
+    fn sent(self, stream: Option<SendStream<ReplyBytes>>, expires_at: Option<Instant>) {
+        let expires_at = expires_at.unwrap_or_else(|| Instant::now() + STALL_TIMEOUT);
+        let call = self.call.in_flight;
+        self.sent.push(SentReply { call, expires_at, stream });
+    }
+
+    /// Answers with the generated service, which reads the request and writes the response as it
+    /// likes. Returns early, and so drops the handler, if the peer resets the stream.
+    async fn run_generated(mut self, route: Route, head: Parts, body: RecvStream) {
+        let (body, fill) = inbox(body);
+        let mut fill = pin!(fill);
+        let request = Request::from_parts(head, body);
+        let respond = &mut self.respond;
+        let response = tokio::select! {
+            biased;
+            Err(StreamReset) = &mut fill => return,
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+            response = generated::respond(&self.call, route, request) => response,
+        };
+        let expires_at = self.call.expires_at(Some(&route));
+        let stream = tokio::select! {
+            biased;
+            Err(StreamReset) = fill => return,
+            stream = send_response(response, respond, expires_at) => stream,
+        };
+        if let Ok(stream) = stream {
+            self.sent(Some(stream), expires_at);
+        }
+    }
+}
+
+/// Sends a response as the peer opens the window, one message ahead at most.
+async fn send_response(
+    response: Response<ResponseBody>,
+    respond: &mut SendResponse<ReplyBytes>,
+    expires_at: Option<Instant>,
+) -> Result<SendStream<ReplyBytes>, StreamReset> {
+    let (head, mut body) = response.into_parts();
+    let mut is_end = body.is_end_stream();
+    let mut stream = respond.send_response(Response::from_parts(head, ()), is_end)?;
+    while !is_end {
+        match next_frame(&mut body, &mut stream, expires_at).await?.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                is_end = body.is_end_stream();
+                stream.send_data(data, is_end)?;
+            }
+            Some(Err(trailers)) => {
+                is_end = true;
+                stream.send_trailers(trailers.into_trailers().unwrap_or_default())?;
+            }
+            None => {
+                is_end = true;
+                stream.send_data(body.no_bytes(), true)?;
+            }
+        }
+        coop::consume_budget().await; // a stream that is always ready lets others run
+    }
+    Ok(stream)
+}
+
+/// Waits until the peer opens the window, then returns the next frame; trailers need no window.
+async fn next_frame(
+    body: &mut ResponseBody,
+    stream: &mut SendStream<ReplyBytes>,
+    expires_at: Option<Instant>,
+) -> Result<Option<Frame<ReplyBytes>>, StreamReset> {
+    stream.reserve_capacity(1);
+    let has_capacity = poll_fn(|cx| {
+        while stream.capacity() == 0 {
+            match ready!(stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Err(StreamReset)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    });
+    // The end, too, because a closed window must not delay it.
+    let ended = poll_fn(|cx| body.poll_end(cx));
+    let stalled_at = Instant::now() + STALL_TIMEOUT;
+    let reset_at = expires_at.map_or(stalled_at, |expires_at| expires_at.min(stalled_at));
+    tokio::select! {
+        biased;
+        capacity = has_capacity => capacity?,
+        trailers = ended => return Ok(Some(trailers)),
+        () = sleep_until(reset_at) => {
+            stream.send_reset(Reason::CANCEL);
+            return Err(StreamReset);
+        }
+    }
+    poll_fn(|cx| {
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            return Poll::Ready(Ok(frame.map(|Ok(frame)| frame)));
+        }
+        stream.poll_reset(cx).map(|_reason| Err(StreamReset))
+    })
+    .await
+}

@@ -1,0 +1,215 @@
+//! A whole reply, and its way through HTTP/2: a call is answered when the kernel has its reply.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::call_record::CallRecord;
+use super::in_flight::InFlight;
+use super::worker_state::WorkerState;
+
+/// Replies for which a connection keeps memory after a burst of calls.
+const KEPT_CAPACITY: usize = 16;
+
+/// A reply without parts that are yet to come.
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// `None` if the headers are the whole reply, or the reply is not gRPC.
+    trailers: Option<HeaderMap>,
+}
+
+impl Reply {
+    /// Creates the reply of a unary call with the status OK; `message` includes the prefix.
+    pub(super) fn message(mut headers: HeaderMap, message: Bytes) -> Reply {
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+        strip_connection_headers(&mut headers);
+        Reply { status: StatusCode::OK, headers, body: message, trailers: Some(trailers) }
+    }
+
+    /// Creates the reply of a failed call (Trailers-Only).
+    pub(super) fn status(status: Status) -> Reply {
+        let (head, ()) = status.into_http::<()>().into_parts();
+        let mut headers = head.headers;
+        strip_connection_headers(&mut headers);
+        Reply { status: head.status, headers, body: Bytes::new(), trailers: None }
+    }
+
+    /// Creates an HTTP response that is not gRPC.
+    pub(super) fn http(status: StatusCode, headers: HeaderMap, text: &'static str) -> Reply {
+        Reply { status, headers, body: Bytes::from_static(text.as_bytes()), trailers: None }
+    }
+
+    /// Records the status and the message.
+    pub(super) fn record(&self, record: &CallRecord, state: &WorkerState) {
+        match self.trailers {
+            Some(_) => {
+                record.set_code(Code::Ok);
+                record.sent(state, &self.body);
+            }
+            None => record.set_status(&self.headers),
+        }
+    }
+
+    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// Returns the reply as the response of a generated service.
+    pub(super) fn into_response(self) -> Response<Body> {
+        debug_assert!(self.trailers.is_none(), "the fast path does not use this");
+        let body =
+            if self.body.is_empty() { Body::empty() } else { Body::new(Full::new(self.body)) };
+        head(self.status, self.headers).map(|()| body)
+    }
+
+    /// Passes the reply to HTTP/2, which sends it when its connection is polled. Returns the stream
+    /// if the peer has to open its window first.
+    ///
+    /// # Errors
+    /// The peer has reset the stream.
+    pub(super) fn send(
+        self,
+        respond: &mut SendResponse<ReplyBytes>,
+        call: &Rc<InFlight>,
+    ) -> Result<Option<SendStream<ReplyBytes>>, h2::Error> {
+        let Reply { status, headers, body, trailers } = self;
+        let is_end = body.is_empty() && trailers.is_none();
+        let mut stream = respond.send_response(head(status, headers), is_end)?;
+        let mut has_room = true;
+        if !body.is_empty() {
+            stream.reserve_capacity(body.len());
+            has_room = stream.capacity() >= body.len();
+            stream.send_data(ReplyBytes::new(body, call), trailers.is_none())?;
+        }
+        if let Some(trailers) = trailers {
+            stream.send_trailers(trailers)?;
+        }
+        Ok((!has_room).then_some(stream))
+    }
+}
+
+fn head(status: StatusCode, headers: HeaderMap) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = headers;
+    head
+}
+
+/// Removes the headers that belong to a connection (RFC 9113, section 8.2.2) or to the framing of a
+/// body. HTTP/2 would reset the stream of a reply with one of them.
+pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
+    const STRIPPED: [HeaderName; 7] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    if headers.keys().any(|name| STRIPPED.contains(name)) {
+        for name in STRIPPED {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Bytes of a reply. HTTP/2 drops them when it has copied or written them, or when the stream ends
+/// without them. It holds its locks then, so the drop does nothing but count.
+pub(crate) struct ReplyBytes {
+    bytes: Bytes,
+    call: Rc<InFlight>,
+}
+
+impl ReplyBytes {
+    pub(super) fn new(bytes: Bytes, call: &Rc<InFlight>) -> ReplyBytes {
+        ReplyBytes { bytes, call: call.clone() }
+    }
+}
+
+impl Buf for ReplyBytes {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for ReplyBytes {
+    fn drop(&mut self) {
+        if self.bytes.has_remaining() {
+            self.call.truncated();
+        }
+    }
+}
+
+/// The replies of a connection that are complete, but maybe not sent.
+#[derive(Default)]
+pub(crate) struct SentReplies(RefCell<Vec<SentReply>>);
+
+pub(super) struct SentReply {
+    pub(super) call: Rc<InFlight>,
+    /// When the stream is reset if the peer has not opened its flow-control window for the reply.
+    pub(super) expires_at: Instant,
+    /// The stream of a reply that waits for the peer to open its flow-control window.
+    pub(super) stream: Option<SendStream<ReplyBytes>>,
+}
+
+impl SentReplies {
+    pub(super) fn push(&self, reply: SentReply) {
+        self.0.borrow_mut().push(reply);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Ends the calls whose replies have left HTTP/2: it has dropped their bytes, and the kernel has
+    /// what it wrote.
+    pub(crate) fn flushed(&self) {
+        let mut sent = self.0.borrow_mut();
+        if sent.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        sent.retain(|reply| {
+            let is_sent = Rc::strong_count(&reply.call) == 1;
+            if is_sent {
+                reply.call.answered(now);
+            }
+            !is_sent
+        });
+        sent.shrink_to(KEPT_CAPACITY);
+    }
+
+    /// Resets the streams whose replies have expired. Returns whether one has that waits for the
+    /// socket, so that a reset would wait as well.
+    pub(crate) fn reset_expired(&self, now: Instant) -> bool {
+        let mut is_blocked = false;
+        for expired in self.0.borrow_mut().extract_if(.., |reply| reply.expires_at <= now) {
+            match expired.stream {
+                Some(mut stream) => stream.send_reset(Reason::CANCEL),
+                None => is_blocked = true,
+            }
+        }
+        is_blocked
+    }
+}

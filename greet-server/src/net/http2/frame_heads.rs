@@ -1,0 +1,114 @@
+//! Counts the requests that a peer sends, by the heads of its frames (RFC 9113, section 4.1).
+//!
+//! The h2 crate rejects some requests by itself, and does not report it: malformed pseudo-headers, a
+//! header list over the limit, a stream over the limit or after GOAWAY. The difference between the
+//! requests that were read and the calls that were accepted is their number. Payloads are skipped.
+
+const PREFACE_BYTES: usize = 24;
+const HEAD_BYTES: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+const MAX_STREAM: u32 = 0x7fff_ffff;
+
+/// The position within the frames of a connection.
+#[derive(Debug)]
+pub(in crate::net) struct FrameHeads {
+    head: [u8; HEAD_BYTES],
+    head_bytes: usize,
+    payload_bytes_left: usize,
+    last_stream: u32,
+    /// Whether the open header block opens a stream; otherwise it has trailers.
+    is_request: bool,
+    requests: u64,
+}
+
+impl Default for FrameHeads {
+    fn default() -> FrameHeads {
+        FrameHeads {
+            head: [0; HEAD_BYTES],
+            head_bytes: 0,
+            payload_bytes_left: PREFACE_BYTES,
+            last_stream: 0,
+            is_request: false,
+            requests: 0,
+        }
+    }
+}
+
+impl FrameHeads {
+    /// Returns the number of requests whose header block is complete.
+    pub(in crate::net) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Continues with the next bytes of the connection.
+    pub(in crate::net) fn skip_frames(&mut self, mut bytes: &[u8]) {
+        loop {
+            let skipped = self.payload_bytes_left.min(bytes.len());
+            self.payload_bytes_left -= skipped;
+            bytes = &bytes[skipped..];
+            if self.payload_bytes_left > 0 {
+                return;
+            }
+            if self.head_bytes == HEAD_BYTES {
+                self.end_frame();
+            }
+            let copied = (HEAD_BYTES - self.head_bytes).min(bytes.len());
+            let (head, rest) = bytes.split_at(copied);
+            self.head[self.head_bytes..self.head_bytes + copied].copy_from_slice(head);
+            self.head_bytes += copied;
+            bytes = rest;
+            if self.head_bytes < HEAD_BYTES {
+                return;
+            }
+            let [high, middle, low, ..] = self.head;
+            self.payload_bytes_left = u32::from_be_bytes([0, high, middle, low]) as usize;
+        }
+    }
+
+    fn end_frame(&mut self) {
+        self.head_bytes = 0;
+        let [_, _, _, kind, flags, stream @ ..] = self.head;
+        if kind != HEADERS && kind != CONTINUATION {
+            return;
+        }
+        let stream = u32::from_be_bytes(stream) & MAX_STREAM; // without the reserved bit
+        if kind == HEADERS {
+            self.is_request = stream > self.last_stream;
+            self.last_stream = self.last_stream.max(stream);
+        }
+        if self.is_request && flags & END_HEADERS != 0 {
+            self.requests += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greet_testkit::http2::{DATA, END_STREAM, frame};
+
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_at_the_end_of_their_header_block() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let frames = [
+            preface.to_vec(),
+            frame(HEADERS, END_HEADERS, 1, b"headers"),
+            frame(DATA, 0, 1, b"data"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, b"trailers"),
+            frame(HEADERS, 0, 3, b"half"),
+            frame(CONTINUATION, END_HEADERS, 3, b""),
+        ];
+        let bytes = frames.concat();
+        for size in 1..bytes.len() {
+            let mut heads = FrameHeads::default();
+            bytes.chunks(size).for_each(|chunk| heads.skip_frames(chunk));
+            assert_eq!(heads.requests(), 2, "in chunks of {size}");
+        }
+        let mut heads = FrameHeads::default();
+        heads.skip_frames(&bytes[..bytes.len() - 1]);
+        assert_eq!(heads.requests(), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! One turn of an HTTP/2 connection: one read, every call in it, one write. Then other connections
+//! have their turns.
+//!
+//! The limit on the read shares a worker fairly. Without it, one poll of the h2 crate could read for
+//! tens of milliseconds, and a burst of small messages would exceed h2's limit on small DATA frames
+//! before any call could take one.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use h2::Reason;
+use h2::server::Connection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::waker::TurnWaker;
+use crate::grpc::{Http2Calls, ReplyBytes, SentReplies};
+use crate::net::io::{ConnectionIo, IoState};
+use crate::net::transport::Transport;
+
+/// Bytes that one turn reads: the size of h2's read buffer.
+const MAX_READ_BYTES: usize = 8 * 1_024;
+/// Interval of the checks for replies that the peer does not accept.
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a connection has ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Both sides have closed it.
+    Closed,
+    Failed(h2::Error),
+    /// The peer reads nothing, not even within the deadline of a call.
+    ReplyNotTaken,
+}
+
+/// A connection and its calls. Its turns are polled.
+pub(super) struct Turns<'a, IO> {
+    pub(super) h2: Connection<ConnectionIo<IO>, ReplyBytes>,
+    pub(super) calls: Http2Calls,
+    pub(super) sent: Rc<SentReplies>,
+    pub(super) io: Rc<IoState>,
+    pub(super) transport: &'a Transport,
+    waker: Option<TurnWaker>,
+    calls_accepted: u64,
+    requests_rejected: u64,
+    /// Set while a reply waits for the peer.
+    expiry_check: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
+    pub(super) fn new(
+        h2: Connection<ConnectionIo<IO>, ReplyBytes>,
+        calls: Http2Calls,
+        sent: Rc<SentReplies>,
+        io: Rc<IoState>,
+        transport: &'a Transport,
+    ) -> Self {
+        Turns {
+            h2,
+            calls,
+            sent,
+            io,
+            transport,
+            waker: None,
+            calls_accepted: 0,
+            requests_rejected: 0,
+            expiry_check: None,
+        }
+    }
+
+    /// Takes a turn. Completes when the connection has ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.io.allow_read(MAX_READ_BYTES);
+        let ended = self.run_calls(cx);
+        if self.io.is_flushed() {
+            self.sent.flushed();
+        }
+        if let Some(ended) = ended {
+            return Poll::Ready(ended);
+        }
+        self.count_rejected();
+        if self.io.has_withheld_read() {
+            cx.waker().wake_by_ref();
+        }
+        self.poll_expiry(cx)
+    }
+
+    /// Closes all streams and sends GOAWAY, as far as the socket takes it at once.
+    pub(super) async fn close(&mut self, reason: Reason) {
+        self.h2.abrupt_shutdown(reason);
+        poll_fn(|cx| Poll::Ready(drop(self.poll(cx)))).await;
+    }
+
+    /// Runs the calls of one read as they are accepted, then writes their replies. Without the
+    /// withheld writes, h2 would write the reply to one call before it accepts the next.
+    fn run_calls(&mut self, cx: &Context<'_>) -> Option<Ended> {
+        let arrived = Instant::now();
+        let turn_waker = self.waker.get_or_insert_with(|| TurnWaker::new(cx.waker()));
+        let waker = turn_waker.wakes(cx.waker());
+        let mut cx = Context::from_waker(&waker);
+        self.io.withhold_writes();
+        loop {
+            match self.h2.poll_accept(&mut cx) {
+                Poll::Ready(Some(Ok(call))) => {
+                    self.io.withhold_writes();
+                    self.calls_accepted += 1;
+                    turn_waker.mute_during(|| self.calls.start(call, arrived));
+                }
+                Poll::Ready(Some(Err(error))) => return Some(Ended::Failed(error)),
+                Poll::Ready(None) => return Some(Ended::Closed),
+                Poll::Pending => {
+                    if !self.io.allow_writes() {
+                        return None; // there was nothing to write, or it is written
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts the requests that were read and not accepted. h2 has handled all complete frames.
+    fn count_rejected(&mut self) {
+        let rejected = self.io.requests_read().saturating_sub(self.calls_accepted);
+        let newly = rejected.saturating_sub(self.requests_rejected);
+        if newly > 0 {
+            self.requests_rejected = rejected;
+            self.transport.count_rejected(self.calls.peer(), newly);
+        }
+    }
+
+    /// Resets the streams of expired replies. Completes if one expired that waits for the socket.
+    fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.sent.is_empty() {
+            self.expiry_check = None;
+            return Poll::Pending;
+        }
+        let check = self.expiry_check.get_or_insert_with(|| Box::pin(sleep(EXPIRY_CHECK_INTERVAL)));
+        ready!(check.as_mut().poll(cx));
+        self.expiry_check = None;
+        cx.waker().wake_by_ref(); // for the resets and the next check
+        if self.sent.reset_expired(Instant::now()) {
+            return Poll::Ready(Ended::ReplyNotTaken);
+        }
+        Poll::Pending
+    }
+}

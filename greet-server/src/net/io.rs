@@ -1,0 +1,212 @@
+//! Wraps the stream of a connection for HTTP/2 and HTTP/1.1: replays the bytes that the handshake
+//! read, limits how much is read at a time, and notes what has been read, written and flushed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::http2::FrameHeads;
+use crate::grpc::connection_state::ConnectionState;
+
+#[derive(Debug)]
+pub(super) struct ConnectionIo<IO> {
+    first_bytes: Bytes,
+    io: IO,
+    connection: Rc<ConnectionState>,
+    state: Rc<IoState>,
+}
+
+/// What the connection knows of its stream, which the HTTP library owns.
+#[derive(Debug, Default)]
+pub(super) struct IoState {
+    /// Bytes that may be read until the next turn; `None` without a limit.
+    readable_bytes: Cell<Option<usize>>,
+    has_withheld_read: Cell<bool>,
+    withholds_writes: Cell<bool>,
+    has_withheld_write: Cell<bool>,
+    is_flushed: Cell<bool>,
+    write_blocked_since: Cell<Option<Instant>>,
+    /// Whether writes are announced as vectored. HTTP/2 asks at the handshake which DATA frames to
+    /// copy into its write buffer, and later how to write.
+    is_write_vectored: Cell<bool>,
+    /// `None` for HTTP/1.1.
+    frame_heads: RefCell<Option<FrameHeads>>,
+}
+
+impl IoState {
+    pub(super) fn for_http2() -> Rc<IoState> {
+        let state = IoState::default();
+        state.frame_heads.replace(Some(FrameHeads::default()));
+        Rc::new(state)
+    }
+
+    pub(super) fn allow_vectored_writes(&self) {
+        self.is_write_vectored.set(true);
+    }
+
+    /// Allows reads until `bytes` have been read.
+    pub(super) fn allow_read(&self, bytes: usize) {
+        self.readable_bytes.set(Some(bytes));
+        self.has_withheld_read.set(false);
+    }
+
+    /// Returns whether a read was refused since the last [`IoState::allow_read`]. Such a read
+    /// registers no waker.
+    pub(super) fn has_withheld_read(&self) -> bool {
+        self.has_withheld_read.get()
+    }
+
+    /// Refuses writes as a blocked socket does, but registers no waker.
+    pub(super) fn withhold_writes(&self) {
+        self.withholds_writes.set(true);
+    }
+
+    /// Allows writes again. Returns whether one was refused.
+    pub(super) fn allow_writes(&self) -> bool {
+        self.withholds_writes.set(false);
+        self.has_withheld_write.replace(false)
+    }
+
+    /// Returns whether the kernel has all bytes that were written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_flushed.get()
+    }
+
+    /// Returns how long the peer has not accepted any byte although there are some to write.
+    pub(super) fn write_blocked_for(&self) -> Duration {
+        self.write_blocked_since.get().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Returns the number of requests whose header block has been read.
+    pub(super) fn requests_read(&self) -> u64 {
+        self.frame_heads.borrow().as_ref().map_or(0, FrameHeads::requests)
+    }
+
+    /// Returns whether the next read has to wait for the next turn.
+    fn withholds_read(&self) -> bool {
+        let withholds = self.readable_bytes.get() == Some(0);
+        if withholds {
+            self.has_withheld_read.set(true);
+        }
+        withholds
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        let readable = self.readable_bytes.get();
+        self.readable_bytes.set(readable.map(|readable| readable.saturating_sub(bytes.len())));
+        if let Some(frame_heads) = &mut *self.frame_heads.borrow_mut() {
+            frame_heads.skip_frames(bytes);
+        }
+    }
+}
+
+impl<IO> ConnectionIo<IO> {
+    pub(super) fn new(
+        first_bytes: Bytes,
+        io: IO,
+        connection: Rc<ConnectionState>,
+        state: Rc<IoState>,
+    ) -> Self {
+        ConnectionIo { first_bytes, io, connection, state }
+    }
+
+    /// Returns whether this write has to wait.
+    fn withholds_write(&self) -> bool {
+        let withholds = self.state.withholds_writes.get();
+        if withholds {
+            self.state.has_withheld_write.set(true);
+            self.state.is_flushed.set(false);
+        }
+        withholds
+    }
+
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.state.is_flushed.set(false);
+        match &written {
+            Poll::Ready(Ok(bytes)) => {
+                self.connection.add_written(*bytes);
+                self.state.write_blocked_since.set(None);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                let since = self.state.write_blocked_since.get().unwrap_or_else(Instant::now);
+                self.state.write_blocked_since.set(Some(since));
+            }
+        }
+        written
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for ConnectionIo<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.state.withholds_read() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        if self.first_bytes.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
+            let length = self.first_bytes.len().min(buf.remaining());
+            buf.put_slice(&self.first_bytes[..length]);
+            self.first_bytes.advance(length);
+            if self.first_bytes.is_empty() {
+                self.first_bytes = Bytes::new(); // frees the buffer, which an idle connection would keep
+            }
+        }
+        let read = &buf.filled()[before..];
+        self.connection.add_read(read.len());
+        self.state.read(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for ConnectionIo<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.withholds_write() {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.withholds_write() {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.state.is_write_vectored.get() && self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.state.is_flushed.set(true);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
