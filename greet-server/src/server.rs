@@ -14,7 +14,8 @@ use crate::admin::{AdminServer, Routes};
 use crate::config::{Config, Limits};
 use crate::drain::{Lifecycle, RunError};
 use crate::grpc::{
-    AccessLog, ConcurrencyLimit, Cors, Guard, Router, Service, WorkerState, method_table,
+    AccessLog, ConcurrencyLimit, Cors, Guard, ReplyTemplate, Router, Service, WorkerState,
+    method_table,
 };
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ShutdownReport;
@@ -268,7 +269,7 @@ impl Server {
             let methods = method_table(services);
             let state = WorkerState {
                 limits,
-                instance: config.instance.clone(),
+                template: ReplyTemplate::new(config.instance.clone()),
                 phase: phase.clone(),
                 metrics: Arc::new(WorkerMetrics::new(methods.len())),
                 concurrency: concurrency.lease(),

@@ -3,9 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -22,12 +21,7 @@ use super::service::ServedMethod;
 use super::web::{WebCall, WebRequest};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
-use crate::telemetry::trace_context::{TRACEPARENT, TraceContext, TraceId};
-
-/// The header with the name of `--instance` in every response.
-const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 /// Maximum bytes of an unknown path in the status message: peers limit the size of headers.
 const MAX_ECHOED_PATH_BYTES: usize = 256;
@@ -78,14 +72,12 @@ impl<'a> CallHeaders<'a> {
     fn find(headers: &'a HeaderMap) -> CallHeaders<'a> {
         let mut found = CallHeaders::default();
         for (name, value) in headers {
-            if name == CONTENT_TYPE {
-                found.content_type.get_or_insert(value);
-            } else if name == GRPC_TIMEOUT {
-                found.timeout.get_or_insert(value);
-            } else if name == GRPC_ENCODING {
-                found.has_encoding = true;
-            } else if name == TRACEPARENT {
-                found.has_trace = true;
+            match name.as_str() {
+                "content-type" => _ = found.content_type.get_or_insert(value),
+                "grpc-timeout" => _ = found.timeout.get_or_insert(value),
+                "grpc-encoding" => found.has_encoding = true,
+                "traceparent" => found.has_trace = true,
+                _ => {}
             }
         }
         found
@@ -216,9 +208,7 @@ impl Call {
 
     /// Adds the headers that every response has.
     pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
-        if let Some(instance) = &self.state().instance {
-            headers.insert(INSTANCE_HEADER, instance.clone());
-        }
+        self.state().template.add_instance(headers);
         if let Some(web) = &self.web {
             web.add_headers(headers);
         }

@@ -119,13 +119,14 @@ impl Responder {
     }
 
     /// Sends a whole reply. If the peer has reset the stream, the call ends here.
-    fn send(mut self, mut reply: Reply, route: Option<&Route>) {
-        self.call.add_headers(reply.headers_mut());
-        if let Some(record) = self.call.record() {
-            reply.record(record, self.call.state());
+    fn send(mut self, reply: Reply, route: Option<&Route>) {
+        let call = &self.call;
+        if let Some(record) = call.record() {
+            reply.record(record, call.state());
         }
-        if let Ok(stream) = reply.send(&mut self.respond, &self.call.in_flight) {
-            let expires_at = self.call.expires_at(route);
+        let (template, web) = (&call.state().template, call.web.as_deref());
+        if let Ok(stream) = reply.send(template, web, &mut self.respond, &call.in_flight) {
+            let expires_at = call.expires_at(route);
             self.sent(stream, expires_at);
         }
     }

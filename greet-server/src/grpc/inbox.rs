@@ -33,66 +33,85 @@ impl From<h2::Error> for StreamReset {
 /// Received bytes in as few pieces as possible without copying large ones.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    /// Empty only if `rest` is empty.
+    /// Empty only if `rest` has no pieces.
     head: Bytes,
-    rest: VecDeque<Bytes>,
-    /// The copies of the small frames since the last large one.
+    /// `None` for one frame, as most messages are.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    pieces: VecDeque<Bytes>,
+    /// The copies of the small frames since the last piece.
     tail: BytesMut,
 }
 
 impl From<Bytes> for Chunks {
     fn from(head: Bytes) -> Chunks {
-        Chunks { head, ..Chunks::default() }
+        Chunks { head, rest: None }
     }
 }
 
 impl Chunks {
-    /// Appends a frame.
-    pub(super) fn push(&mut self, data: Bytes) {
-        if data.len() < MIN_KEPT_FRAME_BYTES {
-            self.tail.extend_from_slice(&data);
-        } else {
-            let tail = self.tail.split().freeze();
-            self.append(tail);
-            self.append(data);
-        }
+    /// Returns all bytes if they are in one piece.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        self.rest.is_none().then_some(&self.head)
     }
 
-    fn append(&mut self, piece: Bytes) {
-        if self.head.is_empty() {
-            self.head = piece;
-        } else if !piece.is_empty() {
-            self.rest.push_back(piece);
+    /// Appends a frame.
+    pub(super) fn push(&mut self, data: Bytes) {
+        let rest = self.rest.get_or_insert_default();
+        if data.len() < MIN_KEPT_FRAME_BYTES {
+            rest.tail.extend_from_slice(&data);
+            return;
+        }
+        for piece in [rest.tail.split().freeze(), data] {
+            if self.head.is_empty() {
+                self.head = piece;
+            } else if !piece.is_empty() {
+                rest.pieces.push_back(piece);
+            }
         }
     }
 
     /// Removes the first piece, if there is any.
     fn pop(&mut self) -> Option<Bytes> {
-        let next = self.rest.pop_front().unwrap_or_default();
+        let next = self.next_piece();
         let piece = match std::mem::replace(&mut self.head, next) {
-            head if head.is_empty() => self.tail.split().freeze(),
+            head if head.is_empty() => self.rest.as_mut()?.tail.split().freeze(),
             head => head,
         };
         (!piece.is_empty()).then_some(piece)
+    }
+
+    fn next_piece(&mut self) -> Bytes {
+        self.rest.as_mut().and_then(|rest| rest.pieces.pop_front()).unwrap_or_default()
     }
 }
 
 impl Buf for Chunks {
     fn remaining(&self) -> usize {
-        let rest: usize = self.rest.iter().map(Bytes::len).sum();
-        self.head.len() + rest + self.tail.len()
+        let rest =
+            |rest: &Rest| rest.pieces.iter().map(Bytes::len).sum::<usize>() + rest.tail.len();
+        self.head.len() + self.rest.as_deref().map_or(0, rest)
     }
 
     fn chunk(&self) -> &[u8] {
-        if self.head.is_empty() { &self.tail } else { &self.head }
+        match &self.rest {
+            Some(rest) if self.head.is_empty() => &rest.tail,
+            _ => &self.head,
+        }
     }
 
     fn advance(&mut self, mut count: usize) {
         while count >= self.head.len() && !self.head.is_empty() {
             count -= self.head.len();
-            self.head = self.rest.pop_front().unwrap_or_default();
+            self.head = self.next_piece();
         }
-        if self.head.is_empty() { self.tail.advance(count) } else { self.head.advance(count) }
+        match &mut self.rest {
+            Some(rest) if self.head.is_empty() => rest.tail.advance(count),
+            _ => self.head.advance(count),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use guard::{Caller, Guard};
 pub(crate) use http1_call::Http1Calls;
 pub(crate) use http2_call::{Http2Calls, STALL_TIMEOUT};
 pub use method::{AtDrain, Method};
-pub(crate) use reply::{ReplyBytes, SentReplies};
+pub(crate) use reply::{ReplyBytes, ReplyTemplate, SentReplies};
 pub(crate) use service::method_table;
 pub use service::{Service, ServiceHealth};
 pub(crate) use web::Cors;

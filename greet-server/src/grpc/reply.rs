@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -15,7 +15,18 @@ use tonic::{Code, Status};
 
 use super::call_record::CallRecord;
 use super::in_flight::InFlight;
+use super::web::WebCall;
 use super::worker_state::WorkerState;
+
+/// The header with the name of `--instance` in every response.
+const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
+
+/// Headers of the protocol, which a handler must not set.
+const RESERVED: [HeaderName; 3] = [
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-message-type"),
+    HeaderName::from_static("grpc-status"),
+];
 
 /// Replies for which a connection keeps memory after a burst of calls.
 const KEPT_CAPACITY: usize = 16;
@@ -25,17 +36,64 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    /// `None` if the headers are the whole reply, or the reply is not gRPC.
-    trailers: Option<HeaderMap>,
+    kind: ReplyKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReplyKind {
+    /// The only message of a unary call with the status OK. The body has its prefix.
+    Message,
+    /// The headers are the whole reply (Trailers-Only), or it is not gRPC.
+    Whole,
+}
+
+/// The headers and trailers of most replies. A clone costs less than a new map.
+#[derive(Debug)]
+pub(crate) struct ReplyTemplate {
+    headers: HeaderMap,
+    trailers: HeaderMap,
+    /// The value of the header `greet-instance`.
+    instance: Option<HeaderValue>,
+}
+
+impl ReplyTemplate {
+    pub(crate) fn new(instance: Option<HeaderValue>) -> ReplyTemplate {
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+        let template = ReplyTemplate { headers: HeaderMap::new(), trailers, instance };
+        template.add_instance(&mut headers);
+        ReplyTemplate { headers, ..template }
+    }
+
+    /// Adds the header that every response has.
+    pub(super) fn add_instance(&self, headers: &mut HeaderMap) {
+        if let Some(instance) = &self.instance {
+            headers.insert(INSTANCE_HEADER, instance.clone());
+        }
+    }
+
+    /// Returns the headers of a reply with the metadata of its handler.
+    fn headers(&self, mut metadata: HeaderMap) -> HeaderMap {
+        if metadata.is_empty() {
+            return self.headers.clone();
+        }
+        for name in &RESERVED {
+            metadata.remove(name);
+        }
+        strip_connection_headers(&mut metadata);
+        metadata.insert(CONTENT_TYPE, self.headers[CONTENT_TYPE].clone());
+        self.add_instance(&mut metadata);
+        metadata
+    }
 }
 
 impl Reply {
     /// Creates the reply of a unary call with the status OK; `message` includes the prefix.
-    pub(super) fn message(mut headers: HeaderMap, message: Bytes) -> Reply {
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
-        strip_connection_headers(&mut headers);
-        Reply { status: StatusCode::OK, headers, body: message, trailers: Some(trailers) }
+    pub(super) fn message(metadata: HeaderMap, message: Bytes) -> Reply {
+        let (status, kind) = (StatusCode::OK, ReplyKind::Message);
+        Reply { status, headers: metadata, body: message, kind }
     }
 
     /// Creates the reply of a failed call (Trailers-Only).
@@ -43,32 +101,28 @@ impl Reply {
         let (head, ()) = status.into_http::<()>().into_parts();
         let mut headers = head.headers;
         strip_connection_headers(&mut headers);
-        Reply { status: head.status, headers, body: Bytes::new(), trailers: None }
+        Reply { status: head.status, headers, body: Bytes::new(), kind: ReplyKind::Whole }
     }
 
     /// Creates an HTTP response that is not gRPC.
     pub(super) fn http(status: StatusCode, headers: HeaderMap, text: &'static str) -> Reply {
-        Reply { status, headers, body: Bytes::from_static(text.as_bytes()), trailers: None }
+        let body = Bytes::from_static(text.as_bytes());
+        Reply { status, headers, body, kind: ReplyKind::Whole }
     }
 
     /// Records the status and the message.
     pub(super) fn record(&self, record: &CallRecord, state: &WorkerState) {
-        match self.trailers {
-            Some(_) => {
+        match self.kind {
+            ReplyKind::Message => {
                 record.set_code(Code::Ok);
                 record.sent(state, &self.body);
             }
-            None => record.set_status(&self.headers),
+            ReplyKind::Whole => record.set_status(&self.headers),
         }
     }
 
-    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.headers
-    }
-
-    /// Returns the reply as the response of a generated service.
+    /// Returns the reply of a call that does not reach its method, as a response with a body.
     pub(super) fn into_response(self) -> Response<Body> {
-        debug_assert!(self.trailers.is_none(), "the fast path does not use this");
         let body =
             if self.body.is_empty() { Body::empty() } else { Body::new(Full::new(self.body)) };
         head(self.status, self.headers).map(|()| body)
@@ -81,20 +135,29 @@ impl Reply {
     /// The peer has reset the stream.
     pub(super) fn send(
         self,
+        template: &ReplyTemplate,
+        web: Option<&WebCall>,
         respond: &mut SendResponse<ReplyBytes>,
         call: &Rc<InFlight>,
     ) -> Result<Option<SendStream<ReplyBytes>>, h2::Error> {
-        let Reply { status, headers, body, trailers } = self;
-        let is_end = body.is_empty() && trailers.is_none();
+        let Reply { status, mut headers, body, kind } = self;
+        let is_message = kind == ReplyKind::Message;
+        if is_message {
+            headers = template.headers(headers);
+        } else {
+            template.add_instance(&mut headers);
+            web.inspect(|web| web.add_headers(&mut headers));
+        }
+        let is_end = body.is_empty() && !is_message;
         let mut stream = respond.send_response(head(status, headers), is_end)?;
         let mut has_room = true;
         if !body.is_empty() {
             stream.reserve_capacity(body.len());
             has_room = stream.capacity() >= body.len();
-            stream.send_data(ReplyBytes::new(body, call), trailers.is_none())?;
+            stream.send_data(ReplyBytes::new(body, call), !is_message)?;
         }
-        if let Some(trailers) = trailers {
-            stream.send_trailers(trailers)?;
+        if is_message {
+            stream.send_trailers(template.trailers.clone())?;
         }
         Ok((!has_room).then_some(stream))
     }

@@ -15,28 +15,12 @@ use bytes::Buf as _;
 use greet_proto::framing;
 use greet_proto::service::HandlerFuture;
 use h2::RecvStream;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::inbox::{Chunks, StreamReset};
 use super::message_scanner::MessageScanner;
 use super::reply::Reply;
-
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-
-/// The content type, and the instance if it has a name.
-const USUAL_HEADERS: usize = 2;
-
-/// Headers of the protocol, which a handler must not set.
-const RESERVED: [HeaderName; 4] = [
-    HeaderName::from_static("te"),
-    HeaderName::from_static("grpc-message"),
-    HeaderName::from_static("grpc-message-type"),
-    HeaderName::from_static("grpc-status"),
-];
 
 /// A handler as a function from an encoded message to a reply, which hides its types.
 pub(crate) type UnaryHandler = Box<dyn Fn(Request<Chunks>) -> UnaryFuture>;
@@ -60,7 +44,7 @@ where
         Box::pin(async move {
             let response = call(&implementation, request?).await?;
             let (metadata, message, _extensions) = response.into_parts();
-            Ok(Reply::message(headers(metadata), framing::frame(&message).into()))
+            Ok(Reply::message(metadata.into_headers(), framing::frame(&message).into()))
         })
     })
 }
@@ -68,35 +52,29 @@ where
 /// Decodes a message with its prefix.
 fn decode<Req: Message + Default>(request: Request<Chunks>) -> Result<Request<Req>, Status> {
     let (metadata, extensions, mut message) = request.into_parts();
-    match message.get_u8() {
-        0 => {}
-        1 => {
+    match message.chunk().first() {
+        Some(0) => {}
+        Some(1) => {
             return Err(Status::internal(
                 "protocol error: received message with compressed-flag but no grpc-encoding was specified",
             ));
         }
         flag => {
+            let flag = flag.copied().unwrap_or_default();
             return Err(Status::internal(format!(
                 "protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1), while sending request"
             )));
         }
     }
-    message.advance(framing::PREFIX_BYTES - 1);
-    let message = Req::decode(message).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Request::from_parts(metadata, extensions, message))
-}
-
-fn headers(metadata: MetadataMap) -> HeaderMap {
-    let mut headers = metadata.into_headers();
-    if headers.is_empty() {
-        headers = HeaderMap::with_capacity(USUAL_HEADERS); // the default has room for six
-    } else {
-        for name in &RESERVED {
-            headers.remove(name);
+    let decoded = match message.whole() {
+        Some(bytes) => Req::decode(&bytes[framing::PREFIX_BYTES..]),
+        None => {
+            message.advance(framing::PREFIX_BYTES);
+            Req::decode(message)
         }
-    }
-    headers.insert(CONTENT_TYPE, GRPC);
-    headers
+    };
+    let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
+    Ok(Request::from_parts(metadata, extensions, decoded))
 }
 
 /// A call on the fast path: reads its message, then runs the handler.

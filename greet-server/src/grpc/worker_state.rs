@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use tokio::sync::watch;
 
 use super::access_log::AccessLog;
 use super::concurrency_limit::WorkerShare;
+use super::reply::ReplyTemplate;
 use super::web::Cors;
 use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
@@ -15,8 +15,7 @@ use crate::telemetry::otel::Tracer;
 
 pub(crate) struct WorkerState {
     pub(crate) limits: Limits,
-    /// The value of the header `greet-instance`.
-    pub(crate) instance: Option<HeaderValue>,
+    pub(crate) template: ReplyTemplate,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) concurrency: WorkerShare,

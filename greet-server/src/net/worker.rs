@@ -27,6 +27,10 @@ use crate::grpc::{Method, Router};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 
+/// Tasks that a runtime polls before it looks for new I/O. tokio's default is 61; a turn of a busy
+/// connection takes up to a millisecond.
+const MAX_POLLS_PER_IO_CHECK: u32 = 16;
+
 /// Builds the router of a worker on its thread, so that workers share no services.
 pub(crate) type MakeRouter = Arc<dyn Fn() -> Router + Send + Sync>;
 
@@ -104,7 +108,8 @@ impl Worker {
         let (started, starting) = std::sync::mpsc::sync_channel(1);
         thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
             let mut builder = Builder::new_current_thread();
-            let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
+            builder.enable_all().event_interval(MAX_POLLS_PER_IO_CHECK);
+            let runtime = match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(started.send(Err(error))),
             };

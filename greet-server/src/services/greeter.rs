@@ -23,12 +23,11 @@ impl Greeter for Greeting {
         &self,
         request: Request<HelloRequest>,
     ) -> Result<Response<HelloReply>, Status> {
-        let mut message = request.into_inner().name;
-        if message.len() > self.max_name_bytes {
-            return Err(name_too_long(message.len(), self.max_name_bytes));
+        let name = request.into_inner().name;
+        if name.len() > self.max_name_bytes {
+            return Err(name_too_long(name.len(), self.max_name_bytes));
         }
-        message.insert_str(0, "Hello ");
-        Ok(Response::new(HelloReply { message }))
+        Ok(Response::new(HelloReply { message: ["Hello ", &name].concat() }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The trace of a call and its parent span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
