@@ -11,19 +11,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf as _;
+use bytes::{Bytes, BytesMut};
 use greet_proto::framing;
 use greet_proto::service::HandlerFuture;
 use h2::RecvStream;
 use prost::Message;
 use tonic::{Request, Status};
 
-use super::inbox::{Chunks, StreamReset};
+use super::inbox::StreamReset;
 use super::message_scanner::MessageScanner;
 use super::reply::Reply;
 
 /// A handler as a function from an encoded message to a reply, which hides its types.
-pub(crate) type UnaryHandler = Box<dyn Fn(Request<Chunks>) -> UnaryFuture>;
+pub(crate) type UnaryHandler = Box<dyn Fn(Request<Bytes>) -> UnaryFuture>;
 
 type UnaryFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>>>>;
 
@@ -50,29 +50,22 @@ where
 }
 
 /// Decodes a message with its prefix.
-fn decode<Req: Message + Default>(request: Request<Chunks>) -> Result<Request<Req>, Status> {
-    let (metadata, extensions, mut message) = request.into_parts();
-    match message.chunk().first() {
-        Some(0) => {}
-        Some(1) => {
+fn decode<Req: Message + Default>(request: Request<Bytes>) -> Result<Request<Req>, Status> {
+    let (metadata, extensions, message) = request.into_parts();
+    match message[0] {
+        0 => {}
+        1 => {
             return Err(Status::internal(
                 "protocol error: received message with compressed-flag but no grpc-encoding was specified",
             ));
         }
         flag => {
-            let flag = flag.copied().unwrap_or_default();
             return Err(Status::internal(format!(
                 "protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1), while sending request"
             )));
         }
     }
-    let decoded = match message.whole() {
-        Some(bytes) => Req::decode(&bytes[framing::PREFIX_BYTES..]),
-        None => {
-            message.advance(framing::PREFIX_BYTES);
-            Req::decode(message)
-        }
-    };
+    let decoded = Req::decode(&message[framing::PREFIX_BYTES..]);
     let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
     Ok(Request::from_parts(metadata, extensions, decoded))
 }
@@ -81,7 +74,8 @@ fn decode<Req: Message + Default>(request: Request<Chunks>) -> Result<Request<Re
 pub(super) struct UnaryCall {
     body: RecvStream,
     scanner: MessageScanner,
-    received: Chunks,
+    /// The copied frames of an incomplete message.
+    received: BytesMut,
     /// `None` once the handler has it.
     request: Option<Request<()>>,
     running: Option<UnaryFuture>,
@@ -89,7 +83,7 @@ pub(super) struct UnaryCall {
 
 impl UnaryCall {
     pub(super) fn new(request: Request<()>, body: RecvStream, scanner: MessageScanner) -> Self {
-        let (received, request) = (Chunks::default(), Some(request));
+        let (received, request) = (BytesMut::new(), Some(request));
         UnaryCall { body, scanner, received, request, running: None }
     }
 
@@ -104,10 +98,10 @@ impl UnaryCall {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Reply, Status>, StreamReset>> {
         if self.running.is_none() {
-            if let Err(status) = ready!(self.poll_message(cx))? {
-                return Poll::Ready(Ok(Err(status)));
-            }
-            let message = std::mem::take(&mut self.received);
+            let message = match ready!(self.poll_message(cx))? {
+                Ok(message) => message,
+                Err(status) => return Poll::Ready(Ok(Err(status))),
+            };
             let request = self.request.take().expect("the handler starts once");
             self.running = Some(handler(request.map(|()| message)));
         }
@@ -119,35 +113,30 @@ impl UnaryCall {
         }))
     }
 
-    /// Completes when the request is read to its end.
+    /// Reads the request to its end. Completes with its only message, which has its prefix.
     fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Result<(), Status>, StreamReset>> {
-        loop {
-            let ended = match ready!(self.body.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    if let Err(status) = self.scanner.scan(&data) {
-                        return Poll::Ready(Ok(Err(status)));
-                    }
-                    let ended = self.body.is_end_stream();
-                    if ended && !self.received.has_remaining() {
-                        self.received = Chunks::from(data);
-                    } else {
-                        // At once: a window held back until the message is whole would stop the
-                        // peer as soon as the connection has more calls than room for messages.
-                        let _ = self.body.flow_control().release_capacity(data.len());
-                        self.received.push(data);
-                    }
-                    ended
-                }
-                Some(Err(_reset)) => return Poll::Ready(Err(StreamReset)),
-                None => true,
-            };
-            if ended {
-                return Poll::Ready(Ok(self.scanner.check_end()));
+    ) -> Poll<Result<Result<Bytes, Status>, StreamReset>> {
+        while let Some(data) = ready!(self.body.poll_data(cx)) {
+            let data = data?;
+            if let Err(status) = self.scanner.scan(&data) {
+                return Poll::Ready(Ok(Err(status)));
             }
+            let is_end = self.body.is_end_stream();
+            if is_end && self.received.is_empty() {
+                return Poll::Ready(Ok(self.scanner.check_end().map(|()| data)));
+            }
+            self.received.extend_from_slice(&data);
+            if is_end {
+                break;
+            }
+            // At once: a window held back until the message is whole would stop the peer as soon as
+            // the connection has more calls than room for messages.
+            let _ = self.body.flow_control().release_capacity(data.len());
         }
+        let message = self.received.split().freeze();
+        Poll::Ready(Ok(self.scanner.check_end().map(|()| message)))
     }
 
     /// Returns the position in the request.

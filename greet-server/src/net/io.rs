@@ -26,8 +26,8 @@ pub(super) struct ConnectionIo<IO> {
 /// What the connection knows of its stream, which the HTTP library owns.
 #[derive(Debug, Default)]
 pub(super) struct IoState {
-    /// Bytes that may be read until the next turn; `None` without a limit.
-    readable_bytes: Cell<Option<usize>>,
+    /// What may be read until the next turn; `None` without a limit.
+    readable: Cell<Option<Readable>>,
     has_withheld_read: Cell<bool>,
     withholds_writes: Cell<bool>,
     has_withheld_write: Cell<bool>,
@@ -38,6 +38,13 @@ pub(super) struct IoState {
     is_write_vectored: Cell<bool>,
     /// `None` for HTTP/1.1.
     frame_heads: RefCell<Option<FrameHeads>>,
+}
+
+/// What a connection may read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readable {
+    pub(super) bytes: usize,
+    pub(super) frames: u64,
 }
 
 impl IoState {
@@ -51,9 +58,9 @@ impl IoState {
         self.is_write_vectored.set(true);
     }
 
-    /// Allows reads until `bytes` have been read.
-    pub(super) fn allow_read(&self, bytes: usize) {
-        self.readable_bytes.set(Some(bytes));
+    /// Allows reads until one reaches a limit of `readable`.
+    pub(super) fn allow_read(&self, readable: Readable) {
+        self.readable.set(Some(readable));
         self.has_withheld_read.set(false);
     }
 
@@ -91,7 +98,8 @@ impl IoState {
 
     /// Returns whether the next read has to wait for the next turn.
     fn withholds_read(&self) -> bool {
-        let withholds = self.readable_bytes.get() == Some(0);
+        let readable = self.readable.get();
+        let withholds = readable.is_some_and(|left| left.bytes == 0 || left.frames == 0);
         if withholds {
             self.has_withheld_read.set(true);
         }
@@ -99,11 +107,13 @@ impl IoState {
     }
 
     fn read(&self, bytes: &[u8]) {
-        let readable = self.readable_bytes.get();
-        self.readable_bytes.set(readable.map(|readable| readable.saturating_sub(bytes.len())));
-        if let Some(frame_heads) = &mut *self.frame_heads.borrow_mut() {
-            frame_heads.skip_frames(bytes);
-        }
+        let mut frame_heads = self.frame_heads.borrow_mut();
+        let frames = frame_heads.as_mut().map_or(0, |heads| heads.skip_frames(bytes));
+        let readable = self.readable.get().map(|left| Readable {
+            bytes: left.bytes.saturating_sub(bytes.len()),
+            frames: left.frames.saturating_sub(frames),
+        });
+        self.readable.set(readable);
     }
 }
 

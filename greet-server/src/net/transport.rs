@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use h2::server::Builder;
 
 use super::handshake::Protocols;
+use super::io::Readable;
 use crate::config::Limits;
 use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
@@ -28,6 +29,10 @@ const MIN_STREAM_WINDOW_BYTES: usize = 65_535;
 /// bounds only what one read leaves unread; half of it is h2's limit on small DATA frames.
 const MIN_CONNECTION_WINDOW_BYTES: usize = 1024 * 1024;
 
+/// What one turn reads, and up to one read of h2 (8 KiB) more: about a hundred calls, or large frames
+/// that take as long to copy.
+const MAX_READ: Readable = Readable { bytes: 512 * 1_024, frames: 256 };
+
 /// Interval between two lines about rejected requests.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -35,14 +40,16 @@ pub(crate) struct Transport {
     pub(super) http2: Builder,
     pub(super) limits: Limits,
     pub(super) router: Rc<Router>,
+    pub(super) max_read: Readable,
     rejected_log: RefCell<LogRateLimiter>,
 }
 
 impl Transport {
     pub(crate) fn new(limits: Limits, router: Router) -> Transport {
-        // Room for a whole message, so that no unary call waits for a WINDOW_UPDATE.
+        // Room for two messages: h2 sends a WINDOW_UPDATE when half of the window is used, and no unary
+        // call should wait for one.
         let message_bytes = limits.max_message_bytes + greet_proto::framing::PREFIX_BYTES;
-        let stream_window = window(message_bytes.max(MIN_STREAM_WINDOW_BYTES));
+        let stream_window = window((2 * message_bytes).max(MIN_STREAM_WINDOW_BYTES));
         let connection_window = window(MIN_CONNECTION_WINDOW_BYTES).max(stream_window);
         // h2 closes a connection over one of these. An honest client may cancel all of its calls at
         // once; the limit on abandoned calls bounds what a hostile one gains by it.
@@ -57,7 +64,7 @@ impl Transport {
             .initial_window_size(stream_window)
             .initial_connection_window_size(connection_window);
         let rejected_log = RefCell::new(LogRateLimiter::new(1, LINE_INTERVAL));
-        Transport { http2, limits, router: Rc::new(router), rejected_log }
+        Transport { http2, limits, router: Rc::new(router), max_read: MAX_READ, rejected_log }
     }
 
     pub(crate) fn metrics(&self) -> &Arc<WorkerMetrics> {

@@ -23,11 +23,12 @@ impl Greeter for Greeting {
         &self,
         request: Request<HelloRequest>,
     ) -> Result<Response<HelloReply>, Status> {
-        let name = request.into_inner().name;
-        if name.len() > self.max_name_bytes {
-            return Err(name_too_long(name.len(), self.max_name_bytes));
+        let mut message = request.into_inner().name;
+        if message.len() > self.max_name_bytes {
+            return Err(name_too_long(message.len(), self.max_name_bytes));
         }
-        Ok(Response::new(HelloReply { message: ["Hello ", &name].concat() }))
+        message.insert_str(0, "Hello ");
+        Ok(Response::new(HelloReply { message }))
     }
 }
 

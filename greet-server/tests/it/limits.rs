@@ -116,9 +116,9 @@ async fn settings_on_the_wire_are_the_documented_ones() {
     assert_eq!(
         settings,
         [
-            (3, 7),      // MAX_CONCURRENT_STREAMS
-            (4, 65_541), // INITIAL_WINDOW_SIZE: a message of the maximum size with its prefix
-            (6, 8_192),  // MAX_HEADER_LIST_SIZE
+            (3, 7),       // MAX_CONCURRENT_STREAMS
+            (4, 131_082), // INITIAL_WINDOW_SIZE: two messages of the maximum size with their prefixes
+            (6, 8_192),   // MAX_HEADER_LIST_SIZE
         ]
     );
 }

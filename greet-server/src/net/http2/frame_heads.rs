@@ -42,17 +42,20 @@ impl FrameHeads {
         self.requests
     }
 
-    /// Continues with the next bytes of the connection.
-    pub(in crate::net) fn skip_frames(&mut self, mut bytes: &[u8]) {
+    /// Continues with the next bytes of the connection. Returns the number of frames that end in
+    /// them.
+    pub(in crate::net) fn skip_frames(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut frames = 0;
         loop {
             let skipped = self.payload_bytes_left.min(bytes.len());
             self.payload_bytes_left -= skipped;
             bytes = &bytes[skipped..];
             if self.payload_bytes_left > 0 {
-                return;
+                return frames;
             }
             if self.head_bytes == HEAD_BYTES {
                 self.end_frame();
+                frames += 1;
             }
             let copied = (HEAD_BYTES - self.head_bytes).min(bytes.len());
             let (head, rest) = bytes.split_at(copied);
@@ -60,7 +63,7 @@ impl FrameHeads {
             self.head_bytes += copied;
             bytes = rest;
             if self.head_bytes < HEAD_BYTES {
-                return;
+                return frames;
             }
             let [high, middle, low, ..] = self.head;
             self.payload_bytes_left = u32::from_be_bytes([0, high, middle, low]) as usize;
@@ -104,7 +107,8 @@ mod tests {
         let bytes = frames.concat();
         for size in 1..bytes.len() {
             let mut heads = FrameHeads::default();
-            bytes.chunks(size).for_each(|chunk| heads.skip_frames(chunk));
+            let counted: u64 = bytes.chunks(size).map(|chunk| heads.skip_frames(chunk)).sum();
+            assert_eq!(counted, 5, "in chunks of {size}");
             assert_eq!(heads.requests(), 2, "in chunks of {size}");
         }
         let mut heads = FrameHeads::default();

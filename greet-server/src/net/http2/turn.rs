@@ -21,8 +21,6 @@ use crate::grpc::{Http2Calls, ReplyBytes, SentReplies};
 use crate::net::io::{ConnectionIo, IoState};
 use crate::net::transport::Transport;
 
-/// Bytes that one turn reads: the size of h2's read buffer.
-const MAX_READ_BYTES: usize = 8 * 1_024;
 /// Interval of the checks for replies that the peer does not accept.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -73,7 +71,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
 
     /// Takes a turn. Completes when the connection has ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.io.allow_read(MAX_READ_BYTES);
+        self.io.allow_read(self.transport.max_read);
         let ended = self.run_calls(cx);
         if self.io.is_flushed() {
             self.sent.flushed();
