@@ -33,7 +33,9 @@ mod otlp;
 mod otlp_environment;
 mod rapid_reset;
 mod reflection;
+mod small_messages;
 mod status_codes;
+mod streams;
 #[cfg(unix)]
 mod systemd;
 mod tls;
