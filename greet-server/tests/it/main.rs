@@ -33,6 +33,7 @@ mod otlp;
 mod otlp_environment;
 mod rapid_reset;
 mod reflection;
+mod rejected_requests;
 mod small_messages;
 mod status_codes;
 mod streams;

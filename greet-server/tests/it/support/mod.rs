@@ -2,6 +2,7 @@
 
 pub(crate) mod certs;
 pub(crate) mod http1;
+pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod samples;
 
