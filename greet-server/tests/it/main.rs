@@ -34,6 +34,7 @@ mod otlp_environment;
 mod rapid_reset;
 mod reflection;
 mod rejected_requests;
+mod reply_headers;
 mod small_messages;
 mod status_codes;
 mod streams;
