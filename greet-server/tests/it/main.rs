@@ -35,6 +35,8 @@ mod rapid_reset;
 mod reflection;
 mod rejected_requests;
 mod reply_headers;
+mod services;
+mod shared_runtime;
 mod small_messages;
 mod status_codes;
 mod streams;
