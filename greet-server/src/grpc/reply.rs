@@ -265,14 +265,14 @@ impl SentReplies {
 
     /// Resets the streams whose replies have expired. Returns whether one has that waits for the
     /// socket, so that a reset would wait as well.
-    pub(crate) fn reset_expired(&self, now: Instant) -> bool {
-        let mut is_blocked = false;
+    pub(crate) fn reset_expired(&self, now: Instant, is_socket_blocked: bool) -> bool {
+        let mut is_reset_blocked = false;
         for expired in self.0.borrow_mut().extract_if(.., |reply| reply.expires_at <= now) {
             match expired.stream {
-                Some(mut stream) => stream.send_reset(Reason::CANCEL),
-                None => is_blocked = true,
+                Some(mut stream) if !is_socket_blocked => stream.send_reset(Reason::CANCEL),
+                _ => is_reset_blocked = true,
             }
         }
-        is_blocked
+        is_reset_blocked
     }
 }

@@ -1,28 +1,32 @@
-//! SayHello without compression takes a fast path around the generated service. Both paths must
+//! A unary call without compression takes a fast path around the generated service. Both paths must
 //! give the same response, byte for byte. Any `grpc-encoding` header selects the generated service.
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
+use greet_server::Service;
+use greet_testkit::ScriptedProbe;
+use greet_testkit::probe::probe_server::{Probe, ProbeServer};
+use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use http::{HeaderValue, Request};
+use prost::Message as _;
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, framed, grpc_request};
+use crate::support::{Client, ECHO, TestServer, WireResponse, framed, grpc_request};
 
-/// Uses everything that is available to a handler.
-#[derive(Clone)]
+/// Uses everything that is available to a handler. The payload selects what.
 struct Elaborate;
 
 #[tonic::async_trait]
-impl Greeter for Elaborate {
-    async fn say_hello(
+impl Probe for Elaborate {
+    async fn echo(
         &self,
-        request: tonic::Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
+        request: tonic::Request<ProbeRequest>,
+    ) -> Result<Response<ProbeReply>, Status> {
         let echo = request.metadata().get("x-echo").cloned();
-        let message = format!("{} in {:?}", request.get_ref().name, request.extensions().len());
-        let mut response = Response::new(HelloReply { message });
+        let count = u32::try_from(request.extensions().len()).unwrap();
+        let payload = request.get_ref().payload.clone();
+        let mut response = Response::new(ProbeReply { payload, count });
         let metadata = response.metadata_mut();
-        match request.get_ref().name.as_str() {
+        match str::from_utf8(&request.get_ref().payload).unwrap() {
             "panic" => panic!("the handler panics"),
             "fail" => {
                 let details = ErrorDetails::with_bad_request_violation("name", "is \u{1f600}");
@@ -50,8 +54,8 @@ impl Greeter for Elaborate {
     }
 }
 
-fn say_hello(body: &[u8]) -> Request<bytes::Bytes> {
-    let mut request = grpc_request(SAY_HELLO, body.to_vec());
+fn echo(body: &[u8]) -> Request<bytes::Bytes> {
+    let mut request = grpc_request(ECHO, body.to_vec());
     request.headers_mut().insert("x-echo", HeaderValue::from_static("a"));
     request
 }
@@ -69,48 +73,51 @@ async fn responses(
 
 #[tokio::test]
 async fn handler_results_are_equal_on_both_paths() {
-    let server = TestServer::with_greeter(&["--instance=a"], Elaborate).await;
+    let server = TestServer::with_services(&["--instance=a"], |config| {
+        vec![Service::of::<ProbeServer<_>>(config, Elaborate)]
+    })
+    .await;
     let client = server.connect().await;
     let long = "x".repeat(20_000);
-    for name in ["Ada", "", "Zo\u{eb}", long.as_str(), "fail", "metadata", "reserved", "panic"] {
-        let message = prost::Message::encode_to_vec(&HelloRequest { name: name.into() });
-        let [fast, generated] = responses(&client, || say_hello(&framed(&message))).await;
-        assert_eq!(fast, generated, "{name}");
+    for payload in ["Ada", "", "Zo\u{eb}", long.as_str(), "fail", "metadata", "reserved", "panic"] {
+        let message = ProbeRequest::new(Script::Echo, payload, 0).encode_to_vec();
+        let [fast, generated] = responses(&client, || echo(&framed(&message))).await;
+        assert_eq!(fast, generated, "{payload}");
         assert_eq!(fast.headers["greet-instance"], "a");
     }
 }
 
 #[tokio::test]
 async fn invalid_requests_get_equal_responses_on_both_paths() {
-    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
+    let server = TestServer::with_probe(&["--max-message-bytes=1000"], &ScriptedProbe::new()).await;
     let client = server.connect().await;
-    let hello = framed(b"\x0a\x03Ada");
+    let valid = framed(b"\x0a\x03Ada");
     let requests: [&[u8]; 17] = [
-        &hello,
+        &valid,
         b"",
         b"\0",
         b"\0\0\0\0",
         b"\0\0\0\0\0",
         b"\0\0\0\0\x05\x0a",
-        &[&hello[..], &hello].concat(),
-        &[&hello[..], b"\0"].concat(),
+        &[&valid[..], &valid].concat(),
+        &[&valid[..], b"\0"].concat(),
         b"\x01\0\0\0\0",
         b"\x02\0\0\0\0",
         b"\xff\0\0\0\x05\x0a\x03Ada",
         &framed(b"\xff\xff\xff"),
         &framed(b"\x0a\x05Ada"),
-        &framed(b"\x0a\x02\xc3\x28"),
+        &framed(b"\x10\xff"),
         &framed(b"\x08\x01"),
         &framed(&[0x10; 1_000]),
         &framed(&[0x10; 1_001]),
     ];
     for body in requests {
-        let [fast, generated] = responses(&client, || say_hello(body)).await;
+        let [fast, generated] = responses(&client, || echo(body)).await;
         assert_eq!(fast, generated, "{body:?}");
     }
     for timeout in ["1H", "0n", "soon"] {
         let [fast, generated] = responses(&client, || {
-            let mut request = say_hello(&hello);
+            let mut request = echo(&valid);
             request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
             request
         })

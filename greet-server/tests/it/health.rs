@@ -8,7 +8,7 @@ use tonic::{Code, Streaming};
 
 use crate::support::{Client, TestServer, with_timeout};
 
-async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
+pub(crate) async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.into() };
     match client.health().check(request).await {
         Ok(response) => Ok(response.into_inner().status()),
@@ -16,12 +16,14 @@ async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     }
 }
 
-async fn watch(client: &Client, service: &str) -> Streaming<HealthCheckResponse> {
+pub(crate) async fn watch(client: &Client, service: &str) -> Streaming<HealthCheckResponse> {
     let request = HealthCheckRequest { service: service.into() };
     client.health().watch(request).await.unwrap().into_inner()
 }
 
-async fn next(statuses: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus, Code> {
+pub(crate) async fn next(
+    statuses: &mut Streaming<HealthCheckResponse>,
+) -> Result<ServingStatus, Code> {
     match with_timeout(statuses.message()).await {
         Ok(message) => Ok(message.expect("a Watch ends with a status").status()),
         Err(status) => Err(status.code()),

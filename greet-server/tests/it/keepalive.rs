@@ -5,12 +5,17 @@ use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
-use greet_testkit::RawPeer;
-use greet_testkit::http2::{EVERY_STREAM, GOAWAY, PING};
+use greet_testkit::http2::{ACK, DATA, EVERY_STREAM, GOAWAY, PING, WINDOW_UPDATE, frame};
+use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{RawPeer, ScriptedProbe};
+use prost::Message as _;
 use tokio::io::AsyncReadExt as _;
+use tokio::time::{interval, timeout};
 use tower_service::Service as _;
 
-use crate::support::{ScriptedGreeter, TestServer, closed, eventually, with_timeout};
+use crate::support::{
+    ECHO, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,
+};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -31,6 +36,71 @@ async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
+}
+
+#[tokio::test]
+async fn peer_that_sends_within_the_interval_gets_no_ping() {
+    let server = TestServer::start(&["--keepalive-interval=1s"]).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let started = Instant::now();
+    let mut pause = interval(Duration::from_millis(100));
+    while started.elapsed() < Duration::from_millis(2_500) {
+        pause.tick().await;
+        peer.send(&frame(PING, 0, 0, &[7; 8])).await;
+        let answer = loop {
+            let frame = peer.next_frame().await;
+            if frame.kind == PING {
+                break frame;
+            }
+        };
+        assert_eq!((answer.flags, &answer.payload[..]), (ACK, &[7; 8][..]), "a PING of the server");
+    }
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 0);
+}
+
+/// Bytes of any frame prove that the peer is there, also those after a PING without an answer.
+#[tokio::test]
+async fn peer_that_sends_but_answers_no_ping_stays() {
+    let flags = ["--keepalive-interval=200ms", "--keepalive-timeout=1s"];
+    let server = TestServer::start(&flags).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    peer.next_of(PING).await;
+    let started = Instant::now();
+    let mut pause = interval(Duration::from_millis(400)); // longer than the interval
+    while started.elapsed() < Duration::from_secs(3) {
+        pause.tick().await;
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())).await;
+    }
+    peer.call(1, SAY_HELLO, Some(b"")).await;
+    peer.next_of(DATA).await;
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 0);
+}
+
+/// The GOAWAY has a PING and a timeout of its own.
+#[tokio::test]
+async fn no_keepalive_follows_a_goaway() {
+    let flags = [
+        "--max-connection-age=100ms",
+        "--max-connection-age-grace=1h",
+        "--keepalive-interval=300ms",
+        "--keepalive-timeout=300ms",
+    ];
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&flags, &probe).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let wait = ProbeRequest::new(Script::Wait, "", 0).encode_to_vec();
+    peer.call(1, ECHO, Some(&wait)).await;
+    peer.next_of(GOAWAY).await;
+    peer.pong().await;
+    peer.next_of(GOAWAY).await;
+    let silence = timeout(Duration::from_millis(1_500), peer.next_frame()).await;
+    assert!(silence.is_err(), "{silence:?}");
+
+    probe.release(1);
+    peer.next_of(DATA).await;
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::MaxConnectionAge), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Metrics: counts match events, and the exposition matches the documented catalog.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use greet_server::telemetry::metrics::{FAMILIES, MetricType};
 use greet_testkit::certs::Ca;
@@ -8,58 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::certs::Files;
 use crate::support::http1;
-use crate::support::{
-    SAY_HELLO, ScriptedGreeter, TestServer, eventually, framed, grpc_request, with_timeout,
-};
-
-const ADMIN: &str = "--admin-listen=127.0.0.1:0";
-
-/// Values by the sample's name and labels as in the text.
-struct Samples(BTreeMap<String, f64>);
-
-impl Samples {
-    async fn scrape(server: &TestServer) -> Samples {
-        let page = http1::get(server.admin(), "/metrics").await;
-        let samples = page.text().lines().filter(|line| !line.starts_with('#'));
-        let samples = samples.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap())
-        });
-        Samples(samples.collect())
-    }
-
-    /// Returns a value, or zero for an absent sample.
-    fn get(&self, name: &str) -> u64 {
-        self.0.get(name).map_or(0, |value| *value as u64)
-    }
-
-    /// Returns the sum over all labels.
-    fn sum(&self, name: &str) -> u64 {
-        let labelled = format!("{name}{{");
-        self.0.iter().filter(|(key, _)| key.starts_with(&labelled)).map(|(_, n)| *n as u64).sum()
-    }
-
-    fn calls(&self, method: &str, status: &str) -> u64 {
-        self.get(&format!(
-            "grpc_server_call_duration_seconds_count{{grpc_method=\"{method}\",grpc_status=\"{status}\"}}"
-        ))
-    }
-
-    fn closed(&self, reason: &str) -> u64 {
-        self.get(&format!("greet_connections_closed_total{{cause=\"{reason}\"}}"))
-    }
-}
-
-/// Scrapes until `condition` is met, because the server counts an event after its peer sees it.
-async fn scrape_until(server: &TestServer, condition: impl Fn(&Samples) -> bool) -> Samples {
-    let mut samples = Samples(BTreeMap::new());
-    let is_met = async || {
-        samples = Samples::scrape(server).await;
-        condition(&samples)
-    };
-    eventually("the samples meet the condition", is_met).await;
-    samples
-}
+use crate::support::samples::{ADMIN, Samples, scrape_until};
+use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_status() {
@@ -97,7 +47,7 @@ async fn calls_are_counted_by_method_and_status() {
     assert_eq!(bytes("rcvd", "OK"), 2 + 3 + 2 + 5);
     assert_eq!(bytes("sent", "OK"), 2 + 9 + 2 + 11);
     assert_eq!(bytes("rcvd", "INVALID_ARGUMENT"), 3 + 5_000);
-    assert!(!samples.0.keys().any(|name| name.contains("made.Up")), "a label from a request");
+    assert!(!samples.has("made.Up"), "a label from a request");
 }
 
 #[tokio::test]

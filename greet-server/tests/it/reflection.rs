@@ -9,7 +9,7 @@ use crate::support::{Client, TestServer};
 
 /// A response of either version.
 #[derive(Debug, PartialEq, Eq)]
-enum Reflected {
+pub(crate) enum Reflected {
     Services(Vec<String>),
     File(String),
     Extensions(String),
@@ -67,7 +67,7 @@ macro_rules! reflect {
     }};
 }
 
-async fn v1(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
+pub(crate) async fn v1(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
     reflect!(v1, client, queries)
 }
 

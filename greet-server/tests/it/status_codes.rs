@@ -114,6 +114,21 @@ async fn request_that_is_not_grpc_gets_an_http_status() {
     assert_eq!(server.stop().await.answered, 3);
 }
 
+/// h2 passes CONNECT on without a scheme and a path.
+#[tokio::test]
+async fn connect_is_405() {
+    let server = TestServer::start(&[]).await;
+    let client = server.connect_h2(|_| {}).await;
+    let connect = Request::connect("test:443").header("content-type", "application/grpc");
+    let response = client.send(connect.body(Bytes::new()).unwrap()).await;
+    assert_eq!(
+        (response.status.as_u16(), &response.headers["allow"]),
+        (405, &"POST".parse().unwrap())
+    );
+    let response = client.send(grpc_request(SAY_HELLO, framed(b""))).await;
+    assert_eq!(response.grpc_status(), Some(Code::Ok as i32), "the connection stays usable");
+}
+
 #[tokio::test]
 async fn panic_is_internal_for_its_call_only() {
     let greeter = ScriptedGreeter::new();

@@ -14,6 +14,13 @@ use crate::probe::probe_server::Probe;
 use crate::probe::{ProbeReply, ProbeRequest, Script};
 use crate::wait::{TEST_TIMEOUT, poll_until, with_timeout};
 
+impl ProbeRequest {
+    /// Creates a request with all of its fields.
+    pub fn new(script: Script, payload: impl Into<Vec<u8>>, count: u32) -> ProbeRequest {
+        ProbeRequest { payload: payload.into(), count, script: script.into() }
+    }
+}
+
 /// A probe service, of which clones share the state. What it does is in [`Script`].
 #[derive(Debug, Clone)]
 pub struct ScriptedProbe(Arc<State>);
@@ -205,10 +212,6 @@ mod tests {
         ProbeClient::new(server)
     }
 
-    fn request(script: Script, payload: &str, count: u32) -> ProbeRequest {
-        ProbeRequest { payload: payload.into(), count, script: script.into() }
-    }
-
     fn reply(payload: &str, count: u32) -> ProbeReply {
         ProbeReply { payload: payload.into(), count }
     }
@@ -230,14 +233,14 @@ mod tests {
     async fn every_kind_of_method_replies() {
         let probe = ScriptedProbe::new();
         let mut client = client(&probe);
-        let echo = client.echo(request(Script::Echo, "a", 7)).await.unwrap();
+        let echo = client.echo(ProbeRequest::new(Script::Echo, "a", 7)).await.unwrap();
         assert_eq!(echo.into_inner(), reply("a", 7));
 
-        let requests = ["a", "b", "c"].map(|payload| request(Script::Echo, payload, 7));
+        let requests = ["a", "b", "c"].map(|payload| ProbeRequest::new(Script::Echo, payload, 7));
         let collected = client.collect(tokio_stream::iter(requests.clone())).await.unwrap();
         assert_eq!(collected.into_inner(), reply("abc", 3));
 
-        let expanded = expand(&probe, request(Script::Echo, "a", 2)).await;
+        let expanded = expand(&probe, ProbeRequest::new(Script::Echo, "a", 2)).await;
         assert_eq!(expanded, (vec![reply("a", 0), reply("a", 1)], Code::Ok));
 
         let relayed = client.relay(tokio_stream::iter(requests)).await.unwrap().into_inner();
@@ -251,7 +254,8 @@ mod tests {
     #[tokio::test]
     async fn reply_waits_for_its_release() {
         let probe = ScriptedProbe::new();
-        let mut stream = client(&probe).expand(request(Script::Wait, "a", 2)).await.unwrap();
+        let mut stream =
+            client(&probe).expand(ProbeRequest::new(Script::Wait, "a", 2)).await.unwrap();
         let mut next = async || stream.get_mut().message().await.unwrap();
         assert!(next().now_or_never().is_none());
         probe.waits_begun(1).await;
@@ -265,7 +269,7 @@ mod tests {
     async fn dropped_call_has_ended() {
         let probe = ScriptedProbe::new();
         let mut client = client(&probe);
-        let mut call = Box::pin(client.echo(request(Script::Wait, "a", 0)));
+        let mut call = Box::pin(client.echo(ProbeRequest::new(Script::Wait, "a", 0)));
         assert!(call.as_mut().now_or_never().is_none());
         assert_eq!(probe.0.ends.available_permits(), 0);
         drop(call);
@@ -276,17 +280,17 @@ mod tests {
     #[tokio::test]
     async fn failure_and_panic_follow_count_replies() {
         let probe = ScriptedProbe::new();
-        let failed = expand(&probe, request(Script::Fail, "a", 1)).await;
+        let failed = expand(&probe, ProbeRequest::new(Script::Fail, "a", 1)).await;
         assert_eq!(failed, (vec![reply("a", 0)], Code::FailedPrecondition));
 
         for count in [0, 2] {
             let replies = probe.replies();
-            let panicking = expand(&probe, request(Script::Panic, "a", count));
+            let panicking = expand(&probe, ProbeRequest::new(Script::Panic, "a", count));
             assert!(AssertUnwindSafe(panicking).catch_unwind().await.is_err());
             assert_eq!(probe.replies() - replies, u64::from(count));
         }
         let mut client = client(&probe);
-        let panicking = client.expand(request(Script::PanicInHandler, "a", 2));
+        let panicking = client.expand(ProbeRequest::new(Script::PanicInHandler, "a", 2));
         assert!(AssertUnwindSafe(panicking).catch_unwind().await.is_err());
         probe.calls_ended(4).await;
     }
@@ -294,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn endless_stream_is_always_ready() {
         let probe = ScriptedProbe::new();
-        let stream = probe.expand(Request::new(request(Script::Endless, "a", 0)));
+        let stream = probe.expand(Request::new(ProbeRequest::new(Script::Endless, "a", 0)));
         let mut stream = stream.await.unwrap().into_inner();
         for position in 0..1_000 {
             let next = stream.next().now_or_never().expect("the stream is ready");

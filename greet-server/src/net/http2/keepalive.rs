@@ -28,11 +28,10 @@ pub(super) async fn unanswered(
             continue;
         }
         // h2 sends a PING only after the PONG of the last one was taken. Any byte proves that the
-        // peer answers, so the PONG itself needs no waker.
+        // peer answers, so the PONG itself needs no waker. Without a PONG the last PING still waits
+        // for its answer, and another is not needed.
         let _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
-        if ping_pong.send_ping(Ping::opaque()).is_err() {
-            return;
-        }
+        let _ = ping_pong.send_ping(Ping::opaque());
         sleep(limits.keepalive_timeout).await;
         if connection.read_bytes() == read_bytes {
             return;

@@ -138,7 +138,9 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         ready!(check.as_mut().poll(cx));
         self.expiry_check = None;
         cx.waker().wake_by_ref(); // for the resets and the next check
-        if self.sent.reset_expired(Instant::now()) {
+        // A reply over h2's send buffer waits for the socket as well as for its window.
+        let is_socket_blocked = self.io.write_blocked_for() >= EXPIRY_CHECK_INTERVAL;
+        if self.sent.reset_expired(Instant::now(), is_socket_blocked) {
             return Poll::Ready(Ended::ReplyNotTaken);
         }
         Poll::Pending

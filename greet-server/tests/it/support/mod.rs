@@ -2,7 +2,9 @@
 
 pub(crate) mod certs;
 pub(crate) mod http1;
+pub(crate) mod log;
 pub(crate) mod process;
+pub(crate) mod samples;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +17,9 @@ use greet_proto::grpc::health::v1::health_client::HealthClient;
 use greet_proto::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
 use greet_server::config::{self, Config};
 use greet_server::{Caller, CloseReason, Method, Server, Service, ShutdownReport, services};
-use greet_testkit::poll_until;
+use greet_testkit::probe::probe_client::ProbeClient;
+use greet_testkit::probe::probe_server::ProbeServer;
+use greet_testkit::{ScriptedProbe, poll_until};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -62,6 +66,15 @@ impl TestServer {
         let mut server = TestServer::bind(flags, services::all).await;
         server.set_guard(move || Rc::new(guard));
         TestServer::run(server)
+    }
+
+    /// Starts with the probe in place of the Greeter.
+    pub(crate) async fn with_probe(flags: &[&str], probe: &ScriptedProbe) -> TestServer {
+        let probe = probe.clone();
+        TestServer::with_services(flags, move |config| {
+            vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
+        })
+        .await
     }
 
     pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
@@ -131,6 +144,18 @@ impl TestServer {
         tcp
     }
 
+    /// Opens an HTTP/2 connection with the h2 crate, which opens windows only if a test does.
+    pub(crate) async fn connect_h2(
+        &self,
+        configure: impl FnOnce(&mut h2::client::Builder),
+    ) -> H2Client {
+        let mut builder = h2::client::Builder::new();
+        configure(&mut builder);
+        let (sender, connection) = builder.handshake(self.tcp().await).await.unwrap();
+        tokio::spawn(connection);
+        H2Client(sender)
+    }
+
     /// Opens an HTTP/2 connection.
     pub(crate) async fn connect(&self) -> Client {
         Client::handshake(self.tcp().await).await
@@ -189,6 +214,10 @@ impl Client {
         GreeterClient::with_origin(self.clone(), "http://test".parse().unwrap())
     }
 
+    pub(crate) fn probe(&self) -> ProbeClient<Client> {
+        ProbeClient::with_origin(self.clone(), "http://test".parse().unwrap())
+    }
+
     pub(crate) fn health(&self) -> HealthClient<Client> {
         HealthClient::with_origin(self.clone(), "http://test".parse().unwrap())
     }
@@ -228,6 +257,45 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
     }
 }
 
+/// One HTTP/2 connection of the h2 crate.
+#[derive(Clone)]
+pub(crate) struct H2Client(h2::client::SendRequest<Bytes>);
+
+impl H2Client {
+    /// Starts a request. Returns its response, and the stream for its body.
+    pub(crate) async fn start(
+        &self,
+        head: Request<()>,
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        let mut ready = with_timeout(self.0.clone().ready()).await.unwrap();
+        ready.send_request(head, false).unwrap()
+    }
+
+    /// Sends a whole request and waits for the head of the response.
+    pub(crate) async fn open(&self, request: Request<Bytes>) -> Response<h2::RecvStream> {
+        let (head, body) = request.into_parts();
+        let (response, mut stream) = self.start(Request::from_parts(head, ())).await;
+        stream.send_data(body, true).unwrap();
+        with_timeout(response).await.unwrap()
+    }
+
+    /// Sends a whole request and reads the whole response, as far as its window allows.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> WireResponse {
+        let (head, mut body) = self.open(request).await.into_parts();
+        let mut bytes = Vec::new();
+        while let Some(data) = with_timeout(body.data()).await {
+            bytes.extend_from_slice(&data.unwrap());
+        }
+        let trailers = with_timeout(body.trailers()).await.unwrap();
+        WireResponse {
+            status: head.status,
+            headers: head.headers,
+            body: bytes.into(),
+            trailers: trailers.unwrap_or_default(),
+        }
+    }
+}
+
 /// A response as it was on the wire.
 #[derive(Debug, PartialEq)]
 pub(crate) struct WireResponse {
@@ -254,6 +322,10 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
 }
 
 pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
+pub(crate) const ECHO: &str = "/probe.Probe/Echo";
+pub(crate) const COLLECT: &str = "/probe.Probe/Collect";
+pub(crate) const EXPAND: &str = "/probe.Probe/Expand";
+pub(crate) const RELAY: &str = "/probe.Probe/Relay";
 
 /// A greeter that acts on the name: "panic", "thread", "block", "wait", otherwise a greeting.
 #[derive(Clone)]
