@@ -34,6 +34,7 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics, WorkerMetrics};
 use crate::telemetry::otel::Exporter;
 
+type MakeServices = Arc<dyn Fn(&Config) -> Vec<Service> + Send + Sync>;
 type MakeGuard = Arc<dyn Fn() -> Guard + Send + Sync>;
 
 /// A daemon with bound sockets. The kernel queues connections already.
@@ -43,7 +44,7 @@ pub struct Server {
     tls: Option<(Reloader, watch::Receiver<Tls>)>,
     reload: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
-    services: Arc<dyn Fn(&Config) -> Vec<Service> + Send + Sync>,
+    make_services: MakeServices,
     make_guard: Option<MakeGuard>,
     admin: Option<Listener>,
     log: Option<LogControl>,
@@ -129,7 +130,7 @@ impl Server {
             tls,
             reload,
             phase,
-            services: Arc::new(services),
+            make_services: Arc::new(services),
             make_guard: None,
             admin,
             log: None,
@@ -262,9 +263,9 @@ impl Server {
         let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
         let phase = self.phase.subscribe();
         let tracer = self.exporter.as_ref().map(Exporter::tracer);
-        let (services, make_guard) = (self.services.clone(), self.make_guard.clone());
+        let (make_services, make_guard) = (self.make_services.clone(), self.make_guard.clone());
         Arc::new(move || {
-            let services = services(&config);
+            let services = make_services(&config);
             let services = with_health_and_reflection(services, &config, phase.clone());
             let methods = method_table(services);
             let state = WorkerState {

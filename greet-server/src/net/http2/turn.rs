@@ -89,7 +89,11 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
     /// Closes all streams and sends GOAWAY, as far as the socket takes it at once.
     pub(super) async fn close(&mut self, reason: Reason) {
         self.h2.abrupt_shutdown(reason);
-        poll_fn(|cx| Poll::Ready(drop(self.poll(cx)))).await;
+        poll_fn(|cx| {
+            let _ = self.poll(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Runs the calls of one read as they are accepted, then writes their replies. Without the
