@@ -56,10 +56,10 @@ const QUICK: Effort = Effort { rounds: 3, seconds_per_sample: 0.4 };
 const THOROUGH: Effort = Effort { rounds: 7, seconds_per_sample: 1.0 };
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = programs::build(true)?;
     if args.instructions {
-        return instructions::check(&programs, args.accept);
+        return instructions::check(args.accept);
     }
+    let programs = programs::build(true)?;
     anyhow::ensure!(
         std::thread::available_parallelism()?.get() > 1,
         "server and generator need a core each, but there is one"

@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: writes the manual pages and completion scripts of both programs.
+//! `cargo xtask dist`: writes what is released: the profile-guided programs, their manual pages and
+//! completion scripts.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +9,7 @@ use clap_complete::Shell;
 use greet_flags::reference::{completions, man_page};
 
 use crate::harness::command::progress;
+use crate::harness::guided;
 use crate::harness::programs::target_directory;
 
 /// Variables that greet-server reads besides those of its flags.
@@ -29,6 +31,12 @@ pub(crate) fn write() -> anyhow::Result<()> {
     let directory = target_directory()?.join("dist");
     write_program(&directory, &greet_server::command(), &SERVER_VARIABLES)?;
     write_program(&directory, &greet_cli::command(), &greet_cli::documentation::VARIABLES)?;
+    let guided = guided::build()?;
+    let programs = directory.join("bin");
+    fs::create_dir_all(&programs)?;
+    for program in [&guided.server, &guided.cli] {
+        fs::copy(program, programs.join(program.file_name().expect("a program has a name")))?;
+    }
     progress(format_args!("{}: written", directory.display()));
     Ok(())
 }
