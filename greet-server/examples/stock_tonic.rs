@@ -1,33 +1,9 @@
-//! The Greeter as tonic's own documentation builds it, without tuning and without limits. `cargo xtask
-//! bench` compares greet-server with it.
+//! tonic with the runtime of its documentation and the system's allocator. `cargo xtask bench` compares
+//! greet-server with it.
 
-use std::env;
-use std::io::{self, Write as _};
-
-use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
-
-struct MyGreeter {}
-
-#[tonic::async_trait]
-impl Greeter for MyGreeter {
-    async fn say_hello(
-        &self,
-        request: Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let message = format!("Hello {}", request.into_inner().name);
-        Ok(Response::new(HelloReply { message }))
-    }
-}
+mod greeter;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:50051".into());
-    let incoming = TcpIncoming::bind(address.parse()?)?.with_nodelay(Some(true)); // as `serve` has it
-    writeln!(io::stdout(), "listening on http://{}", incoming.local_addr()?)?;
-    let greeter = GreeterServer::new(MyGreeter {});
-    Server::builder().add_service(greeter).serve_with_incoming(incoming).await?;
-    Ok(())
+    greeter::serve().await
 }

@@ -33,7 +33,7 @@ enum Task {
     Ci(ci::Args),
     /// Generate the tables in the documents
     Docs(reference::Args),
-    /// Write man pages and completions of both programs into target/dist
+    /// Write the profile-guided programs, their man pages and completions into target/dist
     Dist,
 }
 

@@ -4,17 +4,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::SystemTime;
 
-use super::calls::{Measured, Table};
+use super::calls::{MAX_STEAL, Measured, Table};
 use super::figures::{Figures, MANY_CONNECTIONS};
 use super::h2load::Sample;
 use super::observability_cost::KINDS;
 use super::peers::Peer;
-use super::process;
-use super::targets::targets;
+use super::process::{BURST_CALLS, BURST_CONNECTIONS, IDLE_CONNECTIONS};
+use super::targets::{Bound, Verdict, many_connections_ratio, targets};
 use crate::harness::command::{capture, program};
 
-/// Above this share the figures are unreliable.
-const MAX_STEAL: f64 = 0.05;
+const ONE_BY_ONE: &str = "\n1x1: the processors halt between two calls; their halt and wake-up dominate these figures.\n";
 
 pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
     let mut text = String::from("# Benchmarks\n\nWritten by `cargo xtask bench`; ");
@@ -53,30 +52,42 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
     payloads(&mut text, figures)?;
     observability(&mut text, figures)?;
     processes(&mut text, figures)?;
-    one_shots(&mut text, figures)?;
+    clients(&mut text, figures)?;
     versions(&mut text, figures)?;
     Ok(text)
 }
 
 fn steal(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
-    let rows = figures.shapes.iter().flat_map(|table| &table.rows);
-    let max = rows.map(Measured::max_steal).fold(0.0, f64::max);
+    let max = figures.tables().map(|table| table.max_steal).fold(0.0, f64::max);
+    let repeats: usize = figures.tables().map(|table| table.repeats).sum();
     let verdict = if max > MAX_STEAL { ": the figures are unreliable" } else { "" };
     writeln!(
         text,
-        "\nTime stolen by other guests of the machine: at most {:.1} %{verdict}.",
-        max * 100.0
+        "\nTime stolen by other guests of the machine: at most {:.1} % of a round{verdict}. Rounds repeated \
+         because of more than {:.0} %: {repeats}.",
+        max * 100.0,
+        MAX_STEAL * 100.0,
     )?;
     Ok(())
 }
 
 fn verdicts(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
-    text.push_str("\n## Targets\n\n| figure | target | measured | result |\n|---|---|---|---|\n");
+    text.push_str(
+        "\n## Targets\n\n| figure | plain build | profile-guided build |\n|---|---|---|\n",
+    );
+    let cell = |verdict: Option<Verdict>| {
+        let Some(verdict) = verdict else { return "-".to_owned() };
+        let (comparison, bound) = match verdict.bound {
+            Bound::AtMost(bound) => ("at most", bound),
+            Bound::AtLeast(bound) => ("at least", bound),
+        };
+        let result = if verdict.is_met() { "met" } else { "**missed**" };
+        format!("{:.2}, {comparison} {bound}: {result}", verdict.measured)
+    };
     for target in targets(figures) {
-        let (what, bound, measured) = (&target.what, target.bound(), target.measured);
-        let result = if target.is_met() { "met" } else { "**missed**" };
-        writeln!(text, "| {what} | {bound} | {measured:.2} | {result} |")?;
+        writeln!(text, "| {} | {} | {} |", target.what, cell(target.plain), cell(target.guided))?;
     }
+    text.push_str(ONE_BY_ONE);
     Ok(())
 }
 
@@ -93,6 +104,7 @@ fn by_shape(
         let cells = figures.shapes.iter().filter_map(|table| Some(cell(table.of(*peer)?, table)));
         writeln!(text, "| {} | {} |", peer.name(), cells.collect::<Vec<_>>().join(" | "))?;
     }
+    text.push_str(ONE_BY_ONE);
     Ok(())
 }
 
@@ -114,7 +126,7 @@ fn payloads(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
         }
     }
     let tls = figures.tls.cpu_ratio(Peer::GreetTls, Peer::Greet).unwrap_or(f64::NAN);
-    let (many, ratio) = (MANY_CONNECTIONS, figures.many_connections_ratio);
+    let (many, ratio) = (MANY_CONNECTIONS, many_connections_ratio(&figures.many_connections));
     writeln!(
         text,
         "\nWith TLS a call of greet-server costs {tls:.2} times what it does without (10x10); with {many} idle \
@@ -139,26 +151,41 @@ fn observability(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
 }
 
 fn processes(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
-    let idle = process::IDLE_CONNECTIONS;
     writeln!(
         text,
-        "\n## The process\n\n| server | KiB an idle connection ({idle}) | MiB at rest | ms from exec to the \
-         first reply |\n|---|---|---|---|"
+        "\n## The process\n\nKiB of an idle connection, fresh ({IDLE_CONNECTIONS} of them) and after \
+         {BURST_CALLS} calls at the same time\non each of {BURST_CONNECTIONS}.\n\n\
+         | server | fresh | after a burst | MiB at rest | ms from exec to the first reply |\n\
+         |---|---|---|---|---|"
     )?;
     for process in &figures.processes {
-        let (name, each) = (process.peer.name(), process.kib_per_connection);
-        let (rest, first) = (process.kib_at_rest as f64 / 1024.0, process.first_reply_ms);
-        writeln!(text, "| {name} | {each:.1} | {rest:.1} | {first:.1} |")?;
+        let (name, fresh, burst) =
+            (process.peer.name(), process.kib_per_connection, process.kib_after_burst);
+        let (rest, first) = (process.kib_at_rest / 1024.0, process.first_reply_ms);
+        writeln!(text, "| {name} | {fresh:.1} | {burst:.1} | {rest:.1} | {first:.1} |")?;
     }
     Ok(())
 }
 
-fn one_shots(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
+fn clients(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
     text.push_str(
-        "\n## One call from the command line\n\n| client | ms from exec to exit |\n|---|---|\n",
+        "\n## The clients\n\n| one call from the command line | ms from exec to exit | ms of CPU |\n|---|---|---|\n",
     );
     for client in &figures.one_shots {
-        writeln!(text, "| {} | {:.1} |", client.name, client.ms)?;
+        writeln!(text, "| {} | {:.2} | {:.2} |", client.name, client.ms, client.cpu_ms)?;
+    }
+    text.push_str(
+        "\n| load generator, 10x10 | CPU time of a call, us | to h2load |\n|---|---|---|\n",
+    );
+    writeln!(text, "| h2load | {:.1} | 1.00 |", figures.load.h2load_us)?;
+    writeln!(
+        text,
+        "| greet-cli load | {:.1} | {:.2} |",
+        figures.load.greet_us, figures.load.ratio
+    )?;
+    if let Some(load) = &figures.guided_load {
+        let (cpu, ratio) = (load.greet_us, load.ratio);
+        writeln!(text, "| greet-cli load, profile-guided | {cpu:.1} | {ratio:.2} |")?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::peers::{CLIENT_CORE, on_core};
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
-use crate::harness::resources::{cpu_time, steal_time};
+use crate::harness::resources::{cpu_time, cpu_time_of_children};
 use crate::harness::tools;
 
 /// Connections, and concurrent calls on each.
@@ -39,13 +39,13 @@ impl Shape {
 pub(super) struct Sample {
     /// CPU time of the server, user and system.
     pub(super) cpu_us_per_call: f64,
+    /// CPU time of h2load, user and system.
+    pub(super) client_us_per_call: f64,
     pub(super) calls_per_s: f64,
     pub(super) mean_us: f64,
     pub(super) max_us: f64,
     /// The share of its core that the server used.
     pub(super) server_share: f64,
-    /// The share of all cores that other guests of the machine took.
-    pub(super) steal_share: f64,
 }
 
 /// Calls SayHello with the same name each time.
@@ -75,22 +75,22 @@ impl Generator {
         h2load.arg("--data").arg(&self.request);
         h2load.args(["--header=content-type: application/grpc", "--header=te: trailers"]);
         h2load.arg(format!("{}/greet.Greeter/SayHello", server.target));
-        let (cpu, steal, started) = (cpu_time(server)?, steal_time()?, Instant::now());
+        let (cpu, client) = (cpu_time(server)?, cpu_time_of_children()?);
+        let started = Instant::now();
         let output = capture(&mut on_core(CLIENT_CORE, &h2load))?.succeeded()?;
         let took = started.elapsed().as_secs_f64();
         let cpu = (cpu_time(server)? - cpu).as_secs_f64();
-        let steal = (steal_time()? - steal).as_secs_f64();
+        let client = (cpu_time_of_children()? - client).as_secs_f64();
         self.check(&output, calls).with_context(|| output.clone())?;
         let [_, max, mean, ..] = times(&output).with_context(|| output.clone())?;
         let rate = output.split(" req/s").next().and_then(|output| output.rsplit(' ').next());
-        let cores = std::thread::available_parallelism()?.get() as f64;
         Ok(Sample {
             cpu_us_per_call: cpu * 1e6 / calls as f64,
+            client_us_per_call: client * 1e6 / calls as f64,
             calls_per_s: rate.and_then(|rate| rate.parse().ok()).context("no req/s")?,
             mean_us: mean,
             max_us: max,
             server_share: cpu / took,
-            steal_share: steal / took / cores,
         })
     }
 

@@ -1,5 +1,5 @@
-//! Instructions of a call, counted by valgrind, as a gate without noise. The slope between two
-//! numbers of calls leaves out start and stop.
+//! Instructions of a call, counted by valgrind, as a gate without noise, for the plain and for the
+//! profile-guided build. The slope between two numbers of calls leaves out start and stop.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,36 +10,58 @@ use super::h2load::{Generator, Shape};
 use super::peers::{SERVER_CORE, on_core};
 use crate::harness::command::{print, program};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{Programs, root};
-use crate::harness::tools;
+use crate::harness::programs::{self, Programs, root};
+use crate::harness::report::Missing;
+use crate::harness::{guided, tools};
 
 const CALLS: [u64; 2] = [5_000, 15_000];
 /// A change that costs more must be accepted explicitly.
 const MAX_GROWTH: f64 = 0.03;
+/// A line for each build: its name, and the instructions of a call.
 const BASELINE: &str = "xtask/instructions.txt";
 
 /// Fails if a call takes more instructions than the baseline allows.
-pub(super) fn check(programs: &Programs, accept: bool) -> anyhow::Result<()> {
-    let counts = CALLS.map(|calls| count(programs, calls));
-    let [few, many] = counts.map(|count| count.map(|count| count as f64));
-    let counted = (many? - few?) / (CALLS[1] - CALLS[0]) as f64;
-    if accept {
-        fs::write(root().join(BASELINE), format!("{counted:.0}\n"))?;
-        return print(format_args!("{counted:.0} instructions a call: the new baseline"));
-    }
-    let baseline = fs::read_to_string(root().join(BASELINE))
+pub(super) fn check(accept: bool) -> anyhow::Result<()> {
+    let text = fs::read_to_string(root().join(BASELINE))
         .with_context(|| format!("could not read {BASELINE}"))?;
-    let baseline: f64 = baseline.trim().parse().with_context(|| format!("{BASELINE}: a number"))?;
-    let growth = counted / baseline - 1.0;
-    print(format_args!(
-        "{counted:.0} instructions a call, {:+.1} % to the baseline of {baseline:.0}",
-        growth * 100.0
-    ))?;
+    let mut baselines = Vec::new();
+    let mut is_exceeded = false;
+    for line in text.lines() {
+        let (build, baseline) = line.split_once(' ').context(BASELINE)?;
+        let mut baseline: f64 = baseline.parse().with_context(|| format!("{BASELINE}: {line}"))?;
+        let programs = if build == "guided" { guided::build() } else { programs::build(true) };
+        match programs {
+            Ok(programs) => {
+                let counted = instructions_per_call(&programs)?;
+                let growth = counted / baseline - 1.0;
+                let percent = growth * 100.0;
+                print(format_args!(
+                    "{build}: {counted:.0} instructions a call, {percent:+.1} % to the baseline of {baseline}"
+                ))?;
+                if accept {
+                    baseline = counted.round();
+                } else {
+                    is_exceeded |= growth > MAX_GROWTH;
+                }
+            }
+            Err(error) if error.is::<Missing>() => print(format_args!("SKIP {build}: {error}"))?,
+            Err(error) => return Err(error),
+        }
+        baselines.push(format!("{build} {baseline}\n"));
+    }
+    if accept {
+        fs::write(root().join(BASELINE), baselines.concat())?;
+    }
     anyhow::ensure!(
-        growth <= MAX_GROWTH,
+        !is_exceeded,
         "a call takes more instructions; to accept that: cargo xtask bench --instructions --accept"
     );
     Ok(())
+}
+
+fn instructions_per_call(programs: &Programs) -> anyhow::Result<f64> {
+    let [few, many] = CALLS.map(|calls| count(programs, calls));
+    Ok((many? as f64 - few? as f64) / (CALLS[1] - CALLS[0]) as f64)
 }
 
 /// Counts the instructions of a run with `calls` calls.

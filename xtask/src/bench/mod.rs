@@ -2,6 +2,7 @@
 //! Ratios are the result, because absolute figures depend on the machine.
 
 mod calls;
+mod clients;
 mod document;
 mod figures;
 mod h2load;
@@ -17,10 +18,10 @@ use std::fs;
 use greet_testkit::BlockingPeer;
 
 use crate::harness::command::{print, progress};
-use crate::harness::daemon::Daemon;
-use crate::harness::programs::{self, root};
-use crate::harness::report::Missing;
+use crate::harness::programs::root;
 use crate::harness::resources::raise_descriptor_limit;
+#[cfg(feature = "docs")]
+use crate::harness::{command::program, daemon::Daemon, programs::Programs, report};
 
 use calls::Effort;
 use figures::{Figures, MANY_CONNECTIONS};
@@ -49,37 +50,17 @@ const SHAPES: [Shape; 5] = [
     Shape::new(50, 20),
 ];
 const NAME_BYTES: [usize; 3] = [3, 1_024, 65_000];
-/// Calls a second that fill about the time of a sample with a thousand connections.
-const CALLS_PER_S_OF_MANY: f64 = 150_000.0;
-
 const QUICK: Effort = Effort { rounds: 3, seconds_per_sample: 0.4 };
 const THOROUGH: Effort = Effort { rounds: 7, seconds_per_sample: 1.0 };
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = programs::build(true)?;
     if args.instructions {
-        return instructions::check(&programs, args.accept);
+        return instructions::check(args.accept);
     }
-    anyhow::ensure!(
-        std::thread::available_parallelism()?.get() > 1,
-        "server and generator need a core each, but there is one"
-    );
+    require_a_core_each()?;
     raise_descriptor_limit(4 * process::IDLE_CONNECTIONS as u64)?;
     let effort = if args.quick { QUICK } else { THOROUGH };
-    let starter = Starter::new(&programs)?;
-    let mut missing = Vec::new();
-    let mut peers = Vec::new();
-    for peer in Peer::ALL {
-        match starter.command(peer) {
-            Ok(_) => peers.push(peer),
-            Err(error) if error.is::<Missing>() => {
-                progress(format_args!("SKIP {}: {error}", peer.name()));
-                missing.push(format!("{}: {error}", peer.name()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let figures = measure(&starter, &peers, effort, missing, &programs)?;
+    let figures = measure(&Starter::new()?, effort)?;
     let text = document::markdown(&figures)?;
     print(format_args!("{text}"))?;
     if !args.quick {
@@ -90,27 +71,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(
-    starter: &Starter,
-    peers: &[Peer],
-    effort: Effort,
-    missing: Vec<String>,
-    programs: &programs::Programs,
-) -> anyhow::Result<Figures> {
-    let versions = peers.iter().map(|peer| Ok((*peer, peers::version(*peer)?)));
+fn require_a_core_each() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism()?.get();
+    anyhow::ensure!(cores > 1, "server and generator need a core each, but there is one");
+    Ok(())
+}
+
+fn measure(starter: &Starter, effort: Effort) -> anyhow::Result<Figures> {
+    let versions = starter.peers().map(|peer| Ok((peer, peers::version(peer)?)));
     let versions = versions.collect::<anyhow::Result<_>>()?;
-    let start = |peer: &Peer| Ok((*peer, starter.start(*peer)?));
-    let servers = peers.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    let servers = starter.start_all(starter.peers())?;
     let small = Generator::new(NAME_BYTES[0])?;
     let shapes = SHAPES.map(|shape| calls::measure(&servers, &small, shape, effort));
     let shapes = shapes.into_iter().collect::<anyhow::Result<_>>()?;
-    let one_shots = process::one_shots(programs, &servers[0].1, 3 * effort.rounds)?;
     drop(servers);
 
-    let start = |peer: &Peer| Ok((*peer, starter.start_for_large(*peer)?));
-    let large = peers.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    // nghttpd serves the same file for every name.
-    let large: Vec<_> = large.into_iter().filter(|(peer, _)| *peer != Peer::Nghttpd).collect();
+    let large = starter.start_for_large()?;
     let payloads = NAME_BYTES.map(|bytes| {
         let generator = Generator::new(bytes)?;
         Ok((bytes, calls::measure(&large, &generator, Shape::TEN_BY_TEN, effort)?))
@@ -118,42 +94,47 @@ fn measure(
     let payloads = payloads.into_iter().collect::<anyhow::Result<_>>()?;
     drop(large);
 
-    let pair = [Peer::Greet, Peer::GreetTls].map(|peer| Ok((peer, starter.start(peer)?)));
-    let pair = pair.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let pair = starter.start_all([Peer::Greet, Peer::GreetTls])?;
     let tls = calls::measure(&pair, &small, Shape::TEN_BY_TEN, effort)?;
     drop(pair);
     let observability = observability_cost::measure(starter, &small, effort)?;
 
-    let processes = peers.iter().map(|peer| process::measure(starter, *peer, effort.rounds));
+    let pair = starter.start_all([Peer::Greet, Peer::Greet])?;
+    let idle = (0..MANY_CONNECTIONS).map(|_| BlockingPeer::connect(&pair[1].1.target));
+    let idle = idle.collect::<Result<Vec<_>, _>>()?;
+    let many_connections = calls::measure(&pair, &small, Shape::TEN_BY_TEN, effort)?;
+    drop((idle, pair));
+
+    let server = starter.start(Peer::Greet)?;
+    let load = |programs| clients::load_cost(programs, &server, &small, effort);
+    let processes = starter.peers().map(|peer| process::measure(starter, peer, effort.rounds));
     Ok(Figures {
         effort,
         versions,
-        missing,
+        missing: starter.missing.clone(),
         shapes,
         payloads,
         tls,
         observability,
-        many_connections_ratio: many_connections(starter, &small, effort)?,
+        many_connections,
         processes: processes.collect::<anyhow::Result<_>>()?,
-        one_shots,
+        one_shots: clients::one_shots(starter, &server, effort.rounds)?,
+        load: load(&starter.programs)?,
+        guided_load: starter.guided.as_ref().map(load).transpose()?,
     })
 }
 
-/// Compares ten connections with a thousand, at the same number of concurrent calls.
-fn many_connections(
-    starter: &Starter,
-    generator: &Generator,
-    effort: Effort,
-) -> anyhow::Result<f64> {
-    let (few, many) = (starter.start(Peer::Greet)?, starter.start(Peer::Greet)?);
-    let idle = (0..MANY_CONNECTIONS).map(|_| BlockingPeer::connect(&many.target));
-    let idle = idle.collect::<Result<Vec<_>, _>>()?;
-    let cpu = |server: &Daemon| {
-        let calls = (CALLS_PER_S_OF_MANY * effort.seconds_per_sample) as u64;
-        anyhow::Ok(generator.call(server, Shape::TEN_BY_TEN, calls)?.cpu_us_per_call)
-    };
-    let ratios = (0..effort.rounds).map(|_| Ok(1.0 / (cpu(&few)? / cpu(&many)?)));
-    let ratios = ratios.collect::<anyhow::Result<Vec<_>>>()?;
-    drop(idle);
-    Ok(calls::median(ratios.into_iter()))
+/// Returns the CPU time of a call of `guided`, relative to `plain`, for `cargo xtask dist`.
+#[cfg(feature = "docs")]
+pub(crate) fn gain(plain: &Programs, guided: &Programs) -> anyhow::Result<f64> {
+    report::require_linux()?;
+    require_a_core_each()?;
+    let pair = [(Peer::Greet, plain), (Peer::GreetGuided, guided)].map(|(peer, programs)| {
+        let mut server = program(&programs.server);
+        server.args(["--listen", "127.0.0.1:0"]);
+        Ok((peer, Daemon::spawn(&mut peers::on_core(peers::SERVER_CORE, &server))?))
+    });
+    let pair = pair.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let table = calls::measure(&pair, &Generator::new(NAME_BYTES[0])?, Shape::TEN_BY_TEN, QUICK)?;
+    Ok(table.rows[1].ratio(&table.rows[0], |sample| sample.cpu_us_per_call))
 }

@@ -24,8 +24,7 @@ pub(super) fn measure(
     generator: &Generator,
     effort: Effort,
 ) -> anyhow::Result<Table> {
-    let servers = KINDS.map(|kind| Ok((kind, starter.start(kind)?)));
-    let servers = servers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let servers = starter.start_all(KINDS)?;
     let scraped = servers.iter().find_map(|(_, server)| server.admin.clone());
     let scraped = scraped.context("one daemon has an admin port")?;
     let (over, is_over) = mpsc::channel::<()>();

@@ -1,26 +1,33 @@
 //! The measured servers: their commands and versions.
 
 use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
 use greet_testkit::certs::Ca;
 use tempfile::TempDir;
 
-use crate::harness::command::{capture, program};
+use super::process::BURST_CALLS;
+use crate::harness::command::{capture, program, progress};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{Programs, cargo, root, target_directory};
-use crate::harness::tools;
+use crate::harness::programs::{self, Programs, cargo, root, target_directory};
+use crate::harness::report::Missing;
+use crate::harness::{guided, tools};
 
 /// A server, or a configuration of greet-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Greet,
+    GreetGuided,
     GreetTls,
     GreetScraped,
     GreetLogged,
     GreetTraced,
     StockTonic,
+    TunedTonic,
+    Sark,
     Nghttpd,
     Go,
     Cpp,
@@ -29,24 +36,37 @@ pub(super) enum Peer {
 }
 
 /// Starts the servers.
+#[derive(Debug)]
 pub(super) struct Starter {
-    programs: Programs,
+    pub(super) programs: Programs,
+    /// The profile-guided build.
+    pub(super) guided: Option<Programs>,
+    /// The servers that are installed, and their commands without an address.
+    servers: Vec<(Peer, Command)>,
+    /// The servers that are not, and how to install them.
+    pub(super) missing: Vec<String>,
     certs: Ca,
-    htdocs: TempDir,
+    _htdocs: TempDir,
 }
 
 /// The cores of the server and of its client.
 pub(super) const SERVER_CORE: &str = "0";
 pub(super) const CLIENT_CORE: &str = "1";
 
+const ANY_PORT: &str = "127.0.0.1:0";
 /// Raised limits for names of 64 KiB.
 const LARGE: [&str; 2] = ["--max-message-bytes=131072", "--max-name-bytes=131072"];
+/// sark-grpc sends no WINDOW_UPDATE, so a connection ends after 65 535 bytes of requests.
+const SARK_CALLS_PER_CONNECTION: u64 = 6_000;
 
 impl Peer {
     /// The servers that are compared, all in plaintext.
-    pub(super) const ALL: [Peer; 7] = [
+    const ALL: [Peer; 10] = [
         Peer::Greet,
+        Peer::GreetGuided,
         Peer::StockTonic,
+        Peer::TunedTonic,
+        Peer::Sark,
         Peer::Nghttpd,
         Peer::Go,
         Peer::Cpp,
@@ -57,11 +77,14 @@ impl Peer {
     pub(super) fn name(self) -> &'static str {
         match self {
             Peer::Greet => "greet-server",
+            Peer::GreetGuided => "greet-server, profile-guided",
             Peer::GreetTls => "greet-server, TLS",
             Peer::GreetScraped => "metrics scraped once a second",
             Peer::GreetLogged => "access log of all calls (to /dev/null)",
             Peer::GreetTraced => "a span for each call (without a collector)",
             Peer::StockTonic => "stock tonic",
+            Peer::TunedTonic => "tonic, one thread, mimalloc",
+            Peer::Sark => "sark-grpc (io_uring)",
             Peer::Nghttpd => "nghttpd (C, a static file)",
             Peer::Go => "grpc-go",
             Peer::Cpp => "gRPC C++",
@@ -69,77 +92,138 @@ impl Peer {
             Peer::Python => "Python, grpcio",
         }
     }
+
+    pub(super) fn max_calls(self, connections: u32) -> u64 {
+        match self {
+            Peer::Sark => SARK_CALLS_PER_CONNECTION * u64::from(connections),
+            _ => u64::MAX,
+        }
+    }
 }
 
 impl Starter {
-    pub(super) fn new(programs: &Programs) -> anyhow::Result<Starter> {
-        let mut build = cargo();
-        build.args(["build", "--release", "--locked", "-p", "greet-server"]);
-        let built = build.args(["--example", "stock_tonic"]).status()?;
-        anyhow::ensure!(built.success(), "could not build the example stock_tonic");
+    /// Builds what can be built, and finds the rest.
+    pub(super) fn new() -> anyhow::Result<Starter> {
+        let programs = programs::build(true)?;
+        let certs = Ca::new("bench");
+        certs.sign_files("server");
         // nghttpd serves a file at the path of the method: the framed reply.
         let htdocs = tempfile::tempdir()?;
         fs::create_dir(htdocs.path().join("greet.Greeter"))?;
         fs::write(htdocs.path().join("greet.Greeter/SayHello"), b"\0\0\0\0\x0b\x0a\x09Hello Ada")?;
-        let certs = Ca::new("bench");
-        certs.sign_files("server");
-        Ok(Starter { programs: programs.clone(), certs, htdocs })
+        let (mut servers, mut missing, mut guided) = (Vec::new(), Vec::new(), None);
+        for peer in Peer::ALL {
+            let command = match peer {
+                Peer::GreetGuided => guided::build().map(|built| {
+                    let server = program(&built.server);
+                    guided = Some(built);
+                    server
+                }),
+                _ => command(peer, &programs, htdocs.path()),
+            };
+            match command {
+                Ok(command) => servers.push((peer, command)),
+                Err(error) if error.is::<Missing>() => {
+                    progress(format_args!("SKIP {}: {error}", peer.name()));
+                    missing.push(format!("{}: {error}", peer.name()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Starter { programs, guided, servers, missing, certs, _htdocs: htdocs })
     }
 
-    /// Starts a server on its core. The error is `Missing` if it is not installed.
+    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> {
+        self.servers.iter().map(|(peer, _)| *peer)
+    }
+
+    /// Starts servers on their core.
+    pub(super) fn start_all(
+        &self,
+        peers: impl IntoIterator<Item = Peer>,
+    ) -> anyhow::Result<Vec<(Peer, Daemon)>> {
+        peers.into_iter().map(|peer| Ok((peer, self.start(peer)?))).collect()
+    }
+
+    /// Starts the servers that accept large names.
+    pub(super) fn start_for_large(&self) -> anyhow::Result<Vec<(Peer, Daemon)>> {
+        // nghttpd serves the same file for every name; a connection to sark takes 65 535 bytes.
+        let peers = self.peers().filter(|peer| !matches!(peer, Peer::Nghttpd | Peer::Sark));
+        peers.map(|peer| Ok((peer, self.start_with(peer, &LARGE)?))).collect()
+    }
+
     pub(super) fn start(&self, peer: Peer) -> anyhow::Result<Daemon> {
-        if peer == Peer::Nghttpd {
-            return self.start_nghttpd();
-        }
-        Daemon::spawn(&mut on_core(SERVER_CORE, &self.command(peer)?))
-    }
-
-    /// Starts a server that accepts large names.
-    pub(super) fn start_for_large(&self, peer: Peer) -> anyhow::Result<Daemon> {
-        if peer != Peer::Greet {
-            return self.start(peer);
-        }
-        Daemon::spawn(on_core(SERVER_CORE, &self.command(peer)?).args(LARGE))
-    }
-
-    pub(super) fn command(&self, peer: Peer) -> anyhow::Result<Command> {
-        const ANY_PORT: &str = "127.0.0.1:0";
-        let greet = |flags: &[&str]| {
-            let mut server = program(&self.programs.server);
-            server.args(["--listen", ANY_PORT]).args(flags);
-            server
-        };
-        let mut command = match peer {
-            Peer::Greet => return Ok(greet(&[])),
-            Peer::GreetScraped => return Ok(greet(&["--admin-listen", ANY_PORT])),
-            Peer::GreetTraced => return Ok(greet(&["--otlp-endpoint", "http://127.0.0.1:1"])),
-            Peer::GreetTls => {
-                let [cert, key] = self.certs.files("server").server_flags();
-                return Ok(greet(&[&cert, &key]));
+        let [cert, key] = self.certs.files("server").server_flags();
+        match peer {
+            Peer::GreetTls => self.start_with(Peer::Greet, &[&cert, &key]),
+            Peer::GreetScraped => self.start_with(Peer::Greet, &["--admin-listen", ANY_PORT]),
+            Peer::GreetTraced => {
+                self.start_with(Peer::Greet, &["--otlp-endpoint", "http://127.0.0.1:1"])
             }
             Peer::GreetLogged => {
                 let mut shell = program("sh"); // redirects standard error
                 shell.args(["-c", "exec \"$@\" 2>/dev/null", "sh"]).arg(&self.programs.server);
-                shell.args(["--access-log=all", "--listen"]);
-                shell
+                shell.args(["--access-log=all", "--listen", ANY_PORT]);
+                Daemon::spawn(&mut on_core(SERVER_CORE, &shell))
             }
-            Peer::Nghttpd => return tools::apt("nghttpd", "--version", "nghttp2-server"),
-            Peer::StockTonic => program(target_directory()?.join("release/examples/stock_tonic")),
-            Peer::Go => tools::go("peers", "server")?,
-            Peer::Cpp => tools::cpp("peers", "server")?,
-            Peer::Node => tools::node("peers/node/server.js")?,
-            Peer::Python => tools::python("peers/python/server.py")?,
-        };
-        command.arg(ANY_PORT);
-        Ok(command)
+            _ => self.start_with(peer, &[]),
+        }
     }
 
-    fn start_nghttpd(&self) -> anyhow::Result<Daemon> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = self.command(Peer::Nghttpd)?;
-        command.args(["--no-tls", "--address=127.0.0.1", "--htdocs"]).arg(self.htdocs.path());
-        command.arg(free.port().to_string());
-        Daemon::spawn_at(&mut on_core(SERVER_CORE, &command), &free.to_string())
+    /// Starts a server. `flags` are those of greet-server; the others have none.
+    fn start_with(&self, peer: Peer, flags: &[&str]) -> anyhow::Result<Daemon> {
+        let found = self.servers.iter().find(|(it, _)| *it == peer);
+        let (_, command) = found.with_context(|| format!("{} is not installed", peer.name()))?;
+        let mut server = on_core(SERVER_CORE, command);
+        match peer {
+            // These two print no address.
+            Peer::Nghttpd | Peer::Sark => {
+                let free = TcpListener::bind(ANY_PORT)?.local_addr()?;
+                let is_sark = peer == Peer::Sark;
+                server.arg(if is_sark { free.to_string() } else { free.port().to_string() });
+                Daemon::spawn_at(&mut server, &free.to_string())
+            }
+            Peer::Greet | Peer::GreetGuided => {
+                Daemon::spawn(server.args(["--listen", ANY_PORT]).args(flags))
+            }
+            _ => Daemon::spawn(server.arg(ANY_PORT)),
+        }
+    }
+}
+
+/// Builds or finds a server. The error is `Missing` if it is not installed.
+fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Command> {
+    let example = |name: &str| {
+        let mut build = cargo();
+        build.args(["build", "--release", "--locked", "-p", "greet-server", "--example", name]);
+        anyhow::ensure!(build.status()?.success(), "could not build the example {name}");
+        Ok(program(target_directory()?.join("release/examples").join(name)))
+    };
+    match peer {
+        Peer::StockTonic => example("stock_tonic"),
+        Peer::TunedTonic => example("tuned_tonic"),
+        Peer::Sark => {
+            let target = target_directory()?.join("e2e/peers/sark");
+            let mut build = cargo();
+            build.current_dir(root().join("xtask/peers/sark"));
+            build.args(["build", "--release", "--locked", "--target-dir"]).arg(&target);
+            if !build.status()?.success() {
+                let install = "cargo fetch --manifest-path xtask/peers/sark/Cargo.toml".to_owned();
+                return Err(Missing { what: "sark-grpc", install }.into());
+            }
+            Ok(program(target.join("release/sark-peer")))
+        }
+        Peer::Nghttpd => {
+            let mut nghttpd = tools::apt("nghttpd", "--version", "nghttp2-server")?;
+            nghttpd.args(["--no-tls", "--address=127.0.0.1", "--htdocs"]).arg(htdocs);
+            nghttpd.arg(format!("--max-concurrent-streams={BURST_CALLS}"));
+            Ok(nghttpd)
+        }
+        Peer::Go => tools::go("peers", "server"),
+        Peer::Cpp => tools::cpp("peers", "server"),
+        Peer::Node => tools::node("peers/node/server.js"),
+        Peer::Python => tools::python("peers/python/server.py"),
+        _ => Ok(program(&programs.server)),
     }
 }
 
@@ -162,15 +246,20 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
         let query = ["--show", "--showformat=${Version} (Debian)", package];
         capture(program("dpkg-query").args(query))?.succeeded()
     };
+    let version = env!("CARGO_PKG_VERSION");
     Ok(match peer {
-        Peer::Greet
-        | Peer::GreetTls
-        | Peer::GreetScraped
-        | Peer::GreetLogged
-        | Peer::GreetTraced => {
-            format!("{}, default configuration", env!("CARGO_PKG_VERSION"))
+        Peer::GreetGuided => format!("{version}, as `cargo xtask dist` builds it"),
+        Peer::StockTonic => {
+            format!(
+                "tonic {}, `#[tokio::main]`, the system's allocator",
+                locked("Cargo.lock", "tonic")?
+            )
         }
-        Peer::StockTonic => format!("tonic {}, `#[tokio::main]`", locked("tonic")?),
+        Peer::TunedTonic => {
+            let tonic = locked("Cargo.lock", "tonic")?;
+            format!("tonic {tonic}, `flavor = \"current_thread\"`, mimalloc")
+        }
+        Peer::Sark => locked("xtask/peers/sark/Cargo.lock", "sark-grpc")?,
         Peer::Nghttpd => debian("nghttp2-server")?,
         Peer::Go => debian("golang-google-grpc-dev")?,
         Peer::Cpp => debian("libgrpc++-dev")?,
@@ -183,12 +272,13 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
             let code = "import grpc, sys; print(f'grpcio {grpc.__version__}, Python {sys.version.split()[0]}')";
             capture(program(python).args(["-c", code]))?.succeeded()?.trim().to_owned()
         }
+        _ => format!("{version}, default configuration, mimalloc"),
     })
 }
 
-/// Returns a version in `Cargo.lock`.
-fn locked(name: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string(root().join("Cargo.lock"))?;
+/// Returns the version of a crate in a lock file.
+fn locked(file: &str, name: &str) -> anyhow::Result<String> {
+    let lock = fs::read_to_string(root().join(file))?;
     let (_, rest) =
         lock.split_once(&format!("name = \"{name}\"\nversion = \"")).context("locked")?;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())

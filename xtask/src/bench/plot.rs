@@ -26,7 +26,8 @@ pub(super) fn svg(figures: &Figures) -> String {
         y += 8.0;
         for row in &table.rows {
             let us = row.median(|sample| sample.cpu_us_per_call);
-            let class = if row.peer == Peer::Greet { "ours" } else { "theirs" };
+            let is_ours = matches!(row.peer, Peer::Greet | Peer::GreetGuided);
+            let class = if is_ours { "ours" } else { "theirs" };
             let (middle, end) = (y + BAR - 3.0, x(us));
             let _ = write!(
                 bars,

@@ -1,20 +1,20 @@
-//! The cost of a server besides its calls: memory of an idle connection, memory at rest, time to
-//! the first reply; and the time of a single call from the command line.
+//! The cost of a server besides its calls: memory of a connection, memory at rest, time to the first
+//! reply.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use greet_testkit::BlockingPeer;
 
 use super::calls::median;
-use super::peers::{CLIENT_CORE, Peer, Starter, on_core};
-use crate::harness::command::{capture, program};
-use crate::harness::daemon::Daemon;
-use crate::harness::programs::Programs;
+use super::peers::{Peer, Starter};
 use crate::harness::resources::Resources;
-use crate::harness::tools;
 
+/// Connections that are measured fresh; each takes little.
 pub(super) const IDLE_CONNECTIONS: usize = 2_000;
+/// Connections that are measured after a burst; the slowest server needs some seconds for all calls.
+pub(super) const BURST_CONNECTIONS: usize = 50;
+/// The maximum of greet-server's default configuration.
+pub(super) const BURST_CALLS: u32 = 200;
 const MESSAGE: &[u8] = b"\x0a\x03Ada";
 const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
@@ -22,88 +22,52 @@ const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) peer: Peer,
-    pub(super) kib_at_rest: u64,
+    pub(super) kib_at_rest: f64,
     pub(super) kib_per_connection: f64,
+    pub(super) kib_after_burst: f64,
     /// The time from exec to the first reply.
     pub(super) first_reply_ms: f64,
 }
 
-/// The figures of a client.
-#[derive(Debug)]
-pub(super) struct OneShot {
-    pub(super) name: &'static str,
-    pub(super) ms: f64,
-}
-
 pub(super) fn measure(starter: &Starter, peer: Peer, rounds: usize) -> anyhow::Result<Process> {
-    let starts = (0..rounds).map(|_| first_reply(starter, peer));
-    let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
-    let server = starter.start(peer)?;
-    drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
-    let before = Resources::of(&server)?.kib;
-    let connections = (0..IDLE_CONNECTIONS).map(|_| BlockingPeer::connect(&server.target));
-    let connections = connections.collect::<Result<Vec<_>, _>>()?;
-    let after = Resources::of(&server)?.kib;
-    drop(connections);
+    let first_replies = (0..rounds).map(|_| {
+        let started = Instant::now();
+        let server = starter.start(peer)?;
+        drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
+        Ok(started.elapsed().as_secs_f64() * 1e3)
+    });
+    let first_reply_ms = median(first_replies.collect::<anyhow::Result<Vec<_>>>()?.into_iter());
+    let [at_rest, fresh] = connections(starter, peer, IDLE_CONNECTIONS, 0)?;
+    let [before, after] = connections(starter, peer, BURST_CONNECTIONS, BURST_CALLS)?;
     Ok(Process {
         peer,
-        kib_at_rest: before,
-        kib_per_connection: after.saturating_sub(before) as f64 / IDLE_CONNECTIONS as f64,
-        first_reply_ms: median(starts.iter().map(|start| start.as_secs_f64() * 1e3)),
+        kib_at_rest: at_rest,
+        kib_per_connection: (fresh - at_rest) / IDLE_CONNECTIONS as f64,
+        kib_after_burst: (after - before) / BURST_CONNECTIONS as f64,
+        first_reply_ms,
     })
 }
 
-fn first_reply(starter: &Starter, peer: Peer) -> anyhow::Result<Duration> {
-    // Builds the server, if necessary, before the clock starts.
-    starter.command(peer)?;
-    let started = Instant::now();
+/// Returns the resident KiB after one call, and with `count` idle connections after `calls` calls on
+/// each, all at the same time.
+fn connections(
+    starter: &Starter,
+    peer: Peer,
+    count: usize,
+    calls: u32,
+) -> anyhow::Result<[f64; 2]> {
     let server = starter.start(peer)?;
     drop(BlockingPeer::calling(&server.target, SAY_HELLO, Some(MESSAGE))?);
-    Ok(started.elapsed())
-}
-
-/// Measures a call from exec to exit for each client that is installed.
-pub(super) fn one_shots(
-    programs: &Programs,
-    server: &Daemon,
-    rounds: usize,
-) -> anyhow::Result<Vec<OneShot>> {
-    let address = server.address();
-    let mut clients: Vec<(&str, Command)> = Vec::new();
-    clients.push(("greet-cli", programs.greet(&server.target, &["hello", "--name=Ada"])));
-    if let Ok(mut node) = tools::node("clients/node/client.js") {
-        node.args([address, "Ada"]);
-        clients.push(("Node, @grpc/grpc-js", node));
+    let before = Resources::of(&server)?.kib;
+    let open = (0..count).map(|_| BlockingPeer::connect(&server.target));
+    let mut open = open.collect::<Result<Vec<_>, _>>()?;
+    for connection in &mut open {
+        connection.start_calls(calls, SAY_HELLO, MESSAGE)?;
     }
-    if let Ok(mut python) = tools::python("clients/python/client.py") {
-        python.args([address, "Ada"]);
-        clients.push(("Python, grpcio", python));
+    for connection in &mut open {
+        connection.finish_calls(calls)?;
     }
-    if let Ok(mut buf) = tools::buf() {
-        let url = format!("{}{SAY_HELLO}", server.target);
-        buf.args([
-            "curl",
-            "--protocol=grpc",
-            "--http2-prior-knowledge",
-            "--reflect-protocol=grpc-v1",
-        ]);
-        buf.args(["--data", r#"{"name":"Ada"}"#, &url]);
-        buf.env("BUF_CACHE_DIR", std::env::temp_dir());
-        clients.push(("buf curl", buf));
-    }
-    // A program that does nothing: the share of the pinning and the process in all times.
-    clients.push(("nothing (`true`)", program("true")));
-    let mut results = Vec::new();
-    for (name, client) in clients {
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            let started = Instant::now();
-            let output = capture(&mut on_core(CLIENT_CORE, &client))?.succeeded()?;
-            times.push(started.elapsed().as_secs_f64() * 1e3);
-            let is_valid = output.contains("Hello Ada") || client.get_program() == "true";
-            anyhow::ensure!(is_valid, "{name} printed {output:?}");
-        }
-        results.push(OneShot { name, ms: median(times.into_iter()) });
-    }
-    Ok(results)
+    let after = Resources::of(&server)?.kib;
+    drop(open);
+    Ok([before, after].map(|kib| kib as f64))
 }

@@ -31,14 +31,26 @@ impl Programs {
 
 /// Builds both programs; cargo prints its progress.
 pub(crate) fn build(release: bool) -> anyhow::Result<Programs> {
-    progress(format_args!("building greet-server and greet-cli"));
     let mut build = cargo();
-    build.args(["build", "--locked", "-p", "greet-server", "-p", "greet-cli"]);
-    build.args(release.then_some("--release"));
+    build.arg("build").args(release.then_some("--release"));
+    run(build, target_directory()?.join(if release { "release" } else { "debug" }))
+}
+
+/// Builds both programs for release, with flags for rustc, in a target directory of their own.
+pub(crate) fn build_with(rustflags: &str, host: &str, target: &Path) -> anyhow::Result<Programs> {
+    let users = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut build = cargo();
+    // With a target, cargo keeps the flags away from build scripts and macros.
+    build.args(["build", "--release", "--target", host, "--target-dir"]).arg(target);
+    build.env("RUSTFLAGS", format!("{users} {rustflags}"));
+    run(build, target.join(host).join("release"))
+}
+
+fn run(mut build: Command, directory: PathBuf) -> anyhow::Result<Programs> {
+    progress(format_args!("building greet-server and greet-cli in {}", directory.display()));
+    build.args(["--locked", "-p", "greet-server", "-p", "greet-cli"]);
     let status = build.status().context("could not start cargo")?;
     anyhow::ensure!(status.success(), "cargo build failed");
-
-    let directory = target_directory()?.join(if release { "release" } else { "debug" });
     let path = |name: &str| directory.join(name).with_extension(std::env::consts::EXE_EXTENSION);
     Ok(Programs { server: path("greet-server"), cli: path("greet-cli"), directory })
 }

@@ -34,9 +34,19 @@ impl Resources {
 
 /// Returns the CPU time of a server on all cores, user and system.
 pub(crate) fn cpu_time(daemon: &Daemon) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.id()))?;
+    cpu_fields(&daemon.id().to_string(), 11)
+}
+
+/// Returns the CPU time of the children of this process that have ended.
+pub(crate) fn cpu_time_of_children() -> anyhow::Result<Duration> {
+    cpu_fields("self", 13)
+}
+
+/// Adds up two fields of `/proc/PROCESS/stat`, counted from the one after the name.
+fn cpu_fields(process: &str, first: usize) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
-    Ok(sum_of_ticks(fields.split(' ').skip(11).take(2)))
+    Ok(sum_of_ticks(fields.split(' ').skip(first).take(2)))
 }
 
 /// Returns the CPU time that other guests of the machine took from all cores.

@@ -104,9 +104,10 @@ pub(crate) fn apt(name: &'static str, version: &str, package: &str) -> anyhow::R
 
 /// Builds a C++ program in a folder of xtask.
 pub(crate) fn cpp(folder: &str, name: &str) -> anyhow::Result<Command> {
-    let has_library = works(program("pkg-config").args(["--exists", "grpc++"]));
+    let has_library = works(program("pkg-config").args(["--exists", "grpc++", "protobuf"]));
     if !has_library || !works(program("protoc").arg("--version")) {
-        let packages = "g++ make pkg-config libgrpc++-dev protobuf-compiler protobuf-compiler-grpc";
+        let packages = "g++ make pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler \
+                        protobuf-compiler-grpc";
         return Err(missing("gRPC for C++", format!("{APT} {packages}")));
     }
     make(folder, "cpp", name)

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::http2::{DATA, Frame, PREFACE, call, settings};
+use crate::http2::{DATA, END_STREAM, Frame, GOAWAY, HEADERS, PREFACE, RST_STREAM, call, settings};
 
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which a server that accepts no bytes has stopped reading.
@@ -44,6 +44,25 @@ impl BlockingPeer {
     pub fn call(&mut self, stream: u32, path: &str, message: Option<&[u8]>) -> io::Result<()> {
         self.0.write_all(&call(stream, path, message))?;
         while message.is_some() && Frame::read(&mut self.0)?.kind != DATA {}
+        Ok(())
+    }
+
+    /// Starts `calls` calls at the same time on a fresh connection.
+    pub fn start_calls(&mut self, calls: u32, path: &str, message: &[u8]) -> io::Result<()> {
+        let requests = (0..calls).flat_map(|index| call(2 * index + 1, path, Some(message)));
+        self.0.write_all(&requests.collect::<Vec<_>>())
+    }
+
+    /// Reads the replies to `calls` calls.
+    pub fn finish_calls(&mut self, calls: u32) -> io::Result<()> {
+        let mut open = calls;
+        while open > 0 {
+            let Frame { kind, flags, .. } = Frame::read(&mut self.0)?;
+            if matches!(kind, RST_STREAM | GOAWAY) {
+                return Err(io::Error::other(format!("{open} of {calls} calls had no reply")));
+            }
+            open -= u32::from(matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
+        }
         Ok(())
     }
 

@@ -1,0 +1,132 @@
+//! The profile-guided build: instrumented programs are trained with load, then rustc optimises for the
+//! paths that the load took. The profile is generated and never committed, because it fits only the
+//! sources that it was made from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use greet_testkit::certs::Ca;
+
+use super::command::{capture, program, progress, works};
+use super::daemon::Daemon;
+use super::programs::{Programs, build_with, root, target_directory};
+use super::report::Missing;
+
+/// A load of the training: connections, concurrent calls on each, length of the name, TLS.
+///
+/// Each stands for a path of its own: a turn with one call on one or on many connections, batches of
+/// two sizes, replies that HTTP/2 does not copy into its write buffer, and TLS records.
+const TRAINING: [(u32, u32, usize, bool); 6] = [
+    (1, 1, 3, false),
+    (100, 1, 3, false),
+    (10, 10, 3, false),
+    (50, 20, 3, false),
+    (10, 10, 1_024, false),
+    (10, 10, 3, true),
+];
+/// Equal for all, so that no load decides alone; a second each, with counters in the code.
+const CALLS_PER_LOAD: u32 = 20_000;
+/// One-shot runs of the client. Its start must count as warm beside the calls of its load tests.
+const ONE_SHOTS: u32 = 200;
+/// Targets that the instrumented code remembers per indirect call; the default of LLVM is too small for
+/// greet-server and makes it print warnings.
+const INDIRECT_TARGETS: u32 = 8;
+
+/// Builds both programs, and trains them if they have changed. The error is `Missing` without
+/// llvm-profdata.
+pub(crate) fn build() -> anyhow::Result<Programs> {
+    let (host, llvm_profdata) = toolchain()?;
+    let directory = target_directory()?.join("guided");
+    let (counts, profile) = (directory.join("counts"), directory.join("merged.profdata"));
+    let generate = format!(
+        "-Cprofile-generate={} -Cllvm-args=-vp-counters-per-site={INDIRECT_TARGETS}",
+        counts.display()
+    );
+    let instrumented = build_with(&generate, &host, &directory.join("instrumented"))?;
+    let optimized = directory.join("optimized");
+    let built = modified(&instrumented.server)?.max(modified(&instrumented.cli)?);
+    if !modified(&profile).is_ok_and(|trained| trained > built) {
+        remove(&counts)?;
+        train(&instrumented)?;
+        let files = fs::read_dir(&counts).context("the training wrote no counts")?.count();
+        anyhow::ensure!(files == 2, "the training wrote counts of {files} programs, not of two");
+        remove(&optimized)?; // cargo does not see that the profile has changed
+        let mut merge = program(llvm_profdata);
+        merge.args(["merge", "--output"]).arg(&profile).arg(&counts);
+        capture(&mut merge)?.succeeded()?;
+    }
+    build_with(&format!("-Cprofile-use={}", profile.display()), &host, &optimized)
+}
+
+/// Returns the host triple, and the llvm-profdata of rustc's version of LLVM: others reject its counts.
+fn toolchain() -> anyhow::Result<(String, PathBuf)> {
+    let rustc =
+        |args: &[&str]| capture(program("rustc").current_dir(root()).args(args))?.succeeded();
+    let version = rustc(&["-vV"])?;
+    let field = |name: &str| {
+        let value = version.lines().find_map(|line| line.strip_prefix(name));
+        value.with_context(|| format!("rustc -vV prints no {name}"))
+    };
+    let llvm = field("LLVM version: ")?.split('.').next().unwrap_or_default();
+    let libraries = rustc(&["--print=target-libdir"])?;
+    let candidates = [
+        Path::new(libraries.trim()).with_file_name("bin").join("llvm-profdata"),
+        PathBuf::from(format!("llvm-profdata-{llvm}")),
+    ];
+    let found = candidates.into_iter().find(|path| works(program(path).arg("--version")));
+    let tool = found.ok_or_else(|| Missing {
+        what: "llvm-profdata of rustc's LLVM",
+        install: format!(
+            "sudo apt-get install --yes llvm-{llvm} (or: rustup component add llvm-tools)"
+        ),
+    })?;
+    Ok((field("host: ")?.to_owned(), tool))
+}
+
+/// Runs the load. Both programs write their counts when they end by themselves.
+fn train(programs: &Programs) -> anyhow::Result<()> {
+    let certs = Ca::new("training");
+    let [cert, key] = certs.sign_files("server").server_flags();
+    let ca = format!("--ca-cert={}", certs.ca_file().display());
+    // Counters are not atomic, so threads that count at the same time would lose counts.
+    let start = |flags: &[&str]| {
+        Daemon::start(programs, &[&["--listen=127.0.0.1:0", "--workers=1"], flags].concat())
+    };
+    let (plain, tls) = (start(&[])?, start(&[&cert, &key])?);
+    for (connections, streams, name_bytes, is_tls) in TRAINING {
+        progress(format_args!(
+            "training with {connections}x{streams}, {name_bytes} B, TLS {is_tls}"
+        ));
+        let mut load = if is_tls {
+            programs.greet(&tls.target, &["load", &ca])
+        } else {
+            programs.greet(&plain.target, &["load"])
+        };
+        load.args(["--threads=1", "--fail-if=errors>0"]);
+        load.arg(format!("--count={CALLS_PER_LOAD}")).arg(format!("--connections={connections}"));
+        load.arg(format!("--concurrency={}", connections * streams));
+        load.arg(format!("--name={}", "x".repeat(name_bytes)));
+        capture(&mut load)?.succeeded()?;
+    }
+    for _ in 0..ONE_SHOTS {
+        capture(&mut programs.greet(&plain.target, &["hello", "--name=Ada"]))?.succeeded()?;
+    }
+    for server in [plain, tls] {
+        server.stop_cleanly()?;
+    }
+    Ok(())
+}
+
+fn modified(file: &Path) -> anyhow::Result<SystemTime> {
+    Ok(fs::metadata(file)?.modified()?)
+}
+
+fn remove(directory: &Path) -> anyhow::Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)
+            .with_context(|| format!("could not remove {}", directory.display()))?;
+    }
+    Ok(())
+}
