@@ -20,11 +20,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use greet_flags::variables::unknown_variables;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::cli::{Args, CallCommand, Command, UsageError};
+use crate::cli::{Args, CallCommand, Command, Parsed, UsageError};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;
@@ -39,23 +38,24 @@ pub fn command() -> clap::Command {
 /// Runs the subcommand in the arguments of the process and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
-        Ok(args) => args,
+    let parsed = match cli::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(parsed) => parsed,
         Err(UsageError::Help(help)) => return print_help(&help),
         Err(UsageError::Invalid(reason)) => {
             Stderr::new(Format::Text, Verbosity::Normal).error(format_args!("{reason}"));
             return ExitCode::from(Exit::Usage.code());
         }
     };
-    let verbosity = args.output.verbosity();
-    let stderr = Stderr::new(args.output.output, verbosity);
+    let output = &parsed.args.output;
+    let verbosity = output.verbosity();
+    let stderr = Stderr::new(output.output, verbosity);
     // A panic is an internal error with exit code 1; the default is an undocumented code.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
             let _ = writeln!(io::stderr(), "greet-cli: internal error, please report it: {panic}");
         }
     }));
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(args)));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(parsed)));
     let result = result.unwrap_or(Ok(Exit::Internal));
     let exit = result.unwrap_or_else(|error| {
         stderr.error(format_args!("{error:#}"));
@@ -76,32 +76,33 @@ fn print_help(help: &clap::Error) -> ExitCode {
     }
 }
 
-fn run(args: Args) -> anyhow::Result<Exit> {
+fn run(parsed: Parsed) -> anyhow::Result<Exit> {
     // One thread: a call is a short sequence of messages, and a thread pool would slow the start.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let exit = runtime.block_on(dispatch(args));
+    let exit = runtime.block_on(dispatch(parsed));
     // A name lookup that hangs in the system's resolver cannot be cancelled; do not wait for it.
     runtime.shutdown_background();
     exit
 }
 
 /// Fails if standard output is not writable or the input is not readable.
-async fn dispatch(args: Args) -> anyhow::Result<Exit> {
+async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
+    let Parsed { args, unknown_variables } = parsed;
     let Args { command: subcommand, connection, tls, output } = args;
     let stdout = &mut Stdout::new(output.output);
     let stderr = &mut Stderr::new(output.output, output.verbosity());
     let call = match subcommand {
         Command::Call(call) => call,
         Command::Completions { shell } => {
-            return commands::reference::completions(&command(), shell, stdout).await;
+            return commands::reference::completions(&command(), shell, stdout);
         }
-        Command::Man => return commands::reference::man(&command(), stdout).await,
-        Command::Errors => return commands::reference::errors(stdout).await,
+        Command::Man => return commands::reference::man(&command(), stdout),
+        Command::Errors => return commands::reference::errors(stdout),
     };
-    for unknown in unknown_variables(&command(), std::env::vars_os()) {
+    for unknown in unknown_variables {
         stderr.note(format_args!("{unknown}"));
     }
     if tls.insecure && connection.target.iter().any(Target::is_tls) {

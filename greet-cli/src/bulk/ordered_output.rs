@@ -104,7 +104,8 @@ impl<'a> OrderedOutput<'a> {
         if self.with_tally && self.stdout.is_json() {
             self.stdout.line(None::<&str>, || self.tally.report());
         }
-        let written = self.stdout.flush().await;
+        let written =
+            if self.is_one { self.stdout.flush_blocking() } else { self.stdout.flush().await };
         self.stderr.end_progress();
         let written = written?;
         for hint in &self.hints {
@@ -166,7 +167,9 @@ impl<'a> OrderedOutput<'a> {
 
     /// Flushes on a terminal, so that a failure appears between its neighbors.
     async fn keep_order(&mut self) -> anyhow::Result<Written> {
-        if self.stdout.is_terminal() || self.is_one {
+        if self.is_one {
+            self.stdout.flush_blocking()
+        } else if self.stdout.is_terminal() {
             self.stdout.flush().await
         } else {
             Ok(Written::Whole)

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::values::{StatusParser, server_name};
-use crate::client::{CallOptions, RetryPolicy, TRACEPARENT, Trace, headers, metadata};
+use crate::client::{CallOptions, CommonHeaders, RetryPolicy, TRACEPARENT, Trace, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
 
@@ -125,7 +125,7 @@ impl ConnectionArgs {
         };
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {
-            headers: headers(metadata),
+            headers: CommonHeaders::new(metadata, self.timeout),
             tls: needs_tls.then(read_tls).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,

@@ -16,7 +16,7 @@ use greet_flags::variables::with_variable;
 use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
 use self::hello_flags::HelloArgs;
 use self::load_flags::LoadArgs;
-pub(crate) use self::parse::{UsageError, parse};
+pub(crate) use self::parse::{Parsed, UsageError, parse};
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _};
 use greet_flags::usage;
-use greet_flags::variables::{ignore_empty_variable, variable};
+use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_variables, variable};
 
 use super::Args;
 use crate::connect::Target;
@@ -21,16 +21,25 @@ pub(crate) enum UsageError {
     Invalid(String),
 }
 
+/// A valid command line.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) args: Args,
+    /// Found here, because building the definition of the flags takes as long as parsing.
+    pub(crate) unknown_variables: Vec<UnknownVariable>,
+}
+
 /// Parses a command line that starts with the name of the program, and the variables of its flags.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<Args, UsageError> {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Parsed, UsageError> {
     set_color(early_color(arguments));
-    let command = Args::command().mut_args(ignore_empty_variable);
-    let matches = command.try_get_matches_from(arguments);
+    let command = Args::command();
+    let unknown_variables = unknown_variables(&command, std::env::vars_os());
+    let matches = command.mut_args(ignore_empty_variable).try_get_matches_from(arguments);
     let matches = matches.map_err(|error| explain(error, arguments))?;
     let mut args = Args::from_arg_matches(&matches).map_err(|error| explain(error, arguments))?;
     set_color(args.output.color);
     args.resolve_contradictions(&matches).map_err(UsageError::Invalid)?;
-    Ok(args)
+    Ok(Parsed { args, unknown_variables })
 }
 
 /// Returns the value of --color ahead of clap, whose help and errors follow it too.

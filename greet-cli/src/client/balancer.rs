@@ -48,6 +48,19 @@ impl Balancer {
         self.endpoints.borrow().len()
     }
 
+    /// Returns a connection to the next endpoint, if it is open: the one with this number, or the next
+    /// in turn.
+    pub(crate) fn open_connection(
+        &self,
+        number: Option<usize>,
+    ) -> Option<(Arc<Endpoint>, PooledConnection)> {
+        let turn = self.turn.get();
+        let endpoint = self.select(turn);
+        let connection = endpoint.open_connection(number)?;
+        self.turn.set(turn.wrapping_add(1));
+        Some((endpoint, connection))
+    }
+
     /// Returns a connection to the next endpoint, for a call that ends by `deadline`. `stages` are
     /// those of the previous try, whose lookup is reused.
     pub(crate) async fn connection(

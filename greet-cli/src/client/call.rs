@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::retry::RetryPolicy;
 use super::trace::Trace;
+use super::wire::CommonHeaders;
 use crate::connect::{Stages, Target, Tls};
 use crate::error::CallError;
 use crate::format::HumanDuration;
@@ -18,7 +19,7 @@ const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
 /// Options that all calls of a command share.
 #[derive(Debug, Clone)]
 pub(crate) struct CallOptions {
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: CommonHeaders,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Option<Duration>,
@@ -29,9 +30,9 @@ pub(crate) struct CallOptions {
 }
 
 impl CallOptions {
-    /// Returns the deadline of a call that starts now.
-    pub(crate) fn deadline(&self) -> Instant {
-        let deadline = Instant::now() + self.timeout;
+    /// Returns the deadline of a call.
+    pub(crate) fn deadline(&self, started: Instant) -> Instant {
+        let deadline = started + self.timeout;
         self.overall_deadline.map_or(deadline, |overall_deadline| overall_deadline.min(deadline))
     }
 
@@ -53,9 +54,10 @@ pub(crate) struct Call<Reply> {
     pub(crate) attempts: u32,
     /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,
-    pub(super) started: Instant,
     /// Whether the reply was more than a status.
     pub(super) has_started: bool,
+    /// Whether the server did not accept it, so that it may be sent on another connection.
+    pub(super) is_refused: bool,
     /// Time from the request to the end of the reply, in the last attempt.
     pub(crate) rpc: Option<Duration>,
     pub(crate) total: Duration,
@@ -70,8 +72,8 @@ impl<Reply: Default> Call<Reply> {
             target,
             attempts: 0,
             stages: Stages::default(),
-            started: Instant::now(),
             has_started: false,
+            is_refused: false,
             rpc: None,
             total: Duration::ZERO,
         }
@@ -79,13 +81,6 @@ impl<Reply: Default> Call<Reply> {
 }
 
 impl<Reply> Call<Reply> {
-    /// Counts an attempt and forgets the reply of the one before.
-    pub(super) fn begin_attempt(&mut self) {
-        self.attempts += 1;
-        (self.rpc, self.has_started) = (None, false);
-        (self.headers, self.trailers) = (HeaderMap::new(), HeaderMap::new());
-    }
-
     /// Returns the name of the server that answered, if it sent one.
     pub(crate) fn instance(&self) -> Option<&str> {
         self.headers.get(INSTANCE).and_then(|name| name.to_str().ok())

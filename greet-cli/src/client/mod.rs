@@ -12,11 +12,13 @@ mod trace;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use greet_proto::framing::frame;
 use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 use greet_proto::{HelloReply, HelloRequest};
+use http::Uri;
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
@@ -24,6 +26,7 @@ use tonic::Status;
 use self::balancer::{Balancer, Remaining, Unreachable};
 use self::pool::{Endpoint, Method, PooledConnection};
 use self::response_stream::ResponseStream;
+use self::retry::Retries;
 use self::wire::{NotAccepted, OutgoingCall};
 use crate::connect::{Stages, Target, Traffic};
 use crate::error::{CallError, ConnectError, RpcError, StatusSource};
@@ -32,7 +35,7 @@ use crate::format::HumanDuration;
 pub(crate) use self::call::{Call, CallOptions};
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
-pub(crate) use self::wire::headers;
+pub(crate) use self::wire::CommonHeaders;
 
 /// Maximum connections per attempt: a server that drains may refuse a call, and so may the next
 /// one. A refused call was not executed, so it is safe to send again.
@@ -58,17 +61,23 @@ impl Client {
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
-        self.say_framed_hello(frame(&HelloRequest { name: name.to_owned() }).into()).await
+        let body = frame(&HelloRequest { name: name.to_owned() }).into();
+        self.call(Method::SayHello, &body, None).await
     }
 
-    /// Sends a request that has its message prefix already.
-    pub(crate) async fn say_framed_hello(&self, hello: Bytes) -> Call<HelloReply> {
-        self.call(Method::SayHello, hello).await
+    /// Sends a request that has its message prefix already, on the connection with this number if that
+    /// is open.
+    pub(crate) async fn say_framed_hello(
+        &self,
+        hello: &Bytes,
+        connection: usize,
+    ) -> Call<HelloReply> {
+        self.call(Method::SayHello, hello, Some(connection)).await
     }
 
     pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        self.call(Method::Check, body).await
+        self.call(Method::Check, &body, None).await
     }
 
     /// Returns once the reply starts; its messages have no deadline.
@@ -76,12 +85,15 @@ impl Client {
         &self,
         service: &str,
     ) -> Result<ResponseStream<HealthCheckResponse>, CallError> {
-        let deadline = self.call_options.deadline();
+        let deadline = self.call_options.deadline(Instant::now());
         let (endpoint, mut connection) = self.connection(deadline, &mut Stages::default()).await?;
-        let request = HealthCheckRequest { service: service.to_owned() };
-        let mut outgoing = self.outgoing_call(frame(&request).into());
-        outgoing.uri = endpoint.uri(Method::Watch);
-        match timeout_at(deadline, wire::open(&mut connection.sender, &outgoing)).await {
+        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
+        let outgoing = self.outgoing_call(endpoint.uri(Method::Watch), &body);
+        let opened = match wire::send(&mut connection.sender, &outgoing) {
+            Ok(response) => timeout_at(deadline, wire::open(response)).await,
+            Err(not_accepted) => Ok(Err(not_accepted)),
+        };
+        match opened {
             Ok(Ok(replies)) => Ok(replies),
             Ok(Err(NotAccepted { reason })) => {
                 endpoint.discard(&connection);
@@ -97,7 +109,7 @@ impl Client {
 
     /// Connects to any target ahead of the first call, for `--wait`.
     pub(crate) async fn connect_ahead(&self, until: Instant) -> Result<(), CallError> {
-        let deadline = self.call_options.deadline().min(until);
+        let deadline = self.call_options.deadline(Instant::now()).min(until);
         let (endpoint, connection) = self.connection(deadline, &mut Stages::default()).await?;
         endpoint.keep_ahead(connection).await;
         Ok(())
@@ -127,8 +139,9 @@ impl Client {
 
     /// Connects and records the stages.
     pub(crate) async fn connect(&self, stages: &mut Stages) -> Result<(), ConnectError> {
-        let (_, connection) = self.connection(self.call_options.deadline(), stages).await?;
-        *stages = connection.made.unwrap_or_default();
+        let (_, connection) =
+            self.connection(self.call_options.deadline(Instant::now()), stages).await?;
+        *stages = connection.made.map(|made| *made).unwrap_or_default();
         Ok(())
     }
 
@@ -138,7 +151,7 @@ impl Client {
     }
 
     fn connect_deadline(&self) -> Instant {
-        self.call_options.connect_deadline(self.call_options.deadline())
+        self.call_options.connect_deadline(self.call_options.deadline(Instant::now()))
     }
 
     async fn connection(
@@ -150,104 +163,180 @@ impl Client {
         connected.map_err(|unreachable| unreachable.error)
     }
 
-    fn outgoing_call(&self, body: Bytes) -> OutgoingCall<'_> {
-        let CallOptions { headers, trace, .. } = &self.call_options;
-        let uri = http::Uri::default();
-        OutgoingCall { uri, headers, trace: *trace, timeout: None, body, previous_attempts: 0 }
-    }
-
-    async fn call<Reply: Message + Default>(&self, method: Method, body: Bytes) -> Call<Reply> {
-        let deadline = self.call_options.deadline();
-        let mut call = Call::new(Arc::clone(&self.targets[0]));
-        let mut retries = self.call_options.retries.begin();
-        let mut outgoing = self.outgoing_call(body);
-        loop {
-            self.attempt(method, &mut outgoing, deadline, &mut call).await;
-            let Err(failure) = &call.result else {
-                break;
-            };
-            // gRFC A6: a reply that has started commits the call.
-            if call.has_started {
-                break;
-            }
-            // An attempt without time to start would only hide the reason of this failure.
-            match retries.pause(failure, [&call.headers, &call.trailers]) {
-                Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                _ => break,
-            }
-            outgoing.previous_attempts += u32::from(call.rpc.is_some());
-        }
-        call.total += call.started.elapsed();
-        call
-    }
-
-    /// Makes one attempt, on the first connection that accepts the call, and records it in `call`.
-    async fn attempt<Reply: Message + Default>(
+    /// Calls a method. Each retry is an attempt of its own.
+    async fn call<Reply: Message + Default>(
         &self,
         method: Method,
-        outgoing: &mut OutgoingCall<'_>,
-        deadline: Instant,
-        call: &mut Call<Reply>,
-    ) {
-        let (mut unreachable, mut refused, mut looked_up_again) = (0, 0, false);
-        call.stages = Stages::default();
+        body: &Bytes,
+        connection: Option<usize>,
+    ) -> Call<Reply> {
+        let started = Instant::now();
+        let deadline = self.call_options.deadline(started);
+        let previous_attempts = 0;
+        let mut request =
+            UnaryRequest { method, body, connection, started, deadline, previous_attempts };
+        let mut retries = self.call_options.retries.begin();
+        let mut effort = Effort::default();
         loop {
-            call.begin_attempt();
+            let mut call = self.attempt(&request, &mut effort).await;
+            let Some(pause) = pause(&mut retries, &call, deadline) else {
+                call.attempts = effort.attempts;
+                call.total = effort.ahead + started.elapsed();
+                return call;
+            };
+            request.previous_attempts += u32::from(call.rpc.is_some());
+            drop(call);
+            sleep(pause).await;
+        }
+    }
+
+    /// Makes one attempt, on the first connection that accepts the call.
+    async fn attempt<Reply: Message + Default>(
+        &self,
+        request: &UnaryRequest<'_>,
+        effort: &mut Effort,
+    ) -> Call<Reply> {
+        let mut refused = None;
+        if let Some((endpoint, connection)) = self.balancer.open_connection(request.connection) {
+            let call = self.send(request, effort, &endpoint, connection).await;
+            if !call.is_refused {
+                return call;
+            }
+            refused = Some(call.stages);
+        }
+        // Boxed because it is large, and an open connection accepts most calls.
+        Box::pin(self.attempt_on_any_connection(request, effort, refused)).await
+    }
+
+    /// Makes an attempt on connections that are opened if necessary. `refused` are the stages of the
+    /// connection that has refused the call already.
+    async fn attempt_on_any_connection<Reply: Message + Default>(
+        &self,
+        request: &UnaryRequest<'_>,
+        effort: &mut Effort,
+        refused: Option<Stages>,
+    ) -> Call<Reply> {
+        let (mut unreachable, mut looked_up_again) = (0, false);
+        let (mut refusals, mut stages) =
+            (u32::from(refused.is_some()), refused.unwrap_or_default());
+        loop {
             let connected =
-                self.balancer.connection(&self.call_options, deadline, &mut call.stages).await;
-            let (endpoint, mut connection) = match connected {
+                self.balancer.connection(&self.call_options, request.deadline, &mut stages).await;
+            let (endpoint, connection) = match connected {
                 Ok(connected) => connected,
                 Err(Unreachable { target, error, remaining }) => {
-                    (call.target, call.result) = (target, Err(error.into()));
+                    effort.attempts += 1;
                     unreachable += 1;
+                    let mut is_last = Instant::now() >= request.deadline;
                     if remaining == Remaining::Nothing || unreachable >= self.balancer.len() {
                         // The addresses of an earlier call's lookup may be out of date.
-                        let is_outdated = remaining == Remaining::Name && call.stages.dns.is_none();
-                        if !is_outdated || looked_up_again {
-                            return;
-                        }
+                        let is_outdated = remaining == Remaining::Name && stages.dns.is_none();
+                        is_last |= !is_outdated || looked_up_again;
                         (looked_up_again, unreachable) = (true, 0);
                     }
-                    if Instant::now() >= deadline {
-                        return;
+                    if is_last {
+                        let result = Err(error.into());
+                        return Call { result, stages, ..Call::new(target) };
                     }
                     continue;
                 }
             };
-            call.target = Arc::clone(&endpoint.target);
-            call.total += connection.ahead;
-            call.stages = connection.made.take().unwrap_or_default();
-            call.stages.peer = Some(connection.peer.clone());
-            outgoing.uri = endpoint.uri(method);
-            let sent = Instant::now();
-            outgoing.timeout = Some(deadline.saturating_duration_since(sent));
-            match timeout_at(deadline, wire::unary(&mut connection.sender, outgoing)).await {
-                Ok(Ok((reply, response))) => {
-                    call.rpc = Some(sent.elapsed());
-                    call.result = reply.map_err(CallError::from);
-                    call.has_started = response.has_started;
-                    (call.headers, call.trailers) = (response.headers, response.trailers);
-                    return;
-                }
-                Ok(Err(NotAccepted { reason })) => {
-                    endpoint.discard(&connection);
-                    refused += 1;
-                    if refused == MAX_CONNECTIONS_PER_ATTEMPT {
-                        let target = endpoint.target.to_string();
-                        call.result = Err(ConnectError::CallRejected { target, reason }.into());
-                        return;
-                    }
-                }
-                Err(_elapsed) => {
-                    call.rpc = Some(sent.elapsed());
-                    let elapsed = HumanDuration(call.started.elapsed());
-                    let message = format!("no reply within {elapsed}: {}", call.times());
-                    call.result = Err(deadline_exceeded(message));
-                    return;
-                }
+            let call = self.send(request, effort, &endpoint, connection).await;
+            refusals += u32::from(call.is_refused);
+            if !call.is_refused || refusals == MAX_CONNECTIONS_PER_ATTEMPT {
+                return call;
             }
+            stages = call.stages;
         }
     }
+
+    /// Sends a call on a connection, and waits for the reply.
+    async fn send<Reply: Message + Default>(
+        &self,
+        request: &UnaryRequest<'_>,
+        effort: &mut Effort,
+        endpoint: &Endpoint,
+        mut connection: PooledConnection,
+    ) -> Call<Reply> {
+        effort.attempts += 1;
+        effort.ahead += connection.ahead;
+        let UnaryRequest { method, body, started, deadline, previous_attempts, .. } = *request;
+        let sent = Instant::now();
+        let timeout = Some(deadline.saturating_duration_since(sent));
+        let outgoing = OutgoingCall {
+            timeout,
+            previous_attempts,
+            ..self.outgoing_call(endpoint.uri(method), body)
+        };
+        let replied = match wire::send(&mut connection.sender, &outgoing) {
+            Ok(response) => timeout_at(deadline, wire::unary(response)).await,
+            Err(not_accepted) => Ok(Err(not_accepted)),
+        };
+        let mut call = Call::new(Arc::clone(&endpoint.target));
+        call.stages = connection.made.take().map(|made| *made).unwrap_or_default();
+        call.stages.peer = Some(Arc::clone(&connection.peer));
+        match replied {
+            Ok(Ok((reply, response))) => {
+                call.rpc = Some(sent.elapsed());
+                call.result = reply.map_err(CallError::from);
+                call.has_started = response.has_started;
+                (call.headers, call.trailers) = (response.headers, response.trailers);
+            }
+            Ok(Err(NotAccepted { reason })) => {
+                endpoint.discard(&connection);
+                let target = endpoint.target.to_string();
+                call.result = Err(ConnectError::CallRejected { target, reason }.into());
+                call.is_refused = true;
+            }
+            Err(_elapsed) => {
+                call.rpc = Some(sent.elapsed());
+                let elapsed = HumanDuration(started.elapsed());
+                let message = format!("no reply within {elapsed}: {}", call.times());
+                call.result = Err(deadline_exceeded(message));
+            }
+        }
+        call
+    }
+
+    fn outgoing_call<'a>(&'a self, uri: &'a Uri, body: &'a Bytes) -> OutgoingCall<'a> {
+        let CallOptions { headers, trace, .. } = &self.call_options;
+        OutgoingCall { uri, headers, trace: *trace, timeout: None, body, previous_attempts: 0 }
+    }
+}
+
+/// A call of a unary method.
+#[derive(Debug)]
+struct UnaryRequest<'a> {
+    method: Method,
+    /// The message and its prefix.
+    body: &'a Bytes,
+    /// The number of the connection to use; `None` for the next in turn.
+    connection: Option<usize>,
+    started: Instant,
+    deadline: Instant,
+    /// The number of attempts that were sent before.
+    previous_attempts: u32,
+}
+
+/// What all attempts of a call took.
+#[derive(Debug, Default)]
+struct Effort {
+    attempts: u32,
+    /// Time spent on connecting before the call started.
+    ahead: Duration,
+}
+
+/// Returns the pause before the next attempt, or `None` if `call` is the result.
+fn pause<Reply>(
+    retries: &mut Retries<'_>,
+    call: &Call<Reply>,
+    deadline: Instant,
+) -> Option<Duration> {
+    // gRFC A6: a reply that has started commits the call.
+    let failure = call.result.as_ref().err().filter(|_| !call.has_started)?;
+    let pause = retries.pause(failure, [&call.headers, &call.trailers])?;
+    // An attempt without time to start would only hide the reason of this failure.
+    (Instant::now() + pause < deadline).then_some(pause)
 }
 
 fn deadline_exceeded(message: String) -> CallError {

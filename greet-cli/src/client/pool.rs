@@ -54,7 +54,7 @@ struct Slot {
     /// The number of the connection, counted in this slot.
     serial: u64,
     /// The stages of a connection that was made ahead of its first call.
-    ahead: Option<Stages>,
+    ahead: Option<Box<Stages>>,
     /// The last failure to connect and its time, which calls that waited for it share.
     failed: Option<(Instant, ConnectError)>,
 }
@@ -64,12 +64,27 @@ struct Slot {
 pub(crate) struct PooledConnection {
     pub(crate) sender: SendRequest<Bytes>,
     pub(crate) peer: Arc<str>,
-    /// The stages of connecting, if this call is the first on the connection.
-    pub(crate) made: Option<Stages>,
+    /// The stages of connecting, if this call is the first on the connection. Boxed because they are
+    /// large, and most calls have none.
+    pub(crate) made: Option<Box<Stages>>,
     /// Time spent on connecting before the call started.
     pub(crate) ahead: Duration,
     slot: usize,
     serial: u64,
+}
+
+impl Slot {
+    /// Returns its connection, if that accepts calls.
+    fn open_connection(&mut self, index: usize) -> Option<PooledConnection> {
+        let connection = self.connection.as_mut()?;
+        if !connection.accepts_calls() {
+            return None;
+        }
+        let (sender, peer) = (connection.sender.clone(), connection.peer.clone());
+        let made = self.ahead.take();
+        let ahead = made.as_ref().map(|stages| stages.total()).unwrap_or_default();
+        Some(PooledConnection { sender, peer, ahead, made, slot: index, serial: self.serial })
+    }
 }
 
 impl Endpoint {
@@ -140,8 +155,20 @@ impl Endpoint {
         result
     }
 
-    pub(crate) fn uri(&self, method: Method) -> Uri {
-        self.uris[method as usize].clone()
+    pub(crate) fn uri(&self, method: Method) -> &Uri {
+        &self.uris[method as usize]
+    }
+
+    /// Returns a connection, or for `None` the next in turn, if it is open.
+    pub(crate) fn open_connection(&self, number: Option<usize>) -> Option<PooledConnection> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let index = number.unwrap_or(turn) % self.slots.len();
+        // A locked slot is being connected.
+        let connection = self.slots[index].try_lock().ok()?.open_connection(index)?;
+        if number.is_none() {
+            self.turn.store(turn.wrapping_add(1), Ordering::Relaxed);
+        }
+        Some(connection)
     }
 
     /// Returns the next connection in turn and opens it, by `deadline`, if necessary.
@@ -157,32 +184,23 @@ impl Endpoint {
             let after = HumanDuration(started.elapsed()).to_string();
             return Err(ConnectError::ConnectTimeout { peer: self.target.to_string(), after });
         };
-        let mut made = None;
-        if !slot.connection.as_ref().is_some_and(Connection::accepts_calls) {
-            if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
-                return Err(error.clone());
-            }
-            (slot.connection, slot.ahead) = (None, None);
-            let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
-            let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
-            // Boxed because it is large, and most calls use an open connection.
-            let connected = Box::pin(connecting).await;
-            let connected =
-                connected.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())));
-            slot.connection = Some(connected?);
-            slot.serial += 1;
-            made = Some(stages.clone());
+        if let Some(connection) = slot.open_connection(index) {
+            return Ok(connection);
         }
-        let ahead = slot.ahead.take();
-        let connection = slot.connection.as_ref().expect("it was open, or was opened above");
-        Ok(PooledConnection {
-            sender: connection.sender.clone(),
-            peer: connection.peer.clone(),
-            ahead: ahead.as_ref().map(Stages::total).unwrap_or_default(),
-            made: made.or(ahead),
-            slot: index,
-            serial: slot.serial,
-        })
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| *at > started) {
+            return Err(error.clone());
+        }
+        (slot.connection, slot.ahead) = (None, None);
+        let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
+        let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
+        let connected = Box::pin(connecting).await; // boxed because it is large
+        let connected =
+            connected.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())));
+        let connection = slot.connection.insert(connected?);
+        let (sender, peer) = (connection.sender.clone(), connection.peer.clone());
+        slot.serial += 1;
+        let (made, serial) = (Some(Box::new(stages.clone())), slot.serial);
+        Ok(PooledConnection { sender, peer, ahead: Duration::ZERO, made, slot: index, serial })
     }
 
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use h2::RecvStream;
 use http::{HeaderMap, StatusCode};
@@ -25,6 +25,9 @@ pub(crate) struct ResponseStream<Reply> {
     /// The rest of the reply, or the error that ended it.
     body: Result<RecvStream, RpcError>,
     received: BytesMut,
+    /// The size of the last frame, which still occupies the flow-control window. At the end of the
+    /// stream h2 releases it.
+    unreleased: usize,
     message: PhantomData<Reply>,
 }
 
@@ -41,6 +44,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
             trailers: HeaderMap::new(),
             body,
             received: BytesMut::new(),
+            unreleased: 0,
             message: PhantomData,
         }
     }
@@ -49,8 +53,12 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     pub(crate) async fn next(&mut self) -> Option<Result<Reply, RpcError>> {
         loop {
             let body = self.body.as_mut().ok()?;
-            match take_message(&mut self.received) {
-                Ok(Some(message)) => return Some(decode(message)),
+            match first_message(&self.received) {
+                Ok(Some(message)) => {
+                    let (reply, length) = (decode(message), message.len());
+                    self.received.advance(PREFIX_BYTES + length);
+                    return Some(reply);
+                }
                 Ok(None) => {}
                 Err(status) => {
                     self.body = Err(RpcError::new(StatusSource::BadReply, status));
@@ -59,7 +67,8 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
             }
             match body.data().await {
                 Some(Ok(data)) => {
-                    let _ = body.flow_control().release_capacity(data.len());
+                    let _ = body.flow_control().release_capacity(self.unreleased);
+                    self.unreleased = data.len();
                     self.received.extend_from_slice(&data);
                 }
                 Some(Err(error)) => self.body = Err(from_stream_error(&error)),
@@ -112,8 +121,8 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 }
 
-/// Removes the first message, once it is complete.
-fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
+/// Returns the first message, once it is complete.
+fn first_message(received: &[u8]) -> Result<Option<&[u8]>, Status> {
     let Some((prefix, rest)) = received.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
     };
@@ -126,14 +135,10 @@ fn take_message(received: &mut BytesMut) -> Result<Option<Bytes>, Status> {
         let message = format!("the reply exceeds {MAX_REPLY_BYTES} bytes");
         return Err(Status::resource_exhausted(message));
     }
-    if rest.len() < length {
-        return Ok(None);
-    }
-    received.advance(PREFIX_BYTES);
-    Ok(Some(received.split_to(length).freeze()))
+    Ok(rest.get(..length))
 }
 
-fn decode<Reply: Message + Default>(message: Bytes) -> Result<Reply, RpcError> {
+fn decode<Reply: Message + Default>(message: &[u8]) -> Result<Reply, RpcError> {
     Reply::decode(message).map_err(|error| {
         let message = format!("the reply cannot be decoded: {error}");
         RpcError::new(StatusSource::BadReply, Status::internal(message))
@@ -144,26 +149,26 @@ fn decode<Reply: Message + Default>(message: Bytes) -> Result<Reply, RpcError> {
 mod tests {
     use super::*;
 
-    fn taken(received: &[u8]) -> Result<Option<Bytes>, tonic::Code> {
-        take_message(&mut BytesMut::from(received)).map_err(|status| status.code())
+    fn first(received: &[u8]) -> Result<Option<&[u8]>, tonic::Code> {
+        first_message(received).map_err(|status| status.code())
     }
 
     #[test]
     fn message_is_decoded_once_complete() {
         let whole = b"\0\0\0\0\x03\x0a\x01Arest";
         for length in 0..8 {
-            assert_eq!(taken(&whole[..length]), Ok(None), "{length} bytes");
+            assert_eq!(first(&whole[..length]), Ok(None), "{length} bytes");
         }
-        assert_eq!(taken(whole), Ok(Some(Bytes::from_static(b"\x0a\x01A"))));
-        assert_eq!(taken(b"\0\0\0\0\0"), Ok(Some(Bytes::new())));
-        assert_eq!(taken(b"\x01\0\0\0\0"), Err(tonic::Code::Internal), "compressed");
+        assert_eq!(first(whole), Ok(Some(&b"\x0a\x01A"[..])));
+        assert_eq!(first(b"\0\0\0\0\0"), Ok(Some(&[][..])));
+        assert_eq!(first(b"\x01\0\0\0\0"), Err(tonic::Code::Internal), "compressed");
     }
 
     #[test]
     fn reply_over_size_limit_is_rejected() {
         let announced =
             |bytes: usize| Prefix { flags: 0, length: u32::try_from(bytes).unwrap() }.encode();
-        assert_eq!(taken(&announced(MAX_REPLY_BYTES)), Ok(None));
-        assert_eq!(taken(&announced(MAX_REPLY_BYTES + 1)), Err(tonic::Code::ResourceExhausted));
+        assert_eq!(first(&announced(MAX_REPLY_BYTES)), Ok(None));
+        assert_eq!(first(&announced(MAX_REPLY_BYTES + 1)), Err(tonic::Code::ResourceExhausted));
     }
 }

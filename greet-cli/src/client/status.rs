@@ -24,9 +24,10 @@ pub(crate) fn from_reply(
     headers: &HeaderMap,
     trailers: &HeaderMap,
 ) -> Result<(), RpcError> {
-    match from_headers(trailers).or_else(|| from_headers(headers)) {
-        Some(status) if status.code() == Code::Ok => Ok(()),
-        Some(status) => Err(RpcError::new(StatusSource::Server, status)),
+    let found = [trailers, headers].into_iter().find_map(|map| Some((map, code(map)?)));
+    match found {
+        Some((_, Code::Ok)) => Ok(()), // its message and details are of no use
+        Some((map, code)) => Err(RpcError::new(StatusSource::Server, with_details(code, map))),
         None if http == StatusCode::OK => {
             let status = Status::unknown("the reply ended without grpc-status");
             Err(RpcError::new(StatusSource::NoStatus, status))
@@ -35,16 +36,16 @@ pub(crate) fn from_reply(
     }
 }
 
-fn from_headers(headers: &HeaderMap) -> Option<Status> {
-    let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
-    if code == Code::Ok {
-        return Some(Status::ok("")); // its message and details are of no use
-    }
+fn code(headers: &HeaderMap) -> Option<Code> {
+    Some(Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes()))
+}
+
+fn with_details(code: Code, headers: &HeaderMap) -> Status {
     let message = headers.get(Status::GRPC_MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
     let message = percent_decode(message).decode_utf8_lossy();
     let details = headers.get(Status::GRPC_STATUS_DETAILS);
     let details = details.and_then(|value| BASE64.decode(value).ok()).unwrap_or_default();
-    Some(Status::with_details(code, message, details.into()))
+    Status::with_details(code, message, details.into())
 }
 
 /// Maps the HTTP status of a reply that is not gRPC (`http-grpc-status-mapping.md`).

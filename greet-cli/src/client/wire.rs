@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
@@ -33,15 +33,34 @@ const ERROR_PAGE_TIMEOUT: Duration = Duration::from_millis(200);
 /// A call before it is sent.
 #[derive(Debug)]
 pub(crate) struct OutgoingCall<'a> {
-    pub(crate) uri: Uri,
-    /// The headers of all calls: [`headers`].
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a CommonHeaders,
     pub(crate) trace: Option<Trace>,
     /// The value of `grpc-timeout`; the caller enforces the deadline.
     pub(crate) timeout: Option<Duration>,
     /// The message and its prefix.
-    pub(crate) body: Bytes,
+    pub(crate) body: &'a Bytes,
     pub(crate) previous_attempts: u32,
+}
+
+/// The headers of all calls: the user's, those of the protocol, and the `grpc-timeout` of a call on
+/// an open connection.
+#[derive(Debug, Clone)]
+pub(crate) struct CommonHeaders {
+    headers: HeaderMap,
+    timeout: GrpcTimeout,
+}
+
+impl CommonHeaders {
+    pub(crate) fn new(mut headers: HeaderMap, timeout: Duration) -> CommonHeaders {
+        // A call has passed some nanoseconds of its time when it is sent.
+        let timeout = GrpcTimeout::new(timeout.saturating_sub(Duration::from_nanos(1)));
+        headers.insert(CONTENT_TYPE, GRPC);
+        headers.insert(TE, TRAILERS);
+        headers.insert(USER_AGENT, PRODUCT);
+        headers.insert(GRPC_TIMEOUT, timeout.header());
+        CommonHeaders { headers, timeout }
+    }
 }
 
 /// The server did not process the call: it was never sent, or the server reported that it ignored
@@ -60,23 +79,29 @@ impl From<h2::Error> for NotAccepted {
     }
 }
 
-/// Calls a unary method and returns its reply, with the stream that has its headers and trailers.
-pub(crate) async fn unary<Reply: Message + Default>(
+/// Sends a call and its message.
+pub(crate) fn send(
     sender: &mut SendRequest<Bytes>,
     outgoing: &OutgoingCall<'_>,
-) -> Result<(Result<Reply, RpcError>, ResponseStream<Reply>), NotAccepted> {
-    let mut replies = open(sender, outgoing).await?;
-    Ok((replies.only().await, replies))
-}
-
-/// Calls a method and returns when its reply starts, or fails.
-pub(crate) async fn open<Reply: Message + Default>(
-    sender: &mut SendRequest<Bytes>,
-    outgoing: &OutgoingCall<'_>,
-) -> Result<ResponseStream<Reply>, NotAccepted> {
+) -> Result<ResponseFuture, NotAccepted> {
     // If either fails, the connection accepts no more calls, and the message was not sent.
     let (response, mut stream) = sender.send_request(request(outgoing), false)?;
     stream.send_data(outgoing.body.clone(), true)?;
+    Ok(response)
+}
+
+/// Returns the reply of a unary method, with the stream that has its headers and trailers.
+pub(crate) async fn unary<Reply: Message + Default>(
+    response: ResponseFuture,
+) -> Result<(Result<Reply, RpcError>, ResponseStream<Reply>), NotAccepted> {
+    let mut replies = open(response).await?;
+    Ok((replies.only().await, replies))
+}
+
+/// Returns when the reply starts, or fails.
+pub(crate) async fn open<Reply: Message + Default>(
+    response: ResponseFuture,
+) -> Result<ResponseStream<Reply>, NotAccepted> {
     let response = match response.await {
         Ok(response) => response,
         Err(error) if was_not_processed(&error) => return Err(error.into()),
@@ -89,28 +114,23 @@ pub(crate) async fn open<Reply: Message + Default>(
     let body = if is_grpc(&headers) {
         Ok(body)
     } else {
-        Err(from_http(status, &headers, &error_page(body).await))
+        let page = Box::pin(error_page(body)).await; // boxed because it is large, and rare
+        Err(from_http(status, &headers, &page))
     };
     Ok(ResponseStream::new(status, headers, body))
-}
-
-/// Returns the headers of all calls: the user's and those of the protocol.
-pub(crate) fn headers(mut headers: HeaderMap) -> HeaderMap {
-    headers.insert(CONTENT_TYPE, GRPC);
-    headers.insert(TE, TRAILERS);
-    headers.insert(USER_AGENT, PRODUCT);
-    headers
 }
 
 fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;
-    request.uri_mut().clone_from(&outgoing.uri);
+    request.uri_mut().clone_from(outgoing.uri);
     let headers = request.headers_mut();
-    headers.clone_from(outgoing.headers);
-    if let Some(timeout) = outgoing.timeout {
-        headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+    headers.clone_from(&outgoing.headers.headers);
+    match outgoing.timeout.map(GrpcTimeout::new) {
+        Some(timeout) if timeout == outgoing.headers.timeout => {}
+        Some(timeout) => drop(headers.insert(GRPC_TIMEOUT, timeout.header())),
+        None => drop(headers.remove(GRPC_TIMEOUT)),
     }
     if let Some(trace) = outgoing.trace {
         headers.insert(TRACEPARENT, trace.parent());
@@ -121,16 +141,32 @@ fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     request
 }
 
-/// Formats at most 8 digits and a unit, rounded up so that the server does not give up first. Steps
-/// of 10 ms, from a second on, give successive calls a value that HPACK sends as one byte.
-fn grpc_timeout(timeout: Duration) -> HeaderValue {
-    const MAX_TIMEOUT_VALUE: u128 = 99_999_999;
-    let micros = timeout.as_micros() + 1;
-    let text = match micros {
-        ..=999_999 => format!("{micros}u"),
-        _ => format!("{}m", (micros.div_ceil(10_000) * 10).min(MAX_TIMEOUT_VALUE)),
-    };
-    HeaderValue::try_from(text).expect("digits and a letter")
+/// The value of `grpc-timeout`: at most 8 digits and a unit, rounded up so that the server does not
+/// give up first. Steps of 10 ms, from a second on, give successive calls a value that HPACK sends as
+/// one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct GrpcTimeout {
+    value: u64,
+    unit: char,
+}
+
+impl GrpcTimeout {
+    fn new(timeout: Duration) -> GrpcTimeout {
+        const MAX_VALUE: u64 = 99_999_999;
+        let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        match micros {
+            ..=999_999 => GrpcTimeout { value: micros, unit: 'u' },
+            _ => {
+                let millis = micros.div_ceil(10_000).saturating_mul(10);
+                GrpcTimeout { value: millis.min(MAX_VALUE), unit: 'm' }
+            }
+        }
+    }
+
+    fn header(self) -> HeaderValue {
+        let text = format!("{}{}", self.value, self.unit);
+        HeaderValue::try_from(text).expect("digits and a letter")
+    }
 }
 
 /// Reads the beginning of a reply that is not gRPC.
@@ -153,10 +189,11 @@ mod tests {
 
     #[test]
     fn grpc_timeout_has_eight_digits_and_is_rounded_up() {
-        assert_eq!(grpc_timeout(Duration::from_millis(300)), "300001u");
-        assert_eq!(grpc_timeout(Duration::from_secs(1)), "1010m");
-        assert_eq!(grpc_timeout(Duration::from_micros(4_999_980)), "5000m");
-        assert_eq!(grpc_timeout(Duration::from_secs(24 * 3_600)), "86400010m");
-        assert_eq!(grpc_timeout(Duration::MAX), "99999999m");
+        let header = |timeout| GrpcTimeout::new(timeout).header();
+        assert_eq!(header(Duration::from_millis(300)), "300001u");
+        assert_eq!(header(Duration::from_secs(1)), "1010m");
+        assert_eq!(header(Duration::from_micros(4_999_980)), "5000m");
+        assert_eq!(header(Duration::from_secs(24 * 3_600)), "86400010m");
+        assert_eq!(header(Duration::MAX), "99999999m");
     }
 }

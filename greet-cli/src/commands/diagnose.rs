@@ -30,7 +30,7 @@ pub(crate) async fn run(
         }
         let text = stdout.without_unwanted_style(&diagnosis);
         stdout.line(Some(text), || &diagnosis);
-        stdout.flush().await?;
+        stdout.flush_blocking()?;
         exit = exit.or(diagnosis.exit);
     }
     Ok(exit)

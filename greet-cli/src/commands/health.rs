@@ -44,7 +44,7 @@ pub(crate) async fn run(
     let is_one = clients.len() == 1;
     let mut exit = Exit::Done;
     for call in join_all(checks).await {
-        exit = exit.or(report(service, &call, is_one, stdout, stderr).await?);
+        exit = exit.or(report(service, &call, is_one, stdout, stderr)?);
     }
     Ok(exit)
 }
@@ -71,7 +71,7 @@ async fn check(
     }
 }
 
-async fn report(
+fn report(
     service: &str,
     call: &Call<HealthCheckResponse>,
     is_one: bool,
@@ -82,7 +82,7 @@ async fn report(
     let target = if is_one { String::new() } else { format!(" {}", call.target) };
     let text = state(call).map(|state| format!("{}{target}", state.as_str_name()));
     stdout.line(text, || health_report(service, None, call));
-    stdout.flush().await?;
+    stdout.flush_blocking()?;
     Ok(match &call.result {
         Ok(response) if response.status() == ServingStatus::Serving => Exit::Done,
         Ok(_) => Exit::NotServing,

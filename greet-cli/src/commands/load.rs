@@ -40,7 +40,7 @@ pub(crate) async fn run(
     let report = load::report(&plan, &summary, &options.thresholds);
     let text = TextReport { plan: &plan, summary: &summary }.to_string();
     stdout.line(unreachable.is_none().then_some(&text), || &report);
-    stdout.flush().await?;
+    stdout.flush_blocking()?;
     if let Some(failure) = unreachable {
         stderr.failure(&failure);
         return Ok(failure.exit());

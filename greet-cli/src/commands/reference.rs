@@ -10,27 +10,27 @@ use crate::exit::Exit;
 use crate::output::Stdout;
 use crate::output::style::HINT;
 
-pub(crate) async fn completions(
+pub(crate) fn completions(
     command: &clap::Command,
     shell: Shell,
     stdout: &mut Stdout,
 ) -> anyhow::Result<Exit> {
     stdout.text(reference::completions(command, shell)?.as_bytes());
-    stdout.flush().await?;
+    stdout.flush_blocking()?;
     Ok(Exit::Done)
 }
 
-pub(crate) async fn man(command: &clap::Command, stdout: &mut Stdout) -> anyhow::Result<Exit> {
+pub(crate) fn man(command: &clap::Command, stdout: &mut Stdout) -> anyhow::Result<Exit> {
     stdout.text(&reference::man_page(command, &documentation::VARIABLES)?);
-    stdout.flush().await?;
+    stdout.flush_blocking()?;
     Ok(Exit::Done)
 }
 
-pub(crate) async fn errors(stdout: &mut Stdout) -> anyhow::Result<Exit> {
+pub(crate) fn errors(stdout: &mut Stdout) -> anyhow::Result<Exit> {
     let errors = documentation::errors();
     let text = stdout.without_unwanted_style(&list(&errors));
     stdout.line(Some(text), || Errors { schema: "greet.errors/v1", errors: &errors });
-    stdout.flush().await?;
+    stdout.flush_blocking()?;
     Ok(Exit::Done)
 }
 

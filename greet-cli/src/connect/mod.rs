@@ -14,10 +14,10 @@ mod verifier;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::FutureExt as _;
 use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -41,8 +41,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Returns whether it accepts calls: it is open, and no GOAWAY has arrived.
-    pub(crate) fn accepts_calls(&self) -> bool {
-        matches!(self.sender.clone().ready().now_or_never(), Some(Ok(_)))
+    pub(crate) fn accepts_calls(&mut self) -> bool {
+        // Pending only after a request, and requests are sent on clones.
+        let ready = self.sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Ok(())))
     }
 }
 
@@ -59,7 +61,7 @@ pub(crate) struct Stages {
     pub(crate) addresses: Vec<IpAddr>,
     /// Each address that was tried, and its error.
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
-    pub(crate) tls_facts: Option<TlsFacts>,
+    pub(crate) tls_facts: Option<Box<TlsFacts>>,
     pub(crate) settings: Option<Settings>,
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn handshake(
     host: &str,
     tls: &Tls,
     deadline: Instant,
-    facts: &mut Option<TlsFacts>,
+    facts: &mut Option<Box<TlsFacts>>,
 ) -> Result<
     (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Arc<RecordingVerifier>),
     ConnectError,
@@ -64,7 +64,7 @@ pub(super) async fn handshake(
         }
     };
     let session = connected.as_ref().ok().map(|stream| stream.get_ref().1);
-    *facts = Some(TlsFacts::new(session, &verifier));
+    *facts = Some(Box::new(TlsFacts::new(session, &verifier)));
     let stream = connected?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
         let answer = "it chose no protocol".to_owned();

@@ -146,7 +146,8 @@ mod tests {
         let mut summary = Summary::new();
         let mut counts = Counts::default();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
-        let mut call = crate::client::Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
+        let target = std::sync::Arc::new("a:1".parse().unwrap());
+        let mut call = crate::client::Call::<()>::new(target);
         counts.record(Duration::from_micros(70), &call);
         call.result = Err(failed.into());
         counts.record(Duration::from_micros(70), &call);

@@ -114,8 +114,9 @@ async fn run(
     });
     sleep_until(begin).await;
     let mut tasks = JoinSet::new();
-    for _ in 0..share.concurrency {
-        tasks.spawn_local(Rc::clone(&callers).run_caller());
+    let concurrency = usize::try_from(share.concurrency).unwrap_or(usize::MAX);
+    for caller in 0..concurrency {
+        tasks.spawn_local(Rc::clone(&callers).run_caller(caller, concurrency));
     }
     let releaser =
         schedule.map(|schedule| spawn_local(Rc::clone(&callers).release_calls(schedule)));
@@ -143,15 +144,21 @@ struct Callers {
 }
 
 impl Callers {
-    /// Makes calls one after the other.
-    async fn run_caller(self: Rc<Self>) {
+    /// Makes calls one after the other. The connections are used in turn, as if all callers were
+    /// equally fast: a caller stays on its connection if each has as many, so that replies that arrive
+    /// together cause requests that leave together.
+    async fn run_caller(self: Rc<Self>, caller: usize, concurrency: usize) {
+        let mut connection = caller;
         while let Some((number, due)) = self.next_call().await {
             let index = usize::try_from(number).unwrap_or(0) % self.messages.len();
-            let call = self.client.say_framed_hello(self.messages[index].clone()).await;
+            let call = self.client.say_framed_hello(&self.messages[index], connection).await;
+            connection = connection.wrapping_add(concurrency);
             if due >= self.measure {
                 self.counts.borrow_mut().record(due.elapsed(), &call);
             }
-            if call.rpc.is_none() && self.schedule.is_none() {
+            let is_sent = call.rpc.is_some();
+            drop(call); // it is large, and would be a part of this future
+            if !is_sent && self.schedule.is_none() {
                 sleep(RECONNECT_INTERVAL).await;
             }
         }

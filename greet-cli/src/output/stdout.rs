@@ -1,7 +1,7 @@
 //! Standard output: lines of data in a buffer, written together.
 
 use std::fmt;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anstream::adapter::strip_str;
@@ -20,8 +20,9 @@ const FLUSH_BYTES: usize = 64 * 1024;
 /// thousands of replies.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A buffer of lines. [`Stdout::flush`] writes it without blocking other tasks if the reader is
-/// slow.
+/// A buffer of lines, and two ways to write it: [`Stdout::flush`] does not block other tasks if the
+/// reader is slow, but starts a thread; [`Stdout::flush_blocking`] is for a command that has nothing
+/// else to do.
 #[derive(Debug)]
 pub(crate) struct Stdout {
     format: Format,
@@ -54,7 +55,7 @@ pub(crate) enum Written {
 
 impl Stdout {
     pub(crate) fn new(format: Format) -> Stdout {
-        let is_terminal = std::io::stdout().is_terminal();
+        let is_terminal = io::stdout().is_terminal();
         Stdout {
             format,
             buffer: Vec::new(),
@@ -108,7 +109,7 @@ impl Stdout {
     /// Removes the styles from a text unless standard output shows colors.
     pub(crate) fn without_unwanted_style(&self, text: &impl fmt::Display) -> String {
         let text = text.to_string();
-        match AutoStream::choice(&std::io::stdout()) {
+        match AutoStream::choice(&io::stdout()) {
             ColorChoice::Never => strip_str(&text).to_string(),
             _ => text,
         }
@@ -126,7 +127,7 @@ impl Stdout {
         }
     }
 
-    /// Writes the buffer. A closed pipe is not an error.
+    /// Writes the buffer, while other tasks run. A closed pipe is not an error.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<Written> {
         self.oldest_at = None;
         if self.buffer.is_empty() {
@@ -138,10 +139,23 @@ impl Stdout {
             Ok(()) => self.stdout.flush().await,
             failed => failed,
         };
-        match written {
-            Ok(()) => Ok(Written::Whole),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::BrokenPipe),
-            Err(error) => Err(error).context("could not write to standard output"),
-        }
+        check(written)
+    }
+
+    /// Writes the buffer and waits for a slow reader. An earlier [`Stdout::flush`] must have ended,
+    /// because its thread could still be writing.
+    pub(crate) fn flush_blocking(&mut self) -> anyhow::Result<Written> {
+        self.oldest_at = None;
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut stdout = io::stdout().lock();
+        check(stdout.write_all(&buffer).and_then(|()| stdout.flush()))
+    }
+}
+
+fn check(written: io::Result<()>) -> anyhow::Result<Written> {
+    match written {
+        Ok(()) => Ok(Written::Whole),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Written::BrokenPipe),
+        Err(error) => Err(error).context("could not write to standard output"),
     }
 }
