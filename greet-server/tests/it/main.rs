@@ -15,6 +15,7 @@ mod deadline;
 mod drain;
 mod dry_run;
 mod fast_path;
+mod flow_control;
 mod grpc_web;
 mod guard;
 mod handshake;
