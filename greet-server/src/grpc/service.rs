@@ -47,6 +47,27 @@ impl Service {
     ///
     /// A worker has its own services, so state in `implementation` belongs to one worker, unless
     /// the implementation is an `Arc` that all workers share.
+    ///
+    /// ```
+    /// # use greet_proto::GreeterServer;
+    /// # use greet_server::{Service, config, services::Greeting};
+    /// # let config = config::load(["greet-server"])?.config;
+    /// let greeter = Greeting::new(100);
+    /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// An interceptor or another layer is not an implementation. A [`Guard`](super::Guard) can do its
+    /// work.
+    ///
+    /// ```compile_fail,E0277
+    /// # use greet_proto::GreeterServer;
+    /// # use greet_server::{Service, config, services::Greeting};
+    /// # let config = config::load(["greet-server"])?.config;
+    /// let greeter = GreeterServer::with_interceptor(Greeting::new(100), |request| Ok(request));
+    /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of<G: GeneratedService>(
         config: &Config,
         implementation: impl Into<Arc<G::Implementation>>,
