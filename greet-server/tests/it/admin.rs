@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use greet_testkit::ScriptedProbe;
+use greet_testkit::probe::Script;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::http1;
-use crate::support::{ScriptedGreeter, TestServer, eventually, with_timeout};
+use crate::support::{TestServer, eventually, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Maximum concurrent connections.
@@ -103,15 +105,15 @@ async fn silent_connection_stays_open_until_its_timeout() {
 
 #[tokio::test]
 async fn admin_port_answers_while_every_worker_is_blocked() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&[ADMIN, "--workers=1"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[ADMIN, "--workers=1"], &probe).await;
     let client = server.connect().await;
-    let blocked = tokio::spawn(async move { client.say_hello("block").await });
-    greeter.calls_started(1).await;
+    let blocked = tokio::spawn(async move { client.echo(Script::Block).await });
+    probe.waits_begun(1).await;
     assert_eq!(http1::get(server.admin(), "/livez").await.status, 200);
     let metrics = http1::get(server.admin(), "/metrics").await;
     assert!(metrics.text().contains("\ngreet_calls_in_flight 1\n"));
-    greeter.release.add_permits(1);
+    probe.release(1);
     with_timeout(blocked).await.unwrap().unwrap();
 }
 

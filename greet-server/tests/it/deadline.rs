@@ -2,25 +2,23 @@
 
 use std::time::Duration;
 
-use greet_proto::HelloRequest;
 use greet_proto::grpc::health::v1::HealthCheckRequest;
-use greet_testkit::RawPeer;
 use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
+use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{RawPeer, ScriptedProbe};
 use tonic::{Code, Request, Status};
 
-use crate::support::{
-    Client, SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout,
-};
+use crate::support::{Client, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
-    let mut request = Request::new(HelloRequest { name: "wait".into() });
+    let mut request = Request::new(ProbeRequest::new(Script::Wait, "", 0));
     request.set_timeout(timeout);
-    with_timeout(client.greeter().say_hello(request)).await.unwrap_err()
+    with_timeout(client.probe().echo(request)).await.unwrap_err()
 }
 
 #[tokio::test]
 async fn hanging_handler_is_dropped_at_the_client_deadline() {
-    let server = TestServer::with_greeter(&[], ScriptedGreeter::new()).await;
+    let server = TestServer::with_probe(&[], &ScriptedProbe::new()).await;
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_millis(50)).await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -31,12 +29,11 @@ async fn hanging_handler_is_dropped_at_the_client_deadline() {
 
 #[tokio::test]
 async fn request_timeout_applies_without_an_earlier_client_deadline() {
-    let server =
-        TestServer::with_greeter(&["--request-timeout=50ms"], ScriptedGreeter::new()).await;
+    let server = TestServer::with_probe(&["--request-timeout=50ms"], &ScriptedProbe::new()).await;
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
     assert_eq!(status.message(), "the deadline of 50ms passed");
-    let status = with_timeout(client.say_hello("wait")).await.unwrap_err();
+    let status = with_timeout(client.echo(Script::Wait)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 

@@ -4,24 +4,23 @@ use std::time::{Duration, Instant};
 
 use greet_proto::grpc::health::v1::HealthCheckRequest;
 use greet_server::CloseReason;
-use greet_testkit::RawPeer;
 use greet_testkit::http2::{
     DATA, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, SETTINGS,
     WINDOW_UPDATE, frame,
 };
+use greet_testkit::probe::{ProbeReply, Script};
+use greet_testkit::{RawPeer, ScriptedProbe};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tonic::Status;
 
-use crate::support::{
-    Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,
-};
+use crate::support::{Client, SAY_HELLO, TestServer, closed, eventually, with_timeout};
 
-fn call(
-    client: &Client,
-    name: &'static str,
-) -> tokio::task::JoinHandle<Result<String, tonic::Status>> {
+/// Starts a call whose reply waits for its release.
+fn wait(client: &Client) -> JoinHandle<Result<ProbeReply, Status>> {
     let client = client.clone();
-    tokio::spawn(async move { client.say_hello(name).await })
+    tokio::spawn(async move { client.echo(Script::Wait).await })
 }
 
 /// Waits until the listener is closed, which is the start of the drain.
@@ -41,17 +40,17 @@ async fn idle_server_stops_at_once() {
 
 #[tokio::test]
 async fn call_in_flight_is_answered_and_new_connections_are_refused() {
-    let greeter = ScriptedGreeter::new();
-    let mut server = TestServer::with_greeter(&[], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let mut server = TestServer::with_probe(&[], &probe).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
-    let waiting = call(&client, "wait");
-    greeter.calls_started(1).await;
+    let waiting = wait(&client);
+    probe.waits_begun(1).await;
 
     server.drain();
     listener_closed(&address).await;
-    greeter.release.add_permits(1);
-    assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
+    probe.release(1);
+    waiting.await.unwrap().unwrap();
     let report = server.stopped().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (1, 0, 0));
 }
@@ -178,12 +177,12 @@ async fn open_watch_does_not_delay_the_drain() {
 
 #[tokio::test]
 async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&["--drain-timeout=200ms"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe).await;
     let client = server.connect().await;
-    assert!(client.say_hello("Ada").await.is_ok());
-    let waiting = [call(&client, "wait"), call(&client, "wait")];
-    greeter.calls_started(2).await;
+    client.echo(Script::Echo).await.unwrap();
+    let waiting = [wait(&client), wait(&client)];
+    probe.waits_begun(2).await;
     let _silent = server.tcp().await;
     let _silent_http2 = RawPeer::connect(server.tcp().await).await;
 
@@ -200,12 +199,12 @@ async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
 
 #[tokio::test]
 async fn second_signal_cuts_at_once() {
-    let greeter = ScriptedGreeter::new();
-    let mut server = TestServer::with_greeter(&["--drain-timeout=1h"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let mut server = TestServer::with_probe(&["--drain-timeout=1h"], &probe).await;
     let address = server.address().to_owned();
     let client = server.connect().await;
-    let waiting = call(&client, "wait");
-    greeter.calls_started(1).await;
+    let waiting = wait(&client);
+    probe.waits_begun(1).await;
 
     server.drain();
     listener_closed(&address).await;

@@ -2,11 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use greet_testkit::ScriptedProbe;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::http1;
-use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -22,7 +23,17 @@ async fn call(
     headers: &str,
     body: &[u8],
 ) -> http1::Response {
-    let head = format!("POST {SAY_HELLO} HTTP/1.1\r\ncontent-type: {content_type}{headers}");
+    call_method(server, SAY_HELLO, content_type, headers, body).await
+}
+
+async fn call_method(
+    server: &TestServer,
+    path: &str,
+    content_type: &str,
+    headers: &str,
+    body: &[u8],
+) -> http1::Response {
+    let head = format!("POST {path} HTTP/1.1\r\ncontent-type: {content_type}{headers}");
     let mut response = http1::request(server.address(), &head, body).await;
     if response.head.contains("transfer-encoding: chunked") {
         response.body = unchunked(&response.body);
@@ -202,14 +213,14 @@ async fn limits_of_a_call_apply_to_grpc_web() {
     let response = call(&server, TEXT, "", text.as_bytes()).await;
     assert!(response.head.contains("grpc-status: 8"), "{}", response.head);
 
-    let greeter = ScriptedGreeter::new();
+    let probe = ScriptedProbe::new();
     let flags = [WEB, "--max-in-flight=1"];
-    let server = TestServer::with_greeter(&flags, greeter.clone()).await;
-    let wait = framed(b"\x0a\x04wait");
-    let late = call(&server, BINARY, "\r\ngrpc-timeout: 200m", &wait);
+    let server = TestServer::with_probe(&flags, &probe).await;
+    let wait = framed(WAIT);
+    let late = call_method(&server, ECHO, BINARY, "\r\ngrpc-timeout: 200m", &wait);
     let over = async {
-        greeter.calls_started(1).await;
-        call(&server, BINARY, "", &framed(ADA)).await
+        probe.waits_begun(1).await;
+        call_method(&server, ECHO, BINARY, "", &framed(b"")).await
     };
     let (late, over) = tokio::join!(late, over);
     assert!(late.head.contains("grpc-status: 4"), "{}", late.head);

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use greet_proto::HelloRequest;
+use greet_testkit::ScriptedProbe;
+use greet_testkit::probe::Script;
 use http::HeaderMap;
 
-use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request};
+use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
 
 #[tokio::test]
 async fn reply_is_hello_and_the_name() {
@@ -32,13 +34,13 @@ async fn hundred_concurrent_calls_on_one_connection_are_answered() {
 
 #[tokio::test]
 async fn connections_are_distributed_evenly_over_the_workers() {
-    let server = TestServer::with_greeter(&["--workers=4"], ScriptedGreeter::new()).await;
+    let server = TestServer::with_probe(&["--workers=4"], &ScriptedProbe::new()).await;
     let mut connections = Vec::new();
     let mut by_thread = BTreeMap::<String, u32>::new();
     for _ in 0..12 {
         let client = server.connect().await;
-        let thread = client.say_hello("thread").await.unwrap();
-        *by_thread.entry(thread).or_default() += 1;
+        let thread = client.echo(Script::Thread).await.unwrap().payload;
+        *by_thread.entry(String::from_utf8(thread).unwrap()).or_default() += 1;
         connections.push(client);
     }
     let threads = (0..4).map(|number| (format!("greet-worker-{number}"), 3));

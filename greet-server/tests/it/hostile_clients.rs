@@ -4,15 +4,15 @@
 use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
-use greet_testkit::RawPeer;
 use greet_testkit::http2::{
     CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
     PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call_headers, frame,
 };
+use greet_testkit::{RawPeer, ScriptedProbe};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::support::{Client, SAY_HELLO, ScriptedGreeter, TestServer, closed, with_timeout};
+use crate::support::{Client, ECHO, SAY_HELLO, TestServer, WAIT, closed, with_timeout};
 
 const PROTOCOL_ERROR: u8 = 1;
 const FRAME_SIZE_ERROR: u8 = 6;
@@ -136,11 +136,11 @@ async fn peer_that_provokes_resets_gets_goaway() {
 
 #[tokio::test]
 async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&["--max-streams=3"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--max-streams=3"], &probe).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
     for call in 0..3 {
-        peer.call(2 * call + 1, SAY_HELLO, Some(b"\x0a\x04wait")).await;
+        peer.call(2 * call + 1, ECHO, Some(WAIT)).await;
     }
     for call in 3..10 {
         // Without a message: DATA on a refused stream would be another violation.
@@ -153,8 +153,8 @@ async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
         refused.push(reset.stream);
     }
     assert_eq!(refused, [7, 9, 11, 13, 15, 17, 19]);
-    greeter.calls_started(3).await;
-    greeter.release.add_permits(3);
+    probe.waits_begun(3).await;
+    probe.release(3);
     for _ in 0..3 {
         peer.next_of(DATA).await;
     }

@@ -1,14 +1,13 @@
 //! HTTP/1.1 connections: keep-alive, idle timeout, maximum age, drain, unread replies.
 
 use greet_server::CloseReason;
+use greet_testkit::ScriptedProbe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tonic::Code;
 
 use crate::support::http1;
-use crate::support::{
-    SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, framed, with_timeout,
-};
+use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, closed, eventually, framed, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -29,7 +28,11 @@ struct Persistent(TcpStream);
 
 impl Persistent {
     async fn say_hello(&mut self) {
-        self.0.write_all(&request(SAY_HELLO, &framed(ADA))).await.unwrap();
+        self.call(SAY_HELLO, ADA).await;
+    }
+
+    async fn call(&mut self, path: &str, message: &[u8]) {
+        self.0.write_all(&request(path, &framed(message))).await.unwrap();
         let mut response = Vec::new();
         while !response.ends_with(b"0\r\n\r\n") {
             let read = with_timeout(self.0.read_buf(&mut response)).await.unwrap();
@@ -70,19 +73,19 @@ async fn connection_closes_at_its_maximum_age() {
 
 #[tokio::test]
 async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
-    let greeter = ScriptedGreeter::new();
-    let mut server = TestServer::with_greeter(&[WEB], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let mut server = TestServer::with_probe(&[WEB], &probe).await;
     let mut idle = Persistent(server.tcp().await);
-    idle.say_hello().await;
+    idle.call(ECHO, b"").await;
     let address = server.address().to_owned();
     let in_flight = tokio::spawn(async move {
-        let head = format!("POST {SAY_HELLO} HTTP/1.1\r\ncontent-type: {BINARY}");
-        http1::request(&address, &head, &framed(b"\x0a\x04wait")).await
+        let head = format!("POST {ECHO} HTTP/1.1\r\ncontent-type: {BINARY}");
+        http1::request(&address, &head, &framed(WAIT)).await
     });
-    greeter.calls_started(1).await;
+    probe.waits_begun(1).await;
     server.drain();
     idle.closed().await;
-    greeter.release.add_permits(1);
+    probe.release(1);
     assert_eq!(in_flight.await.unwrap().status, 200);
     let report = server.stopped().await;
     assert_eq!((report.answered, report.exit_code()), (2, 0));

@@ -6,16 +6,13 @@ use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
 use greet_testkit::http2::{ACK, DATA, EVERY_STREAM, GOAWAY, PING, WINDOW_UPDATE, frame};
-use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::probe::Script;
 use greet_testkit::{RawPeer, ScriptedProbe};
-use prost::Message as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{interval, timeout};
 use tower_service::Service as _;
 
-use crate::support::{
-    ECHO, SAY_HELLO, ScriptedGreeter, TestServer, closed, eventually, with_timeout,
-};
+use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, closed, eventually, with_timeout};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -89,8 +86,7 @@ async fn no_keepalive_follows_a_goaway() {
     let probe = ScriptedProbe::new();
     let server = TestServer::with_probe(&flags, &probe).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    let wait = ProbeRequest::new(Script::Wait, "", 0).encode_to_vec();
-    peer.call(1, ECHO, Some(&wait)).await;
+    peer.call(1, ECHO, Some(WAIT)).await;
     peer.next_of(GOAWAY).await;
     peer.pong().await;
     peer.next_of(GOAWAY).await;
@@ -105,21 +101,21 @@ async fn no_keepalive_follows_a_goaway() {
 
 #[tokio::test]
 async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&["--max-connection-age=200ms"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--max-connection-age=200ms"], &probe).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let mut client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
-        async move { client.say_hello("wait").await }
+        async move { client.echo(Script::Wait).await }
     });
-    greeter.calls_started(1).await;
+    probe.waits_begun(1).await;
     assert!(peer.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     peer.pong().await;
     server_closed(&mut peer).await;
 
-    greeter.release.add_permits(1);
-    assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
+    probe.release(1);
+    waiting.await.unwrap().unwrap();
     drop(peer);
     let is_closed = async || poll_fn(|context| client.poll_ready(context)).await.is_err();
     eventually("the second connection is closed", is_closed).await;
@@ -131,9 +127,9 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
 #[tokio::test]
 async fn connection_at_max_age_is_cut_after_its_grace() {
     let flags = ["--max-connection-age=100ms", "--max-connection-age-grace=200ms"];
-    let server = TestServer::with_greeter(&flags, ScriptedGreeter::new()).await;
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
-    peer.call(1, "/greet.Greeter/SayHello", None).await; // without a message
+    peer.call(1, ECHO, None).await; // without a message
     peer.next_of(GOAWAY).await;
     server_closed(&mut peer).await;
     let report = server.stop().await;
@@ -143,14 +139,14 @@ async fn connection_at_max_age_is_cut_after_its_grace() {
 
 #[tokio::test]
 async fn idle_connection_gets_goaway_and_a_busy_one_does_not() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&["--max-connection-idle=200ms"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--max-connection-idle=200ms"], &probe).await;
     let busy = server.connect().await;
     let waiting = tokio::spawn({
         let busy = busy.clone();
-        async move { busy.say_hello("wait").await }
+        async move { busy.echo(Script::Wait).await }
     });
-    greeter.calls_started(1).await;
+    probe.waits_begun(1).await;
     let started = Instant::now();
     let mut idle = RawPeer::connect(server.tcp().await).await;
     idle.next_of(GOAWAY).await;
@@ -158,8 +154,8 @@ async fn idle_connection_gets_goaway_and_a_busy_one_does_not() {
     idle.pong().await;
     server_closed(&mut idle).await;
 
-    greeter.release.add_permits(1);
-    assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
+    probe.release(1);
+    waiting.await.unwrap().unwrap();
     drop(idle);
     assert_eq!(closed(&server.stop().await, CloseReason::MaxConnectionIdle), 1);
 }

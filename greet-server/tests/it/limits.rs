@@ -1,11 +1,12 @@
 //! Limits of messages, calls, streams and headers: each at its value and one above.
 
-use greet_server::services::Greeting;
-use greet_testkit::RawPeer;
 use greet_testkit::http2::{PREFACE, SETTINGS, settings};
+use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{RawPeer, ScriptedProbe};
 use tonic::Code;
+use tonic::codec::CompressionEncoding;
 
-use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn message_over_the_limit_is_resource_exhausted() {
@@ -28,12 +29,14 @@ async fn message_over_the_limit_is_resource_exhausted() {
 #[tokio::test]
 async fn message_limit_may_exceed_the_default_of_the_codec() {
     let flags = ["--max-message-bytes=6000000"];
-    let server = TestServer::with_greeter(&flags, Greeting::new(5_900_000)).await;
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
     let client = server.connect().await;
-    let name = "x".repeat(5_000_000);
-    // The test client rejects a reply of that length, which the server has sent.
-    let status = client.say_hello(&name).await.unwrap_err();
-    assert!(status.message().contains("decoded message length too large"), "{status}");
+    let payload = vec![b'x'; 5_000_000];
+    let probe = client.probe().max_decoding_message_size(6_000_000);
+    for mut probe in [probe.clone(), probe.send_compressed(CompressionEncoding::Gzip)] {
+        let reply = probe.echo(ProbeRequest::new(Script::Echo, payload.clone(), 0)).await;
+        assert!(reply.unwrap().into_inner().payload == payload);
+    }
 }
 
 #[tokio::test]
@@ -49,53 +52,53 @@ async fn announced_length_over_the_limit_is_refused_before_the_bytes() {
 
 #[tokio::test]
 async fn client_runs_no_more_calls_than_max_streams() {
-    let greeter = ScriptedGreeter::new();
+    let probe = ScriptedProbe::new();
     let flags = ["--max-streams=3", "--workers=1"];
-    let server = TestServer::with_greeter(&flags, greeter.clone()).await;
+    let server = TestServer::with_probe(&flags, &probe).await;
     let client = server.connect().await;
-    assert!(client.say_hello("Ada").await.is_ok(), "the client has the SETTINGS");
+    assert!(client.echo(Script::Echo).await.is_ok(), "the client has the SETTINGS");
     let calls: Vec<_> = (0..4)
         .map(|_| {
             let client = client.clone();
-            tokio::spawn(async move { client.say_hello("wait").await })
+            tokio::spawn(async move { client.echo(Script::Wait).await })
         })
         .collect();
-    greeter.calls_started(3).await;
+    probe.waits_begun(3).await;
     // A fourth request would reach the worker before this one.
-    assert!(server.connect().await.say_hello("Ada").await.is_ok());
-    assert_eq!(greeter.started.available_permits(), 0, "the fourth call waits in the client");
+    server.connect().await.echo(Script::Echo).await.unwrap();
+    assert_eq!(probe.runs(), 5, "the fourth call waits in the client");
 
-    greeter.release.add_permits(1);
-    greeter.calls_started(1).await;
-    greeter.release.add_permits(3);
+    probe.release(1);
+    probe.waits_begun(1).await;
+    probe.release(3);
     for call in calls {
-        assert_eq!(call.await.unwrap().unwrap(), "Hello wait");
+        call.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn call_over_max_in_flight_fails_and_is_not_queued() {
-    let greeter = ScriptedGreeter::new();
+    let probe = ScriptedProbe::new();
     let flags = ["--max-in-flight=3", "--workers=2"];
-    let server = TestServer::with_greeter(&flags, greeter.clone()).await;
+    let server = TestServer::with_probe(&flags, &probe).await;
     let clients = [server.connect().await, server.connect().await];
     let waiting: Vec<_> = (0..3)
         .map(|call| {
             let client = clients[call % 2].clone();
-            tokio::spawn(async move { client.say_hello("wait").await })
+            tokio::spawn(async move { client.echo(Script::Wait).await })
         })
         .collect();
-    greeter.calls_started(3).await;
+    probe.waits_begun(3).await;
     for client in &clients {
-        let status = with_timeout(client.say_hello("Ada")).await.unwrap_err();
+        let status = with_timeout(client.echo(Script::Echo)).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
     }
-    greeter.release.add_permits(3);
+    probe.release(3);
     for call in waiting {
-        assert_eq!(call.await.unwrap().unwrap(), "Hello wait");
+        call.await.unwrap().unwrap();
     }
     for client in &clients {
-        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+        client.echo(Script::Echo).await.unwrap();
     }
     let report = server.stop().await;
     assert_eq!((report.answered, report.abandoned), (7, 0));

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use greet_server::telemetry::metrics::{FAMILIES, MetricType};
+use greet_testkit::ScriptedProbe;
 use greet_testkit::certs::Ca;
+use greet_testkit::probe::Script;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::certs::Files;
 use crate::support::http1;
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_status() {
@@ -52,24 +54,24 @@ async fn calls_are_counted_by_method_and_status() {
 
 #[tokio::test]
 async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&[ADMIN], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[ADMIN], &probe).await;
     let client = server.connect().await;
-    let abandoned = tokio::spawn(async move { client.say_hello("wait").await });
-    greeter.calls_started(1).await;
+    let abandoned = tokio::spawn(async move { client.echo(Script::Wait).await });
+    probe.waits_begun(1).await;
     assert_eq!(Samples::scrape(&server).await.get("greet_calls_in_flight"), 1);
     abandoned.abort();
     let client = server.connect().await;
-    let mut late = grpc_request(SAY_HELLO, framed(b"\x0a\x04wait"));
+    let mut late = grpc_request(ECHO, framed(WAIT));
     late.headers_mut().insert("grpc-timeout", "10m".parse().unwrap());
     client.send(late).await;
 
-    let hello = "greet.Greeter/SayHello";
+    let echo = "probe.Probe/Echo";
     let samples = scrape_until(&server, |samples| {
-        samples.calls(hello, "CANCELLED") + samples.calls(hello, "DEADLINE_EXCEEDED") == 2
+        samples.calls(echo, "CANCELLED") + samples.calls(echo, "DEADLINE_EXCEEDED") == 2
     })
     .await;
-    assert_eq!(samples.calls(hello, "CANCELLED"), 1);
+    assert_eq!(samples.calls(echo, "CANCELLED"), 1);
     assert_eq!(samples.get("greet_calls_in_flight"), 0);
 }
 

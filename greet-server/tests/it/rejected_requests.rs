@@ -5,12 +5,10 @@ use greet_testkit::http2::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, PING,
     RST_STREAM, call_headers, frame, header_block,
 };
-use greet_testkit::probe::{ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
-use prost::Message as _;
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{ECHO, TestServer, eventually, framed, log};
+use crate::support::{ECHO, TestServer, WAIT, eventually, framed, log};
 
 const REJECTED: &str = "greet_http2_requests_rejected_total";
 const LINE: &str = "requests rejected by HTTP/2";
@@ -128,9 +126,8 @@ async fn header_list_over_its_limit_is_431_and_counted() {
 #[tokio::test]
 async fn stream_over_max_streams_is_refused_and_counted() {
     let mut fixture = Fixture::start(&["--max-streams=2"]).await;
-    let wait = ProbeRequest::new(Script::Wait, "", 0).encode_to_vec();
     for stream in [1, 3] {
-        fixture.peer.call(stream, ECHO, Some(&wait)).await;
+        fixture.peer.call(stream, ECHO, Some(WAIT)).await;
     }
     fixture.probe.waits_begun(2).await;
     assert_eq!(fixture.rejected().await, 0);
@@ -150,15 +147,14 @@ async fn stream_over_max_streams_is_refused_and_counted() {
 #[tokio::test]
 async fn request_after_the_last_goaway_is_counted() {
     let mut fixture = Fixture::start(&["--max-connection-age=200ms"]).await;
-    let wait = ProbeRequest::new(Script::Wait, "", 0).encode_to_vec();
-    fixture.peer.call(1, ECHO, Some(&wait)).await;
+    fixture.peer.call(1, ECHO, Some(WAIT)).await;
     assert!(fixture.peer.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     let ping = fixture.peer.next_of(PING).await;
     fixture.accepts(3).await; // nothing is refused yet
     fixture.peer.send(&frame(PING, ACK, 0, &ping.payload)).await;
     assert!(fixture.peer.next_of(GOAWAY).await.payload.starts_with(&[0, 0, 0, 3]));
     assert_eq!(fixture.rejected().await, 0);
-    fixture.peer.call(5, ECHO, Some(&wait)).await;
+    fixture.peer.call(5, ECHO, Some(WAIT)).await;
     fixture.counts(1).await;
     fixture.probe.release(1);
     assert_eq!(fixture.peer.next_of(DATA).await.stream, 1);

@@ -10,7 +10,7 @@ use greet_testkit::{RawPeer, ScriptedProbe};
 use prost::Message as _;
 
 use crate::support::{
-    COLLECT, ECHO, RELAY, TestServer, closed, framed, grpc_request, with_timeout,
+    COLLECT, ECHO, RELAY, TestServer, WAIT, closed, framed, grpc_request, with_timeout,
 };
 
 /// Messages of a burst; h2 allows 2 056 small DATA frames that no handler has read.
@@ -22,28 +22,24 @@ fn reply(count: u32) -> Vec<u8> {
     framed(&ProbeReply { count, ..ProbeReply::default() }.encode_to_vec())
 }
 
-fn request(script: Script) -> Vec<u8> {
-    framed(&ProbeRequest::new(script, "", 0).encode_to_vec())
-}
-
 /// The handler that waits reads nothing meanwhile.
 #[tokio::test]
 async fn burst_of_small_messages_is_accepted_with_all_windows_open() {
     let probe = ScriptedProbe::new();
     let server = TestServer::with_probe(&["--max-message-bytes=1000000"], &probe).await;
-    for script in [Script::Echo, Script::Wait] {
+    for first in [SMALL, WAIT] {
         let mut peer = RawPeer::connect(server.tcp().await).await;
         peer.call(1, COLLECT, None).await;
-        let mut burst = frame(DATA, 0, 1, &request(script));
+        let mut burst = frame(DATA, 0, 1, &framed(first));
         let message = frame(DATA, 0, 1, &framed(SMALL));
         burst.extend(message.repeat(MESSAGES as usize));
         peer.send(&burst).await;
-        if script == Script::Wait {
+        if first == WAIT {
             probe.waits_begun(1).await;
             probe.release(1);
         }
         peer.send(&frame(DATA, END_STREAM, 1, &[])).await;
-        assert_eq!(peer.next_of(DATA).await.payload, reply(MESSAGES + 1), "{script:?}");
+        assert_eq!(peer.next_of(DATA).await.payload, reply(MESSAGES + 1), "{first:?}");
     }
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 0);
 }
@@ -86,7 +82,7 @@ async fn calls_in_frames_of_one_byte_are_answered_when_they_end() {
         let path = if is_unary(stream) { ECHO } else { COLLECT };
         peer.send(&frame(HEADERS, END_HEADERS, stream, &call_headers(path))).await;
         if !is_unary(stream) {
-            peer.send(&frame(DATA, 0, stream, &request(Script::Wait))).await;
+            peer.send(&frame(DATA, 0, stream, &framed(WAIT))).await;
         }
     }
     probe.waits_begun(STREAMS / 2).await;

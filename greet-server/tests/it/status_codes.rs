@@ -1,11 +1,13 @@
 //! The published status codes (grpc statuscodes.md) of failures before, in and after the handler.
 
 use bytes::Bytes;
+use greet_testkit::ScriptedProbe;
+use greet_testkit::probe::Script;
 use http::Request;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{SAY_HELLO, ScriptedGreeter, TestServer, framed, grpc_request};
+use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
 
 /// Calls SayHello with `body` and returns the status.
 async fn status_of(body: impl Into<Bytes>) -> Code {
@@ -131,21 +133,21 @@ async fn connect_is_405() {
 
 #[tokio::test]
 async fn panic_is_internal_for_its_call_only() {
-    let greeter = ScriptedGreeter::new();
-    let server = TestServer::with_greeter(&["--workers=1"], greeter.clone()).await;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
-        async move { client.say_hello("wait").await }
+        async move { client.echo(Script::Wait).await }
     });
-    greeter.calls_started(1).await;
+    probe.waits_begun(1).await;
 
-    let status = client.say_hello("panic").await.unwrap_err();
+    let status = client.echo(Script::Panic).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
-    assert!(!status.message().contains("the handler panics"), "the panic message is not sent");
+    assert!(!status.message().contains("the script panics"), "the panic message is not sent");
 
-    greeter.release.add_permits(1);
-    assert_eq!(waiting.await.unwrap().unwrap(), "Hello wait");
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    probe.release(1);
+    waiting.await.unwrap().unwrap();
+    client.echo(Script::Echo).await.unwrap();
     assert_eq!(server.stop().await.answered, 3);
 }

@@ -9,17 +9,17 @@ pub(crate) mod samples;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use greet_proto::grpc::health::v1::health_client::HealthClient;
-use greet_proto::{Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest};
+use greet_proto::{GreeterClient, HelloRequest};
 use greet_server::config::{self, Config};
 use greet_server::{Caller, CloseReason, Method, Server, Service, ShutdownReport, services};
+use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_client::ProbeClient;
 use greet_testkit::probe::probe_server::ProbeServer;
-use greet_testkit::{ScriptedProbe, poll_until};
+use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -27,7 +27,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 
@@ -73,13 +73,6 @@ impl TestServer {
         let probe = probe.clone();
         TestServer::with_services(flags, move |config| {
             vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
-        })
-        .await
-    }
-
-    pub(crate) async fn with_greeter(flags: &[&str], greeter: impl Greeter + Clone) -> TestServer {
-        TestServer::with_services(flags, move |config| {
-            vec![Service::of::<GreeterServer<_>>(config, greeter.clone())]
         })
         .await
     }
@@ -228,6 +221,12 @@ impl Client {
         Ok(reply.into_inner().message)
     }
 
+    /// Calls Echo of the probe without a payload.
+    pub(crate) async fn echo(&self, script: Script) -> Result<ProbeReply, Status> {
+        let request = ProbeRequest::new(script, "", 0);
+        Ok(self.probe().echo(request).await?.into_inner())
+    }
+
     /// Sends a whole request and reads the whole response, without any gRPC library.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> WireResponse {
         let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
@@ -326,53 +325,5 @@ pub(crate) const ECHO: &str = "/probe.Probe/Echo";
 pub(crate) const COLLECT: &str = "/probe.Probe/Collect";
 pub(crate) const EXPAND: &str = "/probe.Probe/Expand";
 pub(crate) const RELAY: &str = "/probe.Probe/Relay";
-
-/// A greeter that acts on the name: "panic", "thread", "block", "wait", otherwise a greeting.
-#[derive(Clone)]
-pub(crate) struct ScriptedGreeter {
-    /// A permit for each "wait" or "block" that may finish.
-    pub(crate) release: Arc<Semaphore>,
-    /// A permit for each "wait" or "block" that has started.
-    pub(crate) started: Arc<Semaphore>,
-}
-
-impl ScriptedGreeter {
-    pub(crate) fn new() -> ScriptedGreeter {
-        let none = || Arc::new(Semaphore::new(0));
-        ScriptedGreeter { release: none(), started: none() }
-    }
-
-    /// Waits until `count` further calls have started.
-    pub(crate) async fn calls_started(&self, count: u32) {
-        with_timeout(self.started.acquire_many(count)).await.unwrap().forget();
-    }
-}
-
-#[tonic::async_trait]
-impl Greeter for ScriptedGreeter {
-    async fn say_hello(
-        &self,
-        request: tonic::Request<HelloRequest>,
-    ) -> Result<tonic::Response<HelloReply>, Status> {
-        let name = request.into_inner().name;
-        match name.as_str() {
-            "panic" => panic!("the handler panics"),
-            "thread" => {
-                let thread = std::thread::current().name().unwrap_or_default().to_owned();
-                return Ok(tonic::Response::new(HelloReply { message: thread }));
-            }
-            "block" => {
-                self.started.add_permits(1);
-                // Blocks the thread, and with it every other call of the worker.
-                let permit = poll_until(TEST_TIMEOUT, || self.release.try_acquire().ok());
-                permit.expect("the test releases the call").forget();
-            }
-            "wait" => {
-                self.started.add_permits(1);
-                self.release.acquire().await.unwrap().forget();
-            }
-            _ => {}
-        }
-        Ok(tonic::Response::new(HelloReply { message: format!("Hello {name}") }))
-    }
-}
+/// A `ProbeRequest` whose reply waits for its release.
+pub(crate) const WAIT: &[u8] = b"\x18\x01";
