@@ -120,8 +120,11 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         }
     }
 
-    /// Counts the requests that were read and not accepted. h2 has handled all complete frames.
+    /// Counts the requests that were read and not accepted, once h2 has handled all that were read.
     fn count_rejected(&mut self) {
+        if !self.io.is_read_pending() {
+            return;
+        }
         let rejected = self.io.requests_read().saturating_sub(self.calls_accepted);
         let newly = rejected.saturating_sub(self.requests_rejected);
         if newly > 0 {
