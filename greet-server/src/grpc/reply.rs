@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -30,6 +31,9 @@ const RESERVED: [HeaderName; 3] = [
 
 /// Replies for which a connection keeps memory after a burst of calls.
 const KEPT_CAPACITY: usize = 16;
+
+/// Time for a reset to leave. A socket that takes none would keep the stream's memory.
+const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A reply without parts that are yet to come.
 pub(crate) struct Reply {
@@ -264,15 +268,19 @@ impl SentReplies {
     }
 
     /// Resets the streams whose replies have expired. Returns whether one has that waits for the
-    /// socket, so that a reset would wait as well.
-    pub(crate) fn reset_expired(&self, now: Instant, is_socket_blocked: bool) -> bool {
-        let mut is_reset_blocked = false;
-        for expired in self.0.borrow_mut().extract_if(.., |reply| reply.expires_at <= now) {
-            match expired.stream {
-                Some(mut stream) if !is_socket_blocked => stream.send_reset(Reason::CANCEL),
-                _ => is_reset_blocked = true,
+    /// socket: a reply that has its window, or a reset.
+    pub(crate) fn reset_expired(&self, now: Instant) -> bool {
+        let mut is_blocked = false;
+        let mut sent = self.0.borrow_mut();
+        for expired in sent.iter_mut().filter(|reply| reply.expires_at <= now) {
+            match expired.stream.take() {
+                Some(mut stream) => {
+                    stream.send_reset(Reason::CANCEL);
+                    expired.expires_at = now + RESET_TIMEOUT;
+                }
+                None => is_blocked = true,
             }
         }
-        is_reset_blocked
+        is_blocked
     }
 }

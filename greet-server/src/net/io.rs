@@ -29,6 +29,7 @@ pub(super) struct IoState {
     /// What may be read until the next turn; `None` without a limit.
     readable: Cell<Option<Readable>>,
     has_withheld_read: Cell<bool>,
+    is_read_pending: Cell<bool>,
     withholds_writes: Cell<bool>,
     has_withheld_write: Cell<bool>,
     is_flushed: Cell<bool>,
@@ -68,6 +69,12 @@ impl IoState {
     /// registers no waker.
     pub(super) fn has_withheld_read(&self) -> bool {
         self.has_withheld_read.get()
+    }
+
+    /// Returns whether the last read found nothing: then HTTP/2 has handled all complete frames. It
+    /// stops earlier if it cannot write, such as the acknowledgement of a PING.
+    pub(super) fn is_read_pending(&self) -> bool {
+        self.is_read_pending.get()
     }
 
     /// Refuses writes as a blocked socket does, but registers no waker.
@@ -160,6 +167,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for ConnectionIo<IO> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.state.is_read_pending.set(true);
         if self.state.withholds_read() {
             return Poll::Pending;
         }
@@ -175,6 +183,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for ConnectionIo<IO> {
             }
         }
         let read = &buf.filled()[before..];
+        self.state.is_read_pending.set(read.is_empty());
         self.connection.add_read(read.len());
         self.state.read(read);
         Poll::Ready(Ok(()))

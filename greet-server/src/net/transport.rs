@@ -31,7 +31,7 @@ const MIN_CONNECTION_WINDOW_BYTES: usize = 1024 * 1024;
 
 /// What one turn reads, and up to one read of h2 (8 KiB) more: about a hundred calls, or large frames
 /// that take as long to copy.
-const MAX_READ: Readable = Readable { bytes: 512 * 1_024, frames: 256 };
+pub(super) const MAX_READ: Readable = Readable { bytes: 512 * 1_024, frames: 256 };
 
 /// Interval between two lines about rejected requests.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);

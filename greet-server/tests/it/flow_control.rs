@@ -4,21 +4,18 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use greet_server::{CloseReason, Service};
+use greet_server::CloseReason;
 use greet_testkit::http2::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE,
+    DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, RST_STREAM, WINDOW_UPDATE,
     call_headers, frame, header_block,
 };
-use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
 use prost::Message as _;
-use tokio::net::TcpSocket;
-use tonic::{Request, Response, Status};
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
 use crate::support::{
-    ECHO, EXPAND, H2Client, TestServer, closed, framed, grpc_request, with_timeout,
+    COLLECT, ECHO, EXPAND, H2Client, TestServer, WAIT, closed, framed, grpc_request, with_timeout,
 };
 
 /// A path and whether the request names an encoding, which the fast path does not serve.
@@ -128,30 +125,52 @@ async fn large_reply_arrives_whole_when_the_window_opens_late() {
     assert_eq!(server.stop().await.answered, 3);
 }
 
-/// Replies with `count` bytes.
-#[derive(Clone)]
-struct Large;
-
-#[tonic::async_trait]
-impl Probe for Large {
-    async fn echo(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
-        let payload = vec![0; request.get_ref().count as usize];
-        Ok(Response::new(ProbeReply { payload, count: 0 }))
+/// The window of a stream bounds what the server holds for a handler that does not read.
+#[tokio::test]
+async fn window_opens_as_the_handler_reads() {
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[], &probe).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    peer.call(1, COLLECT, None).await;
+    peer.send(&frame(DATA, 0, 1, &framed(WAIT))).await;
+    probe.waits_begun(1).await;
+    let message = framed(&ProbeRequest::new(Script::Echo, [b'x'; 16_000], 0).encode_to_vec());
+    for _ in 0..8 {
+        peer.send(&frame(DATA, 0, 1, &message)).await; // 128 088 of 131 082 bytes
     }
+    // The second is answered after the tasks that the first turn woke.
+    for _ in 0..2 {
+        peer.send(&frame(PING, 0, 0, &[7; 8])).await;
+        loop {
+            let received = peer.next_frame().await;
+            assert_ne!((received.kind, received.stream), (WINDOW_UPDATE, 1));
+            if received.kind == PING {
+                break;
+            }
+        }
+    }
+    probe.release(1);
+    while peer.next_of(WINDOW_UPDATE).await.stream != 1 {}
+    peer.send(&frame(DATA, END_STREAM, 1, &message)).await;
+    let mut received = 0;
+    while received < 9 * 16_000 {
+        let data = peer.next_of(DATA).await;
+        received += data.payload.len();
+        let window = (data.payload.len() as u32).to_be_bytes();
+        for stream in [0, 1] {
+            peer.send(&frame(WINDOW_UPDATE, 0, stream, &window)).await;
+        }
+    }
+    drop(peer);
+    assert_eq!(server.stop().await.answered, 1);
 }
 
 /// The windows are open, but a reset would wait for the socket as the replies do.
 async fn assert_closed_without_reading(calls: u32, reply_bytes: u32) {
-    let services = |config: &_| vec![Service::of::<ProbeServer<_>>(config, Large)];
-    let server = TestServer::with_services(&[ADMIN, "--request-timeout=300ms"], services).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    let tcp = socket.connect(server.address().parse().unwrap()).await.unwrap();
-    let window = 0x7fff_ffff_u32;
-    let mut peer = RawPeer::with_settings(tcp, &[INITIAL_WINDOW_SIZE, window]).await;
-    let update = (window - 65_535).to_be_bytes();
-    peer.send(&frame(WINDOW_UPDATE, 0, 0, &update)).await;
-    let request = ProbeRequest::new(Script::Echo, "", reply_bytes).encode_to_vec();
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[ADMIN, "--request-timeout=300ms"], &probe).await;
+    let mut peer = RawPeer::slow(server.address()).await;
+    let request = ProbeRequest::new(Script::Large, "", reply_bytes).encode_to_vec();
     for call in 0..calls {
         peer.call(2 * call + 1, ECHO, Some(&request)).await;
     }

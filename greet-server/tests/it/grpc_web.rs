@@ -3,11 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use greet_testkit::ScriptedProbe;
+use greet_testkit::probe::{ProbeRequest, Script};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::http1;
-use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout};
+use crate::support::samples::{ADMIN, scrape_until};
+use crate::support::{
+    ECHO, EXPAND, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout,
+};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -226,6 +231,29 @@ async fn limits_of_a_call_apply_to_grpc_web() {
     assert!(late.head.contains("grpc-status: 4"), "{}", late.head);
     assert!(over.head.contains("grpc-status: 8"), "{}", over.head);
     assert_eq!(server.stop().await.answered, 2);
+}
+
+/// The status of a stream is in its body, whatever happens to the handler.
+#[tokio::test]
+async fn stream_over_http1_ends_with_its_status() {
+    let server = TestServer::with_probe(&[WEB, ADMIN], &ScriptedProbe::new()).await;
+    let expand = async |script, timeout: &str| {
+        let message = framed(&ProbeRequest::new(script, [b'x'; 2_000], 2).encode_to_vec());
+        let response = call_method(&server, EXPAND, BINARY, timeout, &message).await;
+        String::from_utf8_lossy(&response.body).into_owned()
+    };
+    for (script, timeout, status) in [
+        (Script::Echo, "", "grpc-status: 0\r\n"),
+        (Script::Fail, "", "grpc-status: 9\r\n"),
+        (Script::Panic, "", "grpc-status: 13\r\n"),
+        (Script::Endless, "\r\ngrpc-timeout: 300m", "grpc-status: 4\r\n"),
+    ] {
+        let body = expand(script, timeout).await;
+        assert!(body.contains(status), "{script:?}: {}", body.len());
+    }
+    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let codes = ["OK", "FAILED_PRECONDITION", "INTERNAL", "DEADLINE_EXCEEDED"];
+    assert_eq!(codes.map(|code| samples.calls("probe.Probe/Expand", code)), [1; 4]);
 }
 
 /// Maximum size of an HTTP/1.1 request head.

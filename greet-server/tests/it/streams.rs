@@ -7,6 +7,7 @@ use greet_server::{AtDrain, Service};
 use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_server::ProbeServer;
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use http::Request;
 use prost::Message as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -15,7 +16,10 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status, Streaming};
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{Client, EXPAND, TestServer, eventually, framed, grpc_request, with_timeout};
+use crate::support::{
+    COLLECT, Client, ECHO, EXPAND, RELAY, TestServer, eventually, framed, grpc_request,
+    with_timeout,
+};
 
 /// Reads replies to their end. Returns the count of each, and the status.
 async fn read(mut replies: Streaming<ProbeReply>) -> (Vec<u32>, Status) {
@@ -87,6 +91,64 @@ async fn panic_in_a_reply_stream_is_internal_for_its_call_only() {
     assert_eq!(read(open).await.0, [0, 1]);
     let report = server.stop().await;
     assert_eq!((report.answered, report.abandoned, report.cut), (7, 0, 0));
+}
+
+/// Whatever the handler waits for: its own event, a message, or the window of the peer.
+#[tokio::test]
+async fn reset_stream_drops_its_handler_and_no_other() {
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let client = server.connect_h2(|_| {}).await;
+    let wait = ProbeRequest::new(Script::Wait, "", 1).encode_to_vec();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        let request = grpc_request(EXPAND, framed(&wait));
+        async move { client.send(request).await }
+    });
+    probe.waits_begun(1).await;
+    let endless = ProbeRequest::new(Script::Endless, [0; 1_000], 0).encode_to_vec();
+    let calls = [
+        (EXPAND, Some(&wait)),
+        (EXPAND, Some(&endless)),
+        (COLLECT, Some(&wait)),
+        (COLLECT, None),
+        (RELAY, Some(&wait)),
+        (RELAY, None),
+        (ECHO, Some(&wait)), // not on the fast path, as all of these
+    ];
+    for (number, (path, message)) in (2..).zip(calls) {
+        let (mut head, _) = grpc_request(path, "").into_parts();
+        head.headers.insert("grpc-encoding", "identity".parse().unwrap());
+        let (response, mut stream) = client.start(Request::from_parts(head, ())).await;
+        if let Some(message) = message {
+            stream.send_data(framed(message).into(), [ECHO, EXPAND].contains(&path)).unwrap();
+        }
+        eventually("the handler runs", async || probe.runs() == number).await;
+        if message == Some(&wait) {
+            probe.waits_begun(1).await;
+        }
+        stream.send_reset(h2::Reason::CANCEL);
+        probe.calls_ended(1).await;
+        drop(response);
+    }
+    probe.release(1);
+    assert_eq!(waiting.await.unwrap().grpc_status(), Some(Code::Ok as i32));
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.abandoned, report.cut), (1, 7, 0));
+}
+
+#[tokio::test]
+async fn failure_reaches_a_client_that_still_sends() {
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[], &probe).await;
+    let client = server.connect().await;
+    let requests =
+        tokio_stream::iter(std::iter::repeat(ProbeRequest::new(Script::Fail, [0; 1_000], 3)));
+    let relayed = client.probe().relay(requests).await.unwrap().into_inner();
+    let (_, status) = read(relayed).await;
+    assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "the script fails"));
+    client.echo(Script::Echo).await.unwrap();
+    assert_eq!(server.stop().await.answered, 2);
 }
 
 #[tokio::test]

@@ -24,6 +24,10 @@ pub const END_HEADERS: u8 = 0x4;
 
 /// The identifier of SETTINGS_INITIAL_WINDOW_SIZE.
 pub const INITIAL_WINDOW_SIZE: u32 = 4;
+/// The flow-control window of a connection, and of a stream without SETTINGS.
+pub const DEFAULT_WINDOW: u32 = 65_535;
+/// The largest flow-control window.
+pub const MAX_WINDOW: u32 = 0x7fff_ffff;
 /// The error code CANCEL as RST_STREAM carries it.
 pub const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// The last stream identifier of a graceful GOAWAY: no stream is refused yet.

@@ -4,13 +4,18 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::http2::{
-    ACK, FRAME_HEADER_BYTES, Frame, PING, PREFACE, SETTINGS, call, frame, settings,
+    ACK, DEFAULT_WINDOW, FRAME_HEADER_BYTES, Frame, INITIAL_WINDOW_SIZE, MAX_WINDOW, PING, PREFACE,
+    SETTINGS, WINDOW_UPDATE, call, frame, settings,
 };
 use crate::{TEST_TIMEOUT, with_timeout};
+
+/// Small beside the several MiB to which the system increases a buffer by itself, and enough for
+/// fast reads.
+const SLOW_BUFFER_BYTES: u32 = 64 * 1_024;
 
 /// A connection over plaintext.
 #[derive(Debug)]
@@ -30,6 +35,19 @@ impl RawPeer {
         let mut peer = RawPeer { tcp };
         peer.send(&[PREFACE, &settings(values)].concat()).await;
         assert_eq!(peer.next_frame().await.kind, SETTINGS);
+        peer
+    }
+
+    /// Connects to `HOST:PORT` with all windows open and a small buffer for what it receives. A
+    /// reply of 8 MB blocks the server's writes until the peer reads.
+    pub async fn slow(address: &str) -> RawPeer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SLOW_BUFFER_BYTES).unwrap();
+        let tcp = socket.connect(address.parse().unwrap()).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let mut peer = RawPeer::with_settings(tcp, &[INITIAL_WINDOW_SIZE, MAX_WINDOW]).await;
+        let update = (MAX_WINDOW - DEFAULT_WINDOW).to_be_bytes();
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &update)).await;
         peer
     }
 

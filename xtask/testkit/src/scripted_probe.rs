@@ -119,6 +119,7 @@ impl Run {
             Script::Thread => {
                 payload = thread::current().name().unwrap_or_default().as_bytes().to_vec();
             }
+            Script::Large => payload = vec![b'x'; request.count as usize],
         }
         state.replies.fetch_add(1, Ordering::Relaxed);
         Ok(ProbeReply { payload, count })

@@ -1,9 +1,13 @@
 //! Serves HTTP/2 on the h2 crate: calls, keepalive, GOAWAY and its grace period.
 
+#[cfg(test)]
+mod blocked_writes;
 mod frame_heads;
 mod keepalive;
 #[cfg(test)]
 mod random_readiness;
+#[cfg(test)]
+mod test_connection;
 mod turn;
 mod waker;
 

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,19 +12,14 @@ use fastrand::Rng;
 use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
 use http::{HeaderMap, Request};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet, spawn_local, yield_now};
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
-use crate::config;
+use super::test_connection::TestConnection;
+use crate::config::Config;
 use crate::grpc::Service;
-use crate::grpc::connection_state::Peer;
-use crate::net::connection;
-use crate::net::handshake::Negotiated;
 use crate::net::io::Readable;
-use crate::net::transport::Transport;
-use crate::server::Server;
 
 const CALLS: usize = 200;
 const CONCURRENT_CALLS: usize = 20;
@@ -137,21 +131,10 @@ async fn call(client: h2::client::SendRequest<Bytes>, name: String, random: &mut
 }
 
 async fn serve_calls(seed: u64) {
-    let config = config::load(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
-    let limits = config.limits;
-    let services = |config: &config::Config| vec![Service::of::<GreeterServer<_>>(config, Waiting)];
-    let server = Server::bind(config, services).await.unwrap();
-    let router = (server.make_router())();
-    let metrics = router.state.metrics.clone();
-    let mut transport = Transport::new(limits, router);
-    transport.max_read = MAX_READ;
     let (server_end, client_end) = duplex(1_024);
     let io = RandomIo { io: server_end, random: Rng::with_seed(seed) };
-    let negotiated =
-        Negotiated { io, first_bytes: Bytes::new(), is_http2: true, client_certificate: None };
-    let handshake = std::future::ready(Ok(negotiated));
-    let (_drain, drained) = oneshot::channel();
-    spawn_local(connection::serve(handshake, Peer::Unix, Rc::new(transport), drained));
+    let services = |config: &Config| vec![Service::of::<GreeterServer<_>>(config, Waiting)];
+    let served = TestConnection::serve(io, MAX_READ, services).await;
 
     let (client, connection) = h2::client::handshake(client_end).await.unwrap();
     spawn_local(connection);
@@ -169,7 +152,7 @@ async fn serve_calls(seed: u64) {
     while let Some(answered) = calls.join_next().await {
         answered.unwrap();
     }
-    let is_counted = || metrics.calls_answered.get() == CALLS as u64;
+    let is_counted = || served.metrics.calls_answered.get() == CALLS as u64;
     while !is_counted() {
         yield_now().await;
     }

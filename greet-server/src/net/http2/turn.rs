@@ -122,8 +122,11 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         }
     }
 
-    /// Counts the requests that were read and not accepted. h2 has handled all complete frames.
+    /// Counts the requests that were read and not accepted, once h2 has handled all that were read.
     fn count_rejected(&mut self) {
+        if !self.io.is_read_pending() {
+            return;
+        }
         let rejected = self.io.requests_read().saturating_sub(self.calls_accepted);
         let newly = rejected.saturating_sub(self.requests_rejected);
         if newly > 0 {
@@ -142,9 +145,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         ready!(check.as_mut().poll(cx));
         self.expiry_check = None;
         cx.waker().wake_by_ref(); // for the resets and the next check
-        // A reply over h2's send buffer waits for the socket as well as for its window.
-        let is_socket_blocked = self.io.write_blocked_for() >= EXPIRY_CHECK_INTERVAL;
-        if self.sent.reset_expired(Instant::now(), is_socket_blocked) {
+        if self.sent.reset_expired(Instant::now()) {
             return Poll::Ready(Ended::ReplyNotTaken);
         }
         Poll::Pending

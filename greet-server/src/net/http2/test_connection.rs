@@ -1,0 +1,51 @@
+//! Serves one connection over any stream, without sockets and threads, for the tests of this folder.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+use crate::config::{self, Config};
+use crate::grpc::Service;
+use crate::grpc::connection_state::Peer;
+use crate::net::connection;
+use crate::net::handshake::Negotiated;
+use crate::net::io::Readable;
+use crate::net::transport::Transport;
+use crate::server::Server;
+use crate::telemetry::metrics::worker::WorkerMetrics;
+
+/// A connection that is served until this is dropped.
+pub(super) struct TestConnection {
+    pub(super) metrics: Arc<WorkerMetrics>,
+    _drain: oneshot::Sender<()>,
+}
+
+impl TestConnection {
+    /// Serves `io` with the default configuration, on a task of the current `LocalSet`.
+    pub(super) async fn serve<IO>(
+        io: IO,
+        max_read: Readable,
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+    ) -> TestConnection
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let config = config::load(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
+        let limits = config.limits;
+        let server = Server::bind(config, services).await.unwrap();
+        let router = (server.make_router())();
+        let metrics = router.state.metrics.clone();
+        let mut transport = Transport::new(limits, router);
+        transport.max_read = max_read;
+        let negotiated =
+            Negotiated { io, first_bytes: Bytes::new(), is_http2: true, client_certificate: None };
+        let handshake = std::future::ready(Ok(negotiated));
+        let (drain, drained) = oneshot::channel();
+        spawn_local(connection::serve(handshake, Peer::Unix, Rc::new(transport), drained));
+        TestConnection { metrics, _drain: drain }
+    }
+}
