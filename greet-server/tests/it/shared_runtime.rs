@@ -13,13 +13,20 @@ use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
 use crate::support::samples::{ADMIN, scrape_until};
-use crate::support::{Client, TestServer, eventually};
+use crate::support::{Client, TestServer, with_timeout};
 
 /// Does as the request says, then replies with the name of the thread that runs the pool.
 #[derive(Clone)]
 struct Pooled {
     probe: ScriptedProbe,
     pool: Arc<OnceLock<mpsc::UnboundedSender<oneshot::Sender<String>>>>,
+}
+
+impl Pooled {
+    /// Waits for the end of the runtime of the pool. The server does not: its threads may end later.
+    async fn closed(&self) {
+        with_timeout(self.pool.get().unwrap().closed()).await;
+    }
 }
 
 /// Opens the pool on the runtime of the calling worker.
@@ -92,8 +99,7 @@ async fn pool_outlives_the_drain_of_the_worker_that_opened_it() {
     assert_eq!(fixture.waiting.await.unwrap().unwrap(), b"greet-worker-0");
     let report = fixture.server.stopped().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (2, 0, 0));
-    let pool = fixture.pooled.pool.get().unwrap();
-    eventually("the runtime of the pool has ended", async || pool.is_closed()).await;
+    fixture.pooled.closed().await;
 }
 
 #[tokio::test]
@@ -103,6 +109,6 @@ async fn cut_ends_the_pool_and_the_server() {
     fixture.server.cut();
     let report = fixture.server.stopped().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (1, 1, 3));
-    assert!(fixture.pooled.pool.get().unwrap().is_closed(), "both runtimes have ended");
+    fixture.pooled.closed().await;
     assert!(fixture.waiting.await.unwrap().is_err());
 }
