@@ -7,12 +7,13 @@ use greet_testkit::BlockingPeer;
 
 use super::calls::median;
 use super::peers::{Peer, Starter};
+use crate::harness::command::{capture, program};
 use crate::harness::resources::Resources;
 
 /// Connections that are measured fresh; each takes little.
 pub(super) const IDLE_CONNECTIONS: usize = 2_000;
-/// Connections that are measured after a burst; the slowest server needs some seconds for all calls.
-pub(super) const BURST_CONNECTIONS: usize = 50;
+/// Connections that are measured after a burst; the slowest server needs ten seconds for all calls.
+pub(super) const BURST_CONNECTIONS: usize = 100;
 /// The maximum of greet-server's default configuration.
 pub(super) const BURST_CALLS: u32 = 200;
 const MESSAGE: &[u8] = b"\x0a\x03Ada";
@@ -61,9 +62,15 @@ fn connections(
     let before = Resources::of(&server)?.kib;
     let open = (0..count).map(|_| BlockingPeer::connect(&server.target));
     let mut open = open.collect::<Result<Vec<_>, _>>()?;
+    // The server finds all calls at once, however fast it is.
+    let signal = |name: &str| {
+        capture(program("kill").args(["-s", name, &server.id().to_string()]))?.succeeded()
+    };
+    signal("STOP")?;
     for connection in &mut open {
         connection.start_calls(calls, SAY_HELLO, MESSAGE)?;
     }
+    signal("CONT")?;
     for connection in &mut open {
         connection.finish_calls(calls)?;
     }
