@@ -17,8 +17,8 @@ use super::call::Router;
 use super::connection_state::ConnectionState;
 use super::generated;
 use super::in_flight::InFlight;
-use super::reply::{ReplyBytes, SentReplies, SentReply};
 use super::response_body::ResponseBody;
+use super::sent_replies::{ReplyBytes, SentReplies, SentReply};
 
 /// The calls of one connection, one at a time.
 pub(crate) struct Http1Calls {

@@ -24,8 +24,9 @@ use super::call::{Call, Route, Router};
 use super::connection_state::{ConnectionState, Peer};
 use super::generated;
 use super::inbox::{StreamReset, inbox};
-use super::reply::{Reply, ReplyBytes, SentReplies, SentReply};
+use super::reply::Reply;
 use super::response_body::ResponseBody;
+use super::sent_replies::{ReplyBytes, SentReplies, SentReply};
 use super::unary::UnaryCall;
 
 /// Time without any progress after which a stream is reset that waits for its peer to open the
