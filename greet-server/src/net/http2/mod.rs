@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod blocked_writes;
+#[cfg(test)]
+mod closing_peer;
 mod frame_heads;
 mod keepalive;
 #[cfg(test)]

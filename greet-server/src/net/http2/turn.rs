@@ -76,10 +76,10 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         if self.io.is_flushed() {
             self.sent.flushed();
         }
+        self.count_rejected();
         if let Some(ended) = ended {
             return Poll::Ready(ended);
         }
-        self.count_rejected();
         if self.io.has_withheld_read() {
             cx.waker().wake_by_ref();
         }
