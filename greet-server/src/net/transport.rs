@@ -85,6 +85,16 @@ impl Transport {
     }
 }
 
+impl Drop for Transport {
+    /// Logs how many lines were suppressed since the last one.
+    fn drop(&mut self) {
+        let suppressed = self.rejected_log.get_mut().take_suppressed();
+        if suppressed > 0 {
+            tracing::info!(suppressed, "requests rejected by HTTP/2");
+        }
+    }
+}
+
 /// Returns a window size; the configuration keeps message sizes far below the maximum of 2^31-1.
 fn window(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a message is far below 2 GiB")

@@ -1,5 +1,7 @@
 //! The log of the real binary: access log, filter, and lines that could not be written.
 
+use greet_testkit::RawPeer;
+use greet_testkit::http2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, header_block};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -81,6 +83,28 @@ async fn default_access_log_has_failed_calls_up_to_a_rate() {
     // The limit is twenty lines a second, and the calls may take several seconds.
     assert!((20..200).contains(&calls.len()), "{}", calls.len());
     assert_eq!(calls.len() as u64 + suppressed, 200);
+}
+
+#[tokio::test]
+async fn log_has_requests_that_http2_rejects_up_to_a_rate() {
+    const REQUESTS: u32 = 100;
+    let daemon = Daemon::start(&["--workers=1"]);
+    let mut peer = RawPeer::connect(TcpStream::connect(&daemon.address).await.unwrap()).await;
+    for stream in (1..).step_by(2).take(REQUESTS as usize) {
+        let without_method = header_block(&[(":path", "/")]);
+        peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &without_method)).await;
+        peer.next_of(RST_STREAM).await;
+    }
+    let (log, _) = daemon.stop().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let is_rejection = |line: &serde_json::Value| line["message"] == "requests rejected by HTTP/2";
+    let lines: Vec<_> = lines.filter(is_rejection).collect();
+    let suppressed = |line: &serde_json::Value| line["suppressed"].as_u64().unwrap_or_default();
+    let (last, logged) = lines.split_last().unwrap();
+    assert!(suppressed(last) > 0 && last["peer"].is_null(), "{last}");
+    assert!(logged.iter().all(|line| line["peer"].is_string()), "{logged:?}");
+    let suppressed: u64 = lines.iter().map(suppressed).sum();
+    assert_eq!(logged.len() as u64 + suppressed, u64::from(REQUESTS));
 }
 
 #[tokio::test]
