@@ -37,7 +37,8 @@ where
     let reason = if is_http2 {
         http2::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     } else {
-        http1::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
+        // Boxed, because a future is as large as its largest branch.
+        Box::pin(http1::serve(first_bytes, &mut io, &connection, &transport, &mut signals)).await
     };
     if reason != Some(CloseReason::GoawayUnanswered) {
         linger(&mut io).await;

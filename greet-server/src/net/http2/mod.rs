@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use h2::Reason;
+use h2::{PingPong, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(in crate::net) use self::frame_heads::FrameHeads;
@@ -40,17 +40,12 @@ pub(super) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let io_state = IoState::for_http2();
-    let io = ConnectionIo::new(first_bytes, io, connection.clone(), io_state.clone());
-    let mut h2 = match transport.http2.handshake(io).await {
-        Ok(h2) => h2,
+    // Boxed, because a future is as large as all that it awaits: an idle connection is half of it.
+    let handshake = Box::pin(handshake(first_bytes, io, connection, transport));
+    let (mut turns, mut ping_pong) = match handshake.await {
+        Ok(connected) => connected,
         Err(error) => return close_reason(Ended::Failed(error), None, connection),
     };
-    io_state.allow_vectored_writes();
-    let mut ping_pong = h2.ping_pong().expect("nothing else has taken it");
-    let sent = Rc::<SentReplies>::default();
-    let calls = Http2Calls::new(transport.router.clone(), connection.clone(), sent.clone());
-    let mut turns = Turns::new(h2, calls, sent, io_state, transport);
     let limits = &transport.limits;
     let reason = tokio::select! {
         biased;
@@ -74,6 +69,25 @@ where
         () = goaway::unanswered(connection) => Some(CloseReason::GoawayUnanswered),
         reason = reason.grace_ended(limits) => Some(reason),
     }
+}
+
+async fn handshake<'a, IO>(
+    first_bytes: Bytes,
+    io: IO,
+    connection: &Rc<ConnectionState>,
+    transport: &'a Transport,
+) -> Result<(Turns<'a, IO>, PingPong), h2::Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let io_state = IoState::for_http2();
+    let io = ConnectionIo::new(first_bytes, io, connection.clone(), io_state.clone());
+    let mut h2 = transport.http2.handshake(io).await?;
+    io_state.allow_vectored_writes();
+    let ping_pong = h2.ping_pong().expect("nothing else has taken it");
+    let sent = Rc::<SentReplies>::default();
+    let calls = Http2Calls::new(transport.router.clone(), connection.clone(), sent.clone());
+    Ok((Turns::new(h2, calls, sent, io_state, transport), ping_pong))
 }
 
 /// Returns why the daemon closed a connection: `graceful` without an error. `None` if the peer did.
