@@ -15,6 +15,10 @@ use tokio::time::Instant;
 use super::http2::FrameHeads;
 use crate::grpc::connection_state::ConnectionState;
 
+/// Writes below this size are withheld. Above it nothing is gained by waiting, and the memory of a
+/// large reply can be used again while it is in the processor's cache.
+const MAX_WITHHELD_BYTES: usize = 8 * 1_024;
+
 #[derive(Debug)]
 pub(super) struct ConnectionIo<IO> {
     first_bytes: Bytes,
@@ -77,7 +81,7 @@ impl IoState {
         self.is_read_pending.get()
     }
 
-    /// Refuses writes as a blocked socket does, but registers no waker.
+    /// Refuses small writes as a blocked socket does, but registers no waker.
     pub(super) fn withhold_writes(&self) {
         self.withholds_writes.set(true);
     }
@@ -134,9 +138,9 @@ impl<IO> ConnectionIo<IO> {
         ConnectionIo { first_bytes, io, connection, state }
     }
 
-    /// Returns whether this write has to wait.
-    fn withholds_write(&self) -> bool {
-        let withholds = self.state.withholds_writes.get();
+    /// Returns whether a write of this size has to wait.
+    fn withholds_write(&self, bytes: usize) -> bool {
+        let withholds = self.state.withholds_writes.get() && bytes < MAX_WITHHELD_BYTES;
         if withholds {
             self.state.has_withheld_write.set(true);
             self.state.is_flushed.set(false);
@@ -196,7 +200,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for ConnectionIo<IO> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.withholds_write() {
+        if self.withholds_write(buf.len()) {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
@@ -208,7 +212,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for ConnectionIo<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.withholds_write() {
+        if self.withholds_write(bufs.iter().map(|buf| buf.len()).sum()) {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
