@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Serves the many small allocations of a run over a million names.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     greet_cli::main()
 }
