@@ -12,6 +12,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time after which a server that accepts no bytes has stopped reading.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// The error code of a stream that is reset without an error.
+const NO_ERROR: [u8; 4] = [0; 4];
+
 /// A connection over plaintext.
 #[derive(Debug)]
 pub struct BlockingPeer(TcpStream);
@@ -54,12 +57,13 @@ impl BlockingPeer {
         self.0.write_all(&requests.collect::<Vec<_>>())
     }
 
-    /// Reads the replies to `calls` calls.
+    /// Reads the replies to `calls` calls. A server may send RST_STREAM with NO_ERROR after a whole
+    /// reply (RFC 9113, section 8.1); gRPC C++ does.
     pub fn finish_calls(&mut self, calls: u32) -> io::Result<()> {
         let mut open = calls;
         while open > 0 {
-            let Frame { kind, flags, .. } = Frame::read(&mut self.0)?;
-            if matches!(kind, RST_STREAM | GOAWAY) {
+            let Frame { kind, flags, payload, .. } = Frame::read(&mut self.0)?;
+            if kind == GOAWAY || kind == RST_STREAM && payload != NO_ERROR {
                 return Err(io::Error::other(format!("{open} of {calls} calls had no reply")));
             }
             open -= u32::from(matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
