@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse, HealthListRequest};
+use greet_testkit::ScriptedProbe;
 use tonic::{Code, Streaming};
 
 use crate::support::{Client, TestServer, with_timeout};
@@ -41,7 +42,7 @@ async fn check_knows_the_server_and_its_service_only() {
 
 #[tokio::test]
 async fn list_has_the_server_and_every_service() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::with_probe(&[], &ScriptedProbe::new()).await;
     let client = server.connect().await;
     let response = client.health().list(HealthListRequest {}).await.unwrap().into_inner();
     let statuses: BTreeMap<_, _> = response
@@ -50,7 +51,7 @@ async fn list_has_the_server_and_every_service() {
         .map(|(name, response)| (name.as_str(), response.status()))
         .collect();
     let serving = ServingStatus::Serving;
-    assert_eq!(statuses, BTreeMap::from([("", serving), ("greet.Greeter", serving)]));
+    assert_eq!(statuses, BTreeMap::from([("", serving), ("probe.Probe", serving)]));
 }
 
 #[tokio::test]

@@ -204,15 +204,15 @@ impl Client {
     }
 
     pub(crate) fn greeter(&self) -> GreeterClient<Client> {
-        GreeterClient::with_origin(self.clone(), "http://test".parse().unwrap())
+        GreeterClient::new(self.clone())
     }
 
     pub(crate) fn probe(&self) -> ProbeClient<Client> {
-        ProbeClient::with_origin(self.clone(), "http://test".parse().unwrap())
+        ProbeClient::new(self.clone())
     }
 
     pub(crate) fn health(&self) -> HealthClient<Client> {
-        HealthClient::with_origin(self.clone(), "http://test".parse().unwrap())
+        HealthClient::new(self.clone())
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Result<String, Status> {
@@ -251,7 +251,10 @@ impl tower_service::Service<Request<tonic::body::Body>> for Client {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+    /// Adds what a generated client leaves out: it only knows the path.
+    fn call(&mut self, mut request: Request<tonic::body::Body>) -> Self::Future {
+        let url = format!("http://test{}", request.uri().path());
+        *request.uri_mut() = url.parse().unwrap();
         Box::pin(self.0.send_request(request))
     }
 }
