@@ -21,7 +21,7 @@ async fn calls_are_counted_by_method_and_status() {
         client.say_hello(name).await.unwrap();
     }
     client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
-    for path in ["/made.Up/One", "/made.Up/Two", "/greet.Greeter/SayGoodbye"] {
+    for path in ["/made.Up/One", "/made.Up/Two", "/greet.Greeter/NoSuchMethod"] {
         client.send(grpc_request(path, framed(b""))).await;
     }
     let request = greet_proto::grpc::health::v1::HealthCheckRequest { service: String::new() };

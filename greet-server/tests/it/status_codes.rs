@@ -22,7 +22,7 @@ async fn unknown_method_or_service_is_unimplemented() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     let paths = [
-        "/greet.Greeter/SayGoodbye",
+        "/greet.Greeter/NoSuchMethod",
         "/greet.Greeter/sayhello",
         "/greet.Greeter/SayHello/",
         "//greet.Greeter/SayHello",
