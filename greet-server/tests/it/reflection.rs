@@ -66,7 +66,7 @@ macro_rules! reflect {
     }};
 }
 
-pub(crate) async fn v1(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
+async fn v1(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
     reflect!(v1, client, queries)
 }
 
@@ -74,12 +74,19 @@ async fn v1alpha(client: Client, queries: &[(&str, &str)]) -> Result<Vec<Reflect
     reflect!(v1alpha, client, queries)
 }
 
+/// Sends the queries in both versions of the protocol, which must have the same answers.
+pub(crate) async fn reflect(
+    client: &Client,
+    queries: &[(&str, &str)],
+) -> Result<Vec<Reflected>, Code> {
+    let reflected = v1(client.clone(), queries).await;
+    assert_eq!(reflected, v1alpha(client.clone(), queries).await);
+    reflected
+}
+
 async fn both_versions(flags: &[&str], queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
     let server = TestServer::start(flags).await;
-    let client = server.connect().await;
-    let reflected = v1(client.clone(), queries).await;
-    assert_eq!(reflected, v1alpha(client, queries).await);
-    reflected
+    reflect(&server.connect().await, queries).await
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn methods_of_a_service_appear_everywhere() {
     assert!(!samples.has("greet.Greeter"), "a service that is not in the list");
 
     let queries = [("list", ""), ("symbol", "probe.Probe.Relay"), ("symbol", "greet.Greeter")];
-    let reflected = reflection::v1(client.clone(), &queries).await.unwrap();
+    let reflected = reflection::reflect(&client, &queries).await.unwrap();
     let services = [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",

@@ -85,7 +85,7 @@ pub(crate) fn python_services(programs: &Programs) -> anyhow::Result<String> {
     let details = python("status.py", &[])?.succeeded()?;
     let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
     anyhow::ensure!(details == expected, "the details are {details:?}");
-    Ok("SERVING, NOT_FOUND; all services; BadRequest names the field".to_owned())
+    Ok("SERVING, NOT_FOUND; the 4 services; BadRequest names the field".to_owned())
 }
 
 /// buf reads the contract by reflection, in both versions of the protocol, and calls.
