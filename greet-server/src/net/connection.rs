@@ -37,7 +37,7 @@ where
     let reason = if is_http2 {
         http2::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     } else {
-        // Boxed, because a future is as large as its largest branch.
+        // Boxed: otherwise each connection of HTTP/2 would have room for it.
         Box::pin(http1::serve(first_bytes, &mut io, &connection, &transport, &mut signals)).await
     };
     if reason != Some(CloseReason::GoawayUnanswered) {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::http2::FrameHeads;
 use crate::grpc::connection_state::ConnectionState;
 
-/// Writes below this size are withheld. Above it nothing is gained by waiting, and the memory of a
-/// large reply can be used again while it is in the processor's cache.
+/// Larger writes are not withheld: waiting would save no system call, and the next reply can use the
+/// memory of a large one while it is in the processor's cache.
 const MAX_WITHHELD_BYTES: usize = 8 * 1_024;
 
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl<IO> ConnectionIo<IO> {
 
     /// Returns whether a write of this size has to wait.
     fn withholds_write(&self, bytes: usize) -> bool {
-        let withholds = self.state.withholds_writes.get() && bytes < MAX_WITHHELD_BYTES;
+        let withholds = self.state.withholds_writes.get() && bytes <= MAX_WITHHELD_BYTES;
         if withholds {
             self.state.has_withheld_write.set(true);
             self.state.is_flushed.set(false);

@@ -40,7 +40,7 @@ pub(super) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    // Boxed, because a future is as large as all that it awaits: an idle connection is half of it.
+    // Boxed, so that its memory is freed: a connection keeps the size of the largest future it awaits.
     let handshake = Box::pin(handshake(first_bytes, io, connection, transport));
     let (mut turns, mut ping_pong) = match handshake.await {
         Ok(connected) => connected,
@@ -71,6 +71,7 @@ where
     }
 }
 
+/// Completes the handshake of HTTP/2. Returns the connection before its first turn.
 async fn handshake<'a, IO>(
     first_bytes: Bytes,
     io: IO,
