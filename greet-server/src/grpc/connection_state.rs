@@ -6,11 +6,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
+use super::abuse::AbuseLimits;
+use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
 /// The other side of a connection.
@@ -44,13 +46,6 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Maximum calls that a peer may abandon at once; one more causes a GOAWAY. Enough for a proxy
-/// whose clients all disconnect together; netty allows 200 resets in 30 s.
-const MAX_ABANDONED_BURST: u32 = 200;
-/// Interval after which one abandoned call is forgiven: 200 in 30 s. h2 counts only resets of calls
-/// that were not accepted yet, so a peer that waits a millisecond evades its limit.
-const FORGIVE_INTERVAL: Duration = Duration::from_millis(150);
-
 /// The state that all parts of a connection share, on one thread.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
@@ -62,27 +57,19 @@ pub(crate) struct ConnectionState {
     calls_started: Cell<u64>,
     read_bytes: Cell<u64>,
     written_bytes: Cell<u64>,
-    resets: RefCell<ResetLimiter>,
-}
-
-/// A leaky bucket of abandoned calls.
-#[derive(Debug)]
-struct ResetLimiter {
-    abandoned: u32,
-    /// When the last call was forgiven.
-    forgiven_at: Instant,
-    /// Dropped when the limit is reached.
-    below_limit: Option<oneshot::Sender<()>>,
+    abuse: RefCell<AbuseLimits>,
+    /// `None` once a close was requested.
+    close: RefCell<Option<oneshot::Sender<CloseReason>>>,
 }
 
 impl ConnectionState {
-    /// The receiver completes when the peer has abandoned too many calls.
+    /// The receiver gets the reason when the connection has to close at once.
     pub(crate) fn new(
         metrics: Arc<WorkerMetrics>,
         peer: Peer,
         client_certificate: Option<CertificateDer<'static>>,
-    ) -> (Rc<ConnectionState>, oneshot::Receiver<()>) {
-        let (resets, abandoned_limit) = ResetLimiter::new(Instant::now());
+    ) -> (Rc<ConnectionState>, oneshot::Receiver<CloseReason>) {
+        let (close, closing) = oneshot::channel();
         let connection = ConnectionState {
             metrics,
             peer,
@@ -91,9 +78,10 @@ impl ConnectionState {
             calls_started: Cell::default(),
             read_bytes: Cell::default(),
             written_bytes: Cell::default(),
-            resets: RefCell::new(resets),
+            abuse: RefCell::new(AbuseLimits::new(Instant::now())),
+            close: RefCell::new(Some(close)),
         };
-        (Rc::new(connection), abandoned_limit)
+        (Rc::new(connection), closing)
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -144,56 +132,31 @@ impl ConnectionState {
             self.metrics.calls_answered.add(1);
         } else {
             self.metrics.calls_abandoned.add(1);
-            self.resets.borrow_mut().call_abandoned(Instant::now());
+            if self.abuse.borrow_mut().call_abandoned(Instant::now()) {
+                self.close(CloseReason::AbandonedCalls);
+            }
         }
     }
-}
 
-impl ResetLimiter {
-    fn new(now: Instant) -> (ResetLimiter, oneshot::Receiver<()>) {
-        let (below_limit, limit_reached) = oneshot::channel();
-        let below_limit = Some(below_limit);
-        (ResetLimiter { abandoned: 0, forgiven_at: now, below_limit }, limit_reached)
-    }
-
-    fn call_abandoned(&mut self, now: Instant) {
-        let forgiven = (now - self.forgiven_at).as_micros() / FORGIVE_INTERVAL.as_micros();
-        let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX).min(self.abandoned);
-        self.abandoned -= forgiven;
-        self.forgiven_at = match self.abandoned {
-            0 => now,
-            _ => self.forgiven_at + FORGIVE_INTERVAL * forgiven,
-        };
-        self.abandoned += 1;
-        if self.abandoned > MAX_ABANDONED_BURST {
-            self.below_limit = None;
+    /// Counts requests that HTTP/2 has rejected.
+    pub(crate) fn requests_rejected(&self, requests: u64) {
+        if self.abuse.borrow_mut().requests_rejected(requests, Instant::now()) {
+            self.close(CloseReason::RejectedRequests);
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_up_to_the_limit_is_allowed() {
-        let now = Instant::now();
-        let (mut limiter, _limit_reached) = ResetLimiter::new(now);
-        (0..MAX_ABANDONED_BURST).for_each(|_| limiter.call_abandoned(now));
-        assert!(limiter.below_limit.is_some());
-        limiter.call_abandoned(now);
-        assert!(limiter.below_limit.is_none());
+    /// Counts control frames of the peer.
+    pub(crate) fn control_frames(&self, frames: u64) {
+        let (calls, bytes, now) = (self.calls_started(), self.written_bytes.get(), Instant::now());
+        if self.abuse.borrow_mut().control_frames(frames, calls, bytes, now) {
+            self.close(CloseReason::ControlFrames);
+        }
     }
 
-    #[test]
-    fn one_abandoned_call_per_interval_is_forgiven() {
-        let is_allowed = |interval: Duration| {
-            let start = Instant::now();
-            let (mut limiter, _limit_reached) = ResetLimiter::new(start);
-            (0..100_000).for_each(|call| limiter.call_abandoned(start + interval * call));
-            limiter.below_limit.is_some()
-        };
-        assert!(is_allowed(FORGIVE_INTERVAL));
-        assert!(!is_allowed(FORGIVE_INTERVAL - Duration::from_millis(1)));
+    /// Closes the connection with ENHANCE_YOUR_CALM at its next turn. The first reason counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        if let Some(close) = self.close.borrow_mut().take() {
+            let _ = close.send(reason); // fails if the connection is closing already
+        }
     }
 }

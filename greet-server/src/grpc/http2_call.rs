@@ -21,7 +21,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::call::{Call, Route, Router};
-use super::connection_state::{ConnectionState, Peer};
+use super::connection_state::ConnectionState;
 use super::generated;
 use super::inbox::{StreamReset, inbox};
 use super::reply::Reply;
@@ -59,8 +59,8 @@ impl Http2Calls {
         Http2Calls { router, connection, sent }
     }
 
-    pub(crate) fn peer(&self) -> Peer {
-        self.connection.peer()
+    pub(crate) fn connection(&self) -> &ConnectionState {
+        &self.connection
     }
 
     /// Answers a call in place if it can be, otherwise on a task.

@@ -1,5 +1,6 @@
 //! Answers the calls of a connection: rejection, admission, deadline, handler, accounting.
 
+mod abuse;
 mod access_log;
 mod call;
 mod call_record;

@@ -31,9 +31,9 @@ where
         Err(close) => return close,
     };
     let Negotiated { mut io, first_bytes, is_http2, client_certificate } = negotiated;
-    let (connection, abandoned_limit) =
+    let (connection, over_limit) =
         ConnectionState::new(transport.metrics().clone(), peer, client_certificate);
-    let mut signals = GoawaySignals { drained, abandoned_limit };
+    let mut signals = GoawaySignals { drained, over_limit };
     let reason = if is_http2 {
         http2::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     } else {

@@ -1,5 +1,5 @@
 //! Decides when a connection gets a GOAWAY and how long it may take to finish: at its maximum age,
-//! at its maximum idle time, in a drain (gRFC A9), and after too many abandoned calls.
+//! at its maximum idle time, in a drain (gRFC A9), and at once over a limit on its peer.
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ pub(crate) enum GoawayReason {
     Drain,
     Age,
     Idle,
-    AbandonedCalls,
+    /// The peer is over a limit.
+    OverLimit(CloseReason),
 }
 
 impl GoawayReason {
@@ -37,12 +38,12 @@ impl GoawayReason {
             GoawayReason::Drain => CloseReason::Drained,
             GoawayReason::Age => CloseReason::MaxConnectionAge,
             GoawayReason::Idle => CloseReason::MaxConnectionIdle,
-            GoawayReason::AbandonedCalls => CloseReason::AbandonedCalls,
+            GoawayReason::OverLimit(reason) => reason,
         }
     }
 
     /// Completes at the end of the grace period, with the reason to count. In a drain the worker
-    /// decides; a peer that abandons too many calls has no grace period.
+    /// decides; a peer over a limit has no grace period.
     pub(crate) async fn grace_ended(self, limits: &Limits) -> CloseReason {
         match self {
             GoawayReason::Drain => std::future::pending().await,
@@ -50,7 +51,7 @@ impl GoawayReason {
                 boxed_sleep(limits.max_connection_age_grace).await;
                 CloseReason::AgeGraceExceeded
             }
-            GoawayReason::AbandonedCalls => CloseReason::AbandonedCalls,
+            GoawayReason::OverLimit(reason) => reason,
         }
     }
 }
@@ -58,7 +59,8 @@ impl GoawayReason {
 /// The signals of other tasks that make a GOAWAY due.
 pub(crate) struct GoawaySignals {
     pub(crate) drained: oneshot::Receiver<()>,
-    pub(crate) abandoned_limit: oneshot::Receiver<()>,
+    /// Gets the reason when the peer is over a limit.
+    pub(crate) over_limit: oneshot::Receiver<CloseReason>,
 }
 
 impl GoawaySignals {
@@ -73,9 +75,14 @@ impl GoawaySignals {
             () = drain_signalled(&mut self.drained) => GoawayReason::Drain,
             () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
             () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
-            _ = &mut self.abandoned_limit => GoawayReason::AbandonedCalls,
+            reason = over_limit(&mut self.over_limit) => GoawayReason::OverLimit(reason),
         }
     }
+}
+
+/// Completes when the peer is over a limit, with the reason.
+pub(crate) async fn over_limit(signal: &mut oneshot::Receiver<CloseReason>) -> CloseReason {
+    signal.await.expect("the connection keeps the sender until it closes")
 }
 
 /// Completes at `max_age` with its jitter; never without one.

@@ -107,6 +107,11 @@ impl IoState {
         self.frame_heads.borrow().as_ref().map_or(0, FrameHeads::requests)
     }
 
+    /// Returns the control frames that have been read since the last call.
+    pub(super) fn take_control_frames(&self) -> u64 {
+        self.frame_heads.borrow_mut().as_mut().map_or(0, FrameHeads::take_control_frames)
+    }
+
     /// Returns whether the next read has to wait for the next turn.
     fn withholds_read(&self) -> bool {
         let readable = self.readable.get();

@@ -5,14 +5,19 @@ use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
 use greet_testkit::http2::{
-    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
-    PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call_headers, frame,
+    CANCEL, CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
+    INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, call_headers, frame,
+    settings,
 };
+use greet_testkit::probe::{ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use prost::Message as _;
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::{Client, ECHO, SAY_HELLO, TestServer, WAIT, closed, with_timeout};
+
+/// A frame type that no extension has.
+const UNKNOWN_TYPE: u8 = 0xfa;
 
 const PROTOCOL_ERROR: u8 = 1;
 const FRAME_SIZE_ERROR: u8 = 6;
@@ -173,24 +178,95 @@ async fn incomplete_header_block_ends_at_the_keepalive_timeout() {
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
-/// PING and SETTINGS demand an acknowledgement. The server must not queue them for a peer that does
-/// not read: it stops reading, and the flood fills the peer's own buffers.
+/// h2 answers a PING and a SETTINGS, and visits every stream at a change of the window; the others
+/// cost a poll of the connection.
 #[tokio::test]
-async fn flood_of_unread_acknowledgements_meets_back_pressure() {
-    const MAX_BYTES: usize = 64 * 1024 * 1024;
+async fn control_frame_flood_is_enhance_your_calm() {
+    let window = settings(&[INITIAL_WINDOW_SIZE, DEFAULT_WINDOW]);
+    for (control_frame, weight) in [
+        (frame(PING, 0, 0, &[0; 8]), 1),
+        (window, 10),
+        (frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()), 1),
+        (frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 0]), 1),
+        (frame(UNKNOWN_TYPE, 0, 0, b"unknown"), 1),
+    ] {
+        let (server, good, mut peer) = setup(&[]).await;
+        let mut calls = 0;
+        let mut call = async |peer: &mut RawPeer| {
+            peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
+            assert_eq!(peer.next_of(DATA).await.stream, 2 * calls + 1);
+            calls += 1;
+        };
+        // The SETTINGS of the handshake counts 10.
+        peer.send(&control_frame.repeat(990 / weight)).await;
+        call(&mut peer).await;
+        // Further ones of about 2 s, and those that the call allows, are not enough for these.
+        peer.send(&control_frame.repeat(200 / weight)).await;
+        assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], [0, 0, 0, ENHANCE_YOUR_CALM]);
+        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        drop(peer);
+        assert_eq!(closed(&server.stop().await, CloseReason::ControlFrames), 1);
+    }
+}
+
+/// PING and SETTINGS demand an acknowledgement. The server must not queue them for a peer that does
+/// not read: it stops reading, or closes.
+#[tokio::test]
+async fn flood_of_unread_acknowledgements_is_closed() {
     for request in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
         let (server, good, mut peer) = setup(&[]).await;
         let flood = request.repeat(4_096);
-        let mut sent = 0;
-        while let Ok(written) = timeout(Duration::from_secs(1), peer.tcp.write_all(&flood)).await {
-            written.expect("the server keeps the connection");
-            sent += flood.len();
-            assert!(sent < MAX_BYTES, "the server still reads after {sent} bytes");
-        }
+        while peer.try_send(&flood).await.is_ok() {}
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
         drop(peer);
-        server.stop().await;
+        assert_eq!(closed(&server.stop().await, CloseReason::ControlFrames), 1);
     }
+}
+
+/// Each costs the decoding of a header list and a 431, and h2 does not count them.
+#[tokio::test]
+async fn flood_of_rejected_requests_is_enhance_your_calm() {
+    // Three references to a header of 4 KB in the dynamic table.
+    let value = [&[0x7f, 0x81, 0x1e][..], &[b'x'; 127 + 1 + 30 * 128]].concat();
+    let indexed = [&[0x40, 1, b'x'][..], &value].concat();
+    let reference = 0x80 | 62;
+    let rejected = |requests: std::ops::Range<u32>| -> Vec<u8> {
+        let block = [call_headers(SAY_HELLO), vec![reference; 3]].concat();
+        let request = |request| frame(HEADERS, END_HEADERS | END_STREAM, 2 * request + 1, &block);
+        requests.flat_map(request).collect()
+    };
+    let (server, good, mut peer) = setup(&[]).await;
+    let first = [call_headers(SAY_HELLO), indexed].concat();
+    peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &first)).await;
+    peer.send(&rejected(1..1_000)).await;
+    peer.call(2_001, SAY_HELLO, Some(b"")).await;
+    assert_eq!(peer.next_of(DATA).await.stream, 2_001);
+    // More than are forgiven in the meantime, one every 150 ms.
+    peer.send(&rejected(1_001..1_100)).await;
+    assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], [0, 0, 0, ENHANCE_YOUR_CALM]);
+    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    drop(peer);
+    assert_eq!(closed(&server.stop().await, CloseReason::RejectedRequests), 1);
+}
+
+/// A client that reads a large stream sends WINDOW_UPDATEs for it.
+#[tokio::test]
+async fn client_that_reads_much_may_send_many_window_updates() {
+    const REPLY_BYTES: u32 = 1_000_000;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&[], &probe).await;
+    let mut peer = RawPeer::slow(server.address()).await;
+    let request = ProbeRequest::new(Script::Large, "", REPLY_BYTES).encode_to_vec();
+    for call in 0..5 {
+        peer.call(2 * call + 1, ECHO, Some(&request)).await;
+        let mut received = 0;
+        while received < REPLY_BYTES as usize {
+            received += peer.next_of(DATA).await.payload.len();
+        }
+    }
+    peer.send(&frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()).repeat(4_000)).await;
+    peer.call(101, ECHO, Some(b"")).await;
+    while peer.next_of(DATA).await.stream != 101 {}
 }
 
 /// A Watch has no deadline, but a peer that takes none of its messages ends it.

@@ -1,4 +1,5 @@
-//! Counts the requests that a peer sends, by the heads of its frames (RFC 9113, section 4.1).
+//! Counts the requests and the control frames that a peer sends, by the heads of its frames (RFC 9113,
+//! section 4.1).
 //!
 //! The h2 crate rejects some requests by itself, and does not report it: malformed pseudo-headers, a
 //! header list over the limit, a stream over the limit or after GOAWAY. The difference between the
@@ -6,10 +7,15 @@
 
 const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const MAX_STREAM: u32 = 0x7fff_ffff;
+
+/// How many control frames a SETTINGS counts for: h2 changes the window of every open stream.
+const SETTINGS_WEIGHT: u64 = 10;
 
 /// The position within the frames of a connection.
 #[derive(Debug)]
@@ -21,6 +27,7 @@ pub(in crate::net) struct FrameHeads {
     /// Whether the open header block opens a stream; otherwise it has trailers.
     is_request: bool,
     requests: u64,
+    control_frames: u64,
 }
 
 impl Default for FrameHeads {
@@ -32,6 +39,7 @@ impl Default for FrameHeads {
             last_stream: 0,
             is_request: false,
             requests: 0,
+            control_frames: 0,
         }
     }
 }
@@ -40,6 +48,11 @@ impl FrameHeads {
     /// Returns the number of requests whose header block is complete.
     pub(in crate::net) fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// Returns the number of frames without headers and data since the last call.
+    pub(in crate::net) fn take_control_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.control_frames)
     }
 
     /// Continues with the next bytes of the connection. Returns the number of frames that end in
@@ -73,8 +86,11 @@ impl FrameHeads {
     fn end_frame(&mut self) {
         self.head_bytes = 0;
         let [_, _, _, kind, flags, stream @ ..] = self.head;
-        if kind != HEADERS && kind != CONTINUATION {
-            return;
+        match kind {
+            HEADERS | CONTINUATION => {}
+            DATA => return,
+            SETTINGS => return self.control_frames += SETTINGS_WEIGHT,
+            _ => return self.control_frames += 1,
         }
         let stream = u32::from_be_bytes(stream) & MAX_STREAM; // without the reserved bit
         if kind == HEADERS {
@@ -89,7 +105,7 @@ impl FrameHeads {
 
 #[cfg(test)]
 mod tests {
-    use greet_testkit::http2::{DATA, END_STREAM, frame};
+    use greet_testkit::http2::{END_STREAM, PING, WINDOW_UPDATE, frame};
 
     use super::*;
 
@@ -114,5 +130,19 @@ mod tests {
         let mut heads = FrameHeads::default();
         heads.skip_frames(&bytes[..bytes.len() - 1]);
         assert_eq!(heads.requests(), 1);
+    }
+
+    #[test]
+    fn frames_without_headers_and_data_are_control_frames() {
+        let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
+        heads
+            .skip_frames(&[frame(HEADERS, END_HEADERS, 1, b"x"), frame(DATA, 0, 1, b"x")].concat());
+        assert_eq!(heads.take_control_frames(), 0);
+        for (kind, weight) in
+            [(PING, 1), (WINDOW_UPDATE, 1), (0xfa, 1), (SETTINGS, SETTINGS_WEIGHT)]
+        {
+            heads.skip_frames(&frame(kind, 0, 0, b"12345678"));
+            assert_eq!(heads.take_control_frames(), weight, "{kind}");
+        }
     }
 }

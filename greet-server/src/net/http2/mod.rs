@@ -56,9 +56,9 @@ where
             return Some(CloseReason::KeepaliveTimeout);
         }
     };
-    if reason == GoawayReason::AbandonedCalls {
+    if let GoawayReason::OverLimit(reason) = reason {
         turns.close(Reason::ENHANCE_YOUR_CALM).await;
-        return Some(CloseReason::AbandonedCalls);
+        return Some(reason);
     }
     // Sends GOAWAY and PING. h2 closes after the PONG and the last reply.
     turns.h2.graceful_shutdown();
@@ -66,6 +66,10 @@ where
     tokio::select! {
         biased; // writes first, so that the bytes of the GOAWAY do not count as activity of the peer
         ended = poll_fn(|cx| turns.poll(cx)) => close_reason(ended, graceful, connection),
+        reason = goaway::over_limit(&mut signals.over_limit) => {
+            turns.close(Reason::ENHANCE_YOUR_CALM).await;
+            Some(reason)
+        }
         () = goaway::unanswered(connection) => Some(CloseReason::GoawayUnanswered),
         reason = reason.grace_ended(limits) => Some(reason),
     }

@@ -77,6 +77,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
             self.sent.flushed();
         }
         self.count_rejected();
+        self.count_control_frames();
         if let Some(ended) = ended {
             return Poll::Ready(ended);
         }
@@ -131,7 +132,16 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         let newly = rejected.saturating_sub(self.requests_rejected);
         if newly > 0 {
             self.requests_rejected = rejected;
-            self.transport.count_rejected(self.calls.peer(), newly);
+            let connection = self.calls.connection();
+            self.transport.count_rejected(connection.peer(), newly);
+            connection.requests_rejected(newly);
+        }
+    }
+
+    fn count_control_frames(&self) {
+        let frames = self.io.take_control_frames();
+        if frames > 0 {
+            self.calls.connection().control_frames(frames);
         }
     }
 

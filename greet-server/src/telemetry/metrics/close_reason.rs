@@ -53,6 +53,12 @@ close_reasons! {
     AbandonedCalls "abandoned_calls"
         "too many calls started and cancelled: 200 in a burst, or one every 150 ms"
         => "GOAWAY (ENHANCE_YOUR_CALM), closed";
+    RejectedRequests "rejected_requests"
+        "too many requests that HTTP/2 rejects: 1000 in a burst, or one every 150 ms"
+        => "GOAWAY (ENHANCE_YOUR_CALM), closed";
+    ControlFrames "control_frames"
+        "too many frames that are neither headers nor data, beyond those that calls and replies need"
+        => "GOAWAY (ENHANCE_YOUR_CALM), closed";
     Drained "drained"
         "the drain sent GOAWAY, and the connection ended" => "GOAWAY, its calls answered";
     DrainedInHandshake "drained_in_handshake"
