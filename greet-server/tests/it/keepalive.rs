@@ -5,14 +5,20 @@ use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
-use greet_testkit::http2::{ACK, DATA, EVERY_STREAM, GOAWAY, PING, WINDOW_UPDATE, frame};
+use greet_testkit::http2::{
+    ACK, DATA, END_HEADERS, EVERY_STREAM, GOAWAY, HEADERS, PING, WINDOW_UPDATE, call_headers,
+    frame, header_block,
+};
 use greet_testkit::probe::Script;
 use greet_testkit::{RawPeer, ScriptedProbe};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{interval, timeout};
 use tower_service::Service as _;
 
-use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, closed, eventually, with_timeout};
+use crate::support::samples::{ADMIN, scrape_until};
+use crate::support::{
+    COLLECT, ECHO, EXPAND, RELAY, SAY_HELLO, TestServer, WAIT, closed, eventually, with_timeout,
+};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -33,6 +39,40 @@ async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
+}
+
+/// The peer is lost, whatever its calls were waiting for: none of them failed in the server.
+#[tokio::test]
+async fn calls_of_a_peer_that_does_not_ack_a_ping_are_cancelled() {
+    let probe = ScriptedProbe::new();
+    let flags = [ADMIN, "--keepalive-interval=100ms", "--keepalive-timeout=200ms"];
+    let server = TestServer::with_probe(&flags, &probe).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let encoded = header_block(&[("grpc-encoding", "gzip")]);
+    let calls = [
+        (ECHO, &[][..], None),                 // no message
+        (ECHO, &[][..], Some(&[0, 0, 0][..])), // a part of a message
+        (ECHO, &encoded[..], None),
+        (ECHO, &encoded[..], Some(&[0, 0, 0][..])),
+        (COLLECT, &[][..], None),
+        (RELAY, &[][..], Some(&[0, 0, 0][..])),
+        (EXPAND, &[][..], None),
+    ];
+    for (stream, (path, headers, data)) in (1..).step_by(2).zip(calls) {
+        let block = [&call_headers(path)[..], headers].concat();
+        peer.send(&frame(HEADERS, END_HEADERS, stream, &block)).await;
+        if let Some(data) = data {
+            peer.send(&frame(DATA, 0, stream, data)).await;
+        }
+    }
+    server_closed(&mut peer).await;
+    let samples = scrape_until(&server, |samples| {
+        samples.sum("grpc_server_call_duration_seconds_count") >= calls.len() as u64
+    });
+    let samples = samples.await;
+    for (path, cancelled) in [(ECHO, 4), (COLLECT, 1), (RELAY, 1), (EXPAND, 1)] {
+        assert_eq!(samples.calls(&path[1..], "CANCELLED"), cancelled, "{path}");
+    }
 }
 
 #[tokio::test]
