@@ -31,7 +31,7 @@ use crate::net::worker::{MakeRouter, Workers};
 use crate::services::with_health_and_reflection;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseReason;
-use crate::telemetry::metrics::worker::{ReloadMetrics, SpanMetrics, WorkerMetrics};
+use crate::telemetry::metrics::worker::{CallKind, ReloadMetrics, SpanMetrics, WorkerMetrics};
 use crate::telemetry::otel::Exporter;
 
 type MakeServices = Arc<dyn Fn(&Config) -> Vec<Service> + Send + Sync>;
@@ -260,7 +260,14 @@ impl Server {
     pub(crate) fn make_router(&self) -> MakeRouter {
         let config = self.config.clone();
         let limits = config.limits;
-        let concurrency = ConcurrencyLimit::new(limits.max_in_flight, config.workers.get() as u64);
+        let workers = config.workers.get() as u64;
+        let concurrency = CallKind::ALL.map(|kind| {
+            let max_calls = match kind {
+                CallKind::Unary => limits.max_in_flight,
+                CallKind::Streaming => limits.max_streaming_calls,
+            };
+            ConcurrencyLimit::new(max_calls, workers)
+        });
         let phase = self.phase.subscribe();
         let tracer = self.exporter.as_ref().map(Exporter::tracer);
         let (make_services, make_guard) = (self.make_services.clone(), self.make_guard.clone());
@@ -273,7 +280,7 @@ impl Server {
                 template: ReplyTemplate::new(config.instance.clone()),
                 phase: phase.clone(),
                 metrics: Arc::new(WorkerMetrics::new(methods.len())),
-                concurrency: concurrency.lease(),
+                permits: concurrency.each_ref().map(ConcurrencyLimit::lease),
                 access_log: AccessLog::new(config.log.access),
                 tracer: tracer.clone(),
                 cors: config.web.as_ref().map(Cors::new),
@@ -296,10 +303,14 @@ fn log_start(addresses: &[String], config: &Config) {
         max_connections = limits.map(|limits| limits.max_connections),
         max_connections_per_ip = limits.and_then(|limits| limits.max_connections_per_ip),
         max_in_flight = limits.map(|limits| limits.max_in_flight),
+        max_streaming_calls = limits.map(|limits| limits.max_streaming_calls),
+        max_streaming_calls_per_connection =
+            limits.map(|limits| limits.max_streaming_calls_per_connection),
         max_streams = limits.map(|limits| limits.max_streams),
         max_message_bytes = limits.map(|limits| limits.max_message_bytes),
         max_name_bytes = limits.map(|limits| limits.max_name_bytes),
         request_timeout = duration(|limits| Some(limits.request_timeout)),
+        message_timeout = duration(|limits| Some(limits.message_timeout)),
         handshake_timeout = duration(|limits| Some(limits.handshake_timeout)),
         keepalive_interval = duration(|limits| limits.keepalive_interval),
         keepalive_timeout = duration(|limits| Some(limits.keepalive_timeout)),

@@ -28,7 +28,7 @@ use crate::telemetry::metrics::catalog::{self as family, Family};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::histogram::Distribution;
 use crate::telemetry::metrics::process::ProcessMetrics;
-use crate::telemetry::metrics::worker::{HandshakeResult, ReloadMetrics, SpanMetrics};
+use crate::telemetry::metrics::worker::{CallKind, HandshakeResult, ReloadMetrics, SpanMetrics};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
@@ -85,7 +85,11 @@ impl MetricsCollector {
         histograms(&family::CALL_SENT, |calls| &calls.sent_bytes, 1.0)?;
 
         out.value(&family::CALLS_IN_FLIGHT, self.workers.calls().in_flight)?;
+        let admitted = |kind| self.workers.sum(|metrics| metrics.admitted_calls(kind).get());
+        let by_kind = CallKind::ALL.map(|kind| ([kind.name()], admitted(kind)));
+        out.family(&family::CALLS_ADMITTED, by_kind)?;
         out.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
+        out.value(&family::MAX_STREAMING_CALLS, self.limits.max_streaming_calls)?;
         out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))?;
         let rejected = self.workers.sum(|metrics| metrics.requests_rejected.get());
         out.value(&family::REQUESTS_REJECTED, rejected)

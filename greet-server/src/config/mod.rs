@@ -41,10 +41,16 @@ const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// More concurrent calls only wait for a core; RESOURCE_EXHAUSTED is better than a queue.
 const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
+/// A Watch per client of 50 full proxies. An idle stream costs memory only.
+const DEFAULT_MAX_STREAMING_CALLS: u64 = 10_000;
+/// Half of the streams of a connection, so that the other half is left for unary calls.
+const DEFAULT_MAX_STREAMING_CALLS_PER_CONNECTION: u64 = 100;
 /// Enough for a multiplexing proxy, too few for one connection to reach `max_in_flight`.
 const DEFAULT_MAX_STREAMS: u32 = 200;
 /// A greeting takes microseconds; a call that takes this long waits on a fault.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A whole message at 13 kbit/s, and ten round trips on a very slow network.
+const DEFAULT_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ten round trips on a very slow network.
 const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the idle timeout of common proxies and NAT devices, and rare enough to cost nothing.
@@ -121,10 +127,20 @@ pub struct Limits {
     #[arg(value_parser = or_off(number(1..=MAX_CONNECTIONS)), default_value = OFF)]
     pub max_connections_per_ip: OrOff<usize>,
 
-    /// Maximum concurrent calls; further calls fail with RESOURCE_EXHAUSTED
+    /// Maximum concurrent unary calls whose request has arrived; further ones fail with RESOURCE_EXHAUSTED
     #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_IN_FLIGHT), default_value_t = DEFAULT_MAX_IN_FLIGHT)]
     pub max_in_flight: u64,
+
+    /// Maximum concurrent calls with streams; further ones fail with RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = number(1..=MAX_IN_FLIGHT), default_value_t = DEFAULT_MAX_STREAMING_CALLS)]
+    pub max_streaming_calls: u64,
+
+    /// Maximum concurrent calls with streams per connection; further ones fail with RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N", value_parser = number(1..=u64::from(MAX_STREAMS)))]
+    #[arg(default_value_t = DEFAULT_MAX_STREAMING_CALLS_PER_CONNECTION)]
+    pub max_streaming_calls_per_connection: u64,
 
     /// Maximum concurrent calls per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
     #[arg(long, value_name = "N")]
@@ -145,6 +161,11 @@ pub struct Limits {
     #[arg(long, value_name = "DUR")]
     #[arg(value_parser = timeout, default_value = text(DEFAULT_REQUEST_TIMEOUT))]
     pub request_timeout: Duration,
+
+    /// Maximum time until the request of a call has arrived, unless the client streams
+    #[arg(long, value_name = "DUR")]
+    #[arg(value_parser = timeout, default_value = text(DEFAULT_MESSAGE_TIMEOUT))]
+    pub message_timeout: Duration,
 
     /// Time from accept to the client's first SETTINGS; then the connection is closed
     #[arg(long, value_name = "DUR")]

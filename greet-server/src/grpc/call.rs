@@ -21,6 +21,7 @@ use super::service::ServedMethod;
 use super::web::{WebCall, WebRequest};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
+use crate::telemetry::metrics::worker::CallKind;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
 /// Maximum bytes of an unknown path in the status message: peers limit the size of headers.
@@ -93,7 +94,6 @@ impl Router {
         arrived: Instant,
     ) -> (Call, Result<Route, Reply>) {
         let state = &self.state;
-        let has_permit = state.concurrency.try_acquire();
         let headers = CallHeaders::find(&head.headers);
         let (web, rejection) = match &state.cors {
             None => (None, reject::rejection(head, headers.content_type, HeaderMap::new)),
@@ -114,24 +114,27 @@ impl Router {
             let trace = trace.flatten();
             let method = served.map(|served| served.method);
             let record = CallRecord::start(state, method, head, trace, arrived);
-            let route = if has_permit {
-                let route = served
-                    .ok_or_else(|| unknown_method(head.uri.path()))
-                    .and_then(|served| Route::new(served.method, &headers, &state.limits, arrived));
-                route.and_then(|route| {
-                    self.admit(route, connection, head, trace.map(|trace| trace.trace_id))
-                })
-            } else {
-                Err(Status::resource_exhausted("the server is at its limit of concurrent calls"))
-            };
+            let route = served
+                .ok_or_else(|| unknown_method(head.uri.path()))
+                .and_then(|served| Route::new(served.method, &headers, &state.limits, arrived));
+            let route = route.and_then(|route| {
+                self.ask_guard(route, connection, head, trace.map(|trace| trace.trace_id))
+            });
             (Some(record), route.map_err(Reply::status))
         };
-        let in_flight = InFlight::start(state.clone(), connection.clone(), has_permit, record);
-        (Call { router: self.clone(), in_flight, web, arrived }, route)
+        let in_flight = InFlight::start(state.clone(), connection.clone(), record);
+        let call = Call { router: self.clone(), in_flight, web, arrived };
+        if let Ok(route) = &route
+            && route.is_streaming()
+            && let Err(status) = call.admit(route)
+        {
+            return (call, Err(Reply::status(status)));
+        }
+        (call, route)
     }
 
     /// Asks the guard, and adds the caller to the request for a service that wants it.
-    fn admit(
+    fn ask_guard(
         &self,
         route: Route,
         connection: &ConnectionState,
@@ -170,6 +173,12 @@ impl Route {
         let stream = if is_streaming { Some(deadline(None)?) } else { None };
         Ok(Route { method, head, stream, has_encoding: headers.has_encoding })
     }
+
+    /// Returns whether either side may send several messages.
+    pub(super) fn is_streaming(&self) -> bool {
+        let descriptor = &self.method.descriptor;
+        descriptor.is_server_streaming || descriptor.is_client_streaming
+    }
 }
 
 fn unknown_method(path: &str) -> Status {
@@ -181,6 +190,37 @@ impl Call {
     /// Returns the method of the call with its handlers.
     pub(super) fn served(&self, route: &Route) -> &ServedMethod {
         &self.router.methods[route.method.index]
+    }
+
+    /// Counts the call against the limit of concurrent calls of its kind. A unary call counts only once
+    /// its request has arrived: until then it costs its client as much as the server.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED at the limit.
+    pub(super) fn admit(&self, route: &Route) -> Result<(), Status> {
+        if route.is_streaming() {
+            self.in_flight.admit(CallKind::Streaming)
+        } else if self.served(route).is_limited {
+            self.in_flight.admit(CallKind::Unary)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns the output of `arrival`, or DEADLINE_EXCEEDED at the deadline of the call or when the
+    /// time for its request is over.
+    pub(super) async fn arrived<T>(
+        &self,
+        route: &Route,
+        arrival: impl Future<Output = T>,
+    ) -> Result<T, Status> {
+        let limit = self.state().limits.message_timeout;
+        let arrival = Deadline::after(self.arrived, limit).timeout(arrival);
+        let arrived = route.head.timeout(arrival).await?;
+        arrived.map_err(|_exceeded| {
+            let limit = humantime::format_duration(limit);
+            Status::deadline_exceeded(format!("the request did not end within {limit}"))
+        })
     }
 
     pub(super) fn scanner(&self, route: &Route) -> MessageScanner {

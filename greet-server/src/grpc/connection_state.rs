@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::abuse::AbuseLimits;
 use crate::telemetry::metrics::close_reason::CloseReason;
-use crate::telemetry::metrics::worker::WorkerMetrics;
+use crate::telemetry::metrics::worker::{CallKind, WorkerMetrics};
 
 /// The other side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) struct ConnectionState {
     /// Calls without a complete reply.
     open_calls: Cell<u64>,
     calls_started: Cell<u64>,
+    /// Calls that count against a limit of concurrent calls, by their kind.
+    admitted_calls: [Cell<u64>; CallKind::ALL.len()],
     read_bytes: Cell<u64>,
     written_bytes: Cell<u64>,
     abuse: RefCell<AbuseLimits>,
@@ -76,6 +78,7 @@ impl ConnectionState {
             client_certificate: client_certificate.map(Arc::new),
             open_calls: Cell::default(),
             calls_started: Cell::default(),
+            admitted_calls: Default::default(),
             read_bytes: Cell::default(),
             written_bytes: Cell::default(),
             abuse: RefCell::new(AbuseLimits::new(Instant::now())),
@@ -122,6 +125,23 @@ impl ConnectionState {
         self.open_calls.set(self.open_calls.get() + 1);
         self.calls_started.set(self.calls_started.get() + 1);
         self.metrics.calls_in_flight.add(1);
+    }
+
+    pub(crate) fn admitted_calls(&self, kind: CallKind) -> u64 {
+        self.admitted_calls[kind as usize].get()
+    }
+
+    pub(crate) fn call_admitted(&self, kind: CallKind) {
+        let calls = &self.admitted_calls[kind as usize];
+        calls.set(calls.get() + 1);
+        self.metrics.admitted_calls(kind).add(1);
+    }
+
+    /// Counts the end of an admitted call.
+    pub(crate) fn call_released(&self, kind: CallKind) {
+        let calls = &self.admitted_calls[kind as usize];
+        calls.set(calls.get() - 1);
+        self.metrics.admitted_calls(kind).subtract(1);
     }
 
     /// Counts the end of a call as answered, or as abandoned without its whole reply.

@@ -28,10 +28,13 @@ where
 {
     let is_base64 = call.web.as_ref().is_some_and(|web| web.request_encoding == Encoding::Text);
     let read_counter = call.record().and_then(|record| record.read_counter(call.state()));
-    let request = request.map(|body| {
-        let body = DecodedBody::new(body, is_base64);
-        Body::new(RequestBody::new(body, call.scanner(&route), read_counter))
-    });
+    let (head, body) = request.into_parts();
+    let body = DecodedBody::new(body, is_base64);
+    let mut body = RequestBody::new(body, call.scanner(&route), read_counter);
+    if let Err(status) = wait_for_request(call, &route, &mut body).await {
+        return whole(call, Reply::status(status));
+    }
+    let request = Request::from_parts(head, Body::new(body));
     // A panic fails this call only; the connection and its other calls continue.
     let handler = call.served(&route).generated.clone();
     let handler = AssertUnwindSafe(async move { handler(request).await }).catch_unwind();
@@ -46,6 +49,22 @@ where
         ),
         Err(status) => whole(call, Reply::status(status)),
     }
+}
+
+/// Waits for the request of a call whose client does not stream; a unary call is admitted then.
+async fn wait_for_request<B>(
+    call: &Call,
+    route: &Route,
+    body: &mut RequestBody<B>,
+) -> Result<(), Status>
+where
+    B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
+{
+    let descriptor = &route.method.descriptor;
+    if !descriptor.is_client_streaming {
+        call.arrived(route, body.arrived()).await??;
+    }
+    if route.is_streaming() { Ok(()) } else { call.admit(route) }
 }
 
 /// Returns a whole reply as a response.

@@ -88,27 +88,54 @@ impl Responder {
         let request = tonic::Request::from_parts(metadata, head.extensions, ());
         let mut unary = UnaryCall::new(request, body, self.call.scanner(&route));
         // The no-op waker is enough: a pending call is polled again as a task.
-        match unary.poll(handler, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(result)) => self.finish_unary(result, &unary, &route),
-            Poll::Ready(Err(StreamReset)) => {}
+        let mut cx = Context::from_waker(Waker::noop());
+        let result = match unary.poll_start(handler, || self.call.admit(&route), &mut cx) {
+            Poll::Ready(Ok(Ok(()))) => unary.poll_reply(&mut cx),
+            Poll::Ready(Ok(Err(status))) => Poll::Ready(Err(status)),
+            Poll::Ready(Err(StreamReset)) => return,
+            Poll::Pending => Poll::Pending,
+        };
+        match result {
+            Poll::Ready(result) => self.finish_unary(result, &unary, &route),
             Poll::Pending => drop(spawn_local(self.run_unary(unary, route))),
         }
     }
 
     async fn run_unary(mut self, mut unary: UnaryCall, route: Route) {
-        let result = {
-            let (call, respond) = (&self.call, &mut self.respond);
-            let handler = call.served(&route).unary.as_ref().expect("the call is on the fast path");
-            let work = poll_fn(|cx| match respond.poll_reset(cx) {
+        if let Ok(result) = self.wait_for_reply(&mut unary, &route).await {
+            self.finish_unary(result, &unary, &route);
+        }
+    }
+
+    /// Waits for the request, and then for the handler.
+    async fn wait_for_reply(
+        &mut self,
+        unary: &mut UnaryCall,
+        route: &Route,
+    ) -> Result<Result<Reply, Status>, StreamReset> {
+        let (call, respond) = (&self.call, &mut self.respond);
+        if !unary.has_started() {
+            let handler = call.served(route).unary.as_ref().expect("the call is on the fast path");
+            let started = poll_fn(|cx| match respond.poll_reset(cx) {
                 Poll::Ready(_) => Poll::Ready(Err(StreamReset)),
-                Poll::Pending => unary.poll(handler, cx),
+                Poll::Pending => unary.poll_start(handler, || call.admit(route), cx),
             });
-            route.head.timeout(work).await
-        };
-        match result {
-            Ok(Ok(result)) => self.finish_unary(result, &unary, &route),
-            Ok(Err(StreamReset)) => {}
-            Err(deadline_exceeded) => self.finish_unary(Err(deadline_exceeded), &unary, &route),
+            match call.arrived(route, started).await {
+                Ok(started) => {
+                    if let Err(status) = started? {
+                        return Ok(Err(status));
+                    }
+                }
+                Err(exceeded) => return Ok(Err(exceeded)),
+            }
+        }
+        let reply = poll_fn(|cx| match respond.poll_reset(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(StreamReset)),
+            Poll::Pending => unary.poll_reply(cx).map(Ok),
+        });
+        match route.head.timeout(reply).await {
+            Ok(reply) => reply,
+            Err(exceeded) => Ok(Err(exceeded)),
         }
     }
 

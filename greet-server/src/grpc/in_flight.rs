@@ -4,17 +4,20 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::time::Instant;
+use tonic::Status;
 
 use super::call_record::CallRecord;
 use super::connection_state::ConnectionState;
 use super::worker_state::WorkerState;
+use crate::telemetry::metrics::worker::CallKind;
 
 /// A call in flight. It ends when the last reference is dropped. The handler holds one, and so do
 /// the reply and its bytes in HTTP/2's buffers.
 pub(crate) struct InFlight {
     state: Rc<WorkerState>,
     connection: Rc<ConnectionState>,
-    has_permit: bool,
+    /// What the call counts against; `None` before its admission.
+    admitted: Cell<Option<CallKind>>,
     /// `None` for a request that is not a gRPC call.
     record: Option<CallRecord>,
     answered_at: Cell<Option<Instant>>,
@@ -25,12 +28,31 @@ impl InFlight {
     pub(super) fn start(
         state: Rc<WorkerState>,
         connection: Rc<ConnectionState>,
-        has_permit: bool,
         record: Option<CallRecord>,
     ) -> Rc<InFlight> {
         connection.call_started();
-        let (answered_at, is_truncated) = (Cell::new(None), Cell::new(false));
-        Rc::new(InFlight { state, connection, has_permit, record, answered_at, is_truncated })
+        let (admitted, answered_at) = (Cell::new(None), Cell::new(None));
+        let is_truncated = Cell::new(false);
+        Rc::new(InFlight { state, connection, admitted, record, answered_at, is_truncated })
+    }
+
+    /// Counts the call against the limit of its kind until it ends.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED at the limit, or at the share of the connection.
+    pub(super) fn admit(&self, kind: CallKind) -> Result<(), Status> {
+        let held = self.connection.admitted_calls(kind);
+        let is_greedy = kind == CallKind::Streaming
+            && held >= self.state.limits.max_streaming_calls_per_connection;
+        if is_greedy || !self.state.permits(kind).try_acquire(held) {
+            return Err(Status::resource_exhausted(match kind {
+                CallKind::Unary => "too many concurrent calls",
+                CallKind::Streaming => "too many concurrent streaming calls",
+            }));
+        }
+        self.connection.call_admitted(kind);
+        self.admitted.set(Some(kind));
+        Ok(())
     }
 
     pub(super) fn record(&self) -> Option<&CallRecord> {
@@ -50,8 +72,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.has_permit {
-            self.state.concurrency.release();
+        if let Some(kind) = self.admitted.get() {
+            self.state.permits(kind).release();
+            self.connection.call_released(kind);
         }
         let answered_at = self.answered_at.get().filter(|_| !self.is_truncated.get());
         if let Some(record) = &self.record {

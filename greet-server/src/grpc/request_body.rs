@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use super::message_scanner::MessageScanner;
@@ -18,6 +19,8 @@ pub(super) struct RequestBody<B> {
     scanner: MessageScanner,
     /// The received bytes of an incomplete message.
     buffer: BytesMut,
+    /// The only message of a request, until the service reads it.
+    arrived: Option<Bytes>,
     read: Option<ReadCounter>,
 }
 
@@ -30,7 +33,7 @@ pub(super) struct ReadCounter {
 
 impl<B> RequestBody<B> {
     pub(super) fn new(inner: B, scanner: MessageScanner, read: Option<ReadCounter>) -> Self {
-        RequestBody { inner, scanner, buffer: BytesMut::new(), read }
+        RequestBody { inner, scanner, buffer: BytesMut::new(), arrived: None, read }
     }
 
     /// Validates `data` and returns the whole messages received so far, or `None` within a message.
@@ -51,6 +54,21 @@ impl<B> RequestBody<B> {
     }
 }
 
+impl<B: Body<Data = Bytes, Error = Status> + Unpin> RequestBody<B> {
+    /// Waits until the request has ended, if it has one message.
+    ///
+    /// # Errors
+    /// The status of a request that is not valid.
+    pub(super) async fn arrived(&mut self) -> Result<(), Status> {
+        let mut message = None;
+        while let Some(frame) = self.frame().await.transpose()? {
+            message = message.or(frame.into_data().ok());
+        }
+        self.arrived = message;
+        Ok(())
+    }
+}
+
 impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = Status;
@@ -59,6 +77,9 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for RequestBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(message) = self.arrived.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
         loop {
             let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx)?);
             match frame.map(Frame::into_data) {
@@ -90,7 +111,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for RequestBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt as _, StreamBody};
+    use http_body_util::StreamBody;
 
     use super::*;
 

@@ -32,6 +32,8 @@ pub(crate) struct ServedMethod {
     pub(crate) method: Method,
     /// Whether requests carry the [`Caller`](super::Caller) in their extensions.
     pub(crate) passes_caller: bool,
+    /// Whether `--max-in-flight` bounds the calls.
+    pub(crate) is_limited: bool,
     /// The fast path: one message each way, neither compressed. `None` for a method with a stream.
     pub(crate) unary: Option<UnaryHandler>,
     pub(crate) generated: GeneratedHandler,
@@ -91,12 +93,26 @@ impl Service {
     /// The service has no method of this name.
     #[must_use]
     pub fn at_drain(mut self, method: &str, at_drain: AtDrain) -> Service {
+        self.served(method).method.at_drain = at_drain;
+        self
+    }
+
+    /// Serves the calls of `method` at the limit of `--max-in-flight` as well: for health checks, which
+    /// must not fail because the server is busy.
+    ///
+    /// # Panics
+    /// The service has no method of this name.
+    #[must_use]
+    pub fn without_call_limit(mut self, method: &str) -> Service {
+        self.served(method).is_limited = false;
+        self
+    }
+
+    fn served(&mut self, method: &str) -> &mut ServedMethod {
         let has_name = |served: &&mut ServedMethod| {
             served.method.path().rsplit('/').next().is_some_and(|name| name == method)
         };
-        let served = self.methods.iter_mut().find(has_name);
-        served.expect("the service has the method").method.at_drain = at_drain;
-        self
+        self.methods.iter_mut().find(has_name).expect("the service has the method")
     }
 
     /// Puts the [`Caller`](super::Caller) into the extensions of every request.
@@ -159,7 +175,9 @@ struct MethodTable<T> {
 impl<T> MethodTable<T> {
     fn push(&mut self, method: MethodDescriptor, unary: Option<UnaryHandler>) {
         let (method, generated) = (Method::new(method), self.generated.clone());
-        self.methods.push(ServedMethod { method, passes_caller: false, unary, generated });
+        let (passes_caller, is_limited) = (false, true);
+        let served = ServedMethod { method, passes_caller, is_limited, unary, generated };
+        self.methods.push(served);
     }
 }
 

@@ -87,30 +87,37 @@ impl UnaryCall {
         UnaryCall { body, scanner, received, request, running: None }
     }
 
-    /// Completes with the result of the handler. A panic fails this call only; the connection and
-    /// its other calls continue.
+    /// Completes when the request has arrived, the call is admitted, and its handler has started.
     ///
     /// # Errors
-    /// The peer has reset the stream.
-    pub(super) fn poll(
+    /// The peer has reset the stream, or the call has failed with a status.
+    pub(super) fn poll_start(
         &mut self,
         handler: &UnaryHandler,
+        admit: impl FnOnce() -> Result<(), Status>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Result<Reply, Status>, StreamReset>> {
-        if self.running.is_none() {
-            let message = match ready!(self.poll_message(cx))? {
-                Ok(message) => message,
-                Err(status) => return Poll::Ready(Ok(Err(status))),
-            };
+    ) -> Poll<Result<Result<(), Status>, StreamReset>> {
+        let message = ready!(self.poll_message(cx))?;
+        Poll::Ready(Ok(message.and_then(|message| {
+            admit()?;
             let request = self.request.take().expect("the handler starts once");
             self.running = Some(handler(request.map(|()| message)));
-        }
+            Ok(())
+        })))
+    }
+
+    /// Completes with the result of the handler. A panic fails this call only; the connection and
+    /// its other calls continue.
+    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Status>> {
         let running = self.running.as_mut().expect("the handler has started");
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
-        Poll::Ready(Ok(match polled {
-            Ok(polled) => ready!(polled),
-            Err(payload) => Err(panicked(payload)),
-        }))
+        match panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(payload) => Poll::Ready(Err(panicked(payload))),
+        }
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Reads the request to its end. Completes with its only message, which has its prefix.

@@ -10,7 +10,7 @@ use super::reply::ReplyTemplate;
 use super::web::Cors;
 use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
-use crate::telemetry::metrics::worker::WorkerMetrics;
+use crate::telemetry::metrics::worker::{CallKind, WorkerMetrics};
 use crate::telemetry::otel::Tracer;
 
 pub(crate) struct WorkerState {
@@ -18,10 +18,17 @@ pub(crate) struct WorkerState {
     pub(crate) template: ReplyTemplate,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) metrics: Arc<WorkerMetrics>,
-    pub(crate) concurrency: WorkerShare,
+    /// The permits for concurrent calls, by their kind.
+    pub(crate) permits: [WorkerShare; CallKind::ALL.len()],
     pub(crate) access_log: AccessLog,
     /// `None` if no endpoint for spans is configured.
     pub(crate) tracer: Option<Tracer>,
     /// `None` if gRPC-Web is off.
     pub(crate) cors: Option<Cors>,
+}
+
+impl WorkerState {
+    pub(super) fn permits(&self, kind: CallKind) -> &WorkerShare {
+        &self.permits[kind as usize]
+    }
 }

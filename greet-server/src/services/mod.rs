@@ -41,7 +41,8 @@ pub(crate) fn with_health_and_reflection(
     let health = services.iter().map(|service| (service.name, service.health.subscribe()));
     let health = Health::new(phase, health.collect());
     let health = Service::of::<HealthServer<_>>(config, health);
-    services.push(health.at_drain("Watch", AtDrain::End));
+    let health = health.at_drain("Watch", AtDrain::End);
+    services.push(health.without_call_limit("Check").without_call_limit("List"));
 
     let mut described: Vec<_> =
         services.iter().map(|service| (service.name, service.descriptor_set)).collect();

@@ -59,8 +59,12 @@ families! {
         "Reply messages sent (the name is that of go-grpc-middleware)";
     CALLS_IN_FLIGHT: Gauge "greet_calls_in_flight" "" []
         "Calls whose reply has not been sent completely";
+    CALLS_ADMITTED: Gauge "greet_calls_admitted" "" ["kind"]
+        "Calls that count against a limit: `unary` calls whose request has arrived (`--max-in-flight`), or `streaming` calls (`--max-streaming-calls`)";
     MAX_IN_FLIGHT: Gauge "greet_max_in_flight" "" []
         "Limit of `--max-in-flight`";
+    MAX_STREAMING_CALLS: Gauge "greet_max_streaming_calls" "" []
+        "Limit of `--max-streaming-calls`";
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     REQUESTS_REJECTED: Counter "greet_http2_requests_rejected" "" []

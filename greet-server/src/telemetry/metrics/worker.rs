@@ -18,6 +18,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) calls_answered: Counter,
     /// Calls without a complete reply: the peer reset the stream or the connection broke.
     pub(crate) calls_abandoned: Counter,
+    /// Calls that count against a limit of concurrent calls, by their kind.
+    admitted_calls: [Counter; CallKind::ALL.len()],
     /// Calls by method and status.
     pub(crate) calls: CallMetrics,
     /// HTTP requests that are not gRPC calls.
@@ -30,6 +32,27 @@ pub(crate) struct WorkerMetrics {
     pub(crate) connections: AtomicUsize,
     closed: [Counter; CloseReason::ALL.len()],
     handshakes: [Counter; HandshakeResult::ALL.len()],
+}
+
+/// What a call counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    /// `--max-in-flight`: a call of a unary method whose request has arrived.
+    Unary,
+    /// `--max-streaming-calls`: a call with a stream, which may last.
+    Streaming,
+}
+
+impl CallKind {
+    /// Every kind, in the order of their numbers.
+    pub(crate) const ALL: [CallKind; 2] = [CallKind::Unary, CallKind::Streaming];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            CallKind::Unary => "unary",
+            CallKind::Streaming => "streaming",
+        }
+    }
 }
 
 /// The result of a TLS handshake.
@@ -68,6 +91,7 @@ impl WorkerMetrics {
             calls_in_flight: Counter::default(),
             calls_answered: Counter::default(),
             calls_abandoned: Counter::default(),
+            admitted_calls: Default::default(),
             calls: CallMetrics::new(served_methods),
             not_grpc: Counter::default(),
             requests_rejected: Counter::default(),
@@ -76,6 +100,10 @@ impl WorkerMetrics {
             closed: Default::default(),
             handshakes: Default::default(),
         }
+    }
+
+    pub(crate) fn admitted_calls(&self, kind: CallKind) -> &Counter {
+        &self.admitted_calls[kind as usize]
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> &Counter {
