@@ -91,10 +91,14 @@ fn check_or_print(loaded: &Loaded) -> ExitCode {
         say(unknown);
     }
     if loaded.check {
+        let limits = &loaded.config.limits;
+        limits.memory_warning().iter().for_each(|warning| say(warning));
         match Server::check(&loaded.config) {
             Ok(warning) => warning.iter().for_each(|warning| say(warning)),
             Err(error) => return fail(&error, USAGE),
         }
+        let (maximum, limit) = (limits.max_memory(), limits.memory_limit);
+        say(&format_args!("at most about {maximum} of memory, {limit} of it for peers"));
         say(&"the configuration is valid");
     }
     ExitCode::SUCCESS

@@ -13,6 +13,7 @@ use crate::admin::collector::MetricsCollector;
 use crate::admin::{AdminServer, Routes};
 use crate::config::{Config, Limits};
 use crate::drain::{Lifecycle, RunError};
+use crate::grpc::memory::MemoryLimit;
 use crate::grpc::{
     AccessLog, ConcurrencyLimit, Cors, Guard, ReplyTemplate, Router, Service, WorkerState,
     method_table,
@@ -188,7 +189,9 @@ impl Server {
         cut: impl Future<Output = ()>,
     ) -> Result<ShutdownReport, RunError> {
         let addresses = self.addresses();
-        let make_router = self.make_router();
+        let memory =
+            MemoryLimit::new(self.config.limits.memory_limit.as_u64(), self.config.workers.get());
+        let make_router = self.make_router(memory.clone());
         let config = self.config;
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &make_router)
             .map_err(RunError::Start)?;
@@ -217,6 +220,7 @@ impl Server {
             phase: self.phase.subscribe(),
             workers: workers.clone(),
             connection_limit: connection_limit.clone(),
+            memory,
             limits: *limits,
             tls: acceptor.tls.clone(),
             reloads: reloads.clone(),
@@ -257,7 +261,7 @@ impl Server {
 }
 
 impl Server {
-    pub(crate) fn make_router(&self) -> MakeRouter {
+    pub(crate) fn make_router(&self, memory: Arc<MemoryLimit>) -> MakeRouter {
         let config = self.config.clone();
         let limits = config.limits;
         let workers = config.workers.get() as u64;
@@ -281,6 +285,7 @@ impl Server {
                 phase: phase.clone(),
                 metrics: Arc::new(WorkerMetrics::new(methods.len())),
                 permits: concurrency.each_ref().map(ConcurrencyLimit::lease),
+                memory: memory.lease(),
                 access_log: AccessLog::new(config.log.access),
                 tracer: tracer.clone(),
                 cors: config.web.as_ref().map(Cors::new),
@@ -308,6 +313,8 @@ fn log_start(addresses: &[String], config: &Config) {
             limits.map(|limits| limits.max_streaming_calls_per_connection),
         max_streams = limits.map(|limits| limits.max_streams),
         max_message_bytes = limits.map(|limits| limits.max_message_bytes),
+        memory_limit = limits.map(|limits| display(limits.memory_limit)),
+        max_memory = limits.map(|limits| display(limits.max_memory())),
         max_name_bytes = limits.map(|limits| limits.max_name_bytes),
         request_timeout = duration(|limits| Some(limits.request_timeout)),
         message_timeout = duration(|limits| Some(limits.message_timeout)),
@@ -319,6 +326,9 @@ fn log_start(addresses: &[String], config: &Config) {
         max_connection_idle = duration(|limits| limits.max_connection_idle),
         "server started"
     );
+    if let Some(warning) = config.limits.memory_warning() {
+        tracing::warn!(warning, "memory limit exceeds that of the cgroup");
+    }
 }
 
 impl std::fmt::Debug for Server {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::grpc::Method;
+use crate::grpc::memory::MemoryLimit;
 use crate::lifecycle::phase::Phase;
 use crate::net::connection_limit::ConnectionLimit;
 use crate::net::tls::Tls;
@@ -38,6 +39,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) workers: Workers,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
+    pub(crate) memory: Arc<MemoryLimit>,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) reloads: Arc<ReloadMetrics>,
@@ -90,6 +92,8 @@ impl MetricsCollector {
         out.family(&family::CALLS_ADMITTED, by_kind)?;
         out.value(&family::MAX_IN_FLIGHT, self.limits.max_in_flight)?;
         out.value(&family::MAX_STREAMING_CALLS, self.limits.max_streaming_calls)?;
+        out.value(&family::MEMORY_HELD, self.memory.held())?;
+        out.value(&family::MEMORY_LIMIT, self.limits.memory_limit.as_u64())?;
         out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))?;
         let rejected = self.workers.sum(|metrics| metrics.requests_rejected.get());
         out.value(&family::REQUESTS_REJECTED, rejected)

@@ -86,8 +86,9 @@ fn value(flag: &Arg, matches: &ArgMatches) -> Option<Value> {
 /// Returns a value that depends on others.
 fn computed(key: &str, config: &Config) -> Option<Value> {
     let number = match key {
-        "max-connections" => config.limits.max_connections,
-        "max-name-bytes" => config.limits.max_name_bytes,
+        "max-connections" => config.limits.max_connections as u64,
+        "max-name-bytes" => config.limits.max_name_bytes as u64,
+        "memory-limit" => config.limits.memory_limit.as_u64(),
         _ => return None,
     };
     i64::try_from(number).ok().map(Value::Integer)

@@ -8,6 +8,7 @@ mod dump;
 mod file;
 mod listen_addr;
 mod load;
+mod memory;
 mod resolve;
 mod values;
 
@@ -16,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use greet_flags::values::{duration, number, text, timeout};
 use http::HeaderValue;
@@ -25,9 +27,10 @@ pub use args::command;
 pub use dump::example;
 pub use listen_addr::ListenAddr;
 pub use load::{LoadError, Loaded, load};
+pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};
 pub use values::OtlpEndpoint;
 pub(crate) use values::log_filter;
-use values::{OFF, OrOff, interval, or_off};
+use values::{OFF, OrOff, interval, memory_size, or_off};
 
 /// The port of the gRPC examples, on every IPv4 interface.
 const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
@@ -37,7 +40,7 @@ const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
 const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
 /// Longer than any name of a person, and cheap to return.
 const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
-/// 10 GiB at the 1 MiB that a hostile peer can make each connection cost. RLIMIT_NOFILE lowers it.
+/// 170 MB without calls. RLIMIT_NOFILE and `memory_limit` lower it.
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// More concurrent calls only wait for a core; RESOURCE_EXHAUSTED is better than a queue.
 const DEFAULT_MAX_IN_FLIGHT: u64 = 10_000;
@@ -117,7 +120,8 @@ pub struct WebConfig {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Maximum open connections; further connections are refused [default: what RLIMIT_NOFILE allows, at most 10000]
+    /// Maximum open connections; further connections are refused [default: what RLIMIT_NOFILE and half of --memory-limit
+    /// allow, at most 10000]
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONNECTIONS))]
     #[arg(default_value_t = DEFAULT_MAX_CONNECTIONS, hide_default_value = true)]
     pub max_connections: usize,
@@ -146,6 +150,12 @@ pub struct Limits {
     #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_STREAMS), default_value_t = DEFAULT_MAX_STREAMS)]
     pub max_streams: u32,
+
+    /// Maximum memory held for peers, such as 256MiB; the connections that hold most are closed [default: half of the
+    /// cgroup's limit or of the machine's memory, at most 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    #[arg(default_value_t = memory::default_limit(), hide_default_value = true)]
+    pub memory_limit: ByteSize,
 
     /// Maximum size of a request message; larger messages fail with RESOURCE_EXHAUSTED
     #[arg(long, value_name = "N")]
@@ -194,6 +204,21 @@ pub struct Limits {
     /// Maximum time without a call, then GOAWAY
     #[arg(long, value_name = "DUR", value_parser = or_off(timeout), default_value = OFF)]
     pub max_connection_idle: OrOff<Duration>,
+}
+
+impl Limits {
+    /// Returns about how much memory the process uses at `memory_limit`.
+    pub fn max_memory(&self) -> ByteSize {
+        memory::maximum(self.memory_limit)
+    }
+
+    /// Returns the warning that the cgroup allows less than [`Limits::max_memory`].
+    pub fn memory_warning(&self) -> Option<String> {
+        let (maximum, allowed) = (self.max_memory(), memory::cgroup_limit()?);
+        (maximum > allowed).then(|| {
+            format!("--memory-limit: with {} for peers the process can use {maximum}, and its cgroup allows {allowed}", self.memory_limit)
+        })
+    }
 }
 
 /// PEM files of TLS, reloaded when they change.

@@ -8,6 +8,7 @@ use greet_flags::variables::variable;
 
 use super::args::{Flags, ListenFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
+use super::memory;
 use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, TlsFiles, WebConfig};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.
@@ -51,9 +52,10 @@ impl Sources<'_> {
 pub(super) fn resolve(flags: Flags, sources: &Sources<'_>) -> Result<Config, String> {
     check_unique(&flags.listening, sources)?;
     let workers = flags.listening.workers;
+    let limits = limits(flags.limits, workers.get(), flags.tls.tls_cert.is_some(), sources)?;
     Ok(Config {
         tls: tls(flags.tls, flags.service.grpc_web, sources)?,
-        limits: limits(flags.limits, workers.get(), sources)?,
+        limits,
         reflection: !flags.service.no_reflection,
         instance: flags.service.instance.clone(),
         web: web(flags.service, sources)?,
@@ -104,7 +106,12 @@ fn web(flags: ServiceFlags, sources: &Sources<'_>) -> Result<Option<WebConfig>, 
     Ok(flags.grpc_web.then_some(WebConfig { origins }))
 }
 
-fn limits(mut limits: Limits, workers: usize, sources: &Sources<'_>) -> Result<Limits, String> {
+fn limits(
+    mut limits: Limits,
+    workers: usize,
+    is_tls: bool,
+    sources: &Sources<'_>,
+) -> Result<Limits, String> {
     let (name, message) = (limits.max_name_bytes, limits.max_message_bytes);
     let are_given = ["max-name-bytes", "max-message-bytes"].iter().all(|key| sources.is_given(key));
     if are_given && name > message {
@@ -113,13 +120,14 @@ fn limits(mut limits: Limits, workers: usize, sources: &Sources<'_>) -> Result<L
     }
     limits.max_name_bytes = name.min(message);
     if !sources.is_given("max-connections") {
-        limits.max_connections = affordable_connections(workers);
+        let by_memory = memory::affordable_connections(limits.memory_limit, is_tls);
+        limits.max_connections = openable_connections(workers).min(by_memory);
     }
     Ok(limits)
 }
 
 /// Returns the connections for which the process may open descriptors.
-fn affordable_connections(workers: usize) -> usize {
+fn openable_connections(workers: usize) -> usize {
     let reserved = RESERVED_DESCRIPTORS + workers * RESERVED_DESCRIPTORS_PER_WORKER;
     descriptor_limit().saturating_sub(reserved).clamp(1, DEFAULT_MAX_CONNECTIONS)
 }

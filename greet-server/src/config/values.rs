@@ -4,11 +4,15 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use greet_flags::values::duration;
 use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) const OFF: &str = "off";
+
+/// Less would close honest clients: a connection with a burst of calls takes 174 KiB.
+const MIN_MEMORY: ByteSize = ByteSize::mib(8);
 
 /// Small beside the 8 KiB to which peers limit all headers of a response.
 const MAX_INSTANCE_BYTES: usize = 256;
@@ -21,6 +25,12 @@ pub(super) fn or_off<T>(
     parse: impl Fn(&str) -> Result<T, String> + Clone,
 ) -> impl Fn(&str) -> Result<OrOff<T>, String> + Clone {
     move |given| if given == OFF { Ok(None) } else { parse(given).map(Some) }
+}
+
+/// Parses an amount of memory: bytes, or a number with a unit.
+pub(super) fn memory_size(given: &str) -> Result<ByteSize, String> {
+    let size = given.parse::<ByteSize>().ok().filter(|size| *size >= MIN_MEMORY);
+    size.ok_or_else(|| format!("{given:?} is not a size of at least {MIN_MEMORY}, such as 256MiB"))
 }
 
 /// Parses a duration that zero disables.
@@ -129,6 +139,18 @@ mod tests {
             (Ok(None), Ok(Some(one_day)))
         );
         assert_eq!((interval("0s"), interval("1day")), (Ok(None), Ok(Some(one_day))));
+    }
+
+    #[test]
+    fn memory_size_is_bytes_or_has_a_unit() {
+        for (given, bytes) in
+            [("8388608", 8 << 20), ("8MiB", 8 << 20), ("256Mi", 256 << 20), ("1.5GiB", 3 << 29)]
+        {
+            assert_eq!(memory_size(given), Ok(ByteSize(bytes)), "{given}");
+        }
+        for bad in ["", "-1", "8388607", "1MiB", "1 parsec", "MiB"] {
+            assert!(memory_size(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Takes a call from its headers to its method: rejection, admission, guard, routing, deadline.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -13,6 +14,7 @@ use super::connection_state::ConnectionState;
 use super::deadline::Deadline;
 use super::guard::{Caller, Guard};
 use super::in_flight::InFlight;
+use super::memory::ConnectionMemory;
 use super::message_scanner::MessageScanner;
 use super::method::Method;
 use super::reject;
@@ -230,6 +232,10 @@ impl Call {
 
     pub(super) fn state(&self) -> &WorkerState {
         &self.router.state
+    }
+
+    pub(super) fn memory(&self) -> &Arc<ConnectionMemory> {
+        self.in_flight.memory()
     }
 
     pub(super) fn record(&self) -> Option<&CallRecord> {

@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
 use super::abuse::AbuseLimits;
+use super::memory::ConnectionMemory;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallKind, WorkerMetrics};
 
@@ -60,19 +61,38 @@ pub(crate) struct ConnectionState {
     read_bytes: Cell<u64>,
     written_bytes: Cell<u64>,
     abuse: RefCell<AbuseLimits>,
-    /// `None` once a close was requested.
-    close: RefCell<Option<oneshot::Sender<CloseReason>>>,
+    memory: Arc<ConnectionMemory>,
+    close: Rc<CloseSignal>,
+}
+
+/// Lets other tasks close a connection with ENHANCE_YOUR_CALM.
+#[derive(Debug)]
+pub(crate) struct CloseSignal(RefCell<Option<oneshot::Sender<CloseReason>>>);
+
+impl CloseSignal {
+    /// The receiver gets the reason when the connection has to close at once.
+    pub(crate) fn new() -> (Rc<CloseSignal>, oneshot::Receiver<CloseReason>) {
+        let (close, closing) = oneshot::channel();
+        (Rc::new(CloseSignal(RefCell::new(Some(close)))), closing)
+    }
+
+    /// Closes the connection at its next turn. The first reason counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        if let Some(close) = self.0.borrow_mut().take() {
+            let _ = close.send(reason); // fails if the connection is closing already
+        }
+    }
 }
 
 impl ConnectionState {
-    /// The receiver gets the reason when the connection has to close at once.
     pub(crate) fn new(
         metrics: Arc<WorkerMetrics>,
         peer: Peer,
         client_certificate: Option<CertificateDer<'static>>,
-    ) -> (Rc<ConnectionState>, oneshot::Receiver<CloseReason>) {
-        let (close, closing) = oneshot::channel();
-        let connection = ConnectionState {
+        memory: Arc<ConnectionMemory>,
+        close: Rc<CloseSignal>,
+    ) -> Rc<ConnectionState> {
+        Rc::new(ConnectionState {
             metrics,
             peer,
             client_certificate: client_certificate.map(Arc::new),
@@ -82,9 +102,9 @@ impl ConnectionState {
             read_bytes: Cell::default(),
             written_bytes: Cell::default(),
             abuse: RefCell::new(AbuseLimits::new(Instant::now())),
-            close: RefCell::new(Some(close)),
-        };
-        (Rc::new(connection), closing)
+            memory,
+            close,
+        })
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -93,6 +113,15 @@ impl ConnectionState {
 
     pub(crate) fn client_certificate(&self) -> Option<&Arc<CertificateDer<'static>>> {
         self.client_certificate.as_ref()
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<ConnectionMemory> {
+        &self.memory
+    }
+
+    /// Returns the calls without a complete reply.
+    pub(crate) fn open_calls(&self) -> u64 {
+        self.open_calls.get()
     }
 
     /// Returns whether no call is in flight: the kernel has all replies.
@@ -153,7 +182,7 @@ impl ConnectionState {
         } else {
             self.metrics.calls_abandoned.add(1);
             if self.abuse.borrow_mut().call_abandoned(Instant::now()) {
-                self.close(CloseReason::AbandonedCalls);
+                self.close.close(CloseReason::AbandonedCalls);
             }
         }
     }
@@ -161,7 +190,7 @@ impl ConnectionState {
     /// Counts requests that HTTP/2 has rejected.
     pub(crate) fn requests_rejected(&self, requests: u64) {
         if self.abuse.borrow_mut().requests_rejected(requests, Instant::now()) {
-            self.close(CloseReason::RejectedRequests);
+            self.close.close(CloseReason::RejectedRequests);
         }
     }
 
@@ -169,14 +198,7 @@ impl ConnectionState {
     pub(crate) fn control_frames(&self, frames: u64) {
         let (calls, bytes, now) = (self.calls_started(), self.written_bytes.get(), Instant::now());
         if self.abuse.borrow_mut().control_frames(frames, calls, bytes, now) {
-            self.close(CloseReason::ControlFrames);
-        }
-    }
-
-    /// Closes the connection with ENHANCE_YOUR_CALM at its next turn. The first reason counts.
-    pub(crate) fn close(&self, reason: CloseReason) {
-        if let Some(close) = self.close.borrow_mut().take() {
-            let _ = close.send(reason); // fails if the connection is closing already
+            self.close.close(CloseReason::ControlFrames);
         }
     }
 }

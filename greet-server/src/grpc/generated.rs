@@ -30,7 +30,7 @@ where
     let read_counter = call.record().and_then(|record| record.read_counter(call.state()));
     let (head, body) = request.into_parts();
     let body = DecodedBody::new(body, is_base64);
-    let mut body = RequestBody::new(body, call.scanner(&route), read_counter);
+    let mut body = RequestBody::new(body, call.scanner(&route), read_counter, call.memory());
     if let Err(status) = wait_for_request(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }

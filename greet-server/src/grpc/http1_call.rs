@@ -83,7 +83,7 @@ pub(crate) struct Http1Body {
 impl Http1Body {
     fn end(&mut self) {
         if let Some(call) = self.call.take() {
-            self.sent.push(SentReply { call, expires_at: Instant::now(), stream: None });
+            self.sent.push(SentReply { call, bytes: 0, expires_at: Instant::now(), stream: None });
         }
     }
 

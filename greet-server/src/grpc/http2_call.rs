@@ -7,9 +7,11 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Buf as _;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
@@ -24,6 +26,7 @@ use super::call::{Call, Route, Router};
 use super::connection_state::ConnectionState;
 use super::generated;
 use super::inbox::{StreamReset, inbox};
+use super::memory::{CALL_BYTES, ConnectionMemory, GENERATED_CALL_BYTES, header_bytes};
 use super::reply::Reply;
 use super::response_body::ResponseBody;
 use super::sent_replies::{ReplyBytes, SentReplies, SentReply};
@@ -97,7 +100,10 @@ impl Responder {
         };
         match result {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
-            Poll::Pending => drop(spawn_local(self.run_unary(unary, route))),
+            Poll::Pending => {
+                unary.count_memory(self.call.memory());
+                drop(spawn_local(self.run_unary(unary, route)));
+            }
         }
     }
 
@@ -153,23 +159,31 @@ impl Responder {
             reply.record(record, call.state());
         }
         let (template, web) = (&call.state().template, call.web.as_deref());
+        let bytes = reply.bytes();
         if let Ok(stream) = reply.send(template, web, &mut self.respond, &call.in_flight) {
             let expires_at = call.expires_at(route);
-            self.sent(stream, expires_at);
+            self.sent(stream, bytes, expires_at);
         }
     }
 
     /// Keeps the call in flight until HTTP/2 has written its reply.
-    fn sent(self, stream: Option<SendStream<ReplyBytes>>, expires_at: Option<Instant>) {
+    fn sent(
+        self,
+        stream: Option<SendStream<ReplyBytes>>,
+        bytes: usize,
+        expires_at: Option<Instant>,
+    ) {
         let expires_at = expires_at.unwrap_or_else(|| Instant::now() + STALL_TIMEOUT);
         let call = self.call.in_flight;
-        self.sent.push(SentReply { call, expires_at, stream });
+        self.sent.push(SentReply { call, bytes, expires_at, stream });
     }
 
     /// Answers with the generated service, which reads the request and writes the response as it
     /// likes. Returns early, and so drops the handler, if the peer resets the stream.
     async fn run_generated(mut self, route: Route, head: Parts, body: RecvStream) {
-        let (body, fill) = inbox(body);
+        let memory = self.call.memory().clone();
+        let _held = memory.hold(CALL_BYTES + GENERATED_CALL_BYTES + header_bytes(&head.headers));
+        let (body, fill) = inbox(body, &memory);
         let mut fill = pin!(fill);
         let request = Request::from_parts(head, body);
         let respond = &mut self.respond;
@@ -183,20 +197,24 @@ impl Responder {
         let stream = tokio::select! {
             biased;
             Err(StreamReset) = fill => return,
-            stream = send_response(response, respond, expires_at) => stream,
+            stream = send_response(response, respond, expires_at, &memory) => stream,
         };
-        if let Ok(stream) = stream {
-            self.sent(Some(stream), expires_at);
+        if let Ok((stream, last_bytes)) = stream {
+            self.sent(Some(stream), last_bytes, expires_at);
         }
     }
 }
 
-/// Sends a response as the peer opens the window, one message ahead at most.
+/// Sends a response as the peer opens the window, one message ahead at most. Returns the stream, and the
+/// size of the last message.
 async fn send_response(
     response: Response<ResponseBody>,
     respond: &mut SendResponse<ReplyBytes>,
     expires_at: Option<Instant>,
-) -> Result<SendStream<ReplyBytes>, StreamReset> {
+    memory: &Arc<ConnectionMemory>,
+) -> Result<(SendStream<ReplyBytes>, usize), StreamReset> {
+    let mut held = memory.hold(0);
+    let mut last_bytes = 0;
     let (head, mut body) = response.into_parts();
     let mut is_end = body.is_end_stream();
     let mut stream = respond.send_response(Response::from_parts(head, ()), is_end)?;
@@ -204,6 +222,8 @@ async fn send_response(
         match next_frame(&mut body, &mut stream, expires_at).await?.map(Frame::into_data) {
             Some(Ok(data)) => {
                 is_end = body.is_end_stream();
+                last_bytes = data.remaining();
+                held.set(last_bytes);
                 stream.send_data(data, is_end)?;
             }
             Some(Err(trailers)) => {
@@ -217,7 +237,7 @@ async fn send_response(
         }
         coop::consume_budget().await; // a stream that is always ready lets others run
     }
-    Ok(stream)
+    Ok((stream, last_bytes))
 }
 
 /// Waits until the peer opens the window, then returns the next frame; trailers need no window.

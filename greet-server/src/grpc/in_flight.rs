@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::call_record::CallRecord;
 use super::connection_state::ConnectionState;
+use super::memory::ConnectionMemory;
 use super::worker_state::WorkerState;
 use crate::telemetry::metrics::worker::CallKind;
 
@@ -53,6 +55,10 @@ impl InFlight {
         self.connection.call_admitted(kind);
         self.admitted.set(Some(kind));
         Ok(())
+    }
+
+    pub(super) fn memory(&self) -> &Arc<ConnectionMemory> {
+        self.connection.memory()
     }
 
     pub(super) fn record(&self) -> Option<&CallRecord> {

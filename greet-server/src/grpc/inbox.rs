@@ -17,6 +17,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use tonic::Status;
 
+use super::memory::{ConnectionMemory, Held};
+
 /// The peer has reset the stream, or the connection has failed.
 #[derive(Debug)]
 pub(super) struct StreamReset;
@@ -38,12 +40,13 @@ pub(super) struct InboxBody {
 
 /// The receiving side. The future of a generated service must be `Send`, so it is behind a lock,
 /// which only the thread of the worker takes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inbox(Mutex<InboxState>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct InboxState {
     data: BytesMut,
+    held: Held,
     trailers: Option<HeaderMap>,
     is_ended: bool,
     reader: Option<Waker>,
@@ -67,13 +70,23 @@ impl Inbox {
 /// if the peer resets the stream.
 pub(super) fn inbox(
     mut stream: RecvStream,
+    memory: &Arc<ConnectionMemory>,
 ) -> (InboxBody, impl Future<Output = Result<Infallible, StreamReset>>) {
-    let inbox = Arc::<Inbox>::default();
+    let inbox = Arc::new(Inbox(Mutex::new(InboxState {
+        data: BytesMut::new(),
+        held: memory.hold(0),
+        trailers: None,
+        is_ended: false,
+        reader: None,
+    })));
     let body = InboxBody { inbox: inbox.clone(), flow_control: stream.flow_control().clone() };
     let fill = async move {
         while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
             let data = data?;
-            inbox.update(|state| state.data.extend_from_slice(&data));
+            inbox.update(|state| {
+                state.data.extend_from_slice(&data);
+                state.held.set(state.data.capacity());
+            });
         }
         let trailers = poll_fn(|cx| stream.poll_trailers(cx)).await?;
         inbox.update(|state| {
@@ -105,6 +118,7 @@ impl Body for InboxBody {
             return Poll::Pending;
         }
         let data = state.data.split().freeze();
+        state.held.set(0);
         drop(state);
         let _ = self.flow_control.release_capacity(data.len()); // fails after the end of the stream
         Poll::Ready(Some(Ok(Frame::data(data))))

@@ -13,6 +13,7 @@ mod http1_call;
 mod http2_call;
 mod in_flight;
 mod inbox;
+pub(crate) mod memory;
 mod message_scanner;
 mod method;
 mod reject;

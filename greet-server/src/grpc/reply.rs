@@ -118,6 +118,10 @@ impl Reply {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// Returns the reply of a call that does not reach its method, as a response with a body.
     pub(super) fn into_response(self) -> Response<Body> {
         let body =

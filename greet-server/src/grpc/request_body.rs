@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 
+use super::memory::{ConnectionMemory, Held};
 use super::message_scanner::MessageScanner;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 
@@ -21,6 +22,8 @@ pub(super) struct RequestBody<B> {
     buffer: BytesMut,
     /// The only message of a request, until the service reads it.
     arrived: Option<Bytes>,
+    /// What the buffers hold, and what the service has read last, which it decodes meanwhile.
+    held: Held,
     read: Option<ReadCounter>,
 }
 
@@ -32,8 +35,14 @@ pub(super) struct ReadCounter {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(inner: B, scanner: MessageScanner, read: Option<ReadCounter>) -> Self {
-        RequestBody { inner, scanner, buffer: BytesMut::new(), arrived: None, read }
+    pub(super) fn new(
+        inner: B,
+        scanner: MessageScanner,
+        read: Option<ReadCounter>,
+        memory: &Arc<ConnectionMemory>,
+    ) -> Self {
+        let held = memory.hold(0);
+        RequestBody { inner, scanner, buffer: BytesMut::new(), arrived: None, held, read }
     }
 
     /// Validates `data` and returns the whole messages received so far, or `None` within a message.
@@ -47,9 +56,11 @@ impl<B> RequestBody<B> {
             read.payload_bytes.store(payload_bytes, Ordering::Relaxed);
         }
         if self.buffer.is_empty() && self.scanner.is_at_boundary() {
+            self.held.set(data.len());
             return Ok(Some(data)); // not split, so not copied
         }
         self.buffer.extend_from_slice(&data);
+        self.held.set(self.buffer.capacity());
         Ok(self.scanner.is_at_boundary().then(|| std::mem::take(&mut self.buffer).freeze()))
     }
 }
@@ -114,15 +125,17 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::grpc::memory::MemoryLimit;
 
     #[tokio::test]
     async fn codec_receives_whole_messages_however_they_are_split() {
+        let memory = MemoryLimit::new(u64::MAX, 1).lease().connection();
         let sent = [&[0, 0, 0, 0, 200][..], &[b'x'; 200]].concat();
         for size in [1, 4, 5, 6, 100, 204, 205] {
             let chunks =
                 sent.chunks(size).map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk))));
             let inner = StreamBody::new(futures_util::stream::iter(chunks.collect::<Vec<_>>()));
-            let mut body = RequestBody::new(inner, MessageScanner::new(false, 200), None);
+            let mut body = RequestBody::new(inner, MessageScanner::new(false, 200), None, &memory);
             let message = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert_eq!(message, sent, "in chunks of {size}");
             assert!(body.frame().await.is_none());

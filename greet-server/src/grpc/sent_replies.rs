@@ -23,6 +23,8 @@ pub(crate) struct SentReplies(RefCell<Vec<SentReply>>);
 
 pub(super) struct SentReply {
     pub(super) call: Rc<InFlight>,
+    /// The bytes that HTTP/2 holds of it.
+    pub(super) bytes: usize,
     /// When the stream is reset if the peer has not opened its flow-control window for the reply.
     pub(super) expires_at: Instant,
     /// The stream of a reply that waits for the peer to open its flow-control window.
@@ -36,6 +38,11 @@ impl SentReplies {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
+    }
+
+    /// Returns the bytes of the replies that have not left.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.borrow().iter().map(|reply| reply.bytes).sum()
     }
 
     /// Ends the calls whose replies have left HTTP/2: it has dropped their bytes, and the kernel has

@@ -19,6 +19,7 @@ use prost::Message;
 use tonic::{Request, Status};
 
 use super::inbox::StreamReset;
+use super::memory::{CALL_BYTES, ConnectionMemory, Held, header_bytes};
 use super::message_scanner::MessageScanner;
 use super::reply::Reply;
 
@@ -76,15 +77,23 @@ pub(super) struct UnaryCall {
     scanner: MessageScanner,
     /// The copied frames of an incomplete message.
     received: BytesMut,
+    /// What a call holds that has to wait.
+    waiting: Option<Waiting>,
     /// `None` once the handler has it.
     request: Option<Request<()>>,
     running: Option<UnaryFuture>,
 }
 
+struct Waiting {
+    held: Held,
+    /// The bytes beside those of the message.
+    call_bytes: usize,
+}
+
 impl UnaryCall {
     pub(super) fn new(request: Request<()>, body: RecvStream, scanner: MessageScanner) -> Self {
         let (received, request) = (BytesMut::new(), Some(request));
-        UnaryCall { body, scanner, received, request, running: None }
+        UnaryCall { body, scanner, received, waiting: None, request, running: None }
     }
 
     /// Completes when the request has arrived, the call is admitted, and its handler has started.
@@ -120,6 +129,15 @@ impl UnaryCall {
         self.running.is_some()
     }
 
+    /// Counts what the call holds from now on, because it has to wait.
+    pub(super) fn count_memory(&mut self, memory: &Arc<ConnectionMemory>) {
+        let metadata = self.request.as_ref().map(Request::metadata);
+        let header_bytes = metadata.map_or(0, |metadata| header_bytes(metadata.as_ref()));
+        let call_bytes = CALL_BYTES + header_bytes;
+        let held = memory.hold(call_bytes + self.received.capacity());
+        self.waiting = Some(Waiting { held, call_bytes });
+    }
+
     /// Reads the request to its end. Completes with its only message, which has its prefix.
     fn poll_message(
         &mut self,
@@ -135,6 +153,9 @@ impl UnaryCall {
                 return Poll::Ready(Ok(self.scanner.check_end().map(|()| data)));
             }
             self.received.extend_from_slice(&data);
+            if let Some(Waiting { held, call_bytes }) = &mut self.waiting {
+                held.set(*call_bytes + self.received.capacity());
+            }
             if is_end {
                 break;
             }

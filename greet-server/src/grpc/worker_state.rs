@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::access_log::AccessLog;
 use super::concurrency_limit::WorkerShare;
+use super::memory::WorkerMemory;
 use super::reply::ReplyTemplate;
 use super::web::Cors;
 use crate::config::Limits;
@@ -20,6 +21,7 @@ pub(crate) struct WorkerState {
     pub(crate) metrics: Arc<WorkerMetrics>,
     /// The permits for concurrent calls, by their kind.
     pub(crate) permits: [WorkerShare; CallKind::ALL.len()],
+    pub(crate) memory: WorkerMemory,
     pub(crate) access_log: AccessLog,
     /// `None` if no endpoint for spans is configured.
     pub(crate) tracer: Option<Tracer>,

@@ -57,6 +57,7 @@ impl GoawayReason {
 }
 
 /// The signals of other tasks that make a GOAWAY due.
+#[derive(Debug)]
 pub(crate) struct GoawaySignals {
     pub(crate) drained: oneshot::Receiver<()>,
     /// Gets the reason when the peer is over a limit.

@@ -12,6 +12,7 @@ use super::io::Readable;
 use crate::config::Limits;
 use crate::grpc::Router;
 use crate::grpc::connection_state::Peer;
+use crate::grpc::memory::WorkerMemory;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 use crate::telemetry::rate_limit::LogRateLimiter;
 
@@ -69,6 +70,10 @@ impl Transport {
 
     pub(crate) fn metrics(&self) -> &Arc<WorkerMetrics> {
         &self.router.state.metrics
+    }
+
+    pub(crate) fn memory(&self) -> &WorkerMemory {
+        &self.router.state.memory
     }
 
     pub(crate) fn protocols(&self) -> Protocols {

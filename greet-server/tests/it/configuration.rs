@@ -3,7 +3,7 @@
 use clap::Arg;
 use tempfile::TempDir;
 
-use crate::support::process::{Ran, daemon, run};
+use crate::support::process::{Ran, daemon, run, valid};
 
 /// Creates a directory with a `greet.toml`.
 fn directory_with(text: &str) -> TempDir {
@@ -79,6 +79,7 @@ fn every_flag_is_a_key_of_the_file() {
             None => "true",
             Some("N") => "7",
             Some("DUR") => "\"7s\"",
+            Some("SIZE") => "77777777",
             Some("ADDR") if key == "listen" => "[\"127.0.0.1:77\", \"unix:seven\"]",
             Some("ADDR") => "\"127.0.0.1:7\"",
             Some("FILE") => "\"seven.pem\"",
@@ -283,7 +284,7 @@ fn unknown_variable_is_a_warning() {
     command.env("GREET_MAX_STREAM", "7").env("GREET_TARGET", "localhost:50051");
     let warning = "GREET_MAX_STREAM: unknown environment variable, ignored; did you mean \
                    GREET_MAX_STREAMS?";
-    let expected = format!("greet-server: {warning}\ngreet-server: the configuration is valid\n");
+    let expected = format!("greet-server: {warning}\n{}", valid());
     assert_eq!(run(&mut command), (Some(0), String::new(), expected));
 }
 

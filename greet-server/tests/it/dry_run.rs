@@ -8,9 +8,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::configuration::{error, run_with_file};
 use crate::support::certs::Files;
-use crate::support::process::{daemon, run};
-
-const VALID: &str = "greet-server: the configuration is valid\n";
+use crate::support::process::{daemon, run, valid};
 
 #[test]
 fn printed_config_has_effective_values_and_comments_for_unset_keys() {
@@ -48,7 +46,7 @@ fn printed_config_can_be_read_and_prints_the_same() {
         child.wait_with_output().unwrap()
     };
     let checked = piped("--check");
-    assert_eq!(String::from_utf8(checked.stderr).unwrap(), VALID);
+    assert_eq!(String::from_utf8(checked.stderr).unwrap(), valid());
     assert_eq!((checked.status.code(), checked.stdout.len()), (Some(0), 0));
     assert_eq!(String::from_utf8(piped("--print-config").stdout).unwrap(), printed);
 }
@@ -64,7 +62,7 @@ fn example_file_is_current_and_its_values_are_the_defaults() {
             .then(|| format!("{key} = {value}\n"))
     });
     let defaults: String = defaults.collect();
-    assert_eq!(run_with_file(&defaults, &["--check"]), (Some(0), String::new(), VALID.to_owned()));
+    assert_eq!(run_with_file(&defaults, &["--check"]), (Some(0), String::new(), valid()));
     let printed = |file| run_with_file(file, &["--print-config"]).1;
     assert_eq!(printed(&defaults), printed(""));
 }
@@ -78,7 +76,7 @@ fn check_rejects_unusable_tls_files() {
         let [cert, key] = files.flags();
         run(daemon(&["--check", &cert, &key]).args(more))
     };
-    assert_eq!(check(&[]), (Some(0), String::new(), VALID.to_owned()));
+    assert_eq!(check(&[]), (Some(0), String::new(), valid()));
 
     let message = error(check(&["--tls-client-ca=no-such.pem"]));
     assert!(message.starts_with("could not read `no-such.pem`: "), "{message}");
@@ -111,5 +109,20 @@ fn check_warns_of_an_expired_certificate() {
     let (code, stdout, stderr) = run(&mut daemon(&["--check", &cert_flag, &key_flag]));
     assert_eq!((code, stdout.as_str()), (Some(0), ""));
     let warning = format!("greet-server: `{cert}`: the certificate has expired\n");
-    assert_eq!(stderr, warning + VALID);
+    assert_eq!(stderr, warning + &valid());
+}
+
+#[test]
+fn memory_limit_decides_on_the_memory_and_the_connections() {
+    let (code, _, stderr) = run(&mut daemon(&["--check", "--memory-limit=256MiB"]));
+    assert_eq!(code, Some(0));
+    let memory = "greet-server: at most about 344.0 MiB of memory, 256.0 MiB of it for peers\n";
+    assert!(stderr.starts_with(memory), "{stderr}");
+
+    let printed = run(&mut daemon(&["--print-config", "--memory-limit=8MiB"])).1;
+    assert!(printed.contains("\nmemory-limit = 8388608\n"), "{printed}");
+    assert!(printed.contains("\nmax-connections = 240\n"), "4 MiB of 17 KiB each: {printed}");
+    let message = error(run(&mut daemon(&["--check", "--memory-limit=8388607"])));
+    let expected = "--memory-limit: \"8388607\" is not a size of at least 8.0 MiB, such as 256MiB";
+    assert_eq!(message, expected);
 }

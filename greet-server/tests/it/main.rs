@@ -28,6 +28,7 @@ mod keepalive;
 mod limits;
 #[cfg(unix)]
 mod logging;
+mod memory_limit;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otlp;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::config::{self, Config};
 use crate::grpc::Service;
 use crate::grpc::connection_state::Peer;
-use crate::net::connection;
+use crate::grpc::memory::MemoryLimit;
+use crate::net::connection::{self, ConnectionHandle, Opened};
 use crate::net::handshake::Negotiated;
 use crate::net::io::Readable;
 use crate::net::transport::Transport;
@@ -21,7 +21,7 @@ use crate::telemetry::metrics::worker::WorkerMetrics;
 /// A connection that is served until this is dropped.
 pub(super) struct TestConnection {
     pub(super) metrics: Arc<WorkerMetrics>,
-    _drain: oneshot::Sender<()>,
+    _handle: ConnectionHandle,
 }
 
 impl TestConnection {
@@ -37,15 +37,16 @@ impl TestConnection {
         let config = config::load(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
         let limits = config.limits;
         let server = Server::bind(config, services).await.unwrap();
-        let router = (server.make_router())();
+        let memory = MemoryLimit::new(limits.memory_limit.as_u64(), 1);
+        let router = (server.make_router(memory))();
         let metrics = router.state.metrics.clone();
         let mut transport = Transport::new(limits, router);
         transport.max_read = max_read;
         let negotiated =
             Negotiated { io, first_bytes: Bytes::new(), is_http2: true, client_certificate: None };
         let handshake = std::future::ready(Ok(negotiated));
-        let (drain, drained) = oneshot::channel();
-        spawn_local(connection::serve(handshake, Peer::Unix, Rc::new(transport), drained));
-        TestConnection { metrics, _drain: drain }
+        let (opened, handle) = Opened::new(Peer::Unix, false, transport.memory());
+        spawn_local(connection::serve(handshake, opened, Rc::new(transport)));
+        TestConnection { metrics, _handle: handle }
     }
 }

@@ -17,12 +17,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::waker::TurnWaker;
+use crate::grpc::connection_state::ConnectionState;
+use crate::grpc::memory::{Held, STREAM_BYTES};
 use crate::grpc::{Http2Calls, ReplyBytes, SentReplies};
-use crate::net::io::{ConnectionIo, IoState};
+use crate::net::io::{ConnectionIo, IoState, Readable};
 use crate::net::transport::Transport;
 
 /// Interval of the checks for replies that the peer does not accept.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a turn reads while memory is short.
+const SHORT_READ: Readable = Readable { bytes: 1, frames: 1 };
+
+/// Bytes of one turn that are not counted until calls take them: [`CONNECTION_BYTES`] includes as much.
+///
+/// [`CONNECTION_BYTES`]: crate::config::CONNECTION_BYTES
+const UNCOUNTED_READ_BYTES: u64 = 16 * 1_024;
 
 /// Why a connection has ended.
 #[derive(Debug)]
@@ -44,6 +54,10 @@ pub(super) struct Turns<'a, IO> {
     waker: Option<TurnWaker>,
     calls_accepted: u64,
     requests_rejected: u64,
+    held: Held,
+    /// The most streams that were open in a turn.
+    max_streams: usize,
+    has_unread_bytes: bool,
     /// Set while a reply waits for the peer.
     expiry_check: Option<Pin<Box<Sleep>>>,
 }
@@ -56,6 +70,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         io: Rc<IoState>,
         transport: &'a Transport,
     ) -> Self {
+        let held = calls.connection().memory().hold(0);
         Turns {
             h2,
             calls,
@@ -65,26 +80,40 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
             waker: None,
             calls_accepted: 0,
             requests_rejected: 0,
+            held,
+            max_streams: 0,
+            has_unread_bytes: false,
             expiry_check: None,
         }
     }
 
     /// Takes a turn. Completes when the connection has ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.io.allow_read(self.transport.max_read);
+        let memory = self.transport.memory();
+        let max_read = if memory.is_short() { SHORT_READ } else { self.transport.max_read };
+        self.io.allow_read(max_read);
+        let (read_bytes, open_calls) =
+            (self.connection().read_bytes(), self.connection().open_calls());
+        let calls_accepted = self.calls_accepted;
         let ended = self.run_calls(cx);
         if self.io.is_flushed() {
             self.sent.flushed();
         }
+        let streams = open_calls + self.calls_accepted - calls_accepted;
+        self.count_memory(self.connection().read_bytes() - read_bytes, streams);
         self.count_rejected();
         self.count_control_frames();
         if let Some(ended) = ended {
             return Poll::Ready(ended);
         }
-        if self.io.has_withheld_read() {
-            cx.waker().wake_by_ref();
+        if self.io.has_withheld_read() || self.has_unread_bytes {
+            cx.waker().wake_by_ref(); // after the tasks of the calls, which take the bytes
         }
         self.poll_expiry(cx)
+    }
+
+    fn connection(&self) -> &ConnectionState {
+        self.calls.connection()
     }
 
     /// Closes all streams and sends GOAWAY, as far as the socket takes it at once.
@@ -123,6 +152,17 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         }
     }
 
+    /// Counts what the connection holds after a turn: bytes that no call has taken yet, replies that have
+    /// not left, and HTTP/2's tables of streams.
+    fn count_memory(&mut self, read_bytes: u64, streams: u64) {
+        self.max_streams = self.max_streams.max(streams as usize);
+        let is_much = read_bytes >= UNCOUNTED_READ_BYTES;
+        let unread_bytes = if is_much { read_bytes as usize } else { 0 };
+        let held = unread_bytes + self.sent.bytes() + self.max_streams * STREAM_BYTES;
+        self.held.set(held);
+        self.has_unread_bytes = is_much;
+    }
+
     /// Counts the requests that were read and not accepted, once h2 has handled all that were read.
     fn count_rejected(&mut self) {
         if !self.io.is_read_pending() {
@@ -132,7 +172,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         let newly = rejected.saturating_sub(self.requests_rejected);
         if newly > 0 {
             self.requests_rejected = rejected;
-            let connection = self.calls.connection();
+            let connection = self.connection();
             self.transport.count_rejected(connection.peer(), newly);
             connection.requests_rejected(newly);
         }
@@ -141,7 +181,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
     fn count_control_frames(&self) {
         let frames = self.io.take_control_frames();
         if frames > 0 {
-            self.calls.connection().control_frames(frames);
+            self.connection().control_frames(frames);
         }
     }
 

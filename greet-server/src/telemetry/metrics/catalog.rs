@@ -65,6 +65,10 @@ families! {
         "Limit of `--max-in-flight`";
     MAX_STREAMING_CALLS: Gauge "greet_max_streaming_calls" "" []
         "Limit of `--max-streaming-calls`";
+    MEMORY_HELD: Gauge "greet_memory_held" "bytes" []
+        "Memory held for peers, as `--memory-limit` counts it";
+    MEMORY_LIMIT: Gauge "greet_memory_limit" "bytes" []
+        "Limit of `--memory-limit`";
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     REQUESTS_REJECTED: Counter "greet_http2_requests_rejected" "" []

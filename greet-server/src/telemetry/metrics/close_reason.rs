@@ -56,6 +56,9 @@ close_reasons! {
     RejectedRequests "rejected_requests"
         "too many requests that HTTP/2 rejects: 1000 in a burst, or one every 150 ms"
         => "GOAWAY (ENHANCE_YOUR_CALM), closed";
+    MemoryLimit "memory_limit"
+        "`--memory-limit` was exceeded, and the connection held most"
+        => "GOAWAY (ENHANCE_YOUR_CALM), closed";
     ControlFrames "control_frames"
         "too many frames that are neither headers nor data, beyond those that calls and replies need"
         => "GOAWAY (ENHANCE_YOUR_CALM), closed";

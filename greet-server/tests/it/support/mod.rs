@@ -269,8 +269,16 @@ impl H2Client {
         &self,
         head: Request<()>,
     ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
-        let mut ready = with_timeout(self.0.clone().ready()).await.unwrap();
-        ready.send_request(head, false).unwrap()
+        self.try_start(head).await.unwrap()
+    }
+
+    /// Starts a request, unless the server has closed the connection.
+    pub(crate) async fn try_start(
+        &self,
+        head: Request<()>,
+    ) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
+        let mut ready = with_timeout(self.0.clone().ready()).await?;
+        ready.send_request(head, false)
     }
 
     /// Sends a whole request and waits for the head of the response.

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use greet_server::config;
+
 #[cfg(unix)]
 pub(crate) use unix::{Process, start_and_stop};
 
@@ -10,6 +12,16 @@ pub(crate) fn daemon(flags: &[&str]) -> Command {
     command.args(flags).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Returns what `--check` reports of a valid configuration with the default of `--memory-limit`.
+pub(crate) fn valid() -> String {
+    let limits = config::load(["greet-server"]).unwrap().config.limits;
+    let (maximum, limit) = (limits.max_memory(), limits.memory_limit);
+    format!(
+        "greet-server: at most about {maximum} of memory, {limit} of it for peers\n\
+         greet-server: the configuration is valid\n"
+    )
 }
 
 /// Exit code, standard output and standard error.
