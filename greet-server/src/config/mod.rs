@@ -36,8 +36,8 @@ use values::{OFF, OrOff, interval, memory_size, or_off};
 const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
 /// A client CA implies mTLS; `optional` is for a migration to it.
 const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
-/// Sixteen times the longest name by default.
-const DEFAULT_MAX_MESSAGE_BYTES: usize = 65_536;
+/// Four times the longest name: one that is a little too long fails with the status that names the field.
+const DEFAULT_MAX_MESSAGE_BYTES: usize = 16_384;
 /// Longer than any name of a person, and cheap to return.
 const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 /// 170 MB without calls. RLIMIT_NOFILE and `memory_limit` lower it.

@@ -127,7 +127,7 @@ async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
 /// peer does not count: exit code 0 means that no reply was lost.
 #[tokio::test]
 async fn reply_that_was_never_sent_counts_as_cut() {
-    let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000"];
+    let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000", "--max-message-bytes=65536"];
     let server = TestServer::start(&flags).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 10]).await;
     peer.call(1, SAY_HELLO, Some(b"\x0a\x20a name that is over ten bytes...")).await;

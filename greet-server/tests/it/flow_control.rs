@@ -64,7 +64,8 @@ async fn large_reply_without_a_window_is_reset_a_second_after_the_deadline() {
 
 #[tokio::test]
 async fn large_reply_arrives_whole_when_the_window_opens_late() {
-    let server = TestServer::with_probe(&[], &ScriptedProbe::new()).await;
+    let flags = ["--max-message-bytes=65536"];
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     let payload: Vec<u8> = (0..40_000_u32).map(|position| position as u8).collect();
     let message = framed(&ProbeRequest::new(Script::Echo, payload.clone(), 2).encode_to_vec());

@@ -77,7 +77,7 @@ async fn trickled_message_ends_at_its_deadline() {
     let (server, good, mut peer) = setup(&["--request-timeout=300ms"]).await;
     let started = Instant::now();
     peer.send(&headers_of_call(1)).await;
-    peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0xff, 0xff])).await; // announces 65535 bytes
+    peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0x3f, 0xff])).await; // announces 16383 bytes
     while started.elapsed() < Duration::from_millis(250) {
         peer.send(&frame(DATA, 0, 1, &[0])).await;
         assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");

@@ -93,8 +93,13 @@ async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
 
 #[tokio::test]
 async fn peer_that_does_not_read_its_reply_is_closed() {
-    let flags =
-        [WEB, "--max-name-bytes=60000", "--request-timeout=500ms", "--handshake-timeout=1h"];
+    let flags = [
+        WEB,
+        "--max-message-bytes=65536",
+        "--max-name-bytes=60000",
+        "--request-timeout=500ms",
+        "--handshake-timeout=1h",
+    ];
     let server = TestServer::start(&flags).await;
     // A small window: the kernel would take replies of several MiB, each of which renews the deadline.
     let socket = TcpSocket::new_v4().unwrap();

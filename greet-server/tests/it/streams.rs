@@ -300,7 +300,7 @@ async fn messages_are_counted_while_their_stream_is_open() {
 async fn every_message_of_a_stream_arrives_and_is_counted() {
     const MESSAGES: u32 = 1_000;
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN, "--max-message-bytes=65536"], &probe).await;
     let client = server.connect().await;
     let payload =
         |position: u32| vec![b'x'; if position.is_multiple_of(100) { 40_000 } else { 20 }];

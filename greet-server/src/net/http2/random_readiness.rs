@@ -143,7 +143,7 @@ async fn serve_calls(seed: u64) {
         let client = client.clone();
         let mut random = Rng::with_seed(seed * 1_000 + number as u64);
         // Most names fit into one frame; some need several, and the window of the client.
-        let length = if number % 50 == 0 { 20_000 } else { random.usize(..50) };
+        let length = if number % 50 == 0 { 16_000 } else { random.usize(..50) };
         calls.spawn_local(async move { call(client, "x".repeat(length), &mut random).await });
         if calls.len() == CONCURRENT_CALLS {
             calls.join_next().await.unwrap().unwrap();
