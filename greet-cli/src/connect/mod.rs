@@ -6,6 +6,7 @@ mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
 mod http2;
+mod pem;
 mod target;
 mod tcp;
 mod tls;

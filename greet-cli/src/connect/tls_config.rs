@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{anyhow, bail};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, KeyLogFile, RootCertStore};
+use rustls::{ClientConfig, Error, KeyLogFile, RootCertStore};
 
+use super::pem;
 use super::verifier::RecordingVerifier;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2), the only protocol that is offered.
 pub(crate) const ALPN_H2: &[u8] = b"h2";
+
+/// The keys that ring signs with.
+const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
 
 /// The trusted CAs, the client certificate and the expected server name.
 #[derive(Debug)]
@@ -71,9 +74,11 @@ impl Tls {
 
 fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(file)? {
-        let added = roots.add(certificate);
-        added.with_context(|| format!("`{}` has a malformed certificate", file.display()))?;
+    for (index, certificate) in pem::certificates(file)?.into_iter().enumerate() {
+        if roots.add(certificate).is_err() {
+            let (file, number) = (file.display(), index + 1);
+            bail!("`{file}` has no usable certificate: number {number} is malformed");
+        }
     }
     Ok(roots)
 }
@@ -85,31 +90,33 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let name = file.display();
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("could not read certificates from `{name}`"))?;
-    anyhow::ensure!(!certificates.is_empty(), "`{name}` has no certificate (expected PEM)");
-    Ok(certificates)
-}
-
 fn read_identity(
     cert: &Path,
     key: &Path,
     provider: &CryptoProvider,
 ) -> anyhow::Result<CertifiedKey> {
-    let chain = read_certificates(cert)?;
-    let name = key.display();
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("could not read a private key from `{name}`"))?;
-    CertifiedKey::from_der(chain, private, provider).map_err(|error| {
-        let cert = cert.display();
+    let chain = pem::certificates(cert)?;
+    let private = pem::private_key(key)?;
+    let later = chain.get(1..).unwrap_or_default().to_vec();
+    CertifiedKey::from_der(chain, private.clone_key(), provider).map_err(|error| {
+        let (cert, key) = (cert.display(), key.display());
         match error {
-            rustls::Error::InconsistentKeys(_) => {
-                anyhow::anyhow!("the key in `{name}` does not match the certificate in `{cert}`")
+            Error::InconsistentKeys(_) => {
+                let mut later = later.into_iter();
+                let is_match =
+                    |der| CertifiedKey::from_der(vec![der], private.clone_key(), provider).is_ok();
+                if later.any(is_match) {
+                    anyhow!(
+                        "`{cert}` is in the wrong order: the certificate of `{key}` is not first"
+                    )
+                } else {
+                    anyhow!("the key in `{key}` does not match the certificate in `{cert}`")
+                }
             }
-            error => anyhow::anyhow!("`{name}` and `{cert}` cannot be used: {error}"),
+            Error::InvalidCertificate(_) => {
+                anyhow!("`{cert}` has no usable certificate: number 1 is malformed")
+            }
+            _ => anyhow!("`{key}` has no usable private key: it is not {SUPPORTED_KEYS}"),
         }
     })
 }

@@ -21,6 +21,7 @@ mod rpc_errors;
 mod status_codes;
 mod tls;
 mod tls_errors;
+mod tls_files;
 mod trace;
 mod usage;
 mod wait;

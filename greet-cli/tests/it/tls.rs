@@ -94,27 +94,6 @@ fn sslkeylogfile_receives_keys() {
 }
 
 #[test]
-fn unusable_files_are_named() {
-    let (ca, daemon) = daemon(&["127.0.0.1"]);
-    let (ca_file, key) = (ca.file("ca.pem"), ca.file("server.key"));
-    let rejected = |flags: &[&str], line: &str| {
-        let ran = hello(&daemon, flags);
-        assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
-        assert!(ran.stderr.starts_with(&format!("greet-cli: {line}")), "{ran:?}");
-    };
-    rejected(&["--ca-cert=/no.pem"], "could not read certificates from `/no.pem`: ");
-    rejected(&["--ca-cert", &key], &format!("`{key}` has no certificate (expected PEM)\n"));
-    let pair = |cert: &str, key: &str| [format!("--cert={cert}"), format!("--key={key}")];
-    let [cert, no_key] = pair(&ca_file, &ca_file);
-    rejected(&[&cert, &no_key], &format!("could not read a private key from `{ca_file}`: "));
-    let [cert, other_key] = pair(&ca_file, &key);
-    rejected(
-        &[&cert, &other_key],
-        &format!("the key in `{key}` does not match the certificate in `{ca_file}`\n"),
-    );
-}
-
-#[test]
 fn flags_without_effect_are_rejected() {
     let rejected = |flags: &[&str], problem: &str| {
         let ran = run(command(&[flags, &HELLO].concat()));

@@ -1,0 +1,193 @@
+//! Files of certificates and keys that cannot be used: exit code 2, the cause, and no content.
+
+use std::fs;
+
+use greet_testkit::certs::IdentityFiles;
+
+use crate::support::certs::Ca;
+use crate::support::{CommandOutput, Daemon, command, greet, run};
+
+const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
+const NO_LINE_BREAK: &str = "it has no line break after a BEGIN line";
+
+/// Runs greet-cli with a client certificate; it ends before it connects.
+fn hello_with(client: &IdentityFiles) -> CommandOutput {
+    let [cert, key] = client.client_flags();
+    greet("https://127.0.0.1:1", &[&cert, &key, "hello", "--name=Ada"])
+}
+
+#[track_caller]
+fn assert_rejected(ran: &CommandOutput, reason: &str) {
+    ran.assert("", &format!("greet-cli: {reason}\n"), 2);
+}
+
+#[test]
+fn faulty_key_file_is_explained_without_its_content() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let key = fs::read_to_string(&client.key).unwrap();
+    let base64: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+    let rfc1421 = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+        DEK-Info: AES-256-CBC,00\n\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n";
+    let openssh = "it is OpenSSH's format; convert it with ssh-keygen -p -m PKCS8 -f FILE";
+    for (text, problem) in [
+        (key.replace('\n', ""), NO_LINE_BREAK),
+        (key.replace('\n', " "), NO_LINE_BREAK),
+        (key.replacen('\n', "", 1), NO_LINE_BREAK),
+        (key.replace('\n', "\\n"), "it has the characters \\n instead of line breaks"),
+        (key.replacen("-----\n", "----\n", 1), "a BEGIN line is malformed"),
+        (key.replacen("-----BEGIN", "----BEGIN", 1), "a BEGIN line is malformed"),
+        (key.replacen("-----\n", "------\n", 1), "a BEGIN line is malformed"),
+        (key.replace("-----BEGIN", "  -----BEGIN"), "its lines are indented"),
+        (key.replace("-----END", "-----AND"), "a section has no END line"),
+        (key.replace('M', "?"), "the base64 between BEGIN and END is malformed"),
+        (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), ENCRYPTED),
+        (rfc1421.to_owned(), ENCRYPTED),
+        (key.replace("PRIVATE", "OPENSSH PRIVATE"), openssh),
+        (key.replace("PRIVATE", "PUBLIC"), "it has no PEM section PRIVATE KEY"),
+        (base64.clone(), "it is not PEM: it has no line -----BEGIN PRIVATE KEY-----"),
+        (String::new(), "it is not PEM: it has no line -----BEGIN PRIVATE KEY-----"),
+    ] {
+        fs::write(&client.key, text).unwrap();
+        let file = client.key.display();
+        let reason = format!("`{file}` has no usable private key: {problem}");
+        assert_rejected(&hello_with(&client), &reason);
+    }
+}
+
+#[test]
+fn binary_key_file_is_explained() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let utf16: Vec<u8> = "\u{feff}key".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, problem) in [
+        (
+            &b"\x30\x81\x87\x02\x01"[..],
+            "it is DER, not PEM; convert it with openssl pkey -inform DER",
+        ),
+        (&utf16, "it is UTF-16 text; save it as UTF-8"),
+    ] {
+        fs::write(&client.key, bytes).unwrap();
+        let reason = format!("`{}` has no usable private key: {problem}", client.key.display());
+        assert_rejected(&hello_with(&client), &reason);
+    }
+}
+
+#[test]
+fn faulty_certificate_file_is_explained() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let cert = fs::read_to_string(&client.cert).unwrap();
+    let key = fs::read_to_string(&client.key).unwrap();
+    let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    for (text, problem) in [
+        (key, "it has no PEM section CERTIFICATE"),
+        (cert.replace('\n', ""), NO_LINE_BREAK),
+        (malformed.to_owned(), "number 1 is malformed"),
+    ] {
+        fs::write(&client.cert, text).unwrap();
+        let reason = format!("`{}` has no usable certificate: {problem}", client.cert.display());
+        assert_rejected(&hello_with(&client), &reason);
+        let ca_cert = format!("--ca-cert={}", client.cert.display());
+        let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+        assert_rejected(&ran, &reason);
+    }
+}
+
+#[test]
+fn byte_order_mark_before_pem_is_accepted() {
+    let ca = Ca::new("Test CA");
+    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
+    let client = ca.sign("client");
+    let ca_cert = ca.file("ca.pem");
+    for file in [client.cert.as_path(), &client.key, ca_cert.as_ref()] {
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(file, format!("\u{feff}{text}")).unwrap();
+    }
+    let [cert, key] = client.client_flags();
+    let flags = [&ca.ca_cert_flag(), cert.as_str(), &key, "hello", "--name=Ada"];
+    greet(&daemon.target, &flags).assert("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn missing_file_and_directory_are_named() {
+    let ca = Ca::new("Test CA");
+    let mut client = ca.sign("client");
+    client.key = "/no.key".into();
+    let reason = "could not read `/no.key`: No such file or directory (os error 2)";
+    assert_rejected(&hello_with(&client), reason);
+    client.key = "/".into();
+    assert_rejected(&hello_with(&client), "could not read `/`: it is a directory");
+}
+
+/// A reader of a FIFO waits for a writer, and `/dev/zero` has no end.
+#[cfg(unix)]
+#[test]
+fn fifo_and_device_are_rejected_without_reading() {
+    let ca = Ca::new("Test CA");
+    let mut client = ca.sign("client");
+    let fifo = ca.file("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for file in [fifo.as_str(), "/dev/zero"] {
+        client.key = file.into();
+        let reason = format!("could not read `{file}`: it is not a regular file");
+        assert_rejected(&hello_with(&client), &reason);
+        let ca_cert = format!("--ca-cert={file}");
+        let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+        assert_rejected(&ran, &reason);
+    }
+}
+
+/// bash passes `<(command)` as `/dev/fd/63`.
+#[cfg(unix)]
+#[test]
+fn file_of_process_substitution_is_read() {
+    let ca = Ca::new("Test CA");
+    let daemon = Daemon::with_tls(&ca.sign("server"), &[]);
+    let flags = ["--target", &daemon.target, "--ca-cert=/dev/stdin", "hello", "--name=Ada"];
+    let mut command = command(&flags);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let pem = fs::read(ca.file("ca.pem")).unwrap();
+    std::io::Write::write_all(&mut writer, &pem).unwrap(); // fits into the pipe
+    drop(writer);
+    command.stdin(reader);
+    run(command).assert("Hello Ada\n", "", 0);
+}
+
+#[test]
+fn certificates_in_wrong_order_are_named() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let cert = fs::read_to_string(&client.cert).unwrap();
+    let issuer = fs::read_to_string(ca.file("ca.pem")).unwrap();
+    fs::write(&client.cert, format!("{issuer}{cert}")).unwrap();
+    let (cert, key) = (client.cert.display(), client.key.display());
+    let reason = format!("`{cert}` is in the wrong order: the certificate of `{key}` is not first");
+    assert_rejected(&hello_with(&client), &reason);
+}
+
+#[test]
+fn key_of_other_certificate_is_named() {
+    let ca = Ca::new("Test CA");
+    let mut client = ca.sign("client");
+    client.cert = ca.sign("other").cert;
+    let (cert, key) = (client.cert.display(), client.key.display());
+    let reason = format!("the key in `{key}` does not match the certificate in `{cert}`");
+    assert_rejected(&hello_with(&client), &reason);
+}
+
+#[test]
+fn key_of_unsupported_type_is_named() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let secp256k1 = "-----BEGIN PRIVATE KEY-----\n\
+        MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgwFgmMGS5QmEHOqFpDh1z\n\
+        -----END PRIVATE KEY-----\n";
+    fs::write(&client.key, secp256k1).unwrap();
+    let reason = format!(
+        "`{}` has no usable private key: it is not RSA of 2048 to 4096 bits, \
+         ECDSA on P-256 or P-384, or Ed25519",
+        client.key.display()
+    );
+    assert_rejected(&hello_with(&client), &reason);
+}
