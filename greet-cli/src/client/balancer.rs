@@ -2,7 +2,7 @@
 //! is looked up when a call needs it, and again when none of its addresses is reachable.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl Balancer {
     }
 
     /// Replaces a name by its addresses, unless another call has done so.
-    fn replace_name(&self, name: &Arc<Endpoint>, addresses: &[IpAddr]) {
+    fn replace_name(&self, name: &Arc<Endpoint>, addresses: &[SocketAddr]) {
         let mut endpoints = self.endpoints.borrow_mut();
         if let Some(place) = endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, name)) {
             let each = addresses.iter().map(|address| Arc::new(name.at(Some(*address))));

@@ -1,7 +1,7 @@
 //! An endpoint and its pool of connections. The first call that needs a connection makes it;
 //! concurrent calls wait for it.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,7 +32,7 @@ const PATHS: [&str; 3] =
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
-    address: Option<IpAddr>,
+    address: Option<SocketAddr>,
     looked_up: Mutex<Option<LookedUp>>,
     /// The URI of each path in [`PATHS`].
     uris: [Uri; PATHS.len()],
@@ -45,7 +45,7 @@ pub(crate) struct Endpoint {
 }
 
 /// The end of the last lookup and its result, which calls that waited for it share.
-type LookedUp = (Instant, Result<Vec<IpAddr>, ConnectError>);
+type LookedUp = (Instant, Result<Vec<SocketAddr>, ConnectError>);
 
 /// A place for one connection.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ impl Endpoint {
     }
 
     /// Returns the same endpoint at one address of its name, or for `None` at the name.
-    pub(crate) fn at(&self, address: Option<IpAddr>) -> Endpoint {
+    pub(crate) fn at(&self, address: Option<SocketAddr>) -> Endpoint {
         let Endpoint { target, tls, slots, traffic, .. } = self;
         Endpoint { address, ..Endpoint::new(target, tls.as_ref(), slots.len(), traffic) }
     }
@@ -132,7 +132,7 @@ impl Endpoint {
     /// Returns whether that lookup found its address.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
         self.target.is_per_address()
-            && self.address.is_some_and(|ip| look_up.addresses.contains(&ip))
+            && self.address.is_some_and(|address| look_up.addresses.contains(&address))
     }
 
     /// Looks up its name; calls that do so at the same time share one lookup.
@@ -140,7 +140,7 @@ impl Endpoint {
         &self,
         deadline: Instant,
         stages: &mut Stages,
-    ) -> Result<Vec<IpAddr>, ConnectError> {
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
         let started = Instant::now();
         let Ok(mut last) = timeout_at(deadline, self.looked_up.lock()).await else {
             let after = HumanDuration(started.elapsed()).to_string();

@@ -1,7 +1,7 @@
 //! The DNS stage: looks up the addresses of a host.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
@@ -12,14 +12,14 @@ use crate::format::HumanDuration;
 /// The text of the standard library before the resolver's message.
 const PREFIX: &str = "failed to lookup address information: ";
 
-/// Returns each address once, in the order of the resolver.
+/// Returns each address once, with its zone and the port, in the order of the resolver.
 pub(super) async fn look_up(
     host: &str,
     port: u16,
     deadline: Instant,
-) -> Result<Vec<IpAddr>, ConnectError> {
-    if let Ok(address) = host.parse() {
-        return Ok(vec![address]);
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
     }
     let started = Instant::now();
     let looked_up = timeout_at(deadline, lookup_host((host, port))).await;
@@ -27,8 +27,7 @@ pub(super) async fn look_up(
     let problem = match looked_up {
         Ok(Ok(found)) => {
             let mut seen = HashSet::new();
-            let addresses = found.map(|address| address.ip()).filter(|ip| seen.insert(*ip));
-            let addresses: Vec<_> = addresses.collect();
+            let addresses: Vec<_> = found.filter(|address| seen.insert(*address)).collect();
             if !addresses.is_empty() {
                 return Ok(addresses);
             }
@@ -40,8 +39,20 @@ pub(super) async fn look_up(
             return Err(ConnectError::LookupTimeout { host, after });
         }
     };
+    if let Some((_, zone)) = host.split_once('%') {
+        let zone = zone.to_owned();
+        return Err(ConnectError::UnknownZone { host, zone });
+    }
     if problem.contains("Temporary failure") || problem.contains("Try again") {
         return Err(ConnectError::NoNameServer { host, problem });
     }
     Err(ConnectError::UnknownHost { host, problem })
+}
+
+/// Returns the address without its port, and with its zone.
+pub(crate) fn without_port(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    }
 }

@@ -2,7 +2,7 @@
 //! that fails is named.
 
 pub(crate) mod certificate;
-mod dns;
+pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
 mod http2;
@@ -13,7 +13,7 @@ mod tls;
 mod tls_config;
 mod verifier;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(crate) struct Stages {
     pub(crate) http2: Option<Duration>,
     pub(crate) peer: Option<Arc<str>>,
     /// The addresses of the name.
-    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Each address that was tried, and its error.
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
     pub(crate) tls_facts: Option<Box<TlsFacts>>,
@@ -87,28 +87,24 @@ pub(crate) async fn look_up(
 /// Connects to `target`, or to `address` if it is looked up already, and records the stages.
 pub(crate) async fn connect(
     target: &Target,
-    address: Option<IpAddr>,
+    address: Option<SocketAddr>,
     tls: Option<&Tls>,
     deadline: Instant,
     stages: &mut Stages,
     traffic: &Arc<Traffic>,
 ) -> Result<Connection, ConnectError> {
-    let (host, port) = match target {
-        Target::Tcp { host, port, .. } => (host, *port),
-        Target::Unix(path) => {
-            let stream = timed(&mut stages.tcp, tcp::open_unix(path, deadline)).await?;
-            let peer = target.to_string();
-            stages.peer = Some(peer.as_str().into());
-            let connected = start_http2(stream, deadline, stages, traffic).await;
-            return connected.map_err(|error| error.into_connect_error(&peer));
-        }
-    };
+    if let Target::Unix(path) = target {
+        let stream = timed(&mut stages.tcp, tcp::open_unix(path, deadline)).await?;
+        let peer = target.to_string();
+        stages.peer = Some(peer.as_str().into());
+        let connected = start_http2(stream, deadline, stages, traffic).await;
+        return connected.map_err(|error| error.into_connect_error(&peer));
+    }
     if address.is_none() {
         look_up(target, deadline, stages).await?;
     }
     let addresses = address.as_ref().map_or(&stages.addresses[..], std::slice::from_ref);
-    let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
-    let opening = tcp::open(addresses.collect(), deadline, &mut stages.tried);
+    let opening = tcp::open(addresses.to_vec(), deadline, &mut stages.tried);
     let (stream, peer) = timed(&mut stages.tcp, opening).await?;
     let peer = peer.to_string();
     stages.peer = Some(peer.as_str().into());
@@ -117,6 +113,7 @@ pub(crate) async fn connect(
         return connected.map_err(|error| error.into_connect_error(&peer));
     };
 
+    let host = target.host_without_zone();
     let handshake = tls::handshake(stream, &peer, host, tls, deadline, &mut stages.tls_facts);
     let (stream, verifier) = timed(&mut stages.tls, handshake).await?;
     let connected = start_http2(stream, deadline, stages, traffic).await;

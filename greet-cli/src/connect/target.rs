@@ -1,8 +1,9 @@
 //! Parses `--target`: `http://HOST:PORT`, `https://HOST[:PORT]`, `HOST[:PORT]`, `:PORT` or
 //! `unix:PATH`. The form `dns:///NAME[:PORT]` of gRPC stands for all addresses of a name; over TLS
-//! it is `dns+https:///`.
+//! it is `dns+https:///`. Schemes are case-insensitive (RFC 3986, section 3.1).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -21,7 +22,7 @@ const DEFAULT_PORT: u16 = 50051;
 pub(crate) enum Target {
     /// HTTP/2 over TCP.
     Tcp {
-        /// Without the brackets of an IPv6 address.
+        /// Without the brackets of an IPv6 address, and with its zone: `fe80::1%eth0`.
         host: String,
         port: u16,
         /// Over TLS (`https`), not in plaintext.
@@ -51,6 +52,13 @@ impl Target {
         }
     }
 
+    /// Returns the name that a certificate and `:authority` have: a zone is only valid on this
+    /// machine and is not sent (RFC 6874, section 4).
+    pub(crate) fn host_without_zone(&self) -> &str {
+        let host = self.host();
+        host.split_once('%').map_or(host, |(address, _zone)| address)
+    }
+
     pub(crate) fn scheme(&self) -> &'static str {
         if self.is_tls() { "https" } else { "http" }
     }
@@ -59,7 +67,7 @@ impl Target {
     /// implementations.
     pub(crate) fn authority(&self) -> String {
         match self {
-            Target::Tcp { host, port, .. } => host_port(host, *port),
+            Target::Tcp { port, .. } => host_port(self.host_without_zone(), *port),
             Target::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -71,14 +79,17 @@ fn host_port(host: &str, port: u16) -> String {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Tcp { per_address: false, .. } => {
-                write!(f, "{}://{}", self.scheme(), self.authority())
-            }
-            Target::Tcp { tls: false, .. } => write!(f, "dns:///{}", self.authority()),
-            Target::Tcp { .. } => write!(f, "dns+https:///{}", self.authority()),
-            Target::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        let (host, port, tls, per_address) = match self {
+            Target::Unix(path) => return write!(f, "unix:{}", path.display()),
+            Target::Tcp { host, port, tls, per_address } => (host, *port, tls, per_address),
+        };
+        let scheme = match (per_address, tls) {
+            (false, false) => "http://",
+            (false, true) => "https://",
+            (true, false) => "dns:///",
+            (true, true) => "dns+https:///",
+        };
+        write!(f, "{scheme}{}", host_port(host, port))
     }
 }
 
@@ -86,38 +97,50 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(given: &str) -> Result<Self, Self::Err> {
-        let target = match given.split_once("://") {
-            _ if given.starts_with("unix:") => {
-                let path = given.strip_prefix("unix:").filter(|path| !path.is_empty());
-                path.map(|path| Target::Unix(path.into()))
-            }
-            // `:PORT` is short for `localhost:PORT`.
-            None if given.starts_with(':') => tcp(&format!("localhost{given}"), false, None, false),
-            // The resolver would take a number for an IPv4 address.
-            None if given.parse::<u16>().is_ok() => {
-                return Err(format!("{given:?} is not {FORMS}; did you mean :{given}?"));
-            }
-            None => tcp(given, false, Some(DEFAULT_PORT), false),
-            Some(("http", address)) => tcp(address, false, None, false),
-            Some(("https", address)) => tcp(address, true, Some(HTTPS_PORT), false),
-            Some((scheme @ ("dns" | "dns+https"), name)) => {
-                let Some(name) = name.strip_prefix('/') else {
+        let invalid = || format!("{given:?} is not {FORMS}");
+        if let Some((scheme, path)) = given.split_once(':')
+            && scheme.eq_ignore_ascii_case("unix")
+        {
+            let path = Some(path).filter(|path| !path.is_empty());
+            return path.map(|path| Target::Unix(path.into())).ok_or_else(invalid);
+        }
+        let Some((scheme, rest)) = given.split_once("://") else {
+            let target = match given {
+                // `:PORT` is short for `localhost:PORT`.
+                _ if given.starts_with(':') => {
+                    tcp(&format!("localhost{given}"), false, None, false)
+                }
+                // The resolver would take a number for an IPv4 address.
+                _ if given.parse::<u16>().is_ok() => {
+                    return Err(format!("{}; did you mean :{given}?", invalid()));
+                }
+                _ => tcp(given, false, Some(DEFAULT_PORT), false),
+            };
+            return target.ok_or_else(invalid);
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        let target = match scheme.as_str() {
+            "http" => tcp(rest, false, None, false),
+            "https" => tcp(rest, true, Some(HTTPS_PORT), false),
+            "dns" | "dns+https" => {
+                let Some(name) = rest.strip_prefix('/') else {
                     return Err(format!(
-                        "{given:?} {NAME_SERVER_HINT}; did you mean {scheme}:///{name}?"
+                        "{given:?} {NAME_SERVER_HINT}; did you mean {scheme}:///{rest}?"
                     ));
                 };
                 let is_tls = scheme != "dns";
                 let default_port = if is_tls { HTTPS_PORT } else { DEFAULT_PORT };
                 tcp(name, is_tls, Some(default_port), true)
             }
-            Some(_) => None,
+            _ => None,
         };
-        target.ok_or_else(|| format!("{given:?} is not {FORMS}"))
+        target.ok_or_else(invalid)
     }
 }
 
 fn tcp(address: &str, tls: bool, default_port: Option<u16>, per_address: bool) -> Option<Target> {
     let address = address.strip_suffix('/').unwrap_or(address);
+    let (address, zone) = split_zone(address)?;
     let authority: Authority = address.parse().ok()?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = match authority.port() {
@@ -127,7 +150,24 @@ fn tcp(address: &str, tls: bool, default_port: Option<u16>, per_address: bool) -
         None => default_port?,
     };
     let is_valid = !host.is_empty() && !address.contains('@');
-    is_valid.then(|| Target::Tcp { host: host.to_owned(), port, tls, per_address })
+    let host = zone.map_or(host.to_owned(), |zone| format!("{host}%{zone}"));
+    is_valid.then_some(Target::Tcp { host, port, tls, per_address })
+}
+
+/// Takes the zone out of `[fe80::1%eth0]:50051`, or of `[fe80::1%25eth0]:50051` as RFC 6874 writes
+/// it, because no URI may have a bare `%`. Returns `None` if it is malformed.
+fn split_zone(address: &str) -> Option<(String, Option<&str>)> {
+    let Some((ip, rest)) = address.split_once('%') else {
+        return Some((address.to_owned(), None));
+    };
+    let (zone, port) = rest.split_once(']')?;
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    let is_name = |zone: &str| {
+        !zone.is_empty()
+            && zone.chars().all(|char| !char.is_whitespace() && !char.is_control() && char != '%')
+    };
+    let is_valid = ip.strip_prefix('[')?.parse::<Ipv6Addr>().is_ok() && is_name(zone);
+    is_valid.then(|| (format!("{ip}]{port}"), Some(zone)))
 }
 
 #[cfg(test)]
@@ -173,6 +213,36 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Target>(), Err(format!("{bad:?} is not {FORMS}")));
         }
+    }
+
+    #[test]
+    fn scheme_is_case_insensitive() {
+        let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
+        assert_eq!(shown("HTTP://Greeter:1"), "http://Greeter:1");
+        assert_eq!(shown("Https://greeter"), "https://greeter:443");
+        assert_eq!(shown("DNS:///greeter"), "dns:///greeter:50051");
+        assert_eq!(shown("DNS+https:///greeter"), "dns+https:///greeter:443");
+        assert_eq!(shown("Unix:/run/Greet.sock"), "unix:/run/Greet.sock");
+    }
+
+    #[test]
+    fn zone_of_address_is_kept_but_not_sent() {
+        for given in ["[fe80::1%eth0]:1", "http://[fe80::1%25eth0]:1"] {
+            let target: Target = given.parse().unwrap();
+            assert_eq!(target.to_string(), "http://[fe80::1%eth0]:1");
+            assert_eq!(target.to_string().parse(), Ok(target.clone()));
+            assert_eq!(
+                (target.host(), target.authority().as_str()),
+                ("fe80::1%eth0", "[fe80::1]:1")
+            );
+        }
+        let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
+        assert_eq!(shown("https://[fe80::1%2]"), "https://[fe80::1%2]:443");
+        assert_eq!(shown("dns:///[fe80::1%25]"), "dns:///[fe80::1%25]:50051", "zone 25");
+        for bad in ["[fe80::1%]:1", "[fe80::1%a b]:1", "[fe80::1%a%b]:1", "[fe80::1%a", "a%b:1"] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+        assert!("[127.0.0.1%eth0]:1".parse::<Target>().is_err());
     }
 
     #[test]

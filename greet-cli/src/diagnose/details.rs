@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Call, metadata};
 use crate::connect::certificate::{Certificate, rfc3339};
+use crate::connect::dns::without_port;
 use crate::connect::{Stages, TlsFacts};
 
 /// The facts of a stage.
@@ -21,7 +22,7 @@ pub(super) struct Details {
 impl Details {
     pub(super) fn dns(stages: &Stages) -> Option<Details> {
         stages.dns?;
-        let addresses: Vec<_> = stages.addresses.iter().map(ToString::to_string).collect();
+        let addresses: Vec<_> = stages.addresses.iter().map(without_port).collect();
         let lines = vec![addresses.join(", ")];
         Some(Details { json: json!({ "addresses": addresses }), lines })
     }

@@ -43,6 +43,9 @@ connect_errors! {
         UnknownHost { host = "HOST", problem = "Name or service not known" }
             "could not look up {host}: {problem}"
             => "check the host name in --target";
+        UnknownZone { host = "fe80::1%ZONE", zone = "ZONE" }
+            "could not look up {host}: this machine has no network interface {zone}"
+            => "name a network interface in --target, as in [fe80::1%eth0]:50051";
         NoNameServer { host = "HOST", problem = "Temporary failure in name resolution" }
             "could not look up {host}: {problem}"
             => "check the DNS configuration of this machine, or use an IP address";

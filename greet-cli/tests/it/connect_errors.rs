@@ -19,6 +19,11 @@ fn unknown_host() {
 }
 
 #[test]
+fn unknown_zone_of_address() {
+    assert_error("dns_unknown_zone", "[fe80::1%no-such-if]:1", &[]);
+}
+
+#[test]
 fn connection_refused() {
     assert_error("tcp_refused", &unused_address(), &[]);
 }
