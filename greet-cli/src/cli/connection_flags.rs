@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::{ColorChoice, ValueHint};
 use greet_flags::values::{duration, number, switch, timeout};
+use http::uri::Authority;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::values::{StatusParser, server_name};
+use super::values::{StatusParser, authority, server_name};
 use crate::client::{CallOptions, CommonHeaders, RetryPolicy, TRACEPARENT, Trace, metadata};
 use crate::connect::{Target, Tls};
 use crate::output::{Format, Verbosity};
@@ -32,6 +34,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "TARGET", help = TARGET_HELP)]
     #[arg(default_value = DEFAULT_TARGET, value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(crate) target: Vec<Target>,
+
+    /// Name for the server (:authority), and over TLS the default of --server-name [default: that of --target; localhost for unix:PATH]
+    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(value_parser = authority, value_hint = ValueHint::Hostname)]
+    pub(crate) authority: Option<Authority>,
 
     /// Timeout of a call, from the name lookup to the reply; also sent as grpc-timeout
     #[arg(long, global = true, value_name = "DUR")]
@@ -80,7 +87,7 @@ pub(crate) struct TlsArgs {
     #[arg(long, global = true, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Name to send (SNI), to verify in the certificate, and to use as authority [default: the host of --target]
+    /// Name to send (SNI), to verify in the certificate, and to use as authority [default: the host of --authority or --target]
     #[arg(long, global = true, value_name = "NAME")]
     #[arg(value_parser = server_name, value_hint = ValueHint::Hostname)]
     pub(crate) server_name: Option<ServerName<'static>>,
@@ -121,10 +128,12 @@ impl ConnectionArgs {
         );
         let read_tls = || {
             let identity = tls.cert.as_deref().zip(tls.key.as_deref());
-            Tls::new(tls.ca_cert.as_deref(), identity, tls.server_name.clone(), tls.insecure)
+            let server_name = self.server_name(tls)?;
+            Tls::new(tls.ca_cert.as_deref(), identity, server_name, tls.insecure)
         };
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {
+            authority: self.authority.clone(),
             headers: CommonHeaders::new(metadata, self.timeout),
             tls: needs_tls.then(read_tls).transpose()?.map(Arc::new),
             timeout: self.timeout,
@@ -132,6 +141,19 @@ impl ConnectionArgs {
             retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
             overall_deadline: Some(Instant::now() + self.wait + self.timeout),
+        })
+    }
+
+    /// Returns the name to verify: `--authority` names the server, as in grpcurl, and
+    /// `--server-name` its certificate if that has another name.
+    fn server_name(&self, tls: &TlsArgs) -> anyhow::Result<Option<ServerName<'static>>> {
+        let Some(authority) = self.authority.as_ref().filter(|_| tls.server_name.is_none()) else {
+            return Ok(tls.server_name.clone());
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned());
+        name.map(Some).map_err(|_| {
+            anyhow!("--authority: {host:?} cannot be in a certificate; use --server-name as well")
         })
     }
 }

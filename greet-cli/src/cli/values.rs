@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command, Error};
 use greet_proto::status;
+use http::uri::Authority;
 use rustls::pki_types::ServerName;
 use tonic::Code;
 
@@ -62,6 +63,15 @@ pub(super) fn server_name(given: &str) -> Result<ServerName<'static>, String> {
     name.map_err(|_| format!("{given:?} is not a host name or an IP address"))
 }
 
+/// Parses the value of `:authority`; the part before `@` is deprecated (RFC 9113, section 8.3.1).
+pub(super) fn authority(given: &str) -> Result<Authority, String> {
+    let parsed = given.parse::<Authority>().ok().filter(|authority| {
+        let has_valid_port = authority.port().is_some() || authority.as_str() == authority.host();
+        has_valid_port && !authority.host().is_empty() && !given.contains('@')
+    });
+    parsed.ok_or_else(|| format!("{given:?} is not NAME or NAME:PORT"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +82,16 @@ mod tests {
         assert_eq!(rate("0.5"), Ok(0.5));
         for bad in ["", "0", "-1", "NaN", "inf", "1e9", "20k"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn authority_is_a_name_and_may_have_a_port() {
+        for good in ["greeter.example", "greeter.example:443", "[::1]", "127.0.0.1:1", "a_b"] {
+            assert_eq!(authority(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ":443", "a:", "a:b", "a:65536", "user@a", "http://a", "a/b", "a b", "::1"] {
+            assert!(authority(bad).is_err(), "{bad}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
 /// Options that all calls of a command share.
 #[derive(Debug, Clone)]
 pub(crate) struct CallOptions {
+    /// The `:authority` of calls, if it does not follow from the target.
+    pub(crate) authority: Option<Authority>,
     pub(crate) headers: CommonHeaders,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) timeout: Duration,

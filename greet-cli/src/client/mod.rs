@@ -54,8 +54,8 @@ impl Client {
     pub(crate) fn new(call_options: CallOptions, targets: &[Target], connections: usize) -> Client {
         let traffic = Arc::<Traffic>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
-        let tls = call_options.tls.as_ref();
-        let endpoint = |target| Arc::new(Endpoint::new(target, tls, connections, &traffic));
+        let endpoint =
+            |target| Arc::new(Endpoint::new(target, &call_options, connections, &traffic));
         let balancer = Balancer::new(targets.iter().map(endpoint).collect());
         Client { call_options, targets, balancer, traffic }
     }

@@ -12,6 +12,7 @@ use http::Uri;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::call::CallOptions;
 use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::ConnectError;
@@ -90,16 +91,17 @@ impl Slot {
 impl Endpoint {
     pub(crate) fn new(
         target: &Arc<Target>,
-        tls: Option<&Arc<Tls>>,
+        call_options: &CallOptions,
         connections: usize,
         traffic: &Arc<Traffic>,
     ) -> Endpoint {
-        let tls = tls.filter(|_| target.is_tls()).cloned();
+        let tls = call_options.tls.as_ref().filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
-        let authority = match name {
-            Some(name) if name.to_str().contains(':') => format!("[{}]", name.to_str()),
-            Some(name) => name.to_str().into_owned(),
-            None => target.authority(),
+        let authority = match (&call_options.authority, name) {
+            (Some(authority), _) => authority.to_string(),
+            (None, Some(name)) if name.to_str().contains(':') => format!("[{}]", name.to_str()),
+            (None, Some(name)) => name.to_str().into_owned(),
+            (None, None) => target.authority(),
         };
         Endpoint {
             target: Arc::clone(target),
@@ -116,8 +118,17 @@ impl Endpoint {
 
     /// Returns the same endpoint at one address of its name, or for `None` at the name.
     pub(crate) fn at(&self, address: Option<SocketAddr>) -> Endpoint {
-        let Endpoint { target, tls, slots, traffic, .. } = self;
-        Endpoint { address, ..Endpoint::new(target, tls.as_ref(), slots.len(), traffic) }
+        Endpoint {
+            target: Arc::clone(&self.target),
+            address,
+            looked_up: Mutex::default(),
+            uris: self.uris.clone(),
+            tls: self.tls.clone(),
+            slots: self.slots.iter().map(|_| Mutex::default()).collect(),
+            traffic: Arc::clone(&self.traffic),
+            turn: AtomicUsize::new(0),
+            ejected: AtomicBool::new(false),
+        }
     }
 
     /// Returns whether it is a name that is not looked up yet.
@@ -255,5 +266,5 @@ impl Endpoint {
 fn uri(target: &Target, authority: &str, path: &'static str) -> Uri {
     let uri = Uri::builder().scheme(target.scheme()).authority(authority);
     let uri = uri.path_and_query(path).build();
-    uri.expect("targets and server names are valid, and paths are fixed")
+    uri.expect("targets, authorities and server names are valid, and paths are fixed")
 }

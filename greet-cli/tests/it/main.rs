@@ -19,6 +19,7 @@ mod output;
 mod retry;
 mod rpc_errors;
 mod status_codes;
+mod targets;
 mod tls;
 mod tls_errors;
 mod tls_files;

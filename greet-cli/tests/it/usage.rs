@@ -20,6 +20,9 @@ fn invalid_value_error_names_flag_and_expected_form() {
     rejected(&with("--target=dns://8.8.8.8/x:1"), "--target: ");
     rejected(&with("--retries=many"), "--retries: \"many\" is not a whole number in 0..=1000");
     rejected(&with("--retry-on=OK"), "--retry-on: \"OK\" is not an error status");
+    rejected(&with("--authority=http://x"), "--authority: \"http://x\" is not NAME or NAME:PORT");
+    let authority = ["--target=https://x", "--authority=a..b", "health"];
+    rejected(&authority, "--authority: \"a..b\" cannot be in a certificate; use --server-name");
     let server_name = ["--target=https://x", "--server-name=-", "health"];
     rejected(&server_name, "--server-name: \"-\" is not a host name");
     rejected(&with("--timeout=soon"), "\"soon\" is not a duration such as 250ms, 5s or 1m");

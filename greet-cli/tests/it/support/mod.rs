@@ -1,5 +1,6 @@
 //! Runs greet-cli and checks what it prints.
 
+pub(crate) mod authority_server;
 pub(crate) mod certs;
 mod daemon;
 pub(crate) mod error_snapshot;
