@@ -60,7 +60,7 @@ pub(crate) struct Stages {
     pub(crate) peer: Option<Arc<str>>,
     /// The addresses of the name.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Each address that was tried, and its error.
+    /// Each address that was tried, and its error; none for the one that is connected.
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
     pub(crate) tls_facts: Option<Box<TlsFacts>>,
     pub(crate) settings: Option<Settings>,
@@ -104,7 +104,7 @@ pub(crate) async fn connect(
         look_up(target, deadline, stages).await?;
     }
     let addresses = address.as_ref().map_or(&stages.addresses[..], std::slice::from_ref);
-    let opening = tcp::open(addresses.to_vec(), deadline, &mut stages.tried);
+    let opening = tcp::open(addresses, deadline, &mut stages.tried);
     let (stream, peer) = timed(&mut stages.tcp, opening).await?;
     let peer = peer.to_string();
     stages.peer = Some(peer.as_str().into());

@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
+
+/// Time of an attempt until the next one starts, as RFC 8305 recommends.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Interval of TCP keepalive: `health --watch` may wait for hours. Not HTTP/2 PINGs, because
 /// servers close connections that send many.
@@ -20,41 +24,86 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 #[cfg(unix)]
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Connects to the first address that accepts. Each has an equal share of the remaining time, so
-/// that a silent one leaves time for the others.
+/// An attempt to connect to one address.
+#[derive(Debug)]
+struct Attempt {
+    address: SocketAddr,
+    started: Instant,
+    error: Option<ConnectError>,
+}
+
+/// Connects to one of the addresses; `tried` gets every attempt, in the order of their start.
 pub(super) async fn open(
-    addresses: Vec<SocketAddr>,
+    addresses: &[SocketAddr],
     deadline: Instant,
     tried: &mut Vec<(SocketAddr, Option<ConnectError>)>,
 ) -> Result<(TcpStream, SocketAddr), ConnectError> {
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    let mut failed = None;
-    for address in addresses {
-        let started = Instant::now();
-        let until = started + (deadline.saturating_duration_since(started) / left);
-        left -= 1;
-        let opened = timeout_at(until, TcpStream::connect(address)).await;
-        match opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into())) {
-            Ok(stream) => {
-                tried.push((address, None));
-                // Both are optional.
-                let _ = stream.set_nodelay(true);
-                let keepalive = TcpKeepalive::new()
-                    .with_time(KEEPALIVE_INTERVAL)
-                    .with_interval(KEEPALIVE_INTERVAL);
-                #[cfg(unix)]
-                let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                return Ok((stream, address));
-            }
-            Err(error) => {
-                let problem = connect_error(address.to_string(), &error, started.elapsed());
-                tried.push((address, Some(problem.clone())));
-                failed = Some(problem);
-            }
+    let mut attempts = Vec::new();
+    let connected = timeout_at(deadline, race(addresses, &mut attempts)).await.ok().flatten();
+    let winner = connected.as_ref().map(|(index, _)| *index);
+    let results = attempts.into_iter().enumerate().map(|(index, attempt)| {
+        let Attempt { address, started, error } = attempt;
+        let silent = || timed_out(address.to_string(), started.elapsed());
+        (address, (winner != Some(index)).then(|| error.unwrap_or_else(silent)))
+    });
+    tried.extend(results);
+    let Some((index, stream)) = connected else {
+        let last_error = tried.last().and_then(|(_, error)| error.clone());
+        return Err(last_error.expect("there is at least one address"));
+    };
+    configure(&stream);
+    Ok((stream, tried[index].0))
+}
+
+/// Returns the first connection and the index of its attempt, or `None` if no address accepts
+/// ("Happy Eyeballs", RFC 8305; gRFC A61). The next address is tried when one has failed or is silent
+/// for [`ATTEMPT_DELAY`]; the first connection ends the other attempts.
+async fn race(addresses: &[SocketAddr], attempts: &mut Vec<Attempt>) -> Option<(usize, TcpStream)> {
+    let mut waiting = alternate_families(addresses).into_iter();
+    let mut pending = FuturesUnordered::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            let index = attempts.len();
+            attempts.push(Attempt { address, started: Instant::now(), error: None });
+            pending.push(async move { (index, TcpStream::connect(address).await) });
+        }
+        tokio::select! {
+            Some((index, result)) = pending.next() => match result {
+                Ok(stream) => return Some((index, stream)),
+                Err(error) => {
+                    let attempt = &mut attempts[index];
+                    let (peer, after) = (attempt.address.to_string(), attempt.started.elapsed());
+                    attempt.error = Some(connect_error(peer, &error, after));
+                }
+            },
+            () = sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
+            else => return None,
         }
     }
-    Err(failed.expect("there is at least one address"))
+}
+
+/// Alternates between IPv6 and IPv4, starting with the family of the first address: if one family
+/// does not work, only one attempt in two is lost.
+fn alternate_families(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_first_family = |address: &SocketAddr| address.is_ipv6() == addresses[0].is_ipv6();
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first_family);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut alternating = Vec::new();
+    while alternating.len() < addresses.len() {
+        alternating.extend(first.next());
+        alternating.extend(second.next());
+    }
+    alternating
+}
+
+/// Sets options that are useful and not necessary, so errors are ignored.
+fn configure(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_INTERVAL).with_interval(KEEPALIVE_INTERVAL);
+    #[cfg(unix)]
+    let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 #[cfg(unix)]
@@ -84,9 +133,30 @@ fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectErr
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
             ConnectError::Unreachable { peer }
         }
-        ErrorKind::TimedOut => {
-            ConnectError::ConnectTimeout { peer, after: HumanDuration(after).to_string() }
-        }
+        ErrorKind::TimedOut => timed_out(peer, after),
         _ => ConnectError::ConnectFailed { peer, problem: error.to_string() },
+    }
+}
+
+fn timed_out(peer: String, after: Duration) -> ConnectError {
+    ConnectError::ConnectTimeout { peer, after: HumanDuration(after).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_of_addresses_alternate() {
+        let order = |addresses: &[&str]| {
+            let addresses: Vec<_> =
+                addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 1)).collect();
+            let order = alternate_families(&addresses);
+            order.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        let mixed = ["::1", "::2", "::3", "10.0.0.1", "10.0.0.2"];
+        assert_eq!(order(&mixed), ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]);
+        assert_eq!(order(&["10.0.0.1", "::1", "::2"]), ["10.0.0.1", "::1", "::2"]);
+        assert_eq!(order(&["::1", "::2"]), ["::1", "::2"]);
     }
 }

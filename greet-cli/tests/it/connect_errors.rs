@@ -1,11 +1,8 @@
 //! Errors of the stages dns and tcp: no connection, exit code 3.
 
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-use socket2::{Domain, Socket, Type};
-
 use crate::support::error_snapshot::assert_error;
+#[cfg(target_os = "linux")]
+use crate::support::silent_listener::SilentListener;
 use crate::support::{greet, unused_address};
 
 #[test]
@@ -41,17 +38,9 @@ fn unreachable_network() {
     assert_error("tcp_unreachable", "224.0.0.1:50051", &[]);
 }
 
-/// The kernel drops connections that exceed a listener's backlog, as a firewall does.
 #[cfg(target_os = "linux")]
 #[test]
 fn connect_timeout() {
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut backlog = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        backlog.push(stream);
-    }
-    assert_error("tcp_timeout", &address.to_string(), &[]);
+    let silent = SilentListener::bind("127.0.0.1:0".parse().unwrap());
+    assert_error("tcp_timeout", &silent.address.to_string(), &[]);
 }

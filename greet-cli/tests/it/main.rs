@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod balance;
 mod bulk;
 mod connect_errors;

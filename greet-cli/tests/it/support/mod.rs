@@ -6,6 +6,8 @@ mod daemon;
 pub(crate) mod error_snapshot;
 pub(crate) mod fake_server;
 pub(crate) mod host_name;
+#[cfg(target_os = "linux")]
+pub(crate) mod silent_listener;
 
 use std::io::{self, BufRead, BufReader, PipeWriter, Read as _, Write as _};
 use std::net::TcpListener;
