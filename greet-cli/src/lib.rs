@@ -115,6 +115,9 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    for problem in call_options.tls.iter().flat_map(|tls| tls.problems()) {
+        stderr.note(format_args!("{problem}"));
+    }
     if let Some(trace) = call_options.trace {
         stderr.note(format_args!("trace {trace}"));
         stdout.begin_trace(trace);

@@ -9,6 +9,9 @@ use serde::{Serialize, Serializer};
 use x509_parser::prelude::{FromDer as _, GeneralName, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
+/// Certificates of content delivery networks have a hundred names; a message shows the first.
+const MAX_SHOWN_NAMES: usize = 10;
+
 /// The parts of a certificate that determine whether it is trusted.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Certificate {
@@ -27,25 +30,35 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Returns `None` if it is not X.509.
     pub(crate) fn parse(der: &CertificateDer<'_>) -> Option<Certificate> {
-        const SECONDS_A_DAY: i64 = 24 * 60 * 60;
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        Some(Certificate::new(&parsed))
+    }
+
+    pub(crate) fn new(parsed: &X509Certificate<'_>) -> Certificate {
+        const SECONDS_A_DAY: i64 = 24 * 60 * 60;
         let names = parsed.subject_alternative_name().ok().flatten();
         let names = names.map(|extension| &extension.value.general_names);
         let Validity { not_before, not_after } = parsed.validity();
         let left = not_after.timestamp() - ASN1Time::now().timestamp();
-        Some(Certificate {
+        Certificate {
             subject: distinguished_name(parsed.subject()),
             issuer: distinguished_name(parsed.issuer()),
             names: names.into_iter().flatten().filter_map(name).collect(),
             not_before: system_time(*not_before),
             not_after: system_time(*not_after),
             days_left: left.div_euclid(SECONDS_A_DAY),
-        })
+        }
     }
 
     /// Returns the names as a list for messages.
     pub(crate) fn joined_names(&self) -> String {
-        if self.names.is_empty() { "no name at all".to_owned() } else { self.names.join(", ") }
+        match self.names.get(MAX_SHOWN_NAMES..) {
+            _ if self.names.is_empty() => "no name at all".to_owned(),
+            None | Some([]) => self.names.join(", "),
+            Some(more) => {
+                format!("{} and {} more", self.names[..MAX_SHOWN_NAMES].join(", "), more.len())
+            }
+        }
     }
 }
 
@@ -57,7 +70,7 @@ fn serialize_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<
     serializer.collect_str(&rfc3339(*time))
 }
 
-fn distinguished_name(name: &X509Name<'_>) -> String {
+pub(crate) fn distinguished_name(name: &X509Name<'_>) -> String {
     let name = name.to_string();
     if name.is_empty() { "no subject".to_owned() } else { name }
 }
@@ -77,4 +90,23 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 /// Converts a time; a time before 1970 becomes the first second of 1970.
 fn system_time(time: ASN1Time) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_lists_at_most_ten_names() {
+        let joined = |count: usize| {
+            let names = (1..=count).map(|number| number.to_string()).collect();
+            let time = SystemTime::UNIX_EPOCH;
+            let (subject, issuer) = (String::new(), String::new());
+            let (not_before, not_after, days_left) = (time, time, 0);
+            Certificate { subject, issuer, names, not_before, not_after, days_left }.joined_names()
+        };
+        assert_eq!(joined(0), "no name at all");
+        assert_eq!(joined(MAX_SHOWN_NAMES), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10");
+        assert_eq!(joined(MAX_SHOWN_NAMES + 1), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1 more");
+    }
 }

@@ -2,9 +2,11 @@
 //! that fails is named.
 
 pub(crate) mod certificate;
+mod certificate_error;
 pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
+mod handshake_error;
 mod http2;
 mod pem;
 mod target;
@@ -12,6 +14,7 @@ mod tcp;
 mod tls;
 mod tls_config;
 mod verifier;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,8 +122,8 @@ pub(crate) async fn connect(
     let connected = start_http2(stream, deadline, stages, traffic).await;
     connected.map_err(|error| match error {
         // With TLS 1.3 a server rejects a client certificate after the handshake.
-        Http2HandshakeError::Broken(error) if tls::is_tls_error(&error, &verifier) => {
-            tls::connect_error(&error, &verifier, &peer, host)
+        Http2HandshakeError::Broken(error) if handshake_error::is_tls_error(&error, &verifier) => {
+            handshake_error::connect_error(&error, &verifier, &peer, host)
         }
         Http2HandshakeError::Closed if verifier.lacks_identity() => {
             ConnectError::ClientCertificateRequired { peer }

@@ -1,5 +1,7 @@
 //! Builds the TLS configuration from the flags for certificates, names and trust.
 
+use std::env::{split_paths, var_os};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +10,17 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, Error, KeyLogFile, RootCertStore};
+use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
 use super::pem;
 use super::verifier::RecordingVerifier;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2), the only protocol that is offered.
 pub(crate) const ALPN_H2: &[u8] = b"h2";
+
+/// A bundle of CAs, and directories of CAs, instead of the system's.
+const CERT_FILE: &str = "SSL_CERT_FILE";
+const CERT_DIR: &str = "SSL_CERT_DIR";
 
 /// The keys that ring signs with.
 const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
@@ -23,6 +30,7 @@ const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384,
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
+    problems: Vec<String>,
     identity: Option<Arc<CertifiedKey>>,
     server_name: Option<ServerName<'static>>,
     insecure: bool,
@@ -37,16 +45,22 @@ impl Tls {
         insecure: bool,
     ) -> anyhow::Result<Tls> {
         let provider = Arc::new(ring::default_provider());
+        let mut problems = Vec::new();
         let roots = match ca_cert {
             Some(file) => read_roots(file)?,
             None if insecure => RootCertStore::empty(),
-            None => system_roots(),
+            None => system_roots(&mut problems),
         };
         let identity = match cert_and_key {
             Some((cert, key)) => Some(Arc::new(read_identity(cert, key, &provider)?)),
             None => None,
         };
-        Ok(Tls { provider, roots: Arc::new(roots), identity, server_name, insecure })
+        Ok(Tls { provider, roots: Arc::new(roots), problems, identity, server_name, insecure })
+    }
+
+    /// Returns why variables for the CAs of the system are useless.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Returns the name that the certificate must be valid for, if it is not the target's host.
@@ -83,10 +97,36 @@ fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Returns the CAs of the system; those that are not readable are skipped.
-fn system_roots() -> RootCertStore {
+/// Returns the CAs of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL
+/// does. `problems` gets what makes a variable useless; the CAs that remain may suffice.
+fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
+    let (file, dirs) = (var_os(CERT_FILE), var_os(CERT_DIR));
+    let mut certificates = Vec::new();
+    if let Some(file) = &file {
+        let file = Path::new(file);
+        if let Err(error) = pem::certificates(file) {
+            problems.push(format!("{CERT_FILE}: {error:#}"));
+        }
+        if file.is_file() {
+            // One malformed certificate does not exclude the others.
+            certificates.extend(load_certs_from_paths(Some(file), None).certs);
+        }
+    }
+    let dirs_list = split_paths(dirs.as_deref().unwrap_or_default());
+    for dir in dirs_list.filter(|dir| !dir.as_os_str().is_empty()) {
+        let loaded = load_certs_from_paths(None, Some(&dir));
+        if let Err(error) = fs::read_dir(&dir) {
+            problems.push(format!("{CERT_DIR}: could not read `{}`: {error}", dir.display()));
+        } else if loaded.certs.is_empty() {
+            problems.push(format!("{CERT_DIR}: `{}` has no usable certificate", dir.display()));
+        }
+        certificates.extend(loaded.certs);
+    }
+    if file.is_none() && dirs.is_none() {
+        certificates = load_native_certs().certs;
+    }
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(certificates);
     roots
 }
 

@@ -8,9 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo, X509Certificate, X509Name};
+use x509_parser::public_key::PublicKey;
 
 use super::certificate::Certificate;
 
@@ -26,6 +31,8 @@ pub(crate) struct RecordingVerifier {
     identity: Option<Arc<CertifiedKey>>,
     /// The certificates of the server, its own first.
     chain: OnceLock<Vec<CertificateDer<'static>>>,
+    /// Whether the certificate is valid; the proof that the server has its key follows.
+    certificate_accepted: AtomicBool,
     certificate_requested: AtomicBool,
     /// The first bytes that the server sent.
     received: Mutex<Vec<u8>>,
@@ -38,8 +45,15 @@ impl RecordingVerifier {
         identity: Option<Arc<CertifiedKey>>,
     ) -> RecordingVerifier {
         let (chain, received) = (OnceLock::new(), Mutex::default());
-        let certificate_requested = AtomicBool::new(false);
-        RecordingVerifier { provider, roots, identity, chain, certificate_requested, received }
+        RecordingVerifier {
+            provider,
+            roots,
+            identity,
+            chain,
+            certificate_accepted: AtomicBool::new(false),
+            certificate_requested: AtomicBool::new(false),
+            received,
+        }
     }
 
     pub(super) fn record(&self, bytes: &[u8]) {
@@ -59,8 +73,42 @@ impl RecordingVerifier {
     }
 
     /// Returns all certificates that arrived, the server's own first.
-    pub(crate) fn chain(&self) -> impl Iterator<Item = Certificate> {
-        self.chain.get().into_iter().flatten().filter_map(|der| Certificate::parse(der))
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        self.chain.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn has_accepted_certificate(&self) -> bool {
+        self.certificate_accepted.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether there is no CA to trust.
+    pub(super) fn trusts_nothing(&self) -> bool {
+        self.roots.as_ref().is_some_and(|roots| roots.is_empty())
+    }
+
+    /// Returns the length of the RSA key of a trusted CA with this name.
+    pub(super) fn trusted_rsa_bits(&self, name: &X509Name<'_>) -> Option<usize> {
+        // A trust anchor has the contents of both sequences, without their headers.
+        let with_header = |contents: &[u8]| DistinguishedName::in_sequence(contents);
+        let has_name =
+            |anchor: &&TrustAnchor<'_>| with_header(&anchor.subject).as_ref() == name.as_raw();
+        let anchor = self.roots.as_ref()?.roots.iter().find(has_name)?;
+        let key = with_header(&anchor.subject_public_key_info);
+        let (_, key) = SubjectPublicKeyInfo::from_der(key.as_ref()).ok()?;
+        rsa_bits(&key)
+    }
+
+    /// Returns whether the key of `issuer` signed `certificate`.
+    pub(super) fn is_signed_by(
+        &self,
+        certificate: &X509Certificate<'_>,
+        issuer: &X509Certificate<'_>,
+    ) -> bool {
+        let key = &issuer.public_key().subject_public_key.data;
+        let message = certificate.tbs_certificate.as_ref();
+        let signature = &certificate.signature_value.data;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        algorithms.iter().any(|it| it.verify_signature(key, message, signature).is_ok())
     }
 
     pub(crate) fn is_certificate_requested(&self) -> bool {
@@ -74,6 +122,14 @@ impl RecordingVerifier {
 
     pub(crate) fn has_identity(&self) -> bool {
         self.identity.is_some()
+    }
+}
+
+/// Returns the length of an RSA key.
+pub(super) fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
+    match key.parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        _ => None,
     }
 }
 
@@ -91,6 +147,7 @@ impl ServerCertVerifier for RecordingVerifier {
             chain.map(|der| der.clone().into_owned()).collect()
         });
         let Some(roots) = &self.roots else {
+            self.certificate_accepted.store(true, Ordering::Relaxed);
             return Ok(ServerCertVerified::assertion());
         };
         // Without a root, no issuer is known.
@@ -99,7 +156,10 @@ impl ServerCertVerifier for RecordingVerifier {
             WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider).build();
         let verifier = verifier
             .map_err(|_no_roots| Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let accepted =
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        self.certificate_accepted.store(accepted.is_ok(), Ordering::Relaxed);
+        accepted
     }
 
     fn verify_tls12_signature(

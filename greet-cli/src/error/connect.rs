@@ -82,25 +82,58 @@ connect_errors! {
         TlsTimeout { peer = "PEER", after = "5s" }
             "{peer} did not answer the TLS handshake within {after}"
             => "use http:// in --target if the server has no TLS";
+        NoTrustedCa { peer = "PEER" }
+            "the certificate of {peer} cannot be verified: there is no trusted CA"
+            => "pass the CA certificate with --ca-cert, or install the CA certificates of the system";
+        SelfSigned { peer = "PEER", subject = "CN=NAME" }
+            "the certificate of {peer} ({subject}) is self-signed and not trusted"
+            => "if you trust it, pass it with --ca-cert";
+        MissingIssuer { peer = "PEER", subject = "CN=NAME", issuer = "CN=CA" }
+            "the certificate of {peer} ({subject}) is signed by {issuer}, which is neither trusted nor sent by the server"
+            => "pass the certificate of this CA with --ca-cert; if it is an intermediate CA, the server must send it";
         UnknownIssuer { peer = "PEER", subject = "CN=NAME", issuer = "CN=CA" }
             "the certificate of {peer} ({subject}) is signed by {issuer}, which is not a trusted CA"
             => "pass the CA certificate with --ca-cert; the default is the system's trust store";
+        BadSignature { peer = "PEER", subject = "CN=NAME", issuer = "CN=CA" }
+            "the certificate of {peer} ({subject}) is not signed with the known key of {issuer}"
+            => "the CA was probably created anew with the same name: update --ca-cert or the certificate";
         WrongName { peer = "PEER", names = "a.example, b.example", wanted = "HOST" }
             "the certificate of {peer} is valid for {names}, not for {wanted}"
             => "use one of these names in --target or --server-name";
+        WildcardMismatch { peer = "PEER", wildcard = "*.example.com", wanted = "a.b.example.com" }
+            "the certificate of {peer} is valid for {wildcard}, which does not include {wanted}"
+            => "a wildcard stands for one label and needs two more after it: use or add another name";
+        AddressAsDnsName { peer = "PEER", wanted = "127.0.0.1" }
+            "the certificate of {peer} has {wanted} as a DNS name, not as an IP address"
+            => "issue the certificate with subjectAltName=IP:ADDRESS instead of DNS:ADDRESS";
+        NoNames { peer = "PEER", subject = "CN=NAME" }
+            "the certificate of {peer} ({subject}) has no subjectAltName"
+            => "issue the certificate with a subjectAltName: clients ignore the common name";
+        NameNotPermitted { peer = "PEER", subject = "CN=NAME" }
+            "the certificate of {peer} ({subject}) has a name that its CA may not sign (name constraints)"
+            => "use a name that the name constraints of the CA permit, or another CA";
         Expired { peer = "PEER", subject = "CN=NAME", on = "2026-01-01T00:00:00Z", ago = "3 days" }
             "the certificate of {peer} ({subject}) expired on {on}, {ago} ago"
             => "renew the certificate and reload the server, or correct the clock of this machine";
         NotYetValid { peer = "PEER", subject = "CN=NAME", from = "2027-01-01T00:00:00Z", time = "3 days" }
             "the certificate of {peer} ({subject}) is not valid until {from}, in {time}"
             => "check the clocks of this machine and of the CA";
-        BadCertificate { peer = "PEER", subject = "CN=NAME", problem = "BadSignature" }
+        ChainOutOfOrder { peer = "PEER", subject = "CN=CA" }
+            "{peer} sends its certificates in the wrong order: the first is that of a CA ({subject})"
+            => "put the server's own certificate first into its file, then the intermediate CAs";
+        UnsupportedAlgorithm { peer = "PEER", subject = "CN=NAME", algorithm = "ECDSA with SHA-512" }
+            "the certificate of {peer} ({subject}) uses an unsupported algorithm: {algorithm}"
+            => "use RSA of 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519, with SHA-256 or SHA-384";
+        UnsupportedExtension { peer = "PEER", subject = "CN=NAME", extension = "1.3.6.1.4.1.1" }
+            "the certificate of {peer} ({subject}) has an unsupported critical extension: {extension}"
+            => "issue the certificate without this extension, or not as critical";
+        BadCertificate { peer = "PEER", subject = "CN=NAME", problem = "it is not X.509 version 3" }
             "the certificate of {peer} ({subject}) is invalid: {problem}"
-            => "issue a server certificate (CA:FALSE, serverAuth); --insecure skips the verification";
+            => "issue a server certificate (X.509 v3, CA:FALSE, serverAuth); --insecure skips the verification";
         ClientCertificateRequired { peer = "PEER" }
             "{peer} requires a client certificate"
             => "pass one with --cert and --key";
-        ClientCertificateRejected { peer = "PEER", alert = "UnknownCA" }
+        ClientCertificateRejected { peer = "PEER", alert = "unknown_ca" }
             "{peer} rejected the client certificate: {alert}"
             => "use a valid client certificate, signed by a CA that the server trusts";
         NoHttp2 { peer = "PEER", answer = "it chose no protocol" }
@@ -109,10 +142,10 @@ connect_errors! {
         UnknownServerName { peer = "PEER", name = "HOST" }
             "{peer} does not serve the name {name}"
             => "use one of the server's names in --target or --server-name";
-        TlsRejected { peer = "PEER", alert = "ProtocolVersion" }
+        TlsRejected { peer = "PEER", alert = "protocol_version" }
             "{peer} rejected the TLS handshake: {alert}"
-            => "check that both sides share a TLS version and a cipher suite; see the server's log";
-        TlsFailed { peer = "PEER", problem = "received corrupt message" }
+            => "check that both sides share a TLS version, cipher suite and signature algorithm; see the server's log";
+        TlsFailed { peer = "PEER", problem = "the server sent a malformed message: invalid key share" }
             "TLS error on the connection to {peer}: {problem}"
             => "check the server, and the proxies in front of it";
     }

@@ -40,10 +40,27 @@ pub struct IdentityFiles {
 impl Ca {
     /// Creates a CA with this common name.
     pub fn new(common_name: &str) -> Ca {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = named(common_name);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Ca::with(common_name, KeyPair::generate().unwrap(), |_| {})
+    }
+
+    /// Creates a CA with this key; `change` may alter its parameters.
+    pub fn with(
+        common_name: &str,
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Ca {
+        let mut params = ca_params(common_name);
+        change(&mut params);
+        Ca::from_issuer(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Creates an intermediate CA that this one signs.
+    pub fn intermediate(&self, common_name: &str) -> Ca {
+        let (params, key) = (ca_params(common_name), KeyPair::generate().unwrap());
+        Ca::from_issuer(CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap())
+    }
+
+    fn from_issuer(issuer: CertifiedIssuer<'static, KeyPair>) -> Ca {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
         Ca { issuer, directory }
@@ -135,6 +152,13 @@ impl IdentityFiles {
     pub fn client_flags(&self) -> [String; 2] {
         [format!("--cert={}", self.cert.display()), format!("--key={}", self.key.display())]
     }
+}
+
+fn ca_params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = named(common_name);
+    params
 }
 
 fn named(common_name: &str) -> DistinguishedName {
