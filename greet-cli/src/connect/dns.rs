@@ -1,11 +1,12 @@
 //! The DNS stage: looks up the addresses of a host.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
+use super::socket_error::open_files_problem;
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
@@ -39,6 +40,11 @@ pub(super) async fn look_up(
             return Err(ConnectError::LookupTimeout { host, after });
         }
     };
+    // The resolver has no code for it. It needs a socket and the files that configure it.
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+    if let Some(problem) = probe.err().and_then(|error| open_files_problem(&error)) {
+        return Err(ConnectError::TooManyOpenFilesToLookUp { host, problem });
+    }
     if let Some((_, zone)) = host.split_once('%') {
         let zone = zone.to_owned();
         return Err(ConnectError::UnknownZone { host, zone });

@@ -9,6 +9,7 @@ mod first_frame;
 mod handshake_error;
 mod http2;
 mod pem;
+mod socket_error;
 mod target;
 mod tcp;
 mod tls;

@@ -1,6 +1,6 @@
 //! The TCP stage: connects to one of the addresses, or to a Unix socket.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
+#[cfg(unix)]
+use super::socket_error::MAX_SOCKET_PATH_BYTES;
+use super::socket_error::{tcp_error, timed_out, unix_error};
 use crate::error::ConnectError;
-use crate::format::HumanDuration;
 
 /// Time of an attempt until the next one starts, as RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -72,8 +74,8 @@ async fn race(addresses: &[SocketAddr], attempts: &mut Vec<Attempt>) -> Option<(
                 Ok(stream) => return Some((index, stream)),
                 Err(error) => {
                     let attempt = &mut attempts[index];
-                    let (peer, after) = (attempt.address.to_string(), attempt.started.elapsed());
-                    attempt.error = Some(connect_error(peer, &error, after));
+                    let after = attempt.started.elapsed();
+                    attempt.error = Some(tcp_error(attempt.address, &error, after));
                 }
             },
             () = sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
@@ -111,35 +113,24 @@ pub(super) async fn open_unix(
     path: &Path,
     deadline: Instant,
 ) -> Result<tokio::net::UnixStream, ConnectError> {
+    let bytes = path.as_os_str().len();
+    if bytes > MAX_SOCKET_PATH_BYTES {
+        return Err(ConnectError::SocketPathTooLong {
+            peer: format!("unix:{}", path.display()),
+            bytes: bytes.to_string(),
+            limit: MAX_SOCKET_PATH_BYTES.to_string(),
+        });
+    }
     let started = Instant::now();
     let opened = timeout_at(deadline, tokio::net::UnixStream::connect(path)).await;
     let opened = opened.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
-    opened.map_err(|error| {
-        connect_error(format!("unix:{}", path.display()), &error, started.elapsed())
-    })
+    opened.map_err(|error| unix_error(path, &error, started.elapsed()))
 }
 
 #[cfg(not(unix))]
 pub(super) async fn open_unix(path: &Path, _deadline: Instant) -> Result<TcpStream, ConnectError> {
     let unsupported = ErrorKind::Unsupported.into();
-    let peer = format!("unix:{}", path.display());
-    std::future::ready(Err(connect_error(peer, &unsupported, Duration::ZERO))).await
-}
-
-fn connect_error(peer: String, error: &io::Error, after: Duration) -> ConnectError {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => ConnectError::Refused { peer },
-        ErrorKind::NotFound => ConnectError::NoSuchSocket { peer },
-        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-            ConnectError::Unreachable { peer }
-        }
-        ErrorKind::TimedOut => timed_out(peer, after),
-        _ => ConnectError::ConnectFailed { peer, problem: error.to_string() },
-    }
-}
-
-fn timed_out(peer: String, after: Duration) -> ConnectError {
-    ConnectError::ConnectTimeout { peer, after: HumanDuration(after).to_string() }
+    std::future::ready(Err(unix_error(path, &unsupported, Duration::ZERO))).await
 }
 
 #[cfg(test)]

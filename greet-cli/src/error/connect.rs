@@ -52,6 +52,9 @@ connect_errors! {
         LookupTimeout { host = "HOST", after = "5s" }
             "could not look up {host}: no answer from the name server within {after}"
             => "check the DNS configuration of this machine, or use an IP address";
+        TooManyOpenFilesToLookUp { host = "HOST", problem = "this process has reached its limit of open files, 1024" }
+            "could not look up {host}: {problem}"
+            => "raise the limit with ulimit -n (of the machine with sysctl fs.file-max), or use fewer --connections";
     }
 
     Tcp {
@@ -67,9 +70,39 @@ connect_errors! {
         ConnectTimeout { peer = "PEER", after = "5s" }
             "could not connect to {peer}: no answer within {after}"
             => "check the address and firewalls, or raise --timeout";
-        ConnectFailed { peer = "PEER", problem = "Permission denied (os error 13)" }
+        TooManyOpenFiles { peer = "PEER", problem = "this process has reached its limit of open files, 1024" }
             "could not connect to {peer}: {problem}"
-            => "check --target, and the permissions and limits of this process";
+            => "raise the limit with ulimit -n (of the machine with sysctl fs.file-max), or use fewer --connections";
+        NoMemory { peer = "PEER" }
+            "could not connect to {peer}: the kernel has no memory for the connection"
+            => "check the memory of this machine, and the memory limit of its container";
+        NoLocalPort { peer = "PEER" }
+            "could not connect to {peer}: no local port is left"
+            => "wait for old connections to end, or raise the limit with sysctl net.ipv4.ip_local_port_range";
+        NoIpv6 { peer = "[::1]:50051" }
+            "could not connect to {peer}: IPv6 is disabled on this machine"
+            => "use an IPv4 address in --target, or enable IPv6";
+        MissingZone { peer = "[fe80::1]:50051" }
+            "could not connect to {peer}: a link-local address needs a zone"
+            => "name the network interface in --target, as in [fe80::1%eth0]:50051";
+        Forbidden { peer = "PEER" }
+            "could not connect to {peer}: this machine does not permit the connection"
+            => "check the firewall and the security policies of this machine (SELinux, seccomp, eBPF)";
+        SocketPermission { peer = "unix:PATH" }
+            "could not connect to {peer}: permission denied"
+            => "this user needs write permission for the socket, and search permission for its directories";
+        SocketPathTooLong { peer = "unix:PATH", bytes = "108", limit = "107" }
+            "could not connect to {peer}: the path of the socket has {bytes} bytes; the limit is {limit}"
+            => "use a shorter path, such as one that is relative to the working directory";
+        SocketQueueFull { peer = "unix:PATH" }
+            "could not connect to {peer}: its queue of connections is full"
+            => "the server is overloaded or accepts no connections: see its log, or retry with --retries";
+        NotASocket { peer = "unix:PATH" }
+            "could not connect to {peer}: this is not a socket"
+            => "check the path in --target";
+        ConnectFailed { peer = "PEER", problem = "Protocol wrong type for socket (os error 91)" }
+            "could not connect to {peer}: {problem}"
+            => "check --target, and the limits of this process";
     }
 
     Tls {

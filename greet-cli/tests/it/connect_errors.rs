@@ -20,6 +20,12 @@ fn unknown_zone_of_address() {
     assert_error("dns_unknown_zone", "[fe80::1%no-such-if]:1", &[]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn link_local_address_without_zone() {
+    assert_error("tcp_missing_zone", "[fe80::1]:1", &[]);
+}
+
 #[test]
 fn connection_refused() {
     assert_error("tcp_refused", &unused_address(), &[]);

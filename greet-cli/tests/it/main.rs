@@ -16,6 +16,8 @@ mod health;
 mod hello;
 mod http2_errors;
 mod load;
+#[cfg(unix)]
+mod local_limits;
 mod output;
 mod retry;
 mod rpc_errors;

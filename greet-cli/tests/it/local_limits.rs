@@ -1,0 +1,96 @@
+//! Limits of this machine are named, and not blamed on the server or the network.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::support::error_snapshot::assert_error;
+use crate::support::{CommandOutput, Daemon, command, greet, run};
+
+const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+
+/// Runs `greet-cli --target TARGET` with a limit of open files.
+fn greet_with_open_files(limit: u32, target: &str, flags: &[&str]) -> CommandOutput {
+    let plain = command(&[&["--target", target], &HELLO[..], flags].concat());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).env_clear();
+    command.arg(plain.get_program()).args(plain.get_args());
+    run(command)
+}
+
+/// Which limit lets greet-cli start, and no more, differs between systems.
+#[test]
+fn limit_of_open_files_is_named_at_every_stage() {
+    let daemon = Daemon::start(&[]);
+    let named = daemon.target.replace("127.0.0.1", "localhost");
+    let mut stages = Vec::new();
+    for limit in 4..=20 {
+        for target in [&daemon.target, &named] {
+            let ran = greet_with_open_files(limit, target, &["--output=json"]);
+            if ran.code == Some(0) {
+                continue;
+            }
+            let is_named = |text: &str| text.to_lowercase().contains("open files");
+            assert!(is_named(&ran.stdout) || is_named(&ran.stderr), "{ran:?}");
+            if ran.code == Some(3) {
+                let error = ran.object()["error"].take();
+                let cause = error["cause"].as_str().unwrap();
+                let problem = format!("this process has reached its limit of open files, {limit}");
+                assert!(cause.ends_with(&problem), "{error}");
+                assert!(error["hint"].as_str().unwrap().contains("ulimit -n"), "{error}");
+                stages.push(error["stage"].clone());
+            }
+        }
+    }
+    assert!(stages.contains(&Value::from("tcp")), "{stages:?}");
+}
+
+#[test]
+fn many_connections_reach_limit_of_open_files() {
+    let daemon = Daemon::start(&[]);
+    let flags = ["--connections=50", "--concurrency=50", "--count=50"];
+    let limit = "this process has reached its limit of open files, 20\n";
+    let ran = greet_with_open_files(20, &daemon.target, &flags);
+    assert!(ran.stderr.contains(limit), "{ran:?}");
+}
+
+/// Returns `unix:PATH` with a path of this length.
+fn socket_target(directory: &Path, path_bytes: usize) -> String {
+    let directory = directory.display().to_string();
+    let name = "s".repeat(path_bytes - directory.len() - 1);
+    format!("unix:{directory}/{name}")
+}
+
+#[test]
+fn path_of_unix_socket_over_limit_is_named() {
+    const LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+    let directory = tempfile::tempdir().unwrap();
+    let longest = socket_target(directory.path(), LIMIT);
+    let _daemon = Daemon::start(&["--listen", &longest]);
+    greet(&longest, &HELLO).assert("Hello Ada\n", "", 0);
+    let ran = greet(&socket_target(directory.path(), LIMIT + 1), &HELLO);
+    let line = format!("the path of the socket has {} bytes; the limit is {LIMIT}\n", LIMIT + 1);
+    assert!(ran.stderr.contains(&line), "{ran:?}");
+    assert_eq!(ran.code, Some(3));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn full_queue_of_unix_socket_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _queued = UnixStream::connect(&path).unwrap();
+    let target = format!("unix:{}", path.display());
+    assert_error("tcp_socket_queue_full", &target, &[]);
+}
+
+#[test]
+fn file_that_is_not_a_socket_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert_error("tcp_not_a_socket", &format!("unix:{}", file.path().display()), &[]);
+}
