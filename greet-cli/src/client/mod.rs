@@ -101,6 +101,9 @@ impl Client {
                     .into())
             }
             Err(_elapsed) => {
+                if let Some(not_sent) = no_stream(&mut connection, self.call_options.timeout) {
+                    return Err(not_sent.into());
+                }
                 let timeout = HumanDuration(self.call_options.timeout);
                 Err(deadline_exceeded(format!("no reply within {timeout}")))
             }
@@ -289,10 +292,15 @@ impl Client {
                 call.is_refused = true;
             }
             Err(_elapsed) => {
-                call.rpc = Some(sent.elapsed());
-                let elapsed = HumanDuration(started.elapsed());
-                let message = format!("no reply within {elapsed}: {}", call.times());
-                call.result = Err(deadline_exceeded(message));
+                let elapsed = started.elapsed();
+                call.result = Err(match no_stream(&mut connection, elapsed) {
+                    Some(not_sent) => not_sent.into(),
+                    None => {
+                        call.rpc = Some(sent.elapsed());
+                        let elapsed = HumanDuration(elapsed);
+                        deadline_exceeded(format!("no reply within {elapsed}: {}", call.times()))
+                    }
+                });
             }
         }
         call
@@ -337,6 +345,18 @@ fn pause<Reply>(
     let pause = retries.pause(failure, [&call.headers, &call.trailers])?;
     // An attempt without time to start would only hide the reason of this failure.
     (Instant::now() + pause < deadline).then_some(pause)
+}
+
+/// Returns the error of a call that has reached its deadline, if it was not sent.
+fn no_stream(connection: &mut PooledConnection, after: Duration) -> Option<ConnectError> {
+    if !wire::awaits_stream(&mut connection.sender) {
+        return None;
+    }
+    let (peer, after) = (connection.peer.to_string(), HumanDuration(after).to_string());
+    Some(match connection.sender.current_max_send_streams() {
+        0 => ConnectError::NoStreamsAllowed { peer, after },
+        limit => ConnectError::NoFreeStream { peer, after, limit: limit.to_string() },
+    })
 }
 
 fn deadline_exceeded(message: String) -> CallError {

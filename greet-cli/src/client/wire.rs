@@ -1,6 +1,7 @@
 //! Sends calls on a connection (gRPC over HTTP/2). The generated client would hide the facts that
 //! identify a failure: headers, trailers, a missing status, and whether the request was sent.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -88,6 +89,13 @@ pub(crate) fn send(
     let (response, mut stream) = sender.send_request(request(outgoing), false)?;
     stream.send_data(outgoing.body.clone(), true)?;
     Ok(response)
+}
+
+/// Returns whether the call that was sent last still waits in h2, because the server allows no more
+/// concurrent streams. h2 does not say so of calls that were queued together before any of them was
+/// sent; they count as sent, which is the cautious answer.
+pub(crate) fn awaits_stream(sender: &mut SendRequest<Bytes>) -> bool {
+    sender.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 /// Returns the reply of a unary method, with the stream that has its headers and trailers.

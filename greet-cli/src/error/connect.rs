@@ -202,6 +202,12 @@ connect_errors! {
         NoSettings { peer = "PEER", after = "5s" }
             "{peer} accepted the connection, but sent no SETTINGS within {after}"
             => "check the port, and http:// or https://, in --target; the server may be stuck";
+        NoStreamsAllowed { peer = "PEER", after = "5s" }
+            "{peer} allowed no call within {after}: its SETTINGS_MAX_CONCURRENT_STREAMS is 0"
+            => "the server accepts no calls now: retry later, or raise its limit of concurrent streams";
+        NoFreeStream { peer = "PEER", after = "5s", limit = "1" }
+            "no stream to {peer} was free within {after}: its SETTINGS_MAX_CONCURRENT_STREAMS is {limit}"
+            => "use more --connections or less --concurrency, or raise the limit of the server";
         CallRejected { target = "TARGET", reason = "REFUSED_STREAM" }
             "{target} refused the call on every connection: {reason}"
             => "the server is shutting down, at a limit, or rejects a large --header: retry later";

@@ -1,10 +1,11 @@
 //! Errors of the stage http2: the server accepts no call, exit code 3.
 
 use greet_testkit::http2::{GOAWAY, frame};
+use serde_json::Value;
 
 use crate::support::certs::Ca;
 use crate::support::error_snapshot::assert_error;
-use crate::support::fake_server::{answer, never_reply, reply, serve};
+use crate::support::fake_server::{allow_streams, answer, never_reply, reply, serve};
 use crate::support::{Daemon, greet};
 
 #[test]
@@ -64,6 +65,30 @@ fn no_settings_within_timeout() {
 fn every_connection_rejects_call() {
     // SETTINGS, then a GOAWAY that rejects every stream.
     assert_error("http2_call_rejected", &serve(answer(frame(GOAWAY, 0, 0, &[0; 8]))), &[]);
+}
+
+/// The call was never sent, so its deadline is not DEADLINE_EXCEEDED.
+#[test]
+fn server_that_allows_no_streams() {
+    let address = serve(allow_streams(0));
+    assert_error("http2_no_streams_allowed", &address, &[]);
+    // A watch reports each change until the wait ends.
+    let ran = greet(&address, &["--timeout=100ms", "--wait=200ms", "health", "--watch"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.stderr.contains(": its SETTINGS_MAX_CONCURRENT_STREAMS is 0\n"), "{ran:?}");
+}
+
+#[test]
+fn call_over_limit_of_streams_was_not_sent() {
+    let address = serve(allow_streams(1));
+    let flags = ["--timeout=300ms", "--output=json", "hello", "--name=Ada", "--name=Grace"];
+    let ran = greet(&address, &flags);
+    let [first, second] = &ran.objects()[..] else { panic!("{ran:?}") };
+    assert_eq!(first["status"]["name"], "DEADLINE_EXCEEDED");
+    assert_eq!((&second["status"], &second["timing_us"]["rpc"]), (&Value::Null, &Value::Null));
+    let cause = second["error"]["cause"].as_str().unwrap();
+    assert!(cause.starts_with(&format!("no stream to {address} was free within ")), "{cause}");
+    assert!(cause.ends_with(": its SETTINGS_MAX_CONCURRENT_STREAMS is 1"), "{cause}");
 }
 
 #[test]

@@ -108,6 +108,15 @@ pub(crate) fn answer_each(answers: Vec<Vec<u8>>) -> impl Fn(TcpStream) + Clone +
     }
 }
 
+/// Allows so many concurrent streams, and answers no request.
+pub(crate) fn allow_streams(limit: u32) -> impl Fn(TcpStream) + Clone + Send + 'static {
+    const MAX_CONCURRENT_STREAMS: u32 = 3;
+    move |mut stream| {
+        let _ = stream.write_all(&settings(&[MAX_CONCURRENT_STREAMS, limit]));
+        never_reply(stream);
+    }
+}
+
 /// Reads one HTTP/2 request, then closes.
 pub(crate) fn close_after_request(mut stream: TcpStream) {
     start_http2(&mut stream);
