@@ -1,7 +1,10 @@
 //! Limits of this machine are named, and not blamed on the server or the network.
 
-use std::os::unix::net::UnixStream;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -14,7 +17,7 @@ const HELLO: [&str; 2] = ["hello", "--name=Ada"];
 /// Runs `greet-cli --target TARGET` with a limit of open files.
 fn greet_with_open_files(limit: u32, target: &str, flags: &[&str]) -> CommandOutput {
     let plain = command(&[&["--target", target], &HELLO[..], flags].concat());
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).env_clear();
     command.arg(plain.get_program()).args(plain.get_args());
     run(command)
@@ -87,6 +90,27 @@ fn full_queue_of_unix_socket_is_named() {
     let _queued = UnixStream::connect(&path).unwrap();
     let target = format!("unix:{}", path.display());
     assert_error("tcp_socket_queue_full", &target, &[]);
+}
+
+/// root has permission for every socket, unless it is without capabilities in a user namespace.
+#[test]
+fn missing_permission_for_unix_socket_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    let target = format!("unix:{}", path.display());
+    let plain = command(&[&["--target", &target], &HELLO[..]].concat());
+    let mut without_capabilities = Command::new("unshare");
+    without_capabilities.arg("--user").arg(plain.get_program()).args(plain.get_args());
+    let is_root = rustix::process::geteuid().is_root();
+    let ran = run(if is_root { without_capabilities } else { plain });
+    if ran.stderr.starts_with("unshare: ") {
+        return; // user namespaces are not permitted
+    }
+    let line = format!("greet-cli: tcp: could not connect to {target}: permission denied\n\n");
+    assert!(ran.stderr.starts_with(&line), "{ran:?}");
+    assert_eq!(ran.code, Some(3));
 }
 
 #[test]
