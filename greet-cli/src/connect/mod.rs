@@ -1,21 +1,14 @@
 //! Connects to a target in four stages: dns, tcp, tls and http2. Each stage is timed, and the first
 //! that fails is named.
 
-pub(crate) mod certificate;
-mod certificate_error;
 pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
-mod handshake_error;
 mod http2;
-mod pem;
 mod socket_error;
 mod target;
 mod tcp;
-mod tls;
-mod tls_config;
-mod verifier;
-mod words;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,8 +26,7 @@ use crate::error::ConnectError;
 pub(crate) use self::first_frame::Settings;
 pub(crate) use self::http2::Traffic;
 pub(crate) use self::target::Target;
-pub(crate) use self::tls::TlsFacts;
-pub(crate) use self::tls_config::Tls;
+pub(crate) use self::tls::{Tls, TlsFacts};
 
 /// A connection whose SETTINGS have arrived.
 #[derive(Debug)]
@@ -123,8 +115,8 @@ pub(crate) async fn connect(
     let connected = start_http2(stream, deadline, stages, traffic).await;
     connected.map_err(|error| match error {
         // With TLS 1.3 a server rejects a client certificate after the handshake.
-        Http2HandshakeError::Broken(error) if handshake_error::is_tls_error(&error, &verifier) => {
-            handshake_error::connect_error(&error, &verifier, &peer, host)
+        Http2HandshakeError::Broken(error) if tls::is_tls_error(&error, &verifier) => {
+            tls::connect_error(&error, &verifier, &peer, host)
         }
         Http2HandshakeError::Closed if verifier.lacks_identity() => {
             ConnectError::ClientCertificateRequired { peer }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Call, metadata};
-use crate::connect::certificate::{Certificate, rfc3339};
 use crate::connect::dns::without_port;
+use crate::connect::tls::certificate::{Certificate, rfc3339};
 use crate::connect::{Stages, TlsFacts};
 
 /// The facts of a stage.

@@ -6,20 +6,20 @@ use std::io::{self, ErrorKind};
 use rustls::{AlertDescription, Error, PeerIncompatible, PeerMisbehaved};
 
 use super::certificate_error::{self, certificate_error};
-use super::excerpt;
 use super::verifier::RecordingVerifier;
 use super::words::words;
+use crate::connect::excerpt;
 use crate::error::ConnectError;
 
 /// Returns whether an error after the handshake is an error of TLS: an alert, or the end of the
 /// connection when the server required a client certificate.
-pub(super) fn is_tls_error(error: &io::Error, verifier: &RecordingVerifier) -> bool {
+pub(in crate::connect) fn is_tls_error(error: &io::Error, verifier: &RecordingVerifier) -> bool {
     let is_rustls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     is_rustls || verifier.lacks_identity()
 }
 
 /// Returns the cause of an error during the handshake or right after it.
-pub(super) fn connect_error(
+pub(in crate::connect) fn connect_error(
     error: &io::Error,
     verifier: &RecordingVerifier,
     peer: &str,

@@ -1,5 +1,13 @@
 //! The TLS stage of `https` targets.
 
+pub(crate) mod certificate;
+mod certificate_error;
+mod config;
+mod handshake_error;
+mod pem;
+mod verifier;
+mod words;
+
 use std::sync::Arc;
 
 use rustls::ClientConnection;
@@ -11,12 +19,14 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
 
-use super::certificate::Certificate;
-use super::handshake_error::connect_error;
-use super::tls_config::{ALPN_H2, Tls};
-use super::verifier::RecordingVerifier;
+use self::certificate::Certificate;
+use self::config::ALPN_H2;
+use self::verifier::RecordingVerifier;
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
+
+pub(crate) use self::config::Tls;
+pub(super) use self::handshake_error::{connect_error, is_tls_error};
 
 /// The negotiated parameters, as far as the handshake got.
 #[derive(Debug, Clone, Serialize)]
