@@ -94,6 +94,17 @@ fn sslkeylogfile_receives_keys() {
 }
 
 #[test]
+fn unusable_sslkeylogfile_is_reported() {
+    let (ca, daemon) = daemon(&["127.0.0.1"]);
+    let mut command =
+        command(&["--target", &daemon.target, &ca.ca_cert_flag(), "hello", "--name=Ada"]);
+    command.env("SSLKEYLOGFILE", "/no/keys.log");
+    let note = "greet-cli: SSLKEYLOGFILE: could not write `/no/keys.log`: \
+                No such file or directory (os error 2)\n";
+    run(command).assert("Hello Ada\n", note, 0);
+}
+
+#[test]
 fn flags_without_effect_are_rejected() {
     let rejected = |flags: &[&str], problem: &str| {
         let ran = run(command(&[flags, &HELLO].concat()));

@@ -1,7 +1,7 @@
 //! Builds the TLS configuration from the flags for certificates, names and trust.
 
 use std::env::{split_paths, var_os};
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(crate) const ALPN_H2: &[u8] = b"h2";
 /// A bundle of CAs, and directories of CAs, instead of the system's.
 const CERT_FILE: &str = "SSL_CERT_FILE";
 const CERT_DIR: &str = "SSL_CERT_DIR";
+/// The file for the keys of connections, which tools such as Wireshark read.
+const KEY_LOG_FILE: &str = "SSLKEYLOGFILE";
 
 /// The keys that ring signs with.
 const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
@@ -30,10 +32,12 @@ const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384,
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
-    problems: Vec<String>,
     identity: Option<Arc<CertifiedKey>>,
     server_name: Option<ServerName<'static>>,
     insecure: bool,
+    logs_keys: bool,
+    /// Reasons that variables have no effect.
+    problems: Vec<String>,
 }
 
 impl Tls {
@@ -55,10 +59,19 @@ impl Tls {
             Some((cert, key)) => Some(Arc::new(read_identity(cert, key, &provider)?)),
             None => None,
         };
-        Ok(Tls { provider, roots: Arc::new(roots), problems, identity, server_name, insecure })
+        let logs_keys = logs_keys(&mut problems);
+        Ok(Tls {
+            provider,
+            roots: Arc::new(roots),
+            identity,
+            server_name,
+            insecure,
+            logs_keys,
+            problems,
+        })
     }
 
-    /// Returns why variables for the CAs of the system are useless.
+    /// Returns why variables, such as the one for the CAs, are useless.
     pub(crate) fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -68,8 +81,7 @@ impl Tls {
         self.server_name.as_ref()
     }
 
-    /// Returns the configuration of one handshake, and its verifier. `SSLKEYLOGFILE` names the file
-    /// for its keys, which tools such as Wireshark read.
+    /// Returns the configuration of one handshake, and its verifier.
     pub(crate) fn configure(&self) -> (ClientConfig, Arc<RecordingVerifier>) {
         let (provider, identity) = (Arc::clone(&self.provider), self.identity.clone());
         let roots = (!self.insecure).then(|| Arc::clone(&self.roots));
@@ -81,9 +93,24 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&verifier))
             .with_client_cert_resolver(Arc::<RecordingVerifier>::clone(&verifier));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
-        config.key_log = Arc::new(KeyLogFile::new());
+        if self.logs_keys {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         (config, verifier)
     }
+}
+
+/// Returns whether `SSLKEYLOGFILE` names a file for the keys. rustls ignores one that it cannot open.
+fn logs_keys(problems: &mut Vec<String>) -> bool {
+    let Some(file) = var_os(KEY_LOG_FILE).filter(|file| !file.is_empty()) else {
+        return false;
+    };
+    let opened = OpenOptions::new().append(true).create(true).open(&file);
+    if let Err(error) = &opened {
+        let file = Path::new(&file).display();
+        problems.push(format!("{KEY_LOG_FILE}: could not write `{file}`: {error}"));
+    }
+    opened.is_ok()
 }
 
 fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
@@ -104,16 +131,19 @@ fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
     let mut certificates = Vec::new();
     if let Some(file) = &file {
         let file = Path::new(file);
-        if let Err(error) = pem::certificates(file) {
-            problems.push(format!("{CERT_FILE}: {error:#}"));
-        }
-        if file.is_file() {
-            // One malformed certificate does not exclude the others.
-            certificates.extend(load_certs_from_paths(Some(file), None).certs);
+        match pem::certificates(file) {
+            Ok(found) => certificates.extend(found),
+            Err(error) => {
+                problems.push(format!("{CERT_FILE}: {error:#}"));
+                // One malformed certificate does not exclude the others.
+                if file.is_file() {
+                    certificates.extend(load_certs_from_paths(Some(file), None).certs);
+                }
+            }
         }
     }
-    let dirs_list = split_paths(dirs.as_deref().unwrap_or_default());
-    for dir in dirs_list.filter(|dir| !dir.as_os_str().is_empty()) {
+    let paths = split_paths(dirs.as_deref().unwrap_or_default());
+    for dir in paths.filter(|dir| !dir.as_os_str().is_empty()) {
         let loaded = load_certs_from_paths(None, Some(&dir));
         if let Err(error) = fs::read_dir(&dir) {
             problems.push(format!("{CERT_DIR}: could not read `{}`: {error}", dir.display()));
