@@ -4,10 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+
+/// A call that has not arrived by then was not sent.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The names of a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ impl AuthorityServer {
 
     /// Returns the names of the next call.
     pub(crate) fn names(&self) -> Names {
-        self.names.recv().unwrap()
+        self.names.recv_timeout(CALL_TIMEOUT).unwrap()
     }
 
     /// Returns the `:authority` of the next call.
