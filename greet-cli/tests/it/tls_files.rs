@@ -4,7 +4,7 @@ use std::fs;
 
 use greet_testkit::certs::IdentityFiles;
 
-use crate::support::certs::Ca;
+use crate::support::certs::{Ca, patch_certificate};
 use crate::support::{CommandOutput, Daemon, command, greet, run};
 
 const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
@@ -60,11 +60,13 @@ fn binary_key_file_is_explained() {
     let ca = Ca::new("Test CA");
     let client = ca.sign("client");
     let utf16: Vec<u8> = "\u{feff}key".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let pkcs12 = "it is PKCS #12; convert it with openssl pkcs12 -nodes -in FILE -out NEW_FILE";
     for (bytes, problem) in [
         (
-            &b"\x30\x81\x87\x02\x01"[..],
+            &b"\x30\x81\x87\x02\x01\x00"[..],
             "it is DER, not PEM; convert it with openssl pkey -inform DER",
         ),
+        (b"\x30\x82\x09\x6a\x02\x01\x03", pkcs12),
         (&utf16, "it is UTF-16 text; save it as UTF-8"),
     ] {
         fs::write(&client.key, bytes).unwrap();
@@ -79,12 +81,9 @@ fn faulty_certificate_file_is_explained() {
     let client = ca.sign("client");
     let cert = fs::read_to_string(&client.cert).unwrap();
     let key = fs::read_to_string(&client.key).unwrap();
-    let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-    for (text, problem) in [
-        (key, "it has no PEM section CERTIFICATE"),
-        (cert.replace('\n', ""), NO_LINE_BREAK),
-        (malformed.to_owned(), "number 1 is malformed"),
-    ] {
+    for (text, problem) in
+        [(key, "it has no PEM section CERTIFICATE"), (cert.replace('\n', ""), NO_LINE_BREAK)]
+    {
         fs::write(&client.cert, text).unwrap();
         let reason = format!("`{}` has no usable certificate: {problem}", client.cert.display());
         assert_rejected(&hello_with(&client), &reason);
@@ -92,6 +91,27 @@ fn faulty_certificate_file_is_explained() {
         let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
         assert_rejected(&ran, &reason);
     }
+}
+
+#[test]
+fn certificate_that_cannot_be_used_is_named_by_number() {
+    let ca = Ca::new("Test CA");
+    let client = ca.sign("client");
+    let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let version_1 = ca.sign("old").cert;
+    patch_certificate(&version_1, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]);
+    let reason = |number: u32, problem: &str| {
+        let file = client.cert.display();
+        format!("`{file}`: certificate {number} cannot be used: {problem}")
+    };
+    fs::copy(&version_1, &client.cert).unwrap();
+    assert_rejected(&hello_with(&client), &reason(1, "it is not X.509 version 3"));
+    fs::write(&client.cert, malformed).unwrap();
+    assert_rejected(&hello_with(&client), &reason(1, "it is malformed"));
+    fs::write(&client.cert, ca.pem() + malformed).unwrap();
+    let ca_cert = format!("--ca-cert={}", client.cert.display());
+    let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+    assert_rejected(&ran, &reason(2, "it is malformed"));
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, Error, KeyLogFile, RootCertStore};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
+use super::certificate_error::describe;
 use super::pem;
 use super::verifier::RecordingVerifier;
 
@@ -116,10 +117,7 @@ fn logs_keys(problems: &mut Vec<String>) -> bool {
 fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for (index, certificate) in pem::certificates(file)?.into_iter().enumerate() {
-        if roots.add(certificate).is_err() {
-            let (file, number) = (file.display(), index + 1);
-            bail!("`{file}` has no usable certificate: number {number} is malformed");
-        }
+        roots.add(certificate).map_err(|error| unusable_certificate(file, index, &error))?;
     }
     Ok(roots)
 }
@@ -169,7 +167,7 @@ fn read_identity(
     let private = pem::private_key(key)?;
     let later = chain.get(1..).unwrap_or_default().to_vec();
     CertifiedKey::from_der(chain, private.clone_key(), provider).map_err(|error| {
-        let (cert, key) = (cert.display(), key.display());
+        let (cert_name, key) = (cert.display(), key.display());
         match error {
             Error::InconsistentKeys(_) => {
                 let mut later = later.into_iter();
@@ -177,16 +175,22 @@ fn read_identity(
                     |der| CertifiedKey::from_der(vec![der], private.clone_key(), provider).is_ok();
                 if later.any(is_match) {
                     anyhow!(
-                        "`{cert}` is in the wrong order: the certificate of `{key}` is not first"
+                        "`{cert_name}` is in the wrong order: the certificate of `{key}` is not first"
                     )
                 } else {
-                    anyhow!("the key in `{key}` does not match the certificate in `{cert}`")
+                    anyhow!("the key in `{key}` does not match the certificate in `{cert_name}`")
                 }
             }
-            Error::InvalidCertificate(_) => {
-                anyhow!("`{cert}` has no usable certificate: number 1 is malformed")
-            }
+            Error::InvalidCertificate(_) => unusable_certificate(cert, 0, &error),
             _ => anyhow!("`{key}` has no usable private key: it is not {SUPPORTED_KEYS}"),
         }
     })
+}
+
+fn unusable_certificate(file: &Path, index: usize, error: &Error) -> anyhow::Error {
+    let problem = match error {
+        Error::InvalidCertificate(reason) => describe(reason),
+        _ => "it is malformed".to_owned(),
+    };
+    anyhow!("`{}`: certificate {} cannot be used: {problem}", file.display(), index + 1)
 }

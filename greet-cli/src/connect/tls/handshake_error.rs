@@ -36,10 +36,12 @@ pub(in crate::connect) fn connect_error(
     }
     let Some(tls_error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         let peer = peer.to_owned();
-        return match is_end(error) {
-            true if verifier.lacks_identity() => ConnectError::ClientCertificateRequired { peer },
-            true => ConnectError::TlsClosed { peer },
-            false => ConnectError::TlsFailed { peer, problem: error.to_string() },
+        return if !is_end(error) {
+            ConnectError::TlsFailed { peer, problem: error.to_string() }
+        } else if verifier.lacks_identity() {
+            ConnectError::ClientCertificateRequired { peer }
+        } else {
+            ConnectError::TlsClosed { peer }
         };
     };
     let certificate_error = match tls_error {

@@ -14,6 +14,8 @@ const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 const UTF16_BOMS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// The first bytes of DER: a sequence with a length of two bytes or of one.
 const DER: [&[u8]; 2] = [b"\x30\x82", b"\x30\x81"];
+/// The version of PKCS #12 (RFC 7292), after a header of four bytes.
+const PKCS12_VERSION: &[u8] = b"\x02\x01\x03";
 /// The marks of an encrypted key: PKCS #8 (RFC 5958), and the older form of RFC 1421.
 const ENCRYPTED: [&str; 2] = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
 /// Files of open descriptors, which a shell passes for `<(command)`.
@@ -90,6 +92,10 @@ fn problem(bytes: &[u8], error: &Error, label: &str) -> String {
         Error::MissingSectionEnd { .. } => "a section has no END line".to_owned(),
         Error::Base64Decode(_) => "the base64 between BEGIN and END is malformed".to_owned(),
         _ if text.contains("-----BEGIN ") => format!("it has no PEM section {label}"),
+        _ if bytes.get(4..).is_some_and(|rest| rest.starts_with(PKCS12_VERSION)) => {
+            "it is PKCS #12; convert it with openssl pkcs12 -nodes -in FILE -out NEW_FILE"
+                .to_owned()
+        }
         _ if DER.iter().any(|start| bytes.starts_with(start)) => {
             let command = if is_key { "pkey" } else { "x509" };
             format!("it is DER, not PEM; convert it with openssl {command} -inform DER")
