@@ -27,7 +27,7 @@ pub(super) fn certificate_error(
     wanted: &str,
 ) -> Option<ConnectError> {
     use CertificateError as Reason;
-    let chain: Vec<_> = verifier.chain().iter().filter_map(|der| parse(der)).collect();
+    let chain: Vec<_> = verifier.chain().iter().map_while(|der| parse(der)).collect();
     let leaf = chain.first()?;
     let certificate = Certificate::new(leaf);
     let (peer, subject) = (peer.to_owned(), certificate.subject.clone());
@@ -61,8 +61,7 @@ pub(super) fn certificate_error(
         } => {
             let signature = algorithm_name(signature_algorithm_id);
             let key = algorithm_name(public_key_algorithm_id);
-            // A key of another kind cannot have made the signature.
-            if signature.starts_with("RSA") != key.starts_with("RSA") {
+            if is_other_family(&signature, &key) {
                 return Some(bad_signature(&chain, verifier, peer));
             }
             let subject = signed_with(&chain, signature_algorithm_id).unwrap_or(subject);
@@ -340,6 +339,14 @@ fn algorithm_name(algorithm_id: &[u8]) -> String {
     name.to_owned()
 }
 
+/// Returns whether a key of this kind cannot have made such a signature, so that the key is that of
+/// another CA. An algorithm without a name is only unsupported.
+fn is_other_family(signature: &str, key: &str) -> bool {
+    let family = |name: &str| name.split([' ', '-']).next().map(str::to_owned);
+    let is_named = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
+    is_named(signature) && is_named(key) && family(signature) != family(key)
+}
+
 /// Names the curve of an ECDSA key.
 fn curve_name(parameters: &[u8]) -> String {
     let Ok((_, oid)) = Oid::from_der(parameters) else {
@@ -370,6 +377,15 @@ mod tests {
         assert_eq!(algorithm_name(&[&ec_public_key[..], &p521].concat()), "ECDSA on P-521");
         assert_eq!(algorithm_name(&p521), "1.3.132.0.35", "not an algorithm");
         assert_eq!(algorithm_name(b""), "unknown");
+    }
+
+    #[test]
+    fn key_of_other_family_is_that_of_another_ca() {
+        assert!(is_other_family("ECDSA with SHA-256", "RSA"));
+        assert!(is_other_family("ECDSA with SHA-256", "Ed25519"));
+        assert!(!is_other_family("RSA-PSS", "RSA"));
+        assert!(!is_other_family("ECDSA with SHA-256", "ECDSA on P-521"));
+        assert!(!is_other_family("ECDSA with SHA-256", "1.2.3"), "not known");
     }
 
     #[test]
