@@ -23,7 +23,7 @@ use clap::CommandFactory as _;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::cli::{Args, CallCommand, Command, Parsed, UsageError};
+use crate::cli::{Args, CallCommand, Command, HealthArgs, Parsed, UsageError};
 use crate::commands::Context;
 use crate::connect::Target;
 use crate::exit::Exit;
@@ -127,8 +127,14 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
         CallCommand::Hello(hello) => {
             commands::hello::run(&hello.options(), context, stdout, stderr).await
         }
-        CallCommand::Health(args) => {
-            commands::health::run(&args.service, args.watch, context, stdout, stderr).await
+        CallCommand::Health(HealthArgs { all: true, .. }) => {
+            commands::health_list::run(context, stdout, stderr).await
+        }
+        CallCommand::Health(HealthArgs { service, watch: true, .. }) => {
+            commands::health_watch::run(&service, context, stdout, stderr).await
+        }
+        CallCommand::Health(HealthArgs { service, .. }) => {
+            commands::health::run(&service, context, stdout, stderr).await
         }
         CallCommand::Diagnose(args) => {
             commands::diagnose::run(&args.service, context, stdout, stderr).await

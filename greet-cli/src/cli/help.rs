@@ -23,6 +23,7 @@ pub(super) const HEALTH_EXAMPLES: &str = "\
 Examples:
   greet-cli health                  # prints SERVING and exits 0
   greet-cli --wait 30s health       # waits until the server is ready
+  greet-cli health --all            # prints each service
   greet-cli health --watch          # prints each change";
 
 pub(super) const DIAGNOSE_EXAMPLES: &str = "\

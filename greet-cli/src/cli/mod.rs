@@ -74,6 +74,10 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
 
+    /// List every service with its health (gRFC A90); exit with 0 if all are SERVING
+    #[arg(long, conflicts_with_all = ["service", "watch"])]
+    pub(crate) all: bool,
+
     /// Print each change with its time until interrupted; with --wait, until SERVING
     #[arg(long)]
     pub(crate) watch: bool,

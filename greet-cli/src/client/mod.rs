@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greet_proto::framing::frame;
-use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
+use greet_proto::grpc::health::v1::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+};
 use greet_proto::{HelloReply, HelloRequest};
 use http::Uri;
 use prost::Message;
@@ -77,7 +79,23 @@ impl Client {
 
     pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        self.call(Method::Check, &body, None).await
+        self.call_health(Method::Check, &body, StatusSource::NoHealthService).await
+    }
+
+    /// Returns the health of every service (gRFC A90).
+    pub(crate) async fn list_health(&self) -> Call<HealthListResponse> {
+        let body = frame(&HealthListRequest {}).into();
+        self.call_health(Method::List, &body, StatusSource::NoHealthList).await
+    }
+
+    async fn call_health<Reply: Message + Default>(
+        &self,
+        method: Method,
+        body: &Bytes,
+        missing: StatusSource,
+    ) -> Call<Reply> {
+        let call: Call<Reply> = self.call(method, body, None).await;
+        Call { result: call.result.map_err(|error| error.or_missing(missing)), ..call }
     }
 
     /// Returns once the reply starts; its messages have no deadline.

@@ -24,10 +24,15 @@ pub(crate) enum Method {
     SayHello,
     Check,
     Watch,
+    List,
 }
 
-const PATHS: [&str; 3] =
-    ["/greet.Greeter/SayHello", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+const PATHS: [&str; 4] = [
+    "/greet.Greeter/SayHello",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.health.v1.Health/List",
+];
 
 /// A target, or one address of a `dns:` target.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use greet_proto::escape::Escaped;
 use greet_proto::grpc::health::v1::HealthCheckResponse;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
-use tonic::Code;
 
 use self::details::Details;
 use crate::client::Call;
@@ -146,7 +145,7 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
             Exit::NotServing
         }
         // The health service is optional.
-        Err(failure) if failure.status().is_some_and(|s| s.code() == Code::Unimplemented) => {
+        Err(failure) if failure.is_unimplemented() => {
             finding.result = StageResult::None;
             return (finding, Exit::Done);
         }

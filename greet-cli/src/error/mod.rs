@@ -6,7 +6,7 @@ mod rpc;
 use std::fmt;
 
 use greet_proto::status::code_name;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::exit::Exit;
 
@@ -62,6 +62,24 @@ impl CallError {
             CallError::Connect(_) => None,
             CallError::Rpc(error) => Some(&error.status),
         }
+    }
+
+    /// Returns the error with another source if the server answered UNIMPLEMENTED: the caller knows
+    /// which service or method is missing.
+    pub(crate) fn or_missing(self, missing: StatusSource) -> CallError {
+        match self {
+            CallError::Rpc(RpcError { source: StatusSource::Server, status })
+                if status.code() == Code::Unimplemented =>
+            {
+                RpcError::new(missing, status).into()
+            }
+            error => error,
+        }
+    }
+
+    /// Returns whether the method does not exist, so that a later call would fail as well.
+    pub(crate) fn is_unimplemented(&self) -> bool {
+        self.status().is_some_and(|status| status.code() == Code::Unimplemented)
     }
 
     pub(crate) fn exit(&self) -> Exit {

@@ -17,6 +17,10 @@ pub(crate) struct RpcError {
 pub(crate) enum StatusSource {
     /// `grpc-status` in the reply.
     Server,
+    /// UNIMPLEMENTED in the reply of grpc.health.v1, or of one of its methods that is often missing.
+    NoHealthService,
+    NoHealthWatch,
+    NoHealthList,
     /// The deadline of this program.
     Deadline,
     /// An HTTP reply other than gRPC.
@@ -44,6 +48,15 @@ impl RpcError {
     pub(crate) fn hint(&self) -> String {
         let hint = match (self.source, self.status.code()) {
             (StatusSource::Server, code) => return self.hint_for_status(code),
+            (StatusSource::NoHealthService, _) => {
+                "the server does not implement grpc.health.v1: check it with hello or diagnose"
+            }
+            (StatusSource::NoHealthWatch, _) => {
+                "the server does not implement grpc.health.v1.Health/Watch: use health without --watch"
+            }
+            (StatusSource::NoHealthList, _) => {
+                "the server does not implement grpc.health.v1.Health/List: use health without --all"
+            }
             (StatusSource::Deadline, _) => DEADLINE_HINT,
             (StatusSource::NotGrpc, code) => hint_for_http(code),
             (StatusSource::ClientCertificate, _) => {
@@ -79,8 +92,8 @@ impl RpcError {
     /// Returns an example of each source, then of each status.
     pub(crate) fn examples() -> Vec<RpcError> {
         use StatusSource::{
-            BadReply, ClientCertificate, ConnectionLost, Deadline, HeadersTooLarge, NoStatus,
-            NotGrpc, Reset, Server,
+            BadReply, ClientCertificate, ConnectionLost, Deadline, HeadersTooLarge, NoHealthList,
+            NoHealthService, NoHealthWatch, NoStatus, NotGrpc, Reset, Server,
         };
         let timeout = "no reply within 5s: dns 9us, tcp 85us, http2 1.2ms, rpc 5s";
         let certificate = "\"400 No required SSL certificate was sent\"";
@@ -102,9 +115,11 @@ impl RpcError {
             (Reset, Status::internal("the server reset the call: REASON")),
             (ConnectionLost, Status::unavailable("the connection was lost before the reply")),
         ];
+        let no_health = [NoHealthService, NoHealthWatch, NoHealthList]
+            .map(|source| (source, Status::unimplemented("MESSAGE")));
         let statuses = (1..=16).map(|code| (Server, Status::new(code.into(), "MESSAGE")));
         let deadline = std::iter::once((Deadline, Status::deadline_exceeded(timeout)));
-        let examples = deadline.chain(not_grpc).chain(others).chain(statuses);
+        let examples = deadline.chain(not_grpc).chain(others).chain(no_health).chain(statuses);
         examples.map(|(source, status)| RpcError::new(source, status)).collect()
     }
 }

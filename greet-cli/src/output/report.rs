@@ -39,6 +39,18 @@ pub(crate) struct Health<'a> {
     pub(crate) call: CallReport,
 }
 
+/// `greet.health_list/v1`
+#[derive(Debug, Serialize)]
+pub(crate) struct HealthList<'a> {
+    pub(crate) schema: &'static str,
+    /// Whether there is a service, and every one is SERVING.
+    pub(crate) ok: bool,
+    /// Status by service, whose name is empty for the server as a whole; null on failure.
+    pub(crate) services: Option<BTreeMap<&'a str, &'static str>>,
+    #[serde(flatten)]
+    pub(crate) call: CallReport,
+}
+
 /// Keys of every call.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallReport {

@@ -1,8 +1,13 @@
 //! `health` prints the serving status and has an exit code for it.
 
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
+use greet_proto::grpc::health::v1::{HealthCheckResponse, HealthListResponse};
+use prost::Message as _;
 use serde_json::json;
 
-use crate::support::fake_server::{answer, never_reply, serve, trailers_only};
+use crate::support::fake_server::{
+    OK, answer, data, never_reply, reply_headers, serve, trailers, trailers_only,
+};
 use crate::support::{Daemon, Running, command, greet, parse_object, spawn, unused_address};
 
 #[test]
@@ -99,10 +104,77 @@ fn watch_with_wait_ends_at_serving() {
 }
 
 #[test]
-fn watch_needs_health_service() {
-    let address = serve(answer(trailers_only(&[("grpc-status", "12")])));
-    let ran = greet(&address, &["health", "--watch"]);
-    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(76)), "{ran:?}");
+fn missing_health_service_is_named_once_and_ends_wait() {
+    let missing = [("grpc-status", "12"), ("grpc-message", "unknown service")];
+    let address = serve(answer(trailers_only(&missing)));
+    for (flag, missing, instead) in [
+        ("--wait=0s", "grpc.health.v1", "check it with hello or diagnose"),
+        ("--watch", "grpc.health.v1.Health/Watch", "use health without --watch"),
+        ("--all", "grpc.health.v1.Health/List", "use health without --all"),
+    ] {
+        let lines = format!(
+            "greet-cli: rpc: UNIMPLEMENTED: unknown service\n\n\
+             hint: the server does not implement {missing}: {instead}\n"
+        );
+        greet(&address, &["health", flag]).assert("", &lines, 76);
+        greet(&address, &["--wait=1h", "health", flag]).assert("", &lines, 76);
+        let ran = greet(&address, &["--output=json", "health", flag]);
+        assert_eq!(ran.object()["error"]["cause"], "UNIMPLEMENTED: unknown service");
+    }
+}
+
+#[test]
+fn every_service_is_listed_with_status() {
+    let mut daemon = Daemon::start(&["--drain-delay=1s"]);
+    let all = ["health", "--all"];
+    greet(&daemon.target, &all).assert("(server)      SERVING\ngreet.Greeter SERVING\n", "", 0);
+    let object = greet(&daemon.target, &["--output=json", "health", "--all"]).object();
+    assert_eq!(object["services"], json!({"": "SERVING", "greet.Greeter": "SERVING"}));
+    daemon.drain_until_not_serving();
+    let rows = "(server)      NOT_SERVING\ngreet.Greeter NOT_SERVING\n";
+    greet(&daemon.target, &all).assert(rows, "", 4);
+    let waiting = format!("greet-cli: waiting for {}: (server) NOT_SERVING\n", daemon.target);
+    greet(&daemon.target, &["health", "--all", "--wait=100ms"]).assert(rows, &waiting, 4);
+}
+
+/// Starts a server that lists these services.
+fn list_server(services: &[(&str, ServingStatus)]) -> String {
+    let statuses = services.iter().map(|(name, status)| {
+        ((*name).to_owned(), HealthCheckResponse { status: (*status).into() })
+    });
+    let list = HealthListResponse { statuses: statuses.collect() };
+    let reply = [reply_headers(), data(&list.encode_to_vec()), trailers(&OK)];
+    serve(answer(reply.concat()))
+}
+
+#[test]
+fn list_is_sorted_escaped_and_exits_with_4_if_not_all_serving() {
+    let long = "x".repeat(49);
+    let services = [
+        (long.as_str(), ServingStatus::Serving),
+        ("b", ServingStatus::Unknown),
+        ("a\u{1b}[2J", ServingStatus::Serving),
+    ];
+    let rows = format!("{:<48} SERVING\n{:<48} UNKNOWN\n{long} SERVING\n", "a\\u{1b}[2J", "b");
+    greet(&list_server(&services), &["health", "--all"]).assert(&rows, "", 4);
+    let ran = greet(&list_server(&services), &["--output=json", "health", "--all"]);
+    assert_eq!((&ran.object()["ok"], ran.code), (&json!(false), Some(4)));
+}
+
+#[test]
+fn empty_list_is_not_serving() {
+    let address = list_server(&[]);
+    let note = format!("greet-cli: http://{address}: the server lists no service\n");
+    greet(&address, &["health", "--all"]).assert("", &note, 4);
+}
+
+#[test]
+fn all_conflicts_with_service_and_watch() {
+    for flag in ["--service=x", "--watch"] {
+        let ran = greet(&unused_address(), &["health", "--all", flag]);
+        assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
+        assert!(ran.stderr.contains("cannot be used with"), "{ran:?}");
+    }
 }
 
 #[test]
@@ -113,7 +185,12 @@ fn all_targets_are_checked() {
     assert_eq!(ran.stdout, format!("SERVING {}\n", daemon.target));
     let line = format!("greet-cli: http://{refusing}: tcp: could not connect to {refusing}: ");
     assert!(ran.stderr.starts_with(&line), "{ran:?}");
+    assert_eq!(ran.stderr.matches("hint: ").count(), 1, "{ran:?}");
     assert_eq!(ran.code, Some(3));
+    let ran = greet(&format!("{},{refusing}", daemon.target), &["health", "--all"]);
+    let suffix = &daemon.target;
+    let rows = format!("(server)      SERVING {suffix}\ngreet.Greeter SERVING {suffix}\n");
+    assert_eq!((ran.stdout, ran.code), (rows, Some(3)));
     let ran = greet(&format!("{},{refusing}", daemon.target), &["health", "--watch"]);
     assert_eq!(ran.code, Some(2), "--watch has one target");
 }

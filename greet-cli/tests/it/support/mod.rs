@@ -71,6 +71,7 @@ pub(crate) fn parse_object(line: &str) -> Value {
     let schema = match object["schema"].as_str() {
         Some("greet.hello/v1") => include_str!("../../../schema/hello.schema.json"),
         Some("greet.health/v1") => include_str!("../../../schema/health.schema.json"),
+        Some("greet.health_list/v1") => include_str!("../../../schema/health_list.schema.json"),
         Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),
         Some("greet.load/v1") => include_str!("../../../schema/load.schema.json"),
         Some("greet.errors/v1") => include_str!("../../../schema/errors.schema.json"),
