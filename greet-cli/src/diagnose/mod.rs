@@ -15,7 +15,7 @@ use serde::Serialize;
 use self::details::Details;
 use crate::client::Call;
 use crate::connect::{Stages, Target};
-use crate::error::{CallError, ConnectError, Stage};
+use crate::error::{CallError, ConnectError, Stage, detail_lines};
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 use crate::output::report::{ErrorReport, micros};
@@ -140,8 +140,8 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
                 return (finding, Exit::Done);
             }
             let cause = format!("the server is {}", status.as_str_name());
-            finding.error =
-                Some(ErrorReport { stage: "health", cause, hint: NOT_SERVING_HINT.to_owned() });
+            let (hint, details) = (NOT_SERVING_HINT.to_owned(), Vec::new());
+            finding.error = Some(ErrorReport { stage: "health", cause, hint, details });
             Exit::NotServing
         }
         // The health service is optional.
@@ -185,7 +185,11 @@ impl fmt::Display for Diagnosis {
 impl Finding {
     /// Returns the error, then the facts.
     fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.error.iter().map(|error| error.cause.clone()).collect();
+        let mut lines = Vec::new();
+        if let Some(error) = &self.error {
+            lines.push(error.cause.clone());
+            lines.extend(detail_lines(&error.details));
+        }
         match &self.details {
             Some(details) => lines.extend(details.lines.iter().cloned()),
             None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),

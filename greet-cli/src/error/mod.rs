@@ -1,16 +1,19 @@
 //! Errors of calls: stage, cause and hint.
 
 mod connect;
+mod details;
 mod rpc;
 
 use std::fmt;
 
 use greet_proto::status::code_name;
+use serde_json::Value;
 use tonic::{Code, Status};
 
 use crate::exit::Exit;
 
 pub(crate) use self::connect::ConnectError;
+pub(crate) use self::details::lines as detail_lines;
 pub(crate) use self::rpc::{RpcError, StatusSource};
 
 /// A failed call, reported as `greet-cli: STAGE: CAUSE` and `hint: HINT`.
@@ -54,6 +57,11 @@ impl CallError {
             CallError::Connect(error) => error.hint().to_owned(),
             CallError::Rpc(error) => error.hint(),
         }
+    }
+
+    /// Returns the details of the status, in the JSON mapping of protobuf.
+    pub(crate) fn details(&self) -> Vec<Value> {
+        self.status().map(details::objects).unwrap_or_default()
     }
 
     /// Returns the status of a call that was sent.

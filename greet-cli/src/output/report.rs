@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use greet_proto::status::code_name;
 use serde::Serialize;
+use serde_json::Value;
 use tonic::Code;
 
 use crate::client::{Call, metadata};
@@ -91,6 +92,9 @@ pub(crate) struct ErrorReport {
     pub(crate) stage: &'static str,
     pub(crate) cause: String,
     pub(crate) hint: String,
+    /// The details of the status (`google.rpc.*`), if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) details: Vec<Value>,
 }
 
 impl CallReport {
@@ -131,7 +135,12 @@ impl StatusReport {
 
 impl ErrorReport {
     pub(crate) fn new(failure: &CallError) -> ErrorReport {
-        ErrorReport { stage: failure.stage().name(), cause: failure.cause(), hint: failure.hint() }
+        ErrorReport {
+            stage: failure.stage().name(),
+            cause: failure.cause(),
+            hint: failure.hint(),
+            details: failure.details(),
+        }
     }
 }
 

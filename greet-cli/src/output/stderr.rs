@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::style::{ERROR, HINT};
 use super::{Format, Verbosity};
 use crate::client::{Call, metadata};
-use crate::error::CallError;
+use crate::error::{CallError, detail_lines};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -36,8 +36,9 @@ impl Stderr {
         if self.format == Format::Text {
             let (line, hint) = (failure.to_string(), failure.hint());
             let (line, hint) = (Escaped(&line), Escaped(&hint));
+            let details = details(failure);
             self.write_line(format_args!(
-                "{ERROR}greet-cli:{ERROR:#} {line}\n\n{HINT}hint:{HINT:#} {hint}"
+                "{ERROR}greet-cli:{ERROR:#} {line}{details}\n\n{HINT}hint:{HINT:#} {hint}"
             ));
         }
     }
@@ -45,7 +46,9 @@ impl Stderr {
     /// Prints one of several failures, without its hint.
     pub(crate) fn failure_for(&self, which: &impl fmt::Display, failure: &CallError) {
         if self.format == Format::Text {
-            self.error(format_args!("{which}: {failure}"));
+            let line = format!("{which}: {failure}");
+            let (line, details) = (Escaped(&line), details(failure));
+            self.write_line(format_args!("{ERROR}greet-cli:{ERROR:#} {line}{details}"));
         }
     }
 
@@ -171,4 +174,10 @@ impl Stderr {
         // A failure of standard error has no place to be reported.
         self.progress.suspend(|| drop(anstream::stderr().write_all(line.as_bytes())));
     }
+}
+
+/// Returns the details of a failure, each on a line of its own after the line of the failure.
+fn details(failure: &CallError) -> String {
+    let lines = detail_lines(&failure.details());
+    lines.iter().map(|line| format!("\n  {}", Escaped(line))).collect()
 }

@@ -12,6 +12,7 @@ mod connect_errors;
 mod diagnose;
 mod documentation;
 mod environment;
+mod error_details;
 mod health;
 mod hello;
 mod http2_errors;

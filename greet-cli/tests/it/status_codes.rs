@@ -22,7 +22,8 @@ fn name_over_limit_error_states_limit() {
     let daemon = Daemon::start(&[]);
     greet(&daemon.target, &["hello", "--name", &"x".repeat(5_000)]).assert(
         "",
-        "greet-cli: rpc: INVALID_ARGUMENT: name is 5000 bytes long; the limit is 4096 bytes\n\n\
+        "greet-cli: rpc: INVALID_ARGUMENT: name is 5000 bytes long; the limit is 4096 bytes\n  \
+         BadRequest field=\"name\" description=\"is 5000 bytes long; the limit is 4096 bytes\"\n\n\
          hint: correct `name` and retry\n",
         67,
     );
