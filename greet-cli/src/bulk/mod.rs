@@ -97,7 +97,8 @@ pub(crate) async fn run(
     while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
         output.push(index, outcome);
     }
-    drop(in_flight);
+    // The calls in flight are dropped after the last await, so that their connections end with a
+    // GOAWAY (`connect::goaway_on_drop`) and not with a reset of each call.
     let exit = output.finish(interrupted_by).await?;
     unreadable.map_or(Ok(exit), Err)
 }

@@ -13,6 +13,7 @@ use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::excerpt;
 use super::first_frame::{FirstFrameReporter, Http2HandshakeError, Settings, is_tls};
+use super::goaway_on_drop::GoawayOnDrop;
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
@@ -31,6 +32,7 @@ where
 {
     let started = Instant::now();
     let (io, first_frame) = FirstFrameReporter::new(io);
+    let (io, is_http2) = GoawayOnDrop::new(io);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -47,6 +49,7 @@ where
     match timeout_at(deadline, first_frame).await {
         Ok(first_frame) => {
             let settings = first_frame.unwrap_or(Err(Http2HandshakeError::Closed))?;
+            is_http2.store(true, Ordering::Relaxed);
             Ok((sender.ok_or(Http2HandshakeError::Closed)?, settings))
         }
         Err(_elapsed) => Err(Http2HandshakeError::Elapsed(started.elapsed())),

@@ -4,6 +4,7 @@
 pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
+mod goaway_on_drop;
 mod http2;
 mod socket_error;
 mod target;

@@ -50,7 +50,7 @@ pub(super) enum WorkerCommand {
     Wait,
     /// Start calls from `begin` until `end`, and measure from `measure`.
     Run { begin: Instant, measure: Instant, end: Option<Instant> },
-    /// Start no more calls.
+    /// End without waiting for the calls in flight.
     Stop,
 }
 
@@ -109,7 +109,6 @@ async fn run(
         released: Cell::new(0),
         calls,
         started: Cell::new(0),
-        is_over: Cell::new(false),
         counts: RefCell::default(),
     });
     sleep_until(begin).await;
@@ -124,6 +123,8 @@ async fn run(
     if let Some(releaser) = releaser {
         releaser.abort();
     }
+    // Calls that an interrupt left in flight are dropped after the last await, so that the connections
+    // end with a GOAWAY (`connect::goaway_on_drop`) and not with a reset of each call.
 }
 
 /// The state that the callers of a worker share.
@@ -139,7 +140,6 @@ struct Callers {
     /// Maximum calls.
     calls: u64,
     started: Cell<u64>,
-    is_over: Cell<bool>,
     counts: RefCell<Counts>,
 }
 
@@ -175,7 +175,7 @@ impl Callers {
         };
         let is_late = self.schedule.is_none() && self.end.is_some_and(|end| due >= end);
         let number = self.started.get();
-        if self.is_over.get() || is_late || number == self.calls {
+        if is_late || number == self.calls {
             return None;
         }
         self.started.set(number + 1);
@@ -208,7 +208,7 @@ impl Callers {
         }
     }
 
-    /// Reports the counts until all callers have ended.
+    /// Reports the counts until all callers have ended, or to the command to stop.
     async fn report_until_ended(
         &self,
         tasks: &mut JoinSet<()>,
@@ -234,10 +234,7 @@ impl Callers {
                     break;
                 },
                 _ = ticks.tick() => report(),
-                _ = commands.wait_for(is_stop), if !self.is_over.get() => {
-                    self.is_over.set(true);
-                    self.due.close();
-                }
+                _ = commands.wait_for(is_stop) => break,
             }
         }
         report();

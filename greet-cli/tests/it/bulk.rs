@@ -1,13 +1,19 @@
 //! `hello` with many names: replies in order, errors with their line, and nothing lost.
 
+use std::io::{Read as _, Write as _};
+use std::iter;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use greet_testkit::http2::{GOAWAY, HEADERS, RST_STREAM};
+use greet_testkit::{TEST_TIMEOUT, poll_until};
 use serde_json::json;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::fake_server::{never_reply, serve};
+use crate::support::fake_server::{END, never_reply, record, serve};
 use crate::support::{CommandOutput, Daemon, command, greet, parse_object, spawn, unused_address};
 
 /// Returns `greet-cli hello --names-from -`.
@@ -108,7 +114,7 @@ fn replies_before_signal_are_printed() {
     use rustix::process::Signal;
 
     for signal in [Signal::INT, Signal::TERM] {
-        let (daemon, names) = Daemon::with_received_names();
+        let (daemon, names) = Daemon::with_received_names(&[]);
         let mut running = spawn(names_from_stdin(&daemon.target, &["--concurrency=2"]));
         running.write("a\nhang\nb\nc\nhang\n");
         // With two calls at a time, the second "hang" arrives when "b" and "c" have been answered.
@@ -117,6 +123,62 @@ fn replies_before_signal_are_printed() {
         let ran = running.finish();
         assert_eq!(ran.stdout, "Hello a\nHello b\nHello c\n");
         assert_eq!(ran.status.signal(), Some(signal.as_raw()));
+    }
+}
+
+/// Resets of hundreds of calls at once are what a rapid-reset attack looks like (CVE-2023-44487).
+#[cfg(unix)]
+#[test]
+fn interrupt_closes_connections_and_resets_no_call() {
+    for arguments in [
+        &["hello", "--name=Ada", "--count=1000", "--concurrency=20"][..],
+        &["hello", "--names-from=-", "--concurrency=20", "--connections=1"],
+        &["load", "--concurrency=20", "--connections=1", "--warm-up=0s"],
+    ] {
+        let (sender, frames) = mpsc::channel();
+        let address = serve(record(sender));
+        let mut running = spawn(command(&[&["--target", &address], arguments].concat()));
+        if arguments.contains(&"--names-from=-") {
+            running.write(&"Ada\n".repeat(20));
+        }
+        frames.iter().filter(|frame| frame.kind == HEADERS).nth(19).unwrap();
+        running.send_signal(rustix::process::Signal::INT);
+        let ran = running.finish();
+        assert!(ran.elapsed < Duration::from_secs(4), "not at --timeout: {ran:?}");
+        let mut next = || frames.recv_timeout(Duration::from_secs(5)).expect("no GOAWAY");
+        let rest: Vec<_> = iter::repeat_with(&mut next).take_while(|it| it.kind != END).collect();
+        assert!(rest.iter().all(|frame| frame.kind != RST_STREAM), "{arguments:?}");
+        let last = rest.last().map(|frame| (frame.kind, frame.payload.as_slice()));
+        assert_eq!(last, Some((GOAWAY, &[0; 8][..])), "{arguments:?}");
+    }
+}
+
+/// More resets than the limit of the daemon, 200, would close the connection as `abandoned_calls`.
+#[cfg(unix)]
+#[test]
+fn interrupted_calls_are_cancelled_without_abuse() {
+    let admin = unused_address();
+    let flags = ["--max-streams=300", &format!("--admin-listen={admin}")];
+    let (daemon, names) = Daemon::with_received_names(&flags);
+    // The replies after the first "hang" are printed at the end.
+    let names_in_turn = ["hello", "--name=hang", "--name=Ada"];
+    let arguments = [&names_in_turn[..], &["--count=1000", "--concurrency=300"]].concat();
+    let running = spawn(command(&[&["--target", &daemon.target], &arguments[..]].concat()));
+    names.iter().filter(|name| name == "hang").nth(299).unwrap();
+    running.send_signal(rustix::process::Signal::INT);
+    assert_eq!(running.finish().stdout.lines().count(), 299);
+    let metrics = || {
+        let mut page = String::new();
+        let mut stream = TcpStream::connect(&admin).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        stream.read_to_string(&mut page).unwrap();
+        page
+    };
+    let all_cancelled = |page: &String| page.contains("grpc_status=\"CANCELLED\"} 300\n");
+    let page = poll_until(TEST_TIMEOUT, || Some(metrics()).filter(all_cancelled)).unwrap();
+    for (cause, connections) in [("abandoned_calls", 0), ("peer", 1)] {
+        let closed = format!("greet_connections_closed_total{{cause=\"{cause}\"}} {connections}\n");
+        assert!(page.contains(&closed), "{page}");
     }
 }
 

@@ -150,7 +150,7 @@ fn unreachable_server_is_not_measured() {
 
 #[test]
 fn refused_connections_after_drain_are_counted() {
-    let (mut daemon, calls) = Daemon::with_received_names();
+    let (mut daemon, calls) = Daemon::with_received_names(&[]);
     let target = daemon.target.clone();
     let flags = ["--concurrency=4", "--connections=2", "--duration=2s", "--warm-up=0s"];
     let loading = std::thread::spawn(move || load(&target, &flags));
@@ -181,7 +181,7 @@ fn page_holds_report_and_unwritable_path_is_named() {
 fn interrupted_load_prints_report() {
     use std::os::unix::process::ExitStatusExt as _;
 
-    let (daemon, calls) = Daemon::with_received_names();
+    let (daemon, calls) = Daemon::with_received_names(&[]);
     let flags = ["--target", &daemon.target, "--output=json", "load", "--duration=1h"];
     let interrupted = |warm_up: &str| {
         let running = spawn(command(&[&flags[..], &[warm_up, "--concurrency=10"]].concat()));

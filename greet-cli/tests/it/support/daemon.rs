@@ -39,9 +39,9 @@ impl Daemon {
     }
 
     /// Starts with [`scripted`], and returns the names of the calls as they arrive.
-    pub(crate) fn with_received_names() -> (Daemon, mpsc::Receiver<String>) {
+    pub(crate) fn with_received_names(flags: &[&str]) -> (Daemon, mpsc::Receiver<String>) {
         let (sender, received) = mpsc::channel();
-        let daemon = Daemon::with_handler(move |request| {
+        let daemon = Daemon::with_flags_and_handler(flags, move |request| {
             let _ = sender.send(request.get_ref().name.clone()); // the test may be past reading
             scripted(request)
         });
@@ -54,7 +54,15 @@ impl Daemon {
         F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = HelloResult> + Send + 'static,
     {
-        Daemon::with_services(&[], move |config| {
+        Daemon::with_flags_and_handler(&[], handler)
+    }
+
+    fn with_flags_and_handler<F, R>(flags: &[&str], handler: F) -> Daemon
+    where
+        F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = HelloResult> + Send + 'static,
+    {
+        Daemon::with_services(flags, move |config| {
             vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
         })
     }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 
 use greet_testkit::framing::{framed, hello};
@@ -121,6 +122,20 @@ pub(crate) fn allow_streams(limit: u32) -> impl Fn(TcpStream) + Clone + Send + '
 pub(crate) fn close_after_request(mut stream: TcpStream) {
     start_http2(&mut stream);
     read_request(&mut stream);
+}
+
+/// The kind of a frame that stands for the end of the connection; HTTP/2 has no such frame.
+pub(crate) const END: u8 = u8::MAX;
+
+/// Reads frames without an answer, and sends each once it has arrived, the end as [`END`].
+pub(crate) fn record(frames: Sender<Frame>) -> impl Fn(TcpStream) + Clone + Send + 'static {
+    move |mut stream| {
+        start_http2(&mut stream);
+        while let Ok(frame) = Frame::read(&mut stream) {
+            let _ = frames.send(frame); // the test may be past reading
+        }
+        let _ = frames.send(Frame { kind: END, flags: 0, stream: 0, payload: Vec::new() });
+    }
 }
 
 /// Sends SETTINGS and reads the preface.
