@@ -108,7 +108,7 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
     if tls.insecure && connection.target.iter().any(Target::is_tls) {
         stderr.note(format_args!("--insecure: the server's certificate is not verified"));
     }
-    let call_options = match connection.call_options(&tls) {
+    let mut call_options = match connection.call_options(&tls) {
         Ok(call_options) => call_options,
         Err(invalid) => {
             stderr.error(format_args!("{invalid:#}"));
@@ -118,6 +118,7 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
     for problem in call_options.tls.iter().flat_map(|tls| tls.problems()) {
         stderr.note(format_args!("{problem}"));
     }
+    call_options.keeps_requests = stderr.is_verbose();
     if let Some(trace) = call_options.trace {
         stderr.note(format_args!("trace {trace}"));
         stdout.begin_trace(trace);

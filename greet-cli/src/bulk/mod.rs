@@ -93,12 +93,14 @@ pub(crate) async fn run(
         if output.print_in_order().await? == Written::BrokenPipe {
             return Ok(output.exit);
         }
+        output.report_dead_servers(&client.newly_dead_servers());
     };
     while let Some(Some((index, outcome))) = in_flight.next().now_or_never() {
         output.push(index, outcome);
     }
     // The calls in flight are dropped after the last await, so that their connections end with a
     // GOAWAY (`connect::goaway_on_drop`) and not with a reset of each call.
+    output.tally.connect_failures = client.connect_failures();
     let exit = output.finish(interrupted_by).await?;
     unreadable.map_or(Ok(exit), Err)
 }

@@ -7,7 +7,8 @@ use greet_proto::escape::Escaped;
 
 use super::source::{InvalidName, Names};
 use super::tally::Tally;
-use crate::client::Call;
+use crate::client::{Call, ConnectFailure};
+use crate::error::ConnectError;
 use crate::exit::Exit;
 use crate::output::report::{CallReport, Hello};
 use crate::output::{Stderr, Stdout, Written};
@@ -37,7 +38,9 @@ pub(super) struct OrderedOutput<'a> {
     pub(super) has_failed: bool,
     /// The exit code of the outcomes that were printed.
     pub(super) exit: Exit,
-    tally: Tally,
+    pub(super) tally: Tally,
+    /// The failure of a single call.
+    reported: Option<ConnectError>,
     /// The hints of the failures, each printed once, at the end.
     hints: BTreeSet<String>,
 }
@@ -65,6 +68,7 @@ impl<'a> OrderedOutput<'a> {
             has_failed: false,
             exit: Exit::Done,
             tally: Tally::new(),
+            reported: None,
             hints: BTreeSet::new(),
         }
     }
@@ -91,6 +95,11 @@ impl<'a> OrderedOutput<'a> {
             }
         }
         Ok(Written::Whole)
+    }
+
+    /// Reports servers that calls cannot use.
+    pub(super) fn report_dead_servers(&self, dead: &[ConnectFailure]) {
+        self.stderr.dead_servers(dead, self.reported.as_ref());
     }
 
     /// Prints the outcomes that are known, the hints and the tally.
@@ -156,6 +165,7 @@ impl<'a> OrderedOutput<'a> {
         let written = self.keep_order().await?;
         if self.is_one {
             self.stderr.failure(failure);
+            self.reported = failure.connect_error().cloned();
         } else {
             self.stderr.failure_for(&format_args!("{label} {number}"), failure);
             if self.hints.len() < MAX_HINTS {

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::client::Call;
+use crate::client::{Call, ConnectFailure};
 use crate::format::HumanDuration;
-use crate::output::report::micros;
+use crate::output::report::{connect_failures, micros};
 
 /// Maximum servers with a count of their own: a server that changes its name must not fill memory.
 const MAX_SERVERS: usize = 1_000;
@@ -21,11 +21,18 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     /// Calls by `greet-instance`, or by the address of the server.
     answered_by: BTreeMap<String, u64>,
+    pub(super) connect_failures: Vec<ConnectFailure>,
 }
 
 impl Tally {
     pub(super) fn new() -> Tally {
-        Tally { started: Instant::now(), answered: 0, failed: 0, answered_by: BTreeMap::new() }
+        Tally {
+            started: Instant::now(),
+            answered: 0,
+            failed: 0,
+            answered_by: BTreeMap::new(),
+            connect_failures: Vec::new(),
+        }
     }
 
     pub(super) fn count<Reply>(&mut self, call: &Call<Reply>) {
@@ -52,6 +59,7 @@ impl Tally {
             "answered": self.answered,
             "failed": self.failed,
             "answered_by": self.answered_by,
+            "connect_failures": connect_failures(&self.connect_failures),
             "total_us": micros(self.started.elapsed()),
         })
     }

@@ -109,7 +109,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
     pub(crate) color: ColorChoice,
 
-    /// Report the stages of each call on standard error
+    /// Report each attempt of a call on standard error: stages, request and reply headers; credentials are redacted
     #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) verbose: bool,
 
@@ -123,7 +123,7 @@ impl ConnectionArgs {
     pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
-            !(self.trace && metadata.contains_key(TRACEPARENT)),
+            !(self.trace && metadata.headers.contains_key(TRACEPARENT)),
             "--trace: cannot be used with --header traceparent"
         );
         let read_tls = || {
@@ -141,6 +141,7 @@ impl ConnectionArgs {
             retries: RetryPolicy { max_retries: self.retries, codes: self.retry_on.clone() },
             trace: self.trace.then(Trace::new),
             overall_deadline: Some(Instant::now() + self.wait + self.timeout),
+            keeps_requests: false,
         })
     }
 

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::call::CallOptions;
+use super::connect_failures::Server;
 use super::pool::{Endpoint, PooledConnection};
 use crate::connect::{Stages, Target};
 use crate::error::ConnectError;
@@ -46,6 +47,11 @@ impl Balancer {
 
     pub(crate) fn len(&self) -> usize {
         self.endpoints.borrow().len()
+    }
+
+    /// Returns whether it sends calls to the server, or would.
+    pub(crate) fn uses(&self, server: &Server) -> bool {
+        self.endpoints.borrow().iter().any(|endpoint| endpoint.server() == *server)
     }
 
     /// Returns a connection to the next endpoint, if it is open: the one with this number, or the next

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::retry::RetryPolicy;
 use super::trace::Trace;
-use super::wire::CommonHeaders;
+use super::wire::{CommonHeaders, SentHeaders};
 use crate::connect::{Stages, Target, Tls};
 use crate::error::CallError;
 use crate::format::HumanDuration;
@@ -30,6 +30,8 @@ pub(crate) struct CallOptions {
     pub(crate) trace: Option<Trace>,
     /// The deadline of all calls together; `None` if `timeout` applies to each call.
     pub(crate) overall_deadline: Option<Instant>,
+    /// Whether to keep the headers of requests, for `--verbose`.
+    pub(crate) keeps_requests: bool,
 }
 
 impl CallOptions {
@@ -49,12 +51,16 @@ impl CallOptions {
 #[derive(Debug)]
 pub(crate) struct Call<Reply> {
     pub(crate) result: Result<Reply, CallError>,
+    /// The headers of the request, if it was sent and they are kept.
+    pub(crate) request: Option<SentHeaders>,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     /// The target of the last attempt.
     pub(crate) target: Arc<Target>,
     /// Number of attempts, on any connection and target.
     pub(crate) attempts: u32,
+    /// The first of the attempts before the last.
+    pub(crate) earlier: Vec<Call<Reply>>,
     /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,
     /// Whether the reply was more than a status.
@@ -70,10 +76,12 @@ impl<Reply: Default> Call<Reply> {
     pub(crate) fn new(target: Arc<Target>) -> Call<Reply> {
         Call {
             result: Ok(Reply::default()),
+            request: None,
             headers: HeaderMap::new(),
             trailers: HeaderMap::new(),
             target,
             attempts: 0,
+            earlier: Vec::new(),
             stages: Stages::default(),
             has_started: false,
             is_refused: false,

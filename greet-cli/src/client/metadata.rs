@@ -18,14 +18,23 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The metadata of `-H`.
+#[derive(Debug, Default)]
+pub(crate) struct Metadata {
+    pub(crate) headers: HeaderMap,
+    /// The keys whose values come from a file.
+    pub(crate) from_files: Vec<HeaderName>,
+}
+
 /// Returns the headers to send. Fails if a header is malformed or its file is not readable.
-pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
-    let mut map = HeaderMap::new();
+pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<Metadata> {
+    let mut metadata = Metadata::default();
     // GREET_HEADER may end with a newline.
     for header in headers.iter().filter(|header| !header.is_empty()) {
         let (key, value) = parse(header).context("--header (GREET_HEADER)")?;
         let mut value = match value.strip_prefix('@') {
             Some(file) => {
+                metadata.from_files.push(key.clone());
                 let content = fs::read_to_string(file)
                     .with_context(|| format!("could not read `{file}` for the header {key}"))?;
                 content.trim_end().to_owned()
@@ -41,9 +50,9 @@ pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<HeaderMap> {
         let Ok(value) = HeaderValue::from_str(&value) else {
             bail!("the value of the header {key} has characters that are not allowed in a header");
         };
-        map.append(key, value);
+        metadata.headers.append(key, value);
     }
-    Ok(map)
+    Ok(metadata)
 }
 
 /// Splits `key: value`.
@@ -67,6 +76,30 @@ pub(crate) fn custom(headers: &HeaderMap) -> BTreeMap<String, String> {
     joined.collect()
 }
 
+/// Parts of the names of headers that carry credentials, such as `authorization` and `x-api-key`.
+const SECRET_WORDS: [&str; 10] = [
+    "auth",
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "pass",
+    "secret",
+    "session",
+    "signature",
+    "token",
+];
+
+/// Returns whether the value of a header may be a credential. Binary values may contain one.
+pub(crate) fn is_secret(key: &str) -> bool {
+    key.ends_with("-bin") || SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+/// Returns what is printed for a credential.
+pub(crate) fn redacted(value: &str) -> String {
+    format!("(redacted, {} bytes)", value.len())
+}
+
 fn is_reserved(key: &HeaderName) -> bool {
     let transport = [
         "connection",
@@ -88,7 +121,8 @@ mod tests {
     use super::*;
 
     fn resolved(headers: &[&str]) -> anyhow::Result<HeaderMap> {
-        resolve(&headers.iter().map(|header| (*header).to_owned()).collect::<Vec<_>>())
+        let headers: Vec<_> = headers.iter().map(|header| (*header).to_owned()).collect();
+        Ok(resolve(&headers)?.headers)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod balancer;
 mod call;
+mod connect_failures;
 pub(crate) mod metadata;
 mod pool;
 mod response_stream;
@@ -26,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 
 use self::balancer::{Balancer, Remaining, Unreachable};
-use self::pool::{Endpoint, Method, PooledConnection};
+use self::pool::{Endpoint, Method, PooledConnection, Shared};
 use self::response_stream::ResponseStream;
 use self::retry::Retries;
 use self::wire::{NotAccepted, OutgoingCall};
@@ -35,6 +36,7 @@ use crate::error::{CallError, ConnectError, RpcError, StatusSource};
 use crate::format::HumanDuration;
 
 pub(crate) use self::call::{Call, CallOptions};
+pub(crate) use self::connect_failures::{ConnectFailure, ConnectFailures};
 pub(crate) use self::retry::{Backoff, RetryPolicy};
 pub(crate) use self::trace::{TRACEPARENT, Trace};
 pub(crate) use self::wire::CommonHeaders;
@@ -43,23 +45,26 @@ pub(crate) use self::wire::CommonHeaders;
 /// one. A refused call was not executed, so it is safe to send again.
 const MAX_CONNECTIONS_PER_ATTEMPT: u32 = 3;
 
+/// Maximum failed attempts that a call keeps for its report: `--retries` may be many.
+const MAX_KEPT_ATTEMPTS: usize = 10;
+
 /// A client of one target, or of several in turn.
 #[derive(Debug)]
 pub(crate) struct Client {
     call_options: CallOptions,
     targets: Vec<Arc<Target>>,
     balancer: Balancer,
-    traffic: Arc<Traffic>,
+    shared: Arc<Shared>,
 }
 
 impl Client {
     pub(crate) fn new(call_options: CallOptions, targets: &[Target], connections: usize) -> Client {
-        let traffic = Arc::<Traffic>::default();
+        let shared = Arc::<Shared>::default();
         let targets: Vec<_> = targets.iter().cloned().map(Arc::new).collect();
         let endpoint =
-            |target| Arc::new(Endpoint::new(target, &call_options, connections, &traffic));
+            |target| Arc::new(Endpoint::new(target, &call_options, connections, &shared));
         let balancer = Balancer::new(targets.iter().map(endpoint).collect());
-        Client { call_options, targets, balancer, traffic }
+        Client { call_options, targets, balancer, shared }
     }
 
     pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
@@ -106,8 +111,8 @@ impl Client {
         let deadline = self.call_options.deadline(Instant::now());
         let (endpoint, mut connection) = self.connection(deadline, &mut Stages::default()).await?;
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        let outgoing = self.outgoing_call(endpoint.uri(Method::Watch), &body);
-        let opened = match wire::send(&mut connection.sender, &outgoing) {
+        let request = wire::request(&self.outgoing_call(endpoint.uri(Method::Watch)));
+        let opened = match wire::send(&mut connection.sender, request, &body) {
             Ok(response) => timeout_at(deadline, wire::open(response)).await,
             Err(not_accepted) => Ok(Err(not_accepted)),
         };
@@ -148,14 +153,28 @@ impl Client {
             call_options: self.call_options.clone(),
             targets: self.targets.clone(),
             balancer,
-            traffic: Arc::clone(&self.traffic),
+            shared: Arc::clone(&self.shared),
         };
         Ok(balancers.into_iter().map(client).collect())
     }
 
     /// Returns the byte counters of all connections.
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
-        Arc::clone(&self.traffic)
+        Arc::clone(&self.shared.traffic)
+    }
+
+    /// Returns the failures to connect to each server.
+    pub(crate) fn connect_failures(&self) -> Vec<ConnectFailure> {
+        self.shared.failures.all()
+    }
+
+    /// Returns the dead servers that were not returned before, if there are other servers. The failure
+    /// of an only server is that of its calls, and an address that its name lost is not in use.
+    pub(crate) fn newly_dead_servers(&self) -> Vec<ConnectFailure> {
+        if self.targets.len() == 1 && self.balancer.len() == 1 {
+            return Vec::new();
+        }
+        self.shared.failures.take_unreported(|server| self.balancer.uses(server))
     }
 
     /// Connects and records the stages.
@@ -197,16 +216,17 @@ impl Client {
         let mut request =
             UnaryRequest { method, body, connection, started, deadline, previous_attempts };
         let mut retries = self.call_options.retries.begin();
-        let mut effort = Effort::default();
+        let mut effort = Effort { attempts: 0, ahead: Duration::ZERO, earlier: Vec::new() };
         loop {
             let mut call = self.attempt(&request, &mut effort).await;
             let Some(pause) = pause(&mut retries, &call, deadline) else {
                 call.attempts = effort.attempts;
+                call.earlier = effort.earlier;
                 call.total = effort.ahead + started.elapsed();
                 return call;
             };
             request.previous_attempts += u32::from(call.rpc.is_some());
-            drop(call);
+            effort.keep(call);
             sleep(pause).await;
         }
     }
@@ -215,7 +235,7 @@ impl Client {
     async fn attempt<Reply: Message + Default>(
         &self,
         request: &UnaryRequest<'_>,
-        effort: &mut Effort,
+        effort: &mut Effort<Reply>,
     ) -> Call<Reply> {
         let mut refused = None;
         if let Some((endpoint, connection)) = self.balancer.open_connection(request.connection) {
@@ -223,7 +243,8 @@ impl Client {
             if !call.is_refused {
                 return call;
             }
-            refused = Some(call.stages);
+            refused = Some(call.stages.clone());
+            effort.keep(call);
         }
         // Boxed because it is large, and an open connection accepts most calls.
         Box::pin(self.attempt_on_any_connection(request, effort, refused)).await
@@ -234,7 +255,7 @@ impl Client {
     async fn attempt_on_any_connection<Reply: Message + Default>(
         &self,
         request: &UnaryRequest<'_>,
-        effort: &mut Effort,
+        effort: &mut Effort<Reply>,
         refused: Option<Stages>,
     ) -> Call<Reply> {
         let (mut unreachable, mut looked_up_again) = (0, false);
@@ -255,10 +276,12 @@ impl Client {
                         is_last |= !is_outdated || looked_up_again;
                         (looked_up_again, unreachable) = (true, 0);
                     }
+                    let result = Err(error.into());
+                    let call = Call { result, stages: stages.clone(), ..Call::new(target) };
                     if is_last {
-                        let result = Err(error.into());
-                        return Call { result, stages, ..Call::new(target) };
+                        return call;
                     }
+                    effort.keep(call);
                     continue;
                 }
             };
@@ -267,7 +290,8 @@ impl Client {
             if !call.is_refused || refusals == MAX_CONNECTIONS_PER_ATTEMPT {
                 return call;
             }
-            stages = call.stages;
+            stages = call.stages.clone();
+            effort.keep(call);
         }
     }
 
@@ -275,7 +299,7 @@ impl Client {
     async fn send<Reply: Message + Default>(
         &self,
         request: &UnaryRequest<'_>,
-        effort: &mut Effort,
+        effort: &mut Effort<Reply>,
         endpoint: &Endpoint,
         mut connection: PooledConnection,
     ) -> Call<Reply> {
@@ -284,16 +308,17 @@ impl Client {
         let UnaryRequest { method, body, started, deadline, previous_attempts, .. } = *request;
         let sent = Instant::now();
         let timeout = Some(deadline.saturating_duration_since(sent));
-        let outgoing = OutgoingCall {
-            timeout,
-            previous_attempts,
-            ..self.outgoing_call(endpoint.uri(method), body)
-        };
-        let replied = match wire::send(&mut connection.sender, &outgoing) {
+        let outgoing =
+            OutgoingCall { timeout, previous_attempts, ..self.outgoing_call(endpoint.uri(method)) };
+        let mut call = Call::new(Arc::clone(&endpoint.target));
+        let sent_request = wire::request(&outgoing);
+        if self.call_options.keeps_requests {
+            call.request = Some(outgoing.headers.shown(&sent_request));
+        }
+        let replied = match wire::send(&mut connection.sender, sent_request, body) {
             Ok(response) => timeout_at(deadline, wire::unary(response)).await,
             Err(not_accepted) => Ok(Err(not_accepted)),
         };
-        let mut call = Call::new(Arc::clone(&endpoint.target));
         call.stages = connection.made.take().map(|made| *made).unwrap_or_default();
         call.stages.peer = Some(Arc::clone(&connection.peer));
         match replied {
@@ -324,9 +349,9 @@ impl Client {
         call
     }
 
-    fn outgoing_call<'a>(&'a self, uri: &'a Uri, body: &'a Bytes) -> OutgoingCall<'a> {
+    fn outgoing_call<'a>(&'a self, uri: &'a Uri) -> OutgoingCall<'a> {
         let CallOptions { headers, trace, .. } = &self.call_options;
-        OutgoingCall { uri, headers, trace: *trace, timeout: None, body, previous_attempts: 0 }
+        OutgoingCall { uri, headers, trace: *trace, timeout: None, previous_attempts: 0 }
     }
 }
 
@@ -345,11 +370,22 @@ struct UnaryRequest<'a> {
 }
 
 /// What all attempts of a call took.
-#[derive(Debug, Default)]
-struct Effort {
+#[derive(Debug)]
+struct Effort<Reply> {
     attempts: u32,
     /// Time spent on connecting before the call started.
     ahead: Duration,
+    /// The first failed attempts.
+    earlier: Vec<Call<Reply>>,
+}
+
+impl<Reply> Effort<Reply> {
+    /// Keeps a failed attempt, if there is room.
+    fn keep(&mut self, attempt: Call<Reply>) {
+        if self.earlier.len() < MAX_KEPT_ATTEMPTS {
+            self.earlier.push(attempt);
+        }
+    }
 }
 
 /// Returns the pause before the next attempt, or `None` if `call` is the result.

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::call::CallOptions;
+use super::connect_failures::{ConnectFailures, Server};
 use super::retry::Backoff;
 use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::ConnectError;
@@ -44,10 +45,17 @@ pub(crate) struct Endpoint {
     uris: [Uri; PATHS.len()],
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
-    traffic: Arc<Traffic>,
+    shared: Arc<Shared>,
     turn: AtomicUsize,
     /// Whether it is unreachable and gets no calls.
     ejected: AtomicBool,
+}
+
+/// What all endpoints of a client count.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) failures: ConnectFailures,
 }
 
 /// The end of the last lookup and its result, which calls that waited for it share.
@@ -98,7 +106,7 @@ impl Endpoint {
         target: &Arc<Target>,
         call_options: &CallOptions,
         connections: usize,
-        traffic: &Arc<Traffic>,
+        shared: &Arc<Shared>,
     ) -> Endpoint {
         let tls = call_options.tls.as_ref().filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
@@ -115,7 +123,7 @@ impl Endpoint {
             uris: PATHS.map(|path| uri(target, &authority, path)),
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
-            traffic: Arc::clone(traffic),
+            shared: Arc::clone(shared),
             turn: AtomicUsize::new(0),
             ejected: AtomicBool::new(false),
         }
@@ -130,7 +138,7 @@ impl Endpoint {
             uris: self.uris.clone(),
             tls: self.tls.clone(),
             slots: self.slots.iter().map(|_| Mutex::default()).collect(),
-            traffic: Arc::clone(&self.traffic),
+            shared: Arc::clone(&self.shared),
             turn: AtomicUsize::new(0),
             ejected: AtomicBool::new(false),
         }
@@ -167,6 +175,7 @@ impl Endpoint {
         }
         let looked_up = look_up(&self.target, deadline, stages).await;
         let result = looked_up.map(|()| stages.addresses.clone());
+        self.count(&result);
         *last = Some((Instant::now(), result.clone()));
         result
     }
@@ -207,9 +216,10 @@ impl Endpoint {
             return Err(error.clone());
         }
         (slot.connection, slot.ahead) = (None, None);
-        let (tls, traffic) = (self.tls.as_deref(), &self.traffic);
+        let (tls, traffic) = (self.tls.as_deref(), &self.shared.traffic);
         let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
         let connected = Box::pin(connecting).await; // boxed because it is large
+        self.count(&connected);
         let connected =
             connected.inspect_err(|error| slot.failed = Some((Instant::now(), error.clone())));
         let connection = slot.connection.insert(connected?);
@@ -217,6 +227,21 @@ impl Endpoint {
         slot.serial += 1;
         let (made, serial) = (Some(Box::new(stages.clone())), slot.serial);
         Ok(PooledConnection { sender, peer, ahead: Duration::ZERO, made, slot: index, serial })
+    }
+
+    /// Returns it as it is counted.
+    pub(crate) fn server(&self) -> Server {
+        let address = self.address.map(|address| address.to_string());
+        Server { target: self.target.to_string(), address }
+    }
+
+    /// Counts the result of a lookup or a connection.
+    fn count<T>(&self, result: &Result<T, ConnectError>) {
+        let failures = &self.shared.failures;
+        match result {
+            Ok(_) => failures.connected(|| self.server()),
+            Err(error) => failures.failed(self.server(), error),
+        }
     }
 
     pub(crate) async fn connect_all(&self, deadline: Instant) -> Result<(), ConnectError> {

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 use prost::Message;
 use tokio::time::timeout;
 
+use super::metadata::{Metadata, is_secret, redacted};
 use super::response_stream::ResponseStream;
 use super::status::{from_http, from_stream_error, is_grpc, was_not_processed};
 use super::trace::{TRACEPARENT, Trace};
@@ -39,8 +40,6 @@ pub(crate) struct OutgoingCall<'a> {
     pub(crate) trace: Option<Trace>,
     /// The value of `grpc-timeout`; the caller enforces the deadline.
     pub(crate) timeout: Option<Duration>,
-    /// The message and its prefix.
-    pub(crate) body: &'a Bytes,
     pub(crate) previous_attempts: u32,
 }
 
@@ -49,18 +48,45 @@ pub(crate) struct OutgoingCall<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct CommonHeaders {
     headers: HeaderMap,
+    /// The keys whose values come from a file.
+    from_files: Vec<HeaderName>,
     timeout: GrpcTimeout,
 }
 
+/// The names and values of the headers of a request, in the order in which they are sent, without
+/// credentials.
+pub(crate) type SentHeaders = Vec<(String, String)>;
+
 impl CommonHeaders {
-    pub(crate) fn new(mut headers: HeaderMap, timeout: Duration) -> CommonHeaders {
+    pub(crate) fn new(metadata: Metadata, timeout: Duration) -> CommonHeaders {
+        let Metadata { mut headers, from_files } = metadata;
         // A call has passed some nanoseconds of its time when it is sent.
         let timeout = GrpcTimeout::new(timeout.saturating_sub(Duration::from_nanos(1)));
         headers.insert(CONTENT_TYPE, GRPC);
         headers.insert(TE, TRAILERS);
         headers.insert(USER_AGENT, PRODUCT);
         headers.insert(GRPC_TIMEOUT, timeout.header());
-        CommonHeaders { headers, timeout }
+        CommonHeaders { headers, from_files, timeout }
+    }
+
+    /// Returns the headers of a request as `--verbose` prints them.
+    pub(crate) fn shown(&self, request: &Request<()>) -> SentHeaders {
+        let uri = request.uri();
+        let pseudo_headers = [
+            (":method", request.method().as_str()),
+            (":scheme", uri.scheme_str().unwrap_or_default()),
+            (":authority", uri.authority().map_or("", |authority| authority.as_str())),
+            (":path", uri.path()),
+        ];
+        let pseudo_headers =
+            pseudo_headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter();
+        let headers = request.headers().iter().map(|(name, value)| {
+            let is_secret = is_secret(name.as_str()) || self.from_files.contains(name);
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = if is_secret { redacted(&value) } else { value.into_owned() };
+            (name.to_string(), value)
+        });
+        pseudo_headers.chain(headers).collect()
     }
 }
 
@@ -80,14 +106,15 @@ impl From<h2::Error> for NotAccepted {
     }
 }
 
-/// Sends a call and its message.
+/// Sends the headers of a call, and its message with the prefix.
 pub(crate) fn send(
     sender: &mut SendRequest<Bytes>,
-    outgoing: &OutgoingCall<'_>,
+    request: Request<()>,
+    body: &Bytes,
 ) -> Result<ResponseFuture, NotAccepted> {
     // If either fails, the connection accepts no more calls, and the message was not sent.
-    let (response, mut stream) = sender.send_request(request(outgoing), false)?;
-    stream.send_data(outgoing.body.clone(), true)?;
+    let (response, mut stream) = sender.send_request(request, false)?;
+    stream.send_data(body.clone(), true)?;
     Ok(response)
 }
 
@@ -128,7 +155,8 @@ pub(crate) async fn open<Reply: Message + Default>(
     Ok(ResponseStream::new(status, headers, body))
 }
 
-fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
+/// Returns the headers of a call.
+pub(crate) fn request(outgoing: &OutgoingCall<'_>) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::{Context, wait_until_reachable};
 use crate::client::Client;
+use crate::error::CallError;
 use crate::exit::Exit;
 use crate::load;
 use crate::load::{LoadOptions, Plan, Summary, TextReport, page};
@@ -73,7 +74,10 @@ fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
             rule.measured(summary)
         ));
     }
-    if let Some(failure) = &summary.counts.first_failure {
+    let failure = summary.counts.first_failure.as_ref();
+    let dead = summary.connect_failures.take_unreported(|_| true);
+    stderr.dead_servers(&dead, failure.and_then(CallError::connect_error));
+    if let Some(failure) = failure {
         stderr.failure(failure);
     }
     let exit = load::exit(summary, &options.thresholds);

@@ -64,6 +64,14 @@ impl CallError {
         self.status().map(details::objects).unwrap_or_default()
     }
 
+    /// Returns the failure of a call that was not sent.
+    pub(crate) fn connect_error(&self) -> Option<&ConnectError> {
+        match self {
+            CallError::Connect(error) => Some(error),
+            CallError::Rpc(_) => None,
+        }
+    }
+
     /// Returns the status of a call that was sent.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {

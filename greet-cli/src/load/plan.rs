@@ -77,7 +77,8 @@ impl Plan {
         targets: Vec<Target>,
         call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
-        let call_options = CallOptions { overall_deadline: None, ..call_options };
+        let call_options =
+            CallOptions { overall_deadline: None, keeps_requests: false, ..call_options };
         Ok(Plan { targets, call_options, messages: messages(names)?, shape })
     }
 

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use greet_proto::escape::Escaped;
+
 use super::plan::Plan;
 use super::recorder::Bucket;
 use super::summary::Summary;
+use crate::client::ConnectFailure;
 use crate::format::{HumanBytes, HumanDuration};
 
 /// The approximate number of rows of the histogram.
@@ -36,6 +39,11 @@ impl fmt::Display for TextReport<'_> {
         self.latency(f)?;
         write_counts(f, "status", counts.by_status())?;
         write_counts(f, "failed", counts.by_stage())?;
+        for ConnectFailure { server, failures, .. } in summary.connect_failures.all() {
+            let target = Escaped(&server.target);
+            let address = server.address.map(|address| format!(" ({address})")).unwrap_or_default();
+            writeln!(f, "connect  {failures} failed to {target}{address}")?;
+        }
         let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
         write!(f, "load     {}", self.load())?;

@@ -10,7 +10,7 @@ use super::recorder::Histogram;
 use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
-use crate::output::report::{ErrorReport, micros};
+use crate::output::report::{ErrorReport, connect_failures, micros};
 
 /// The width of each bucket of the histogram, relative to the one before.
 const BUCKET_GROWTH: f64 = 1.1;
@@ -49,6 +49,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "by_status": counts.by_status().collect::<BTreeMap<_, _>>(),
             "by_failed_stage": counts.by_stage().collect::<BTreeMap<_, _>>(),
         },
+        "connect_failures": connect_failures(&summary.connect_failures.all()),
         "rps": summary.rps(),
         "error_rate": summary.error_rate(),
         "bytes": { "sent": counts.sent_bytes, "received": counts.received_bytes },

@@ -91,7 +91,8 @@ impl LoadRun<'_> {
                 Some(WorkerEvent::Ended(result)) => {
                     self.running -= 1;
                     self.last_end = self.last_end.max(Some(result.at));
-                    let WorkerResult { not_started, cpu_share, .. } = result;
+                    let WorkerResult { not_started, cpu_share, connect_failures, .. } = result;
+                    self.summary.connect_failures.add(connect_failures);
                     self.summary.not_started += not_started;
                     let cpu_share = self.summary.cpu_share.into_iter().chain(cpu_share);
                     self.summary.cpu_share = cpu_share.reduce(f64::max);

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::recorder::{Counts, Histogram, REPORT_INTERVAL};
+use crate::client::ConnectFailures;
 use crate::error::CallError;
 use crate::exit::Exit;
 use crate::format::HumanDuration;
@@ -25,6 +26,8 @@ pub(crate) struct Summary {
     /// CPU time of the busiest thread, as a share of one core.
     pub(super) cpu_share: Option<f64>,
     pub(super) intervals: Intervals,
+    /// From the start of the command, because a dead server is not tried often.
+    pub(crate) connect_failures: ConnectFailures,
     /// The exit code of the signal that ended it.
     pub(super) interrupted: Option<Exit>,
 }
@@ -53,6 +56,7 @@ impl Summary {
             not_started: 0,
             cpu_share: None,
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
+            connect_failures: ConnectFailures::default(),
             interrupted: None,
         }
     }

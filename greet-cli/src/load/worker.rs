@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 use super::plan::{Plan, Share, Until};
 use super::recorder::{Counts, REPORT_INTERVAL};
 use super::schedule::{Clock, Schedule};
-use crate::client::Client;
+use crate::client::{Client, ConnectFailure};
 use crate::error::CallError;
 
 /// Pause after a failure to connect, so that a recovering server is not flooded.
@@ -34,7 +34,7 @@ pub(super) enum WorkerEvent {
     Ended(WorkerResult),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct WorkerResult {
     /// The end of the last call.
     pub(super) at: Instant,
@@ -42,6 +42,7 @@ pub(super) struct WorkerResult {
     pub(super) not_started: u64,
     /// CPU time of the thread during the measurement, as a share of one core.
     pub(super) cpu_share: Option<f64>,
+    pub(super) connect_failures: Vec<ConnectFailure>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,7 +245,9 @@ impl Callers {
         // The measured time is zero after an interrupt during the warm-up.
         let cpu_share = used.filter(|_| measured > 0.0).map(|used| used / measured);
         let not_started = self.released.get().saturating_sub(self.started.get());
-        send(events, WorkerEvent::Ended(WorkerResult { at, not_started, cpu_share }));
+        let connect_failures = self.client.connect_failures();
+        let result = WorkerResult { at, not_started, cpu_share, connect_failures };
+        send(events, WorkerEvent::Ended(result));
     }
 }
 

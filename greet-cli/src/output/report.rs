@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tonic::Code;
 
-use crate::client::{Call, metadata};
+use crate::client::{Call, ConnectFailure, metadata};
 use crate::error::CallError;
 
 /// `greet.hello/v1`
@@ -65,6 +65,9 @@ pub(crate) struct CallReport {
     headers: BTreeMap<String, String>,
     trailers: BTreeMap<String, String>,
     attempts: u32,
+    /// The first failed attempts before the last, if there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier_attempts: Vec<AttemptReport>,
     timing_us: Timing,
     error: Option<ErrorReport>,
 }
@@ -74,6 +77,36 @@ struct StatusReport {
     code: i32,
     name: &'static str,
     message: String,
+}
+
+/// A failed attempt of a call.
+#[derive(Debug, Serialize)]
+struct AttemptReport {
+    target: String,
+    /// Address of the peer; null without a connection.
+    peer: Option<String>,
+    error: ErrorReport,
+}
+
+/// A server that could not be connected to.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectFailureReport {
+    target: String,
+    /// An address of a `dns:` target, `IP:PORT`; else null.
+    address: Option<String>,
+    failures: u64,
+    /// The first failure.
+    error: ErrorReport,
+}
+
+pub(crate) fn connect_failures(failures: &[ConnectFailure]) -> Vec<ConnectFailureReport> {
+    let report = |failure: &ConnectFailure| ConnectFailureReport {
+        target: failure.server.target.clone(),
+        address: failure.server.address.clone(),
+        failures: failure.failures,
+        error: ErrorReport::new(&failure.error.clone().into()),
+    };
+    failures.iter().map(report).collect()
 }
 
 /// Null for a stage that was not reached or, on an open connection, not needed.
@@ -114,6 +147,7 @@ impl CallReport {
             headers: metadata::custom(&call.headers),
             trailers: metadata::custom(&call.trailers),
             attempts: call.attempts,
+            earlier_attempts: call.earlier.iter().filter_map(AttemptReport::new).collect(),
             timing_us: Timing {
                 dns: call.stages.dns.map(micros),
                 tcp: call.stages.tcp.map(micros),
@@ -124,6 +158,18 @@ impl CallReport {
             },
             error: failure.map(ErrorReport::new),
         }
+    }
+}
+
+impl AttemptReport {
+    /// Returns `None` for an attempt that did not fail.
+    fn new<Reply>(attempt: &Call<Reply>) -> Option<AttemptReport> {
+        let failure = attempt.result.as_ref().err()?;
+        Some(AttemptReport {
+            target: attempt.target.to_string(),
+            peer: attempt.stages.peer.as_deref().map(str::to_owned),
+            error: ErrorReport::new(failure),
+        })
     }
 }
 

@@ -10,8 +10,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::style::{ERROR, HINT};
 use super::{Format, Verbosity};
-use crate::client::{Call, metadata};
-use crate::error::{CallError, detail_lines};
+use crate::client::metadata::{self, is_secret, redacted};
+use crate::client::{Call, ConnectFailure};
+use crate::error::{CallError, ConnectError, detail_lines};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -59,11 +60,27 @@ impl Stderr {
         }
     }
 
-    /// Prints the duration and the result of each stage of a call.
+    /// Prints the course of a call, attempt by attempt: the duration and the result of each stage, and
+    /// the headers.
     pub(crate) fn verbose<Reply>(&self, call: &Call<Reply>) {
         if !self.is_verbose() {
             return;
         }
+        for (number, attempt) in (1..).zip(&call.earlier) {
+            self.attempt(attempt, number);
+            if let Err(failure) = &attempt.result {
+                let failure = format!("attempt {number} of {}: {failure}", attempt.target);
+                self.write_line(format_args!("* {}", Escaped(&failure)));
+            }
+        }
+        let hidden = (call.attempts as usize).saturating_sub(call.earlier.len() + 1);
+        if hidden > 0 {
+            self.write_line(format_args!("* {hidden} more failed attempts"));
+        }
+        self.attempt(call, call.attempts);
+    }
+
+    fn attempt<Reply>(&self, call: &Call<Reply>, number: u32) {
         let stage = |name: &str, took: Option<Duration>, what: &str| {
             if let Some(took) = took {
                 self.write_line(format_args!("* {name:<5} {:>8} us  {what}", took.as_micros()));
@@ -75,18 +92,29 @@ impl Stderr {
         let version = stages.tls_facts.as_ref().and_then(|facts| facts.version.as_deref());
         stage("tls", stages.tls, version.unwrap_or("no version"));
         stage("http2", stages.http2, if stages.settings.is_some() { "SETTINGS" } else { "none" });
+        for (name, value) in call.request.iter().flatten() {
+            self.write_line(format_args!("> {name}: {}", Escaped(value)));
+        }
         let status = match &call.result {
             Ok(_) => Some(tonic::Code::Ok),
             Err(failure) => failure.status().map(tonic::Status::code),
         };
         let status = status.map(code_name).unwrap_or_default();
-        let attempt =
-            if call.attempts > 1 { format!(", attempt {}", call.attempts) } else { String::new() };
+        let attempt = if number > 1 { format!(", attempt {number}") } else { String::new() };
         stage("rpc", call.rpc, &format!("{status}{attempt}"));
         for headers in [&call.headers, &call.trailers] {
             for (key, value) in metadata::custom(headers) {
+                let value = if is_secret(&key) { redacted(&value) } else { value };
                 self.write_line(format_args!("< {key}: {}", Escaped(&value)));
             }
+        }
+    }
+
+    /// Prints servers that could not be connected to while others answer, except the one that the
+    /// failure of a call names.
+    pub(crate) fn dead_servers(&self, dead: &[ConnectFailure], named: Option<&ConnectError>) {
+        for server in dead.iter().filter(|server| Some(&server.error) != named) {
+            self.note(format_args!("{server}"));
         }
     }
 

@@ -9,6 +9,7 @@ mod addresses;
 mod balance;
 mod bulk;
 mod connect_errors;
+mod dead_targets;
 mod diagnose;
 mod documentation;
 mod environment;

@@ -1,6 +1,7 @@
 //! Standard output is data and standard error is prose; a reader may close either.
 
-use tonic::Status;
+use greet_proto::HelloReply;
+use tonic::{Response, Status};
 
 use crate::support::{Daemon, closed_pipe, command, greet, run, spawn, unused_address};
 
@@ -58,15 +59,71 @@ fn quiet_writes_nothing_to_stderr() {
 }
 
 #[test]
-fn verbose_reports_stages_on_stderr_only() {
+fn verbose_reports_stages_and_headers_on_stderr_only() {
     let daemon = Daemon::start(&["--instance=blue"]);
-    let ran = greet(&daemon.target, &["--verbose", "hello", "--name=a", "--name=b"]);
+    let flags = ["--verbose", "--timeout=300ms", "-H", "x-a: b", "hello", "--name=a", "--name=b"];
+    let ran = greet(&daemon.target, &flags);
     assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\n", Some(0)));
     let words: Vec<_> = ran.stderr.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    let first = ["dns", "tcp", "http2", "rpc", "greet-instance:"];
-    let second = ["rpc", "greet-instance:", "calls"];
-    assert_eq!(words, [&first[..], &second].concat(), "{}", ran.stderr);
-    assert!(ran.stderr.contains(daemon.address()));
+    let request = [
+        ":method:",
+        ":scheme:",
+        ":authority:",
+        ":path:",
+        "x-a:",
+        "content-type:",
+        "te:",
+        "user-agent:",
+        "grpc-timeout:",
+    ];
+    let connection = ["dns", "tcp", "http2"];
+    let reply = ["rpc", "greet-instance:"];
+    let calls = [&connection[..], &request, &reply, &request, &reply, &["calls"]].concat();
+    assert_eq!(words, calls, "{}", ran.stderr);
+    for line in [
+        format!("> :authority: {}\n", daemon.address()),
+        "> :path: /greet.Greeter/SayHello\n".to_owned(),
+        "> x-a: b\n> content-type: application/grpc\n> te: trailers\n".to_owned(),
+    ] {
+        assert!(ran.stderr.contains(&line), "{line}: {}", ran.stderr);
+    }
+    let timeout = ran.stderr.split("> grpc-timeout: ").nth(1).unwrap().lines().next().unwrap();
+    let micros: u64 = timeout.strip_suffix('u').unwrap().parse().unwrap();
+    assert!((200_000..=300_001).contains(&micros), "{timeout}");
+}
+
+#[test]
+fn verbose_redacts_credentials() {
+    let daemon = Daemon::with_handler(|request| async move {
+        let mut reply = Response::new(HelloReply::default());
+        let cookie = request.metadata().get("authorization").unwrap().clone();
+        reply.metadata_mut().insert("set-cookie", cookie);
+        Ok(reply)
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "s3cret in a file").unwrap();
+    let from_file = format!("x-plain: @{}", file.path().display());
+    let headers = [
+        "authorization: Bearer s3cret",
+        "cookie: s3cret=1",
+        "x-api-key: s3cret",
+        "x-data-bin: czNjcmV0",
+        &from_file,
+    ];
+    let headers = headers.map(|header| ["-H", header]).concat();
+    let ran = greet(&daemon.target, &[&["-v"], &headers[..], &["hello", "--name=Ada"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("s3cret") && !ran.stderr.contains("czNjcmV0"), "{ran:?}");
+    for line in [
+        "> authorization: (redacted, 13 bytes)\n",
+        "> cookie: (redacted, 8 bytes)\n",
+        "> x-api-key: (redacted, 6 bytes)\n",
+        "> x-data-bin: (redacted, 8 bytes)\n",
+        "> x-plain: (redacted, 16 bytes)\n",
+        "< set-cookie: (redacted, 13 bytes)\n",
+    ] {
+        assert!(ran.stderr.contains(line), "{line}: {ran:?}");
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn committed_call_is_not_retried() {
 fn silent_target_leaves_time_for_others() {
     let targets = format!("{},{}", serve(never_reply), serve(answer(hello_ada())));
     let ran = greet(&targets, &["--timeout=1s", "hello", "--name=Ada"]);
-    ran.assert("Hello Ada\n", "", 0);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello Ada\n", Some(0)), "{ran:?}");
 }
 
 #[test]
@@ -135,4 +135,71 @@ fn silent_targets_end_at_timeout() {
     let ran = greet(&targets, &[&flags[..], &["hello", "--name=Ada"]].concat());
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.elapsed < Duration::from_millis(1_200), "{ran:?}");
+}
+
+/// Starts a server that fails a number of attempts, which may follow at once, then answers.
+fn fails(attempts: usize) -> ConnectionHandler {
+    let fails = trailers_only(&[UNAVAILABLE, ("grpc-retry-pushback-ms", "0")]);
+    let answers = [vec![fails; attempts], vec![hello_ada()]].concat();
+    Box::new(answer_each(answers))
+}
+
+const RETRIES: [&str; 2] = ["--retries=20", "--retry-on=UNAVAILABLE"];
+
+#[test]
+fn earlier_attempts_are_in_json_up_to_limit() {
+    for (failed, kept) in [(1, 1), (10, 10), (11, 10)] {
+        let object = hello([fails(failed)], &RETRIES).object();
+        assert_eq!(
+            (object["ok"].as_bool(), object["attempts"].as_u64()),
+            (Some(true), Some(failed as u64 + 1))
+        );
+        let earlier = object["earlier_attempts"].as_array().unwrap();
+        assert_eq!(earlier.len(), kept);
+        assert!(earlier.iter().all(|attempt| attempt["error"]["cause"] == "UNAVAILABLE"));
+    }
+    let object = hello([fails(0)], &RETRIES).object();
+    assert_eq!(object.get("earlier_attempts"), None);
+}
+
+#[test]
+fn verbose_reports_every_attempt_in_order() {
+    let address = serve_each([fails(11)]);
+    let ran = greet(&address, &[&RETRIES[..], &["-v", "hello", "--name=Ada"]].concat());
+    let line = |start: &str| {
+        let mut lines = ran.stderr.lines();
+        lines.position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {ran:?}"))
+    };
+    let failed =
+        |number: usize| format!("* attempt {number} of http://{address}: rpc: UNAVAILABLE");
+    let lines = [
+        line("* tcp "),
+        line("> :method: POST"),
+        line(&failed(1)),
+        line("> grpc-previous-rpc-attempts: 1"),
+        line(&failed(2)),
+        line("> grpc-previous-rpc-attempts: 9"),
+        line(&failed(10)),
+        line("* 1 more failed attempts"),
+        line("> grpc-previous-rpc-attempts: 11"),
+    ];
+    assert!(lines.is_sorted(), "{lines:?}: {ran:?}");
+    assert!(ran.stderr.ends_with(" us  OK, attempt 12\n"), "{ran:?}");
+    assert_eq!(ran.stdout, "Hello Ada\n");
+}
+
+#[test]
+fn verbose_reports_refused_and_unsent_attempts() {
+    let live = serve_each([refuses_stream(), succeeds()]);
+    let dead = unused_address();
+    let ran = greet(&format!("{dead},{live}"), &["-v", "hello", "--name=Ada"]);
+    for attempt in [
+        format!(
+            "* attempt 1 of http://{dead}: tcp: could not connect to {dead}: connection refused\n"
+        ),
+        format!("* attempt 2 of http://{live}: http2: "),
+    ] {
+        assert_eq!(ran.stderr.matches(&attempt).count(), 1, "{ran:?}");
+    }
+    assert_eq!((ran.stderr.matches("> :path: ").count(), ran.code), (2, Some(0)), "{ran:?}");
 }

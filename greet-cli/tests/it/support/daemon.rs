@@ -17,6 +17,8 @@ use super::{command, spawn};
 pub(crate) struct Daemon {
     /// The announced URL.
     pub(crate) target: String,
+    /// The URL of the admin port, if it has one.
+    pub(crate) admin: Option<String>,
     drain: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -82,13 +84,14 @@ impl Daemon {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::bind(config, services).await.unwrap();
-                announce.send(server.addresses().remove(0)).unwrap();
+                let admin = server.admin_address();
+                announce.send((server.addresses().remove(0), admin)).unwrap();
                 let drain_signal = async { drain_signal.await.unwrap_or(()) };
                 server.run(drain_signal, std::future::pending()).await.unwrap();
             });
         });
-        let target = announced.recv().unwrap();
-        Daemon { target, drain: Some(drain), thread: Some(thread) }
+        let (target, admin) = announced.recv().unwrap();
+        Daemon { target, admin, drain: Some(drain), thread: Some(thread) }
     }
 
     /// Sends the first signal.

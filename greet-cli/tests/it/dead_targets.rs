@@ -1,0 +1,94 @@
+//! A dead target among several: calls use the others, and the dead one is reported once.
+
+use serde_json::{Value, json};
+
+use crate::support::host_name::HostName;
+use crate::support::{Daemon, greet, parse_object, unused_address};
+
+/// Returns the line about a target that refuses connections.
+fn line(address: &str) -> String {
+    format!(
+        "greet-cli: http://{address}: tcp: could not connect to {address}: connection refused\n"
+    )
+}
+
+/// Asserts that these are the failures of one target, and returns their number.
+#[track_caller]
+fn failures(report: &Value, address: &str) -> u64 {
+    let all = report.as_array().unwrap();
+    assert_eq!(all.len(), 1, "{report}");
+    assert_eq!(all[0]["target"], format!("http://{address}"));
+    assert_eq!((&all[0]["address"], &all[0]["error"]["stage"]), (&json!(null), &json!("tcp")));
+    all[0]["failures"].as_u64().unwrap()
+}
+
+#[test]
+fn dead_target_is_reported_once_while_calls_succeed() {
+    let (daemon, dead) = (Daemon::start(&[]), unused_address());
+    let targets = format!("{dead},{}", daemon.target);
+    greet(&targets, &["hello", "--name=Ada"]).assert("Hello Ada\n", &line(&dead), 0);
+    greet(&targets, &["-q", "hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
+    let ran = greet(&targets, &["hello", "--name=Ada", "--count=500", "--connections=3"]);
+    ran.assert(&"Hello Ada\n".repeat(500), &line(&dead), 0);
+    let wait = greet(&targets, &["--wait=1s", "hello", "--name=Ada"]);
+    assert_eq!((wait.stderr.matches(&line(&dead)).count(), wait.code), (1, Some(0)), "{wait:?}");
+}
+
+#[test]
+fn dead_target_is_in_json() {
+    let (daemon, dead) = (Daemon::start(&[]), unused_address());
+    let targets = format!("{dead},{}", daemon.target);
+    let ran = greet(&targets, &["--output=json", "hello", "--name=Ada"]);
+    assert_eq!(ran.stderr, line(&dead));
+    let object = ran.object();
+    let attempt = &object["earlier_attempts"][0];
+    assert_eq!(attempt["target"], format!("http://{dead}"));
+    assert_eq!((&attempt["peer"], &attempt["error"]["stage"]), (&json!(null), &json!("tcp")));
+
+    let ran = greet(&targets, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let tally = parse_object(ran.stdout.lines().last().unwrap());
+    assert_eq!((failures(&tally["connect_failures"], &dead), &tally["failed"]), (1, &json!(0)));
+}
+
+#[test]
+fn every_target_that_is_dead_is_reported() {
+    let (first, second) = (unused_address(), unused_address());
+    let ran = greet(&format!("{first},{second}"), &["hello", "--name=Ada"]);
+    let failure = format!("greet-cli: tcp: could not connect to {second}: connection refused\n");
+    assert!(ran.stderr.starts_with(&failure), "{ran:?}");
+    assert!(ran.stderr.ends_with(&line(&first)), "{ran:?}");
+    assert_eq!((ran.stderr.lines().count(), ran.code), (4, Some(3)), "{ran:?}");
+    let only = greet(&first, &["hello", "--name=Ada"]);
+    assert_eq!(only.stderr.lines().count(), 3, "the failure of the call says it: {only:?}");
+}
+
+#[test]
+fn dead_address_of_name_is_reported() {
+    let Some((name, [dead, alive])) = HostName::new(["127.0.0.1", "127.0.0.2"]) else {
+        return;
+    };
+    let port = name.free_port();
+    let _daemon = Daemon::start(&[&format!("--listen={alive}:{port}")]);
+    let ran = name.greet("dns", port, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let target = name.target("dns", port);
+    let cause = format!("could not connect to {dead}:{port}: connection refused");
+    assert_eq!(ran.stderr, format!("greet-cli: {target}: tcp: {cause}\n"));
+    let tally = parse_object(ran.stdout.lines().last().unwrap());
+    let failure = &tally["connect_failures"][0];
+    let address = json!(format!("{dead}:{port}"));
+    assert_eq!((&failure["address"], &failure["error"]["cause"]), (&address, &json!(cause)));
+}
+
+#[test]
+fn load_counts_failures_to_connect_by_target() {
+    let (daemon, dead) = (Daemon::start(&[]), unused_address());
+    let targets = format!("{dead},{}", daemon.target);
+    let flags = ["load", "--count=200", "--threads=2", "--connections=4"];
+    let ran = greet(&targets, &[&["--output=json"], &flags[..]].concat());
+    assert_eq!((ran.stderr.as_str(), ran.code), (line(&dead).as_str(), Some(0)));
+    let object = ran.object();
+    assert!(failures(&object["connect_failures"], &dead) >= 2, "one for each thread: {object}");
+    let ran = greet(&targets, &flags);
+    assert_eq!(ran.stderr, line(&dead));
+    assert!(ran.stdout.contains(&format!(" failed to http://{dead}\nbytes ")), "{ran:?}");
+}
