@@ -7,9 +7,9 @@ use tonic::Code;
 pub(crate) enum Exit {
     /// Every call succeeded.
     Done,
-    /// Input or output failed, or an internal error.
+    /// Output failed, or an internal error.
     Internal,
-    /// Invalid flags, arguments or input.
+    /// Invalid flags or arguments, or input that is invalid or not readable.
     Usage,
     /// The call was never sent.
     ConnectError,

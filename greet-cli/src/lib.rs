@@ -88,7 +88,7 @@ fn run(parsed: Parsed) -> anyhow::Result<Exit> {
     exit
 }
 
-/// Fails if standard output is not writable or the input is not readable.
+/// Fails if standard output is not writable.
 async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
     let Parsed { args, unknown_variables } = parsed;
     let Args { command: subcommand, connection, tls, output } = args;

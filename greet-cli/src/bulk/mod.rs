@@ -31,7 +31,7 @@ pub(crate) struct BulkOptions {
 /// block the others, and a stuck call does not let them fill memory.
 const MAX_WAITING_PER_CALL: u64 = 16;
 
-/// Fails if the names are not readable or standard output is not writable.
+/// Fails if standard output is not writable.
 pub(crate) async fn run(
     client: &Client,
     mut names: Names,
@@ -102,7 +102,11 @@ pub(crate) async fn run(
     // GOAWAY (`connect::goaway_on_drop`) and not with a reset of each call.
     output.tally.connect_failures = client.connect_failures();
     let exit = output.finish(interrupted_by).await?;
-    unreadable.map_or(Ok(exit), Err)
+    let Some(unreadable) = unreadable else {
+        return Ok(exit);
+    };
+    stderr.error(format_args!("{unreadable:#}"));
+    Ok(exit.or(Exit::Usage))
 }
 
 async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {

@@ -57,8 +57,8 @@ Examples:
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0       success
-  1       input or output failed, or an internal error
-  2       invalid flags, arguments or input
+  1       output failed, or an internal error
+  2       invalid flags or arguments, or input that is invalid or not readable
   3       could not connect (dns, tcp, tls, http2): not sent, safe to retry
   4       health: not SERVING
   5       load: a --fail-if threshold was violated

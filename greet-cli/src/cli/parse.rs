@@ -1,11 +1,15 @@
 //! Parses the command line and the variables of its flags, and turns each error into one line:
 //! `PLACE: REASON`, with a suggestion.
 
+use std::any::TypeId;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, ColorChoice, CommandFactory as _, FromArgMatches as _, ValueEnum as _};
+use clap::{
+    ArgMatches, ColorChoice, Command, CommandFactory as _, FromArgMatches as _, ValueEnum as _,
+};
 use greet_flags::usage;
 use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_variables, variable};
 
@@ -92,14 +96,70 @@ fn explain(error: clap::Error, arguments: &[OsString]) -> UsageError {
     if let DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand = error.kind() {
         return UsageError::Help(error);
     }
+    if error.kind() == ErrorKind::InvalidUtf8
+        && let Some(reason) = not_utf8(arguments)
+    {
+        return UsageError::Invalid(reason);
+    }
     let place = |flag: &str| place(flag, arguments);
     UsageError::Invalid(usage::explain(&error, place, |word| with_flag(word, arguments)))
 }
 
+/// Names the argument or the variable that is not UTF-8, which errors of clap do not.
+fn not_utf8(arguments: &[OsString]) -> Option<String> {
+    // Only paths need not be UTF-8: an argument is at fault if clap rejects it as the only one.
+    let is_at_fault = |index: &usize| {
+        let lossy = |argument: &OsString| argument.to_string_lossy().into_owned().into();
+        let mut all: Vec<OsString> = arguments.iter().map(lossy).collect();
+        all[*index].clone_from(&arguments[*index]);
+        let error = without_variables().try_get_matches_from(all).err();
+        arguments[*index].to_str().is_none()
+            && error.is_some_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+    };
+    if let Some(index) = (0..arguments.len()).find(is_at_fault) {
+        let argument = arguments[index].as_encoded_bytes();
+        let before = index.checked_sub(1).and_then(|index| arguments[index].to_str());
+        let equals = argument.iter().position(|byte| *byte == b'=');
+        let (flag, value) = match (equals, before) {
+            (Some(equals), _) if argument.starts_with(b"--") => {
+                (String::from_utf8_lossy(&argument[..equals]), &argument[equals + 1..])
+            }
+            _ if argument.starts_with(b"-H") => ("--header".into(), argument),
+            (_, Some("-H")) => ("--header".into(), argument),
+            (_, Some(flag)) if flag.starts_with("--") => (flag.into(), argument),
+            _ => (format!("argument {index}").into(), argument),
+        };
+        // A header may be secret.
+        let is_secret = flag == "--header";
+        let value = if is_secret { "the value".to_owned() } else { escaped(value) };
+        return Some(format!("{flag}: {value} is not UTF-8"));
+    }
+    let command = Args::command();
+    let mut variables = command.get_arguments().filter_map(|flag| {
+        let is_path = flag.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        flag.get_env().filter(|_| !is_path)
+    });
+    let invalid = variables.find(|variable| {
+        std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
+    })?;
+    Some(format!("{}: the value is not UTF-8", invalid.display()))
+}
+
+/// Quotes bytes; those that are not UTF-8 are escaped.
+fn escaped(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    let text: String =
+        chunks.map(|it| format!("{}{}", it.valid(), it.invalid().escape_ascii())).collect();
+    format!("\"{text}\"")
+}
+
+fn without_variables() -> Command {
+    Args::command().mut_args(|flag| flag.env(None::<&str>))
+}
+
 /// Returns the flag, or the variable if the flag was not typed.
 fn place(flag: &str, arguments: &[OsString]) -> String {
-    let without_variables = Args::command().mut_args(|flag| flag.env(None::<&str>));
-    let error = without_variables.try_get_matches_from(arguments).err();
+    let error = without_variables().try_get_matches_from(arguments).err();
     let is_typed = error.is_some_and(|error| usage::invalid_flag(&error) == Some(flag));
     if is_typed { format!("--{flag}") } else { variable(flag) }
 }

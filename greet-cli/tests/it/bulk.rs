@@ -14,7 +14,9 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::support::fake_server::{END, never_reply, record, serve};
-use crate::support::{CommandOutput, Daemon, command, greet, parse_object, spawn, unused_address};
+use crate::support::{
+    CommandOutput, Daemon, command, greet, parse_object, run, spawn, unused_address,
+};
 
 /// Returns `greet-cli hello --names-from -`.
 fn names_from_stdin(target: &str, flags: &[&str]) -> Command {
@@ -49,6 +51,22 @@ fn names_are_read_from_file_with_unterminated_last_line() {
     let ran = greet(&daemon.target, &["hello", "--names-from=/"]);
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: could not read `/`: "), "{ran:?}");
+}
+
+/// A directory can be opened as standard input, and fails when it is read.
+#[cfg(target_os = "linux")]
+#[test]
+fn unreadable_stdin_is_exit_code_2() {
+    let daemon = Daemon::start(&[]);
+    for (arguments, line) in [
+        (&["hello", "--names-from=-"][..], "could not read line 1 of `-`: "),
+        (&["load", "--names-from=-", "--count=1"], "could not read `-`: "),
+    ] {
+        let mut command = command(&[&["--target", &daemon.target], arguments].concat());
+        command.stdin(std::fs::File::open("/").unwrap());
+        let line = format!("greet-cli: {line}Is a directory (os error 21)\n");
+        run(command).assert("", &line, 2);
+    }
 }
 
 #[test]

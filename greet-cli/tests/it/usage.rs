@@ -87,3 +87,32 @@ fn offline_commands_ignore_connection_flags() {
     command.env("GREET_HEADER", "x: @/no/such/file");
     assert_eq!(run(command).code, Some(0));
 }
+
+/// Paths need not be UTF-8, so that the second argument may be at fault.
+#[cfg(unix)]
+#[test]
+fn argument_that_is_not_utf8_is_named_and_escaped() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let path: &[u8] = b"--ca-cert=/no/such\xff";
+    for (arguments, line) in [
+        (&[&b"--name=Zo\xc3\xab\xff\x1b[2J"[..]][..], r#"--name: "Zoë\xff\u{1b}[2J" is not UTF-8"#),
+        (&[b"--name", b"a=\xff"], r#"--name: "a=\xff" is not UTF-8"#),
+        (&[path, b"--name=a", b"--timeout=\xff"], r#"--timeout: "\xff" is not UTF-8"#),
+        (&[b"--name=a", b"-Hs3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--name=a", b"-H", b"s3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--name=a", b"--header=s3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--name=a", b"--header", b"s3cret\xff"], "--header: the value is not UTF-8"),
+    ] {
+        let mut command = command(&["hello"]);
+        command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+        run(command).assert("", &format!("greet-cli: {line}\n"), 2);
+    }
+    for variable in ["GREET_HEADER", "GREET_TIMEOUT", "GREET_INSECURE"] {
+        let mut command = command(&["health"]);
+        command.env(variable, OsStr::from_bytes(b"s3cret\xff"));
+        command.env("GREET_CA_CERT", OsStr::from_bytes(b"\xff"));
+        run(command).assert("", &format!("greet-cli: {variable}: the value is not UTF-8\n"), 2);
+    }
+}
