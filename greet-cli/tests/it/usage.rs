@@ -35,6 +35,7 @@ fn invalid_value_error_names_flag_and_expected_form() {
         "could not read `/no/such/file` for the header x",
     );
     rejected(&with("--header=x-bin: ?"), "not base64");
+    rejected(&with("--header=x: caf\u{e9}"), "header x is not printable ASCII at byte 4");
     rejected(&with("--output=xml"), "--output: \"xml\" is not one of text, json");
     rejected(&["-q", "-v", "hello", "--name=Ada"], "--verbose: cannot be used with --quiet");
 }
