@@ -10,6 +10,7 @@ mod diagnose;
 pub mod documentation;
 mod error;
 mod exit;
+mod fd_limit;
 mod format;
 mod load;
 mod output;

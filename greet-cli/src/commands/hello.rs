@@ -4,6 +4,7 @@ use super::{Context, wait_until_reachable};
 use crate::bulk::{self, BulkOptions, NameSource, Names};
 use crate::client::Client;
 use crate::exit::Exit;
+use crate::fd_limit;
 use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
@@ -12,6 +13,7 @@ pub(crate) async fn run(
     stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
+    fd_limit::raise_to_hard_limit();
     let names = match Names::new(&options.source) {
         Ok(names) => names,
         Err(invalid) => {

@@ -10,6 +10,7 @@ use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::error::CallError;
 use crate::exit::Exit;
+use crate::fd_limit;
 use crate::load;
 use crate::load::{LoadOptions, Plan, Summary, TextReport, page};
 use crate::output::{Stderr, Stdout};
@@ -23,6 +24,7 @@ pub(crate) async fn run(
     // The file of --html is opened before the load, so that an unusable path costs no load test.
     let Context { targets, wait, call_options } = context;
     let client = Client::new(call_options.clone(), &targets, 1);
+    fd_limit::raise_to_hard_limit();
     let prepared = open_page(options).and_then(|html| {
         Ok((html, Plan::new(&options.names, options.shape, targets, call_options)?))
     });

@@ -14,6 +14,7 @@ mod diagnose;
 mod documentation;
 mod environment;
 mod error_details;
+mod fd_limit;
 mod health;
 mod hello;
 mod http2_errors;
