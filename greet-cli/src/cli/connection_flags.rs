@@ -80,11 +80,11 @@ pub(crate) struct TlsArgs {
     pub(crate) ca_cert: Option<PathBuf>,
 
     /// Client certificate chain (PEM), leaf first; needs --key
-    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
 
     /// Private key of --cert (PEM)
-    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
 
     /// Name to send (SNI), to verify in the certificate, and to use as authority [default: the host of --authority or --target]

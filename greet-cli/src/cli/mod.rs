@@ -9,7 +9,7 @@ mod load_flags;
 mod parse;
 mod values;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, Parser, Subcommand};
 use clap_complete::Shell;
 use greet_flags::variables::with_variable;
 
@@ -20,7 +20,8 @@ pub(crate) use self::parse::{Parsed, UsageError, parse};
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]
-#[command(version, mut_args = with_variable, help_template = help::TEMPLATE)]
+#[command(version, mut_args = |flag| with_hyphen_value(with_variable(flag)))]
+#[command(help_template = help::TEMPLATE)]
 #[command(before_help = help::EXAMPLES, after_help = help::EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -56,6 +57,7 @@ pub(crate) enum Command {
 pub(crate) enum CallCommand {
     /// Call greet.Greeter/SayHello and print one reply per line
     #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
+    #[command(mut_args = with_hyphen_value)]
     Hello(HelloArgs),
     /// Check the server's health (grpc.health.v1); for exec probes
     #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
@@ -65,6 +67,7 @@ pub(crate) enum CallCommand {
     Diagnose(DiagnoseArgs),
     /// Run a load test and report latency, throughput and errors
     #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
+    #[command(mut_args = with_hyphen_value)]
     Load(LoadArgs),
 }
 
@@ -88,6 +91,15 @@ pub(crate) struct DiagnoseArgs {
     /// Service whose health to check [default: the server as a whole]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
+}
+
+/// Takes `-1s` after `--timeout` as its value, so that the error states the expected form and not an
+/// unknown flag `-1`.
+fn with_hyphen_value(flag: Arg) -> Arg {
+    let is_quantity = flag
+        .get_value_names()
+        .is_some_and(|names| names.iter().any(|name| matches!(name.as_str(), "N" | "DUR")));
+    if is_quantity { flag.allow_hyphen_values(true) } else { flag }
 }
 
 #[cfg(test)]

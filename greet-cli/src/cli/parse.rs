@@ -69,7 +69,8 @@ fn set_color(choice: ColorChoice) {
 }
 
 impl Args {
-    /// Lets a flag override the variable of its opposite, and rejects flags without an effect.
+    /// Lets a flag override the variable of its opposite, and rejects flags that lack another one or
+    /// have no effect.
     fn resolve_contradictions(&mut self, matches: &ArgMatches) -> Result<(), String> {
         // clap propagates global flags from the subcommand.
         let typed = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
@@ -78,6 +79,13 @@ impl Args {
             (true, false) => self.output.quiet = false,
             (false, true) => self.output.verbose = false,
             (false, false) => {}
+        }
+        // Not `requires` of clap, whose error does not name the variable.
+        let source = |flag: &str| if typed(flag) { format!("--{flag}") } else { variable(flag) };
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => return Err(format!("{}: needs --key (GREET_KEY)", source("cert"))),
+            (None, Some(_)) => return Err(format!("{}: needs --cert (GREET_CERT)", source("key"))),
+            _ => {}
         }
         let has_tls = self.connection.target.iter().any(Target::is_tls);
         let tls_flags = ["ca_cert", "cert", "key", "server_name", "insecure"];

@@ -79,6 +79,19 @@ fn invalid_variable_is_named() {
 }
 
 #[test]
+fn variable_that_needs_another_is_named() {
+    for (variable, other) in
+        [("GREET_CERT", "--key (GREET_KEY)"), ("GREET_KEY", "--cert (GREET_CERT)")]
+    {
+        let line = format!("greet-cli: {variable}: needs {other}\n");
+        with(&[(variable, "file.pem")], &["--target=https://x", "health"]).assert("", &line, 2);
+    }
+    let both = [("GREET_CERT", "/no/such"), ("GREET_KEY", "/no/such")];
+    let ran = with(&both, &["--target=https://x", "health"]);
+    assert!(ran.stderr.contains("`/no/such`"), "{ran:?}");
+}
+
+#[test]
 fn unknown_variable_is_a_warning() {
     let address = unused_address();
     let warning = "greet-cli: GREET_TIMOUT: unknown environment variable, ignored; \

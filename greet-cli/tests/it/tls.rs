@@ -115,7 +115,7 @@ fn flags_without_effect_are_rejected() {
         &["--ca-cert=x"],
         "--ca-cert: has no effect without an https:// or dns+https:/// target",
     );
-    rejected(&["--target=https://x:1", "--cert=x"], "--key <FILE>");
+    rejected(&["--target=https://x:1", "--cert=x"], "--cert: needs --key (GREET_KEY)");
     let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
     assert!(
         ran.stderr

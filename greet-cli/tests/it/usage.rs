@@ -53,6 +53,12 @@ fn usage_error_is_one_line_with_suggestion() {
             "unexpected argument '--tineout' found; did you mean --timeout?",
         ),
         (&["--name=A", "hello"], "unexpected argument '--name' found; 'hello --name' exists"),
+        (
+            &["health", "--timeout", "-1s"],
+            "--timeout: \"-1s\" is not a duration such as 250ms, 5s or 1m",
+        ),
+        (&["load", "--count", "-1"], "--count: \"-1\" is not a whole number above zero"),
+        (&["--target=https://x", "--key=k", "health"], "--key: needs --cert (GREET_CERT)"),
         (&["helo"], "unrecognized subcommand 'helo'; did you mean hello?"),
         (
             &["completions", "fisch"],
