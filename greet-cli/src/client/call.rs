@@ -92,6 +92,12 @@ impl<Reply: Default> Call<Reply> {
 }
 
 impl<Reply> Call<Reply> {
+    /// Returns the call without what its first message took: a later one of the stream took nothing.
+    pub(crate) fn on_open_connection(self) -> Call<Reply> {
+        let stages = Stages { peer: self.stages.peer, ..Stages::default() };
+        Call { stages, request: None, rpc: None, total: Duration::ZERO, ..self }
+    }
+
     /// Returns the name of the server that answered, if it sent one.
     pub(crate) fn instance(&self) -> Option<&str> {
         self.headers.get(INSTANCE).and_then(|name| name.to_str().ok())

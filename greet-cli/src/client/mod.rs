@@ -21,7 +21,7 @@ use greet_proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
 };
 use greet_proto::{HelloReply, HelloRequest};
-use http::Uri;
+use http::{Request, Uri};
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
@@ -103,34 +103,46 @@ impl Client {
         Call { result: call.result.map_err(|error| error.or_missing(missing)), ..call }
     }
 
-    /// Returns once the reply starts; its messages have no deadline.
+    /// Returns once the reply starts; its messages have no deadline. The call is that up to the start of
+    /// the reply, and has a failure if there is no reply.
     pub(crate) async fn watch_health(
         &self,
         service: &str,
-    ) -> Result<ResponseStream<HealthCheckResponse>, CallError> {
-        let deadline = self.call_options.deadline(Instant::now());
-        let (endpoint, mut connection) = self.connection(deadline, &mut Stages::default()).await?;
+    ) -> (Call<HealthCheckResponse>, Option<ResponseStream<HealthCheckResponse>>) {
+        let (deadline, mut stages) =
+            (self.call_options.deadline(Instant::now()), Stages::default());
+        let connected = self.balancer.connection(&self.call_options, deadline, &mut stages).await;
+        let (endpoint, mut connection) = match connected {
+            Ok(connected) => connected,
+            Err(Unreachable { target, error, .. }) => {
+                let result = Err(error.into());
+                return (Call { result, stages, attempts: 1, ..Call::new(target) }, None);
+            }
+        };
         let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
         let request = wire::request(&self.outgoing_call(endpoint.uri(Method::Watch)));
+        let mut call = Call { attempts: 1, ..self.begin(&request, &endpoint, &mut connection) };
         let opened = match wire::send(&mut connection.sender, request, &body) {
             Ok(response) => timeout_at(deadline, wire::open(response)).await,
             Err(not_accepted) => Ok(Err(not_accepted)),
         };
         match opened {
-            Ok(Ok(replies)) => Ok(replies),
-            Ok(Err(NotAccepted { reason })) => {
-                endpoint.discard(&connection);
-                Err(ConnectError::CallRejected { target: endpoint.target.to_string(), reason }
-                    .into())
+            Ok(Ok(replies)) => {
+                call.headers.clone_from(&replies.headers);
+                return (call, Some(replies));
+            }
+            Ok(Err(not_accepted)) => {
+                call.result = Err(refused(&endpoint, &connection, not_accepted));
             }
             Err(_elapsed) => {
-                if let Some(not_sent) = no_stream(&mut connection, self.call_options.timeout) {
-                    return Err(not_sent.into());
-                }
-                let timeout = HumanDuration(self.call_options.timeout);
-                Err(deadline_exceeded(format!("no reply within {timeout}")))
+                let timeout = self.call_options.timeout;
+                call.result = Err(no_stream(&mut connection, timeout).map_or_else(
+                    || deadline_exceeded(format!("no reply within {}", HumanDuration(timeout))),
+                    CallError::from,
+                ));
             }
         }
+        (call, None)
     }
 
     /// Connects to any target ahead of the first call, for `--wait`.
@@ -310,17 +322,12 @@ impl Client {
         let timeout = Some(deadline.saturating_duration_since(sent));
         let outgoing =
             OutgoingCall { timeout, previous_attempts, ..self.outgoing_call(endpoint.uri(method)) };
-        let mut call = Call::new(Arc::clone(&endpoint.target));
         let sent_request = wire::request(&outgoing);
-        if self.call_options.keeps_requests {
-            call.request = Some(outgoing.headers.shown(&sent_request));
-        }
+        let mut call = self.begin(&sent_request, endpoint, &mut connection);
         let replied = match wire::send(&mut connection.sender, sent_request, body) {
             Ok(response) => timeout_at(deadline, wire::unary(response)).await,
             Err(not_accepted) => Ok(Err(not_accepted)),
         };
-        call.stages = connection.made.take().map(|made| *made).unwrap_or_default();
-        call.stages.peer = Some(Arc::clone(&connection.peer));
         match replied {
             Ok(Ok((reply, response))) => {
                 call.rpc = Some(sent.elapsed());
@@ -328,10 +335,8 @@ impl Client {
                 call.has_started = response.has_started;
                 (call.headers, call.trailers) = (response.headers, response.trailers);
             }
-            Ok(Err(NotAccepted { reason })) => {
-                endpoint.discard(&connection);
-                let target = endpoint.target.to_string();
-                call.result = Err(ConnectError::CallRejected { target, reason }.into());
+            Ok(Err(not_accepted)) => {
+                call.result = Err(refused(endpoint, &connection, not_accepted));
                 call.is_refused = true;
             }
             Err(_elapsed) => {
@@ -346,6 +351,22 @@ impl Client {
                 });
             }
         }
+        call
+    }
+
+    /// Returns a call that is about to be sent on a connection.
+    fn begin<Reply: Default>(
+        &self,
+        request: &Request<()>,
+        endpoint: &Endpoint,
+        connection: &mut PooledConnection,
+    ) -> Call<Reply> {
+        let mut call = Call::new(Arc::clone(&endpoint.target));
+        if self.call_options.keeps_requests {
+            call.request = Some(self.call_options.headers.shown(request));
+        }
+        call.stages = connection.made.take().map(|made| *made).unwrap_or_default();
+        call.stages.peer = Some(Arc::clone(&connection.peer));
         call
     }
 
@@ -411,6 +432,16 @@ fn no_stream(connection: &mut PooledConnection, after: Duration) -> Option<Conne
         0 => ConnectError::NoStreamsAllowed { peer, after },
         limit => ConnectError::NoFreeStream { peer, after, limit: limit.to_string() },
     })
+}
+
+/// Discards a connection that did not accept a call, and returns the failure.
+fn refused(
+    endpoint: &Endpoint,
+    connection: &PooledConnection,
+    NotAccepted { reason }: NotAccepted,
+) -> CallError {
+    endpoint.discard(connection);
+    ConnectError::CallRejected { target: endpoint.target.to_string(), reason }.into()
 }
 
 fn deadline_exceeded(message: String) -> CallError {

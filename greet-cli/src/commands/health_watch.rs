@@ -1,7 +1,6 @@
 //! `health --watch`: prints each change of the health of a service until interrupted; with `--wait`,
 //! until it is SERVING.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use greet_proto::grpc::health::v1::HealthCheckResponse;
@@ -13,7 +12,6 @@ use tonic::{Code, Status};
 
 use super::{Context, health};
 use crate::client::{Backoff, Call, CallOptions, Client};
-use crate::connect::Target;
 use crate::error::{CallError, StatusSource};
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout, Written};
@@ -32,8 +30,7 @@ pub(crate) async fn run(
         stderr.error(format_args!("--watch: needs exactly one --target, not {}", targets.len()));
         return Ok(Exit::Usage);
     };
-    let mut watch =
-        Watch { service, target: Arc::new(target.clone()), state: None, stdout, stderr };
+    let mut watch = Watch { service, state: None, stdout, stderr };
     let until = (!wait.is_zero()).then(|| Instant::now() + wait);
     let call_options = CallOptions { overall_deadline: until, ..call_options };
     let client = Client::new(call_options, std::slice::from_ref(target), 1);
@@ -48,7 +45,6 @@ pub(crate) async fn run(
 /// Follows one target and prints its changes.
 struct Watch<'a> {
     service: &'a str,
-    target: Arc<Target>,
     /// The last state, if there was one.
     state: Option<Result<HealthCheckResponse, CallError>>,
     stdout: &'a mut Stdout,
@@ -60,30 +56,39 @@ impl Watch<'_> {
     async fn follow(&mut self, client: &Client, until: Option<Instant>) -> anyhow::Result<Exit> {
         let mut backoff = Backoff::new();
         loop {
-            let failure = match client.watch_health(self.service).await {
-                Ok(mut replies) => loop {
-                    let reply = replies.next().await;
-                    match reply.unwrap_or_else(|| Err(replies.ended())) {
-                        Ok(reply) => {
-                            let is_serving = reply.status() == ServingStatus::Serving;
-                            backoff = Backoff::new();
-                            if self.report_change(Ok(reply)).await? == Written::BrokenPipe {
-                                return Ok(Exit::Done);
-                            }
-                            if until.is_some() && is_serving {
-                                return Ok(Exit::Done);
-                            }
-                        }
-                        Err(error) => break CallError::from(error),
+            let started = Instant::now();
+            let (mut call, replies) = client.watch_health(self.service).await;
+            call.total = started.elapsed();
+            if let Some(mut replies) = replies {
+                let mut is_first = true;
+                loop {
+                    let reply = replies.next().await.unwrap_or_else(|| Err(replies.ended()));
+                    call.result = reply.map_err(CallError::from);
+                    let Ok(reply) = &call.result else {
+                        break;
+                    };
+                    backoff = Backoff::new();
+                    let is_serving = reply.status() == ServingStatus::Serving;
+                    if std::mem::take(&mut is_first) {
+                        call.total = started.elapsed();
+                        call.rpc = Some(call.total.saturating_sub(call.stages.total()));
                     }
-                },
-                Err(failure) => failure,
-            };
-            let failure = failure.or_missing(StatusSource::NoHealthWatch);
-            if failure.is_unimplemented() {
-                return self.report_unimplemented(failure);
+                    if self.report_change(&call).await? == Written::BrokenPipe {
+                        return Ok(Exit::Done);
+                    }
+                    if until.is_some() && is_serving {
+                        return Ok(Exit::Done);
+                    }
+                    call = call.on_open_connection();
+                }
             }
-            if self.report_change(Err(failure)).await? == Written::BrokenPipe {
+            call.result = call.result.map_err(|it| it.or_missing(StatusSource::NoHealthWatch));
+            if let Err(failure) = &call.result
+                && failure.is_unimplemented()
+            {
+                return self.report_unimplemented(&call, failure);
+            }
+            if self.report_change(&call).await? == Written::BrokenPipe {
                 return Ok(Exit::Done);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -94,36 +99,33 @@ impl Watch<'_> {
     }
 
     /// Prints the failure, which is not a state of the server: a retry does not help.
-    fn report_unimplemented(&mut self, failure: CallError) -> anyhow::Result<Exit> {
-        self.stderr.failure(&failure);
-        let exit = failure.exit();
-        let mut call = Call::new(Arc::clone(&self.target));
-        call.result = Err(failure);
-        self.stdout.line(None::<&str>, || health::report(self.service, None, &call));
+    fn report_unimplemented(
+        &mut self,
+        call: &Call<HealthCheckResponse>,
+        failure: &CallError,
+    ) -> anyhow::Result<Exit> {
+        self.stderr.verbose(call);
+        self.stderr.failure(failure);
+        self.stdout.line(None::<&str>, || health::report(self.service, None, call));
         self.stdout.flush_blocking()?;
-        Ok(exit)
+        Ok(failure.exit())
     }
 
     /// Prints a state that differs from the last.
-    async fn report_change(
-        &mut self,
-        state: Result<HealthCheckResponse, CallError>,
-    ) -> anyhow::Result<Written> {
-        let name = state_name(&state);
-        if self.state.as_ref().is_some_and(|last| state_name(last) == name) {
-            self.state = Some(state); // the failure may differ, and determines the exit code
-            return Ok(Written::Whole);
+    async fn report_change(&mut self, call: &Call<HealthCheckResponse>) -> anyhow::Result<Written> {
+        let name = state_name(&call.result);
+        let last = self.state.replace(call.result.clone());
+        if last.is_some_and(|last| state_name(&last) == name) {
+            return Ok(Written::Whole); // the failure may differ, and determines the exit code
         }
+        self.stderr.verbose(call);
         let time = format_rfc3339_millis(SystemTime::now()).to_string();
-        let mut call = Call::new(Arc::clone(&self.target));
-        call.result = state;
         let text = format!("{time} {name}");
-        self.stdout.line(Some(text), || health::report(self.service, Some(time), &call));
+        self.stdout.line(Some(text), || health::report(self.service, Some(time), call));
         let written = self.stdout.flush().await?;
         if let Err(failure) = &call.result {
             self.stderr.failure(failure);
         }
-        self.state = Some(call.result);
         Ok(written)
     }
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::support::fake_server::{
     OK, answer, data, never_reply, reply_headers, serve, trailers, trailers_only,
 };
-use crate::support::{Daemon, Running, command, greet, parse_object, spawn, unused_address};
+use crate::support::{
+    Daemon, Running, assert_timing, command, greet, parse_object, spawn, unused_address,
+};
 
 #[test]
 fn serving_server_is_serving() {
@@ -87,9 +89,35 @@ fn watch_prints_every_change_with_time() {
 
 #[test]
 fn watch_in_json_prints_one_object_per_change() {
-    let daemon = Daemon::start(&[]);
-    let change = parse_object(&watch(&daemon.target, &["--output=json"]).read_line());
+    let mut daemon = Daemon::start(&["--drain-delay=1s", "--instance=blue"]);
+    let mut watch = watch(&daemon.target, &["--output=json"]);
+    let change = parse_object(&watch.read_line());
     assert_eq!((&change["serving"], change["time"].is_string()), (&json!("SERVING"), true));
+    assert_timing(&change, &["dns", "tcp", "http2", "rpc"]);
+    daemon.drain();
+    let later = parse_object(&watch.read_line());
+    assert_eq!(
+        (&later["serving"], &later["timing_us"]["rpc"]),
+        (&json!("NOT_SERVING"), &json!(null))
+    );
+    for change in [change, later] {
+        assert_eq!(
+            (&change["peer"], &change["instance"]),
+            (&json!(daemon.address()), &json!("blue"))
+        );
+        assert_eq!(change["attempts"], 1);
+    }
+}
+
+#[test]
+fn verbose_watch_reports_stages_and_headers_of_change() {
+    let daemon = Daemon::start(&[]);
+    let ran = greet(&daemon.target, &["-v", "health", "--watch", "--wait=20s"]);
+    for part in ["* tcp ", "> :path: /grpc.health.v1.Health/Watch\n", "* rpc "] {
+        assert_eq!(ran.stderr.matches(part).count(), 1, "{part}: {ran:?}");
+    }
+    let ran = greet(&unused_address(), &["-v", "health", "--watch", "--wait=1ms"]);
+    assert!(ran.stderr.starts_with("* dns ") && ran.stderr.contains("\n* tcp "), "{ran:?}");
 }
 
 #[test]
