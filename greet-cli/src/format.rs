@@ -1,4 +1,4 @@
-//! Durations and sizes for people.
+//! Durations, sizes and lines for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,6 +39,22 @@ impl fmt::Display for HumanBytes {
     }
 }
 
+/// Breaks a text into lines of at most `columns` characters; a longer word has a line of its own.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +68,15 @@ mod tests {
         assert_eq!(shown(300_040), "300ms");
         assert_eq!(shown(5_000_000), "5s");
         assert_eq!(shown(90_250_000), "90.3s");
+    }
+
+    #[test]
+    fn text_is_wrapped_at_columns() {
+        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
+        assert_eq!(wrap("aa bb cc", 4), ["aa", "bb", "cc"]);
+        assert_eq!(wrap("aa bb cc", 8), ["aa bb cc"]);
+        assert_eq!(wrap("a verylong é é", 3), ["a", "verylong", "é é"]);
+        assert_eq!(wrap("", 3), [""]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use futures_util::future::{join, join_all};
 use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::connect::{Stages, Target};
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{Diagnosis, DiagnosisTable};
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout};
 
@@ -28,7 +28,8 @@ pub(crate) async fn run(
         if index > 0 && !stdout.is_json() {
             stdout.text(b"\n");
         }
-        let text = stdout.without_unwanted_style(&diagnosis);
+        let table = DiagnosisTable { diagnosis: &diagnosis, columns: stdout.columns() };
+        let text = stdout.without_unwanted_style(&table);
         stdout.line(Some(text), || &diagnosis);
         stdout.flush_blocking()?;
         exit = exit.or(diagnosis.exit);

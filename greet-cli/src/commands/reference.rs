@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::documentation::{self, ErrorEntry};
 use crate::exit::Exit;
+use crate::format::wrap;
 use crate::output::Stdout;
 use crate::output::style::HINT;
 
@@ -45,6 +46,7 @@ struct Errors<'a> {
 fn list(errors: &[ErrorEntry]) -> String {
     let mut list = "code  stage  error".to_owned();
     for ErrorEntry { stage, cause, hint, exit_code } in errors {
+        let wrap = |text: &str| wrap(text, COLUMNS - INDENT.len()).join(&format!("\n{INDENT}"));
         let (cause, hint) = (wrap(cause), wrap(&format!("hint: {hint}")));
         let hint = hint.replacen("hint:", &format!("{HINT}hint:{HINT:#}"), 1);
         list.push_str(&format!("\n{exit_code:<6}{stage:<7}{cause}\n{INDENT}{hint}"));
@@ -53,19 +55,4 @@ fn list(errors: &[ErrorEntry]) -> String {
 }
 
 const INDENT: &str = "             ";
-
-/// Breaks a text into lines that fit 80 columns after an indent, and indents all but the first.
-fn wrap(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if INDENT.len() + line.chars().count() + 1 + word.chars().count() <= 80 => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines.join(&format!("\n{INDENT}"))
-}
+const COLUMNS: usize = 80;

@@ -17,7 +17,7 @@ use crate::client::Call;
 use crate::connect::{Stages, Target};
 use crate::error::{CallError, ConnectError, Stage, detail_lines};
 use crate::exit::Exit;
-use crate::format::HumanDuration;
+use crate::format::{HumanDuration, wrap};
 use crate::output::report::{ErrorReport, micros};
 use crate::output::style::{ERROR, HINT, OK};
 
@@ -161,25 +161,47 @@ fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {
 /// The indent of further lines of a stage.
 const INDENT: &str = "                              ";
 
-impl fmt::Display for Diagnosis {
+/// The width of `hint: `.
+const HINT_INDENT: &str = "      ";
+/// Minimum width beside an indent, whatever the width of the terminal.
+const MIN_COLUMNS: usize = 20;
+
+/// A diagnosis as text.
+#[derive(Debug)]
+pub(crate) struct DiagnosisTable<'a> {
+    pub(crate) diagnosis: &'a Diagnosis,
+    /// The width to wrap it at.
+    pub(crate) columns: Option<usize>,
+}
+
+impl fmt::Display for DiagnosisTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", self.target)?;
+        let Diagnosis { target, stages, error, .. } = self.diagnosis;
+        let columns = self.columns.unwrap_or(usize::MAX);
+        writeln!(f, "{target}\n")?;
         write!(f, "{:<8}{:<12}{:>8}  found", "stage", "result", "time")?;
-        for finding in &self.stages {
+        for finding in stages {
             let time =
                 finding.time_us.map(|us| HumanDuration(Duration::from_micros(us)).to_string());
             let time = time.unwrap_or_default();
-            let lines = finding.lines();
-            let found = lines.join(&format!("\n{INDENT}"));
+            let found = indented(&finding.lines(), INDENT, columns);
             let (result, style) = finding.result.name_and_style();
             let row = format!("{:<8}{style}{result:<12}{style:#}{time:>8}  {found}", finding.stage);
             write!(f, "\n{}", row.trim_end())?;
         }
-        match &self.error {
-            Some(error) => write!(f, "\n\n{HINT}hint:{HINT:#} {}", Escaped(&error.hint)),
-            None => Ok(()),
-        }
+        let Some(error) = error else {
+            return Ok(());
+        };
+        let hint = indented(&[Escaped(&error.hint).to_string()], HINT_INDENT, columns);
+        write!(f, "\n\n{HINT}hint:{HINT:#} {hint}")
     }
+}
+
+/// Wraps lines at the width that an indent leaves, and indents all but the first.
+fn indented(lines: &[String], indent: &str, columns: usize) -> String {
+    let columns = columns.saturating_sub(indent.len()).max(MIN_COLUMNS);
+    let lines: Vec<_> = lines.iter().flat_map(|line| wrap(line, columns)).collect();
+    lines.join(&format!("\n{indent}"))
 }
 
 impl Finding {

@@ -8,6 +8,7 @@ use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
 use serde::Serialize;
+use terminal_size::{Width, terminal_size};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -77,6 +78,17 @@ impl Stdout {
 
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+
+    /// Returns the width to wrap text for people at: `COLUMNS` if it is set, as for help, or that of the
+    /// terminal. A file or a pipe has none, because programs search for whole messages.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let terminal = || {
+            let (Width(columns), _) = terminal_size().filter(|_| self.is_terminal)?;
+            Some(columns.into())
+        };
+        given.or_else(terminal)
     }
 
     /// Adds a line to the buffer: `text` (if any) or `object`, depending on the format.

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::support::certs::{Ca, LOOPBACK, expired, tls_config};
 use crate::support::fake_server::{
-    answer_each, hello_ada, never_reply, serve, serve_tls, trailers_only,
+    answer_each, hello_ada, never_reply, reply, serve, serve_tls, trailers_only,
 };
-use crate::support::{Daemon, greet, unused_address};
+use crate::support::{Daemon, command, greet, run, unused_address};
 
 fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
     let ran = greet(target, &[flags, &["--output=json", "diagnose"]].concat());
@@ -112,4 +112,26 @@ fn every_target_has_its_own_timeout() {
     let ran = greet(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
     let oks: Vec<_> = ran.objects().iter().map(|object| object["ok"] == true).collect();
     assert_eq!((oks, ran.code), (vec![false, true], Some(3)));
+}
+
+#[test]
+fn diagnosis_is_wrapped_at_columns() {
+    let server = format!("https://{}", serve(reply("HTTP/1.1 400 Bad Request\r\n\r\n")));
+    let diagnose = |columns: &str| {
+        let mut command = command(&["--target", &server, "diagnose"]);
+        command.env("COLUMNS", columns);
+        run(command).stdout
+    };
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let without_times = |text: &str| {
+        let is_time = |word: &String| word.ends_with("us") || word.ends_with("ms");
+        words(text).into_iter().filter(|word| !is_time(word)).collect::<Vec<_>>()
+    };
+    let whole = diagnose("");
+    assert!(longest(&whole) > 80, "a pipe has no width: {whole}");
+    let wrapped = diagnose("80");
+    assert!(longest(&wrapped) <= 80, "{wrapped}");
+    assert_eq!(without_times(&wrapped), without_times(&whole));
+    assert!(longest(&diagnose("1")) <= 50, "a minimum of 20 columns remains");
 }
