@@ -100,7 +100,7 @@ impl Client {
         missing: StatusSource,
     ) -> Call<Reply> {
         let call: Call<Reply> = self.call(method, body, None).await;
-        Call { result: call.result.map_err(|error| error.or_missing(missing)), ..call }
+        Call { result: call.result.map_err(|error| error.naming_missing(missing)), ..call }
     }
 
     /// Returns once the reply starts; its messages have no deadline. The call is that up to the start of

@@ -82,7 +82,7 @@ impl Watch<'_> {
                     call = call.on_open_connection();
                 }
             }
-            call.result = call.result.map_err(|it| it.or_missing(StatusSource::NoHealthWatch));
+            call.result = call.result.map_err(|it| it.naming_missing(StatusSource::NoHealthWatch));
             if let Err(failure) = &call.result
                 && failure.is_unimplemented()
             {

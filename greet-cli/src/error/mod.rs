@@ -80,9 +80,9 @@ impl CallError {
         }
     }
 
-    /// Returns the error with another source if the server answered UNIMPLEMENTED: the caller knows
-    /// which service or method is missing.
-    pub(crate) fn or_missing(self, missing: StatusSource) -> CallError {
+    /// Returns the error with the source `missing` if the server answered UNIMPLEMENTED: the caller
+    /// knows which service or method that is.
+    pub(crate) fn naming_missing(self, missing: StatusSource) -> CallError {
         match self {
             CallError::Rpc(RpcError { source: StatusSource::Server, status })
                 if status.code() == Code::Unimplemented =>
