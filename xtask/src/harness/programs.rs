@@ -11,6 +11,9 @@ use super::command::{program, progress};
 /// again whenever an inner cargo inherits them.
 const CARGO_VARIABLES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
+/// The flags of `.cargo/config.toml`, which the variable RUSTFLAGS replaces.
+const RUSTFLAGS: &str = "-Cllvm-args=-inline-threshold=500";
+
 /// The built programs.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
@@ -42,7 +45,7 @@ pub(crate) fn build_with(rustflags: &str, host: &str, target: &Path) -> anyhow::
     let mut build = cargo();
     // With a target, cargo keeps the flags away from build scripts and macros.
     build.args(["build", "--release", "--target", host, "--target-dir"]).arg(target);
-    build.env("RUSTFLAGS", format!("{users} {rustflags}"));
+    build.env("RUSTFLAGS", format!("{users} {RUSTFLAGS} {rustflags}"));
     run(build, target.join(host).join("release"))
 }
 
