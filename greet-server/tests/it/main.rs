@@ -46,6 +46,8 @@ mod streams;
 #[cfg(unix)]
 mod systemd;
 mod tls;
+#[cfg(unix)]
+mod tls_files;
 mod tls_reload;
 #[cfg(unix)]
 mod unix_socket;

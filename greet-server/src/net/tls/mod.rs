@@ -1,17 +1,16 @@
 //! Builds the rustls configuration from PEM files: TLS 1.2 and 1.3, the protocols for ALPN, and the
 //! verification of client certificates. Errors name the file.
 
+pub(crate) mod pem;
 pub(crate) mod reload;
 
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -113,17 +112,12 @@ impl Tls {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file)
+    pem::read(file)
         .map_err(|error| TlsError(format!("could not read `{}`: {error}", file.display())))
 }
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| TlsError::certificate(file, error))?;
-    if chain.is_empty() {
-        return Err(TlsError::certificate(file, "it has no PEM section CERTIFICATE"));
-    }
-    Ok(chain)
+    pem::certificates(pem).map_err(|problem| TlsError::certificate(file, problem))
 }
 
 /// Returns the server's own certificate.
@@ -134,19 +128,7 @@ fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certific
 }
 
 fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        pem::Error::NoItemsFound if is_encrypted(pem) => {
-            TlsError::key(file, "it is encrypted, and the daemon cannot ask for a passphrase")
-        }
-        pem::Error::NoItemsFound => TlsError::key(file, "it has no PEM section PRIVATE KEY"),
-        error => TlsError::key(file, error),
-    })
-}
-
-/// Returns whether the key is encrypted, by PKCS #8 (RFC 5958) or by the older RFC 1421.
-fn is_encrypted(pem: &[u8]) -> bool {
-    let contains = |marker: &[u8]| pem.windows(marker.len()).any(|bytes| bytes == marker);
-    contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED")
+    pem::private_key(pem).map_err(|problem| TlsError::key(file, problem))
 }
 
 fn client_verifier(

@@ -47,6 +47,9 @@ mod unix {
     pub(crate) struct Process {
         pub(crate) child: Child,
         stdout: BufReader<ChildStdout>,
+        /// The log so far, and the length of the part before the last event that a test waited for.
+        log: String,
+        seen: usize,
     }
 
     /// What a daemon leaves behind.
@@ -63,7 +66,7 @@ mod unix {
         pub(crate) fn start(command: &mut Command) -> Process {
             let mut child = command.spawn().unwrap();
             let stdout = BufReader::new(child.stdout.take().unwrap());
-            Process { child, stdout }
+            Process { child, stdout, log: String::new(), seen: 0 }
         }
 
         /// Reads a line of standard output.
@@ -83,9 +86,20 @@ mod unix {
             kill_process(Pid::from_child(&self.child), signal).unwrap();
         }
 
+        /// Waits until the log has `text` after the text of the previous wait.
+        pub(crate) fn wait_for_log(&mut self, text: &str) {
+            while !self.log[self.seen..].contains(text) {
+                let mut part = [0; 4096];
+                let length = self.child.stderr.as_mut().unwrap().read(&mut part).unwrap();
+                assert_ne!(length, 0, "the log ends without {text:?}: {}", self.log);
+                self.log.push_str(std::str::from_utf8(&part[..length]).unwrap());
+            }
+            self.seen += self.log[self.seen..].find(text).unwrap() + text.len();
+        }
+
         /// Waits for the end.
         pub(crate) fn wait(mut self) -> Exit {
-            let [mut log, mut stdout] = [const { String::new() }; 2];
+            let (mut log, mut stdout) = (std::mem::take(&mut self.log), String::new());
             if let Some(mut stderr) = self.child.stderr.take() {
                 stderr.read_to_string(&mut log).unwrap();
             }

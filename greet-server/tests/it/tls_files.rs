@@ -1,0 +1,139 @@
+//! TLS files that cannot be used: the message has the likely cause and no text of the file, which may
+//! be part of a private key.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use greet_testkit::certs::Ca;
+use rustix::process::Signal;
+
+use crate::configuration::error;
+use crate::support::certs::Files;
+use crate::support::process::{Process, daemon, run};
+
+const ENCRYPTED: &str = "it is encrypted, and the daemon cannot ask for a passphrase";
+
+/// Returns each form of a key that tools make by accident, with the cause in its message.
+fn broken(key: &str) -> Vec<(String, &'static str)> {
+    let rfc_1421 = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n\n";
+    let pkcs_8 = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    vec![
+        (key.replace('\n', ""), "its line breaks are missing"),
+        (key.replace('\n', " "), "its line breaks are missing"),
+        (key.replace('\n', "\\n"), r"it has the two characters `\n` in place of line breaks"),
+        (
+            key.replacen("KEY-----\n", "KEY----\n", 1),
+            "a BEGIN line is malformed; it ends with five hyphens and has no other text",
+        ),
+        (
+            key.replacen("KEY-----\n", "KEY-----", 1),
+            "a BEGIN line is malformed; it ends with five hyphens and has no other text",
+        ),
+        (key.replace("-----END", ""), "a section has no END line that matches its BEGIN"),
+        (
+            key.replacen("KEY-----\n", "KEY-----\n!", 1),
+            "the text between a BEGIN and an END line is not base64",
+        ),
+        (key.replacen("-----BEGIN", "BEGIN", 1), "it has no PEM section PRIVATE KEY"),
+        (format!("\u{feff}{}", key.replace('\n', "")), "its line breaks are missing"),
+        (key.replacen("KEY-----\n", rfc_1421, 1), ENCRYPTED),
+        (key.replacen("-----BEGIN PRIVATE KEY-----", pkcs_8, 1), ENCRYPTED),
+    ]
+}
+
+/// Fails if `output` has text of the key, as it is or as the bytes of a Rust debug string.
+fn assert_without_key(output: &str, key: &str) {
+    let secret = key.lines().nth(1).unwrap();
+    for start in (0..secret.len() - 8).step_by(8) {
+        let text = &secret[start..start + 8];
+        let bytes = format!("{:?}", text.as_bytes());
+        let bytes = bytes.trim_matches(['[', ']']);
+        assert!(!output.contains(text) && !output.contains(bytes), "{output}");
+    }
+}
+
+#[test]
+fn broken_key_is_reported_with_its_cause_and_without_its_text() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    let files = Files::new(&identity);
+    for (broken, cause) in broken(&identity.key_pem) {
+        let key = files.put("key.pem", &broken);
+        let message = error(run(daemon(&["--check"]).args(files.flags())));
+        assert_eq!(message, format!("`{key}` has no usable private key: {cause}"));
+        // The flags are easily swapped, so a key may be in the place of a certificate.
+        files.put("cert.pem", &broken);
+        let message = error(run(daemon(&["--check"]).args(files.flags())));
+        assert!(message.contains(" has no usable certificate: "), "{message}");
+        assert_without_key(&message, &identity.key_pem);
+        files.put("cert.pem", &identity.cert_pem);
+    }
+}
+
+#[test]
+fn utf_16_and_der_are_reported() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    for (content, cause) in [
+        (&b"\xff\xfe-\0-\0"[..], "it is UTF-16 text; save it as ASCII or UTF-8"),
+        (b"\x30\x82\x01\x02", "it is DER; convert it to PEM"),
+    ] {
+        for (name, kind) in [("key.pem", "private key"), ("cert.pem", "certificate")] {
+            let files = Files::new(&identity);
+            fs::write(files.path(name), content).unwrap();
+            let message = error(run(daemon(&["--check"]).args(files.flags())));
+            let file = files.path(name).display().to_string();
+            assert_eq!(message, format!("`{file}` has no usable {kind}: {cause}"));
+        }
+    }
+}
+
+#[test]
+fn byte_order_mark_before_pem_is_accepted() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    let files = Files::new(&identity);
+    files.put("cert.pem", &format!("\u{feff}{}", identity.cert_pem));
+    files.put("key.pem", &format!("\u{feff}{}", identity.key_pem));
+    let (code, _, stderr) = run(daemon(&["--check"]).args(files.flags()));
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[test]
+fn broken_key_is_not_logged_by_a_reload() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    let files = Files::new(&identity);
+    let mut command = daemon(&["--listen=127.0.0.1:0", "--log-format=text"]);
+    let mut process = Process::start(command.args(files.flags()));
+    process.next_line();
+    let rejected = broken(&identity.key_pem);
+    for (broken, cause) in &rejected {
+        files.put("key.pem", broken);
+        process.signal(Signal::HUP);
+        process.wait_for_log(cause);
+    }
+    let log = process.stop().log;
+    assert_without_key(&log, &identity.key_pem);
+}
+
+#[test]
+fn fifo_and_device_are_rejected_without_waiting() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    let files = Files::new(&identity);
+    let [cert, _] = files.flags();
+    let check = |key: &Path| {
+        error(run(&mut daemon(&["--check", &cert, &format!("--tls-key={}", key.display())])))
+    };
+    let fifo = files.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for special in [&*fifo, Path::new("/dev/zero")] {
+        let expected = format!("could not read `{}`: it is not a regular file", special.display());
+        assert_eq!(check(special), expected);
+    }
+
+    let mut command = daemon(&["--listen=127.0.0.1:0"]);
+    let mut process = Process::start(command.args(files.flags()));
+    process.next_line();
+    fs::rename(&fifo, files.path("key.pem")).unwrap();
+    process.signal(Signal::HUP);
+    process.wait_for_log("it is not a regular file");
+    assert_eq!(process.stop().code, Some(0));
+}
