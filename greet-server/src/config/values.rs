@@ -87,16 +87,26 @@ impl FromStr for OtlpEndpoint {
     }
 }
 
-/// Parses a level, or `target=level` pairs.
+/// Parses a level, or `target=level` pairs. [`Targets`] alone accepts texts that silence the log: it
+/// takes a misspelt level for the name of a target, and an empty level for `error`.
 pub(crate) fn log_filter(given: &str) -> Result<Targets, String> {
-    // `Targets` takes a misspelt level for the name of a target, and would log nothing else.
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_directive = |part: &&str| match part.split_once('=') {
+        Some((target, level)) => is_log_target(target) && is_level(level),
+        None => is_level(part),
+    };
     let parts: Vec<_> = given.split(',').map(str::trim).collect();
-    let is_valid = parts.iter().all(|part| part.contains('=') || is_level(part));
-    parts.join(",").parse().ok().filter(|_| is_valid).ok_or_else(|| {
+    let filter = parts.join(",").parse().ok().filter(|_| parts.iter().all(is_directive));
+    filter.ok_or_else(|| {
         let levels = "error, warn, info, debug, trace or off";
         format!("{given:?} is not {levels}, or pairs such as h2=debug")
     })
+}
+
+/// Returns whether a line can have this target: the path of a Rust module, or a name such as `access`.
+fn is_log_target(name: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_-:.".contains(character);
+    !name.is_empty() && name.chars().all(is_part)
 }
 
 /// An `http` or `https` URL without user information.
@@ -163,11 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_log_level_is_not_a_target() {
-        for good in ["info", "off", "warn, h2=debug", "greet_server=trace"] {
+    fn log_filter_has_known_levels_and_no_empty_part() {
+        for good in ["info", "OFF", "warn, h2=debug", "greet_server::net=trace,access=off"] {
             assert!(log_filter(good).is_ok(), "{good}");
         }
         for bad in ["", "inof", "warning", "info,inof", "h2=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+        for bad in
+            ["inof=", "=", "=debug", "info,", ",info", "info,h2=", "h2==debug", "h2=debug=info"]
+        {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+        for bad in ["h2 =debug", "h2= debug", "[info]", "[span]=debug", "h2[{field}]=debug"] {
             assert!(log_filter(bad).is_err(), "{bad}");
         }
     }

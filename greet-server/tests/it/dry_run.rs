@@ -126,3 +126,14 @@ fn memory_limit_decides_on_the_memory_and_the_connections() {
     let expected = "--memory-limit: \"8388607\" is not a size of at least 8.0 MiB, such as 256MiB";
     assert_eq!(message, expected);
 }
+
+#[test]
+fn log_filter_without_a_level_is_rejected() {
+    for filter in ["inof=", "info,", "=debug", "h2=loud"] {
+        let forms = "error, warn, info, debug, trace or off, or pairs such as h2=debug";
+        let flag = format!("--log-level={filter}");
+        let expected = format!("--log-level: {filter:?} is not {forms}");
+        assert_eq!(error(run(&mut daemon(&["--check", &flag]))), expected);
+        assert_eq!(error(run(&mut daemon(&["--listen=127.0.0.1:0", &flag]))), expected);
+    }
+}
