@@ -82,8 +82,8 @@ pub(super) struct ActionFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Listening")]
 pub(super) struct ListenFlags {
-    /// Address to listen on: HOST:PORT (port 0 picks a free one) or unix:PATH; repeat or separate by commas; sockets
-    /// from a supervisor (LISTEN_FDS) replace it
+    /// Address to listen on: HOST:PORT (port 0 picks a free one) or unix:PATH[?mode=0660]; repeat or separate by
+    /// commas; sockets from a supervisor (LISTEN_FDS) replace it
     #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = DEFAULT_LISTEN)]
     pub(super) listen: Vec<ListenAddr>,
 

@@ -9,7 +9,7 @@ use greet_flags::variables::variable;
 use super::args::{Flags, ListenFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
-use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, TlsFiles, WebConfig};
+use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, ListenAddr, TlsFiles, WebConfig};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -72,7 +72,10 @@ pub(super) fn resolve(flags: Flags, sources: &Sources<'_>) -> Result<Config, Str
 /// Rejects an address that is listed twice. Port 0 is another port each time.
 fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    let addresses = flags.listen.iter().chain(&flags.admin_listen).map(ToString::to_string);
+    let addresses = flags.listen.iter().chain(&flags.admin_listen).map(|address| match address {
+        ListenAddr::Unix { path, .. } => format!("unix:{}", path.display()),
+        ListenAddr::Tcp(host_port) => host_port.clone(),
+    });
     let mut fixed = addresses.filter(|address| !address.ends_with(":0"));
     match fixed.find(|address| !seen.insert(address.clone())) {
         Some(twice) => Err(format!("{}: {twice:?} is listed twice", sources.place("listen"))),

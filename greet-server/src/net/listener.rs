@@ -103,11 +103,13 @@ impl Listener {
         let bound = match address {
             ListenAddr::Tcp(host_port) => bind_tcp(host_port, reuse_port).await.map(Listener::Tcp),
             #[cfg(unix)]
-            ListenAddr::Unix(path) => SocketFile::bind(path, BACKLOG).and_then(|(socket, file)| {
-                Ok(Listener::Unix(UnixListener::from_std(socket)?, UnixSocketFile::Owned(file)))
-            }),
+            ListenAddr::Unix { path, mode } => {
+                SocketFile::bind(path, *mode, BACKLOG).and_then(|(socket, file)| {
+                    Ok(Listener::Unix(UnixListener::from_std(socket)?, UnixSocketFile::Owned(file)))
+                })
+            }
             #[cfg(not(unix))]
-            ListenAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            ListenAddr::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
         };
         bound.map_err(|source| BindError { address: address.clone(), source })
     }

@@ -1,13 +1,19 @@
 //! Unix socket files: a stale file is replaced, a live one is kept, our own is removed at the end.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use greet_server::config;
 use greet_server::{Server, services};
 use tokio::net::UnixStream;
 
+use crate::support::process::Process;
 use crate::support::{Client, TestServer};
 
 fn listen(path: &Path) -> String {
@@ -117,4 +123,93 @@ async fn socket_file_of_another_process_is_not_removed() {
     let _other = UnixListener::bind(&path).unwrap();
     server.stop().await;
     assert!(path.exists());
+}
+
+#[tokio::test]
+async fn lock_of_the_socket_follows_no_symlink() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let (lock, target) =
+        (directory.path().join("greet.sock.lock"), directory.path().join("target"));
+    let expected = |problem: &str| {
+        let (path, lock) = (path.display(), lock.display());
+        format!("could not listen on unix:{path}: could not lock `{lock}`: {problem}")
+    };
+    symlink(&target, &lock).unwrap();
+    let error = bind(&path).await.unwrap_err();
+    assert_eq!(error, expected("it is a symbolic link; remove it"));
+    assert!(!target.exists() && !path.exists());
+
+    fs::remove_file(&lock).unwrap();
+    assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    let error = bind(&path).await.unwrap_err();
+    assert_eq!(error, expected("it is not a regular file; remove it"));
+}
+
+#[tokio::test]
+async fn lock_of_another_user_is_named_in_the_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let lock = directory.path().join("greet.sock.lock");
+    fs::write(&lock, "").unwrap();
+    if chown(&lock, Some(12_345), None).is_err() {
+        return; // only root can give a file away
+    }
+    let error = bind(&path).await.unwrap_err();
+    let problem =
+        format!("could not lock `{}`: it belongs to user 12345; remove it", lock.display());
+    assert!(error.ends_with(&problem), "{error}");
+    assert!(lock.exists());
+}
+
+#[tokio::test]
+async fn held_lock_is_named_in_the_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let lock = directory.path().join("greet.sock.lock");
+    let held = fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let error = bind(&path).await.unwrap_err();
+    let problem = format!("could not lock `{}`: another process is starting there", lock.display());
+    assert!(error.ends_with(&problem), "{error}");
+    drop(held); // a leftover file does not prevent the start
+    let server = TestServer::start(&[&listen(&path)]).await;
+    server.stop().await;
+}
+
+/// Starts the daemon with a umask. Returns all modes that its socket file had until it listened.
+fn modes(umask: &str, mode: &str) -> Vec<u32> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("greet.sock");
+    let is_listening = Arc::new(AtomicBool::new(false));
+    let watcher = std::thread::spawn({
+        let (path, is_listening) = (path.clone(), is_listening.clone());
+        move || {
+            let mut modes = BTreeSet::new();
+            while !is_listening.load(Ordering::Acquire) || modes.is_empty() {
+                let file = fs::symlink_metadata(&path);
+                modes.extend(file.map(|file| file.permissions().mode() & 0o777));
+            }
+            modes.into_iter().collect()
+        }
+    });
+    let program = env!("CARGO_BIN_EXE_greet-server");
+    let script = format!("umask {umask}; exec {program} --listen unix:{}{mode}", path.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = Process::start(&mut shell);
+    assert_eq!(process.next_line(), format!("listening on unix:{}", path.display()));
+    is_listening.store(true, Ordering::Release);
+    let modes = watcher.join().unwrap();
+    assert_eq!(process.stop().code, Some(0));
+    assert!(!path.exists());
+    modes
+}
+
+#[test]
+fn mode_of_the_socket_holds_from_the_first_moment() {
+    assert_eq!(modes("0", "?mode=0600"), [0o600]);
+    assert_eq!(modes("0", "?mode=0660"), [0o660]);
+    assert!(modes("077", "?mode=0660").contains(&0o660), "wider than the umask allows");
+    assert_eq!(modes("022", ""), [0o755]);
 }
