@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tracing::field::display;
 
 use crate::admin::collector::MetricsCollector;
-use crate::admin::{AdminServer, Routes};
+use crate::admin::{Access, AdminServer, Routes};
 use crate::config::{Config, Limits};
 use crate::drain::{Lifecycle, RunError};
 use crate::grpc::memory::MemoryLimit;
@@ -227,7 +227,9 @@ impl Server {
             log: self.log,
             spans: self.spans,
         };
-        let admin = self.admin.map(|listener| AdminServer::start(listener, Routes::new(collector)));
+        let access = Access::new(config.admin_listen.as_ref(), config.admin_read_only);
+        let routes = Routes::new(collector, access);
+        let admin = self.admin.map(|listener| AdminServer::start(listener, routes));
         let _until_stopped = admin.transpose().map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {

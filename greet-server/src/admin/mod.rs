@@ -11,9 +11,11 @@
 //! Its own thread answers even if every worker is busy. It has no authentication: its address must
 //! be reachable by operators only.
 
+mod access;
 pub(crate) mod collector;
 mod routes;
 mod server;
 
+pub(crate) use access::Access;
 pub(crate) use routes::Routes;
 pub(crate) use server::AdminServer;

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use super::access::{self, Access};
 use crate::admin::collector::MetricsCollector;
 use crate::config::log_filter;
 use crate::lifecycle::phase::Phase;
@@ -26,37 +27,53 @@ const PATHS: [(&str, &str); 4] = [
     ("/livez", "200 while the process answers"),
     ("/readyz", "200 while serving, otherwise 503"),
     ("/metrics", "OpenMetrics or the Prometheus text format"),
-    ("/log-level", "the log filter; change it with curl -X PUT -d debug"),
+    ("/log-level", "the log filter"),
 ];
+const HOW_TO_CHANGE: &str = "; change it with curl -X PUT -d debug";
 
 #[derive(Debug)]
 pub(crate) struct Routes {
     phase: watch::Receiver<Phase>,
     log: Option<LogControl>,
     registry: Registry,
+    access: Access,
 }
 
 type Page = Response<Full<Bytes>>;
 
 impl Routes {
-    pub(crate) fn new(collector: MetricsCollector) -> Routes {
+    pub(crate) fn new(collector: MetricsCollector, access: Access) -> Routes {
         let (phase, log) = (collector.phase.clone(), collector.log.clone());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(collector));
-        Routes { phase, log, registry }
+        Routes { phase, log, registry, access }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Page, Infallible> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        is_unix: bool,
+    ) -> Result<Page, Infallible> {
+        let host = match access::host(request.headers(), request.version()) {
+            Ok(host) => host,
+            Err((status, problem)) => return Ok(text(status, problem)),
+        };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_change = request.method() == Method::PUT && !self.access.is_read_only;
         let phase = *self.phase.borrow();
         Ok(match (request.uri().path(), &self.log) {
-            ("/log-level", Some(log)) if request.method() == Method::PUT => {
-                change_filter(log, request.into_body()).await
+            ("/log-level", Some(log)) if is_change => {
+                match self.access.check_change(host.as_ref(), is_unix) {
+                    Ok(()) => change_filter(log, request.into_body()).await,
+                    Err((status, problem)) => text(status, problem),
+                }
             }
             ("/log-level", Some(log)) if is_read => text(StatusCode::OK, log.filter()),
-            ("/log-level", Some(_)) => not_allowed("GET, HEAD, PUT"),
-            ("/" | "/livez" | "/readyz" | "/metrics", _) if !is_read => not_allowed("GET, HEAD"),
-            ("/", _) => page(StatusCode::OK, HTML, index(phase)),
+            ("/log-level", Some(_)) if !self.access.is_read_only => not_allowed("GET, HEAD, PUT"),
+            ("/" | "/livez" | "/readyz" | "/metrics" | "/log-level", _) if !is_read => {
+                not_allowed("GET, HEAD")
+            }
+            ("/", _) => page(StatusCode::OK, HTML, self.index(phase)),
             ("/livez", _) => text(StatusCode::OK, "alive"),
             ("/readyz", _) if phase == Phase::Serving => text(StatusCode::OK, "ready"),
             ("/readyz", _) => {
@@ -65,6 +82,21 @@ impl Routes {
             ("/metrics", _) => self.metrics(request.headers().get(ACCEPT)),
             _ => text(StatusCode::NOT_FOUND, "not found; see /"),
         })
+    }
+
+    fn index(&self, phase: Phase) -> String {
+        let row = |(path, text)| {
+            let is_changeable = path == "/log-level" && !self.access.is_read_only;
+            let how = if is_changeable { HOW_TO_CHANGE } else { "" };
+            format!("<li><a href=\"{path}\">{path}</a> {text}{how}</li>\n")
+        };
+        format!(
+            "<!doctype html>\n<meta charset=\"utf-8\">\n<title>greet-server</title>\n\
+             <h1>greet-server {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
+            env!("CARGO_PKG_VERSION"),
+            phase.name(),
+            PATHS.map(row).concat()
+        )
     }
 
     fn metrics(&self, accept: Option<&HeaderValue>) -> Page {
@@ -95,17 +127,6 @@ async fn change_filter(log: &LogControl, body: Incoming) -> Page {
         }
         Err(problem) => text(StatusCode::BAD_REQUEST, format!("filter: {problem}")),
     }
-}
-
-fn index(phase: Phase) -> String {
-    let row = |(path, text)| format!("<li><a href=\"{path}\">{path}</a> {text}</li>\n");
-    format!(
-        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>greet-server</title>\n\
-         <h1>greet-server {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
-        env!("CARGO_PKG_VERSION"),
-        phase.name(),
-        PATHS.map(row).concat()
-    )
 }
 
 fn text(status: StatusCode, message: impl Into<String>) -> Page {

@@ -94,10 +94,10 @@ async fn accept(listener: Listener, routes: Rc<Routes>) {
         let task = spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
-                    serve(TcpStream::from_std(stream), routes).await
+                    serve(TcpStream::from_std(stream), routes, false).await
                 }
                 #[cfg(unix)]
-                Accepted::Unix(stream) => serve(UnixStream::from_std(stream), routes).await,
+                Accepted::Unix(stream) => serve(UnixStream::from_std(stream), routes, true).await,
             };
             if let Err(error) = served {
                 tracing::debug!(%error, "admin connection failed");
@@ -107,16 +107,17 @@ async fn accept(listener: Listener, routes: Rc<Routes>) {
     }
 }
 
-async fn serve<IO>(io: io::Result<IO>, routes: Rc<Routes>) -> anyhow::Result<()>
+async fn serve<IO>(io: io::Result<IO>, routes: Rc<Routes>, is_unix: bool) -> anyhow::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| routes.answer(request));
+    let service = service_fn(|request| routes.answer(request, is_unix));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CONNECTION_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
+        .half_close(true) // as `nc -N` and health checks over HTTP/1.0 do after their request
         .serve_connection(TokioIo::new(io?), service);
     Ok(timeout(CONNECTION_TIMEOUT, connection).await??)
 }

@@ -92,6 +92,10 @@ pub(super) struct ListenFlags {
     #[arg(value_parser = or_off(str::parse::<ListenAddr>), default_value = OFF)]
     pub(super) admin_listen: OrOff<ListenAddr>,
 
+    /// Reject changes of the log level over the admin server
+    #[arg(long, value_parser = switch)]
+    pub(super) admin_read_only: bool,
+
     /// Share TCP addresses with another daemon (SO_REUSEPORT), so that one can replace the other
     #[arg(long, value_parser = switch)]
     pub(super) reuse_port: bool,

@@ -89,6 +89,8 @@ pub struct Config {
     pub reuse_port: bool,
     /// Address of the admin server.
     pub admin_listen: Option<ListenAddr>,
+    /// Whether the admin server rejects changes.
+    pub admin_read_only: bool,
     /// Threads that serve connections, each with its own single-threaded runtime.
     pub workers: NonZeroUsize,
     /// Value of the response header `greet-instance`.

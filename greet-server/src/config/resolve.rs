@@ -65,6 +65,7 @@ pub(super) fn resolve(flags: Flags, sources: &Sources<'_>) -> Result<Config, Str
         listen: flags.listening.listen,
         reuse_port: flags.listening.reuse_port,
         admin_listen: flags.listening.admin_listen,
+        admin_read_only: flags.listening.admin_read_only,
         workers,
     })
 }

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::Script;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::http1;
+#[cfg(unix)]
+use crate::support::process::{Process, daemon};
 use crate::support::{TestServer, eventually, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
@@ -126,4 +128,106 @@ async fn admin_unix_socket_is_removed_at_the_end() {
     assert!(path.exists());
     server.stop().await;
     assert!(!path.exists());
+}
+
+/// Sends a request and closes the sending half of the connection, as `nc -N` does.
+async fn half_closed(address: &str, request: &str) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    tcp.shutdown().await.unwrap();
+    let mut response = String::new();
+    with_timeout(tcp.read_to_string(&mut response)).await.unwrap();
+    response
+}
+
+#[tokio::test]
+async fn half_closed_connection_gets_its_response() {
+    let server = TestServer::start(&[ADMIN]).await;
+    for path in ["/livez", "/readyz", "/metrics", "/"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let response = half_closed(server.admin(), &request).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{path}: {response}");
+        let response = half_closed(server.admin(), &format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        assert!(response.starts_with("HTTP/1.0 200 "), "{path}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn request_without_exactly_one_valid_host_is_400() {
+    let server = TestServer::start(&[ADMIN]).await;
+    for (hosts, version, status) in [
+        ("", "1.1", 400),
+        ("", "1.0", 200),
+        ("Host: a\r\nHost: a\r\n", "1.1", 400),
+        ("Host: a\r\nHost: a\r\n", "1.0", 400),
+        ("Host: a b\r\n", "1.1", 400),
+        ("Host: user@a\r\n", "1.1", 400),
+        ("Host: metrics.greet:9090\r\n", "1.1", 200),
+    ] {
+        let request = format!("GET /livez HTTP/{version}\r\n{hosts}\r\n");
+        let response = half_closed(server.admin(), &request).await;
+        let expected = format!("HTTP/{version} {status} ");
+        assert!(response.starts_with(&expected), "{request:?}: {response}");
+    }
+}
+
+/// Sends a request that would change the log filter, and returns the status.
+async fn put_filter(address: &str, headers: &str) -> u16 {
+    let head = format!("PUT /log-level HTTP/1.1\r\ncontent-length: 4\r\n{headers}\r\n");
+    let response = half_closed(address, &format!("{head}info")).await;
+    response.split(' ').nth(1).expect(&response).parse().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn log_filter_changes_only_by_ip_address_or_localhost() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut process = Process::start(&mut daemon(&["--listen=127.0.0.1:0", ADMIN]));
+    let [_, admin] = [process.next_address(), process.next_address()];
+    let put = |headers: &str| runtime.block_on(put_filter(&admin, headers));
+    let attacker = "rebound.example:9090";
+    for (headers, status) in [
+        (format!("Host: {admin}\r\n"), 200),
+        ("Host: 10.1.2.3\r\n".to_owned(), 200),
+        ("Host: [fd00::1]:9090\r\n".to_owned(), 200),
+        ("Host: LOCALHOST:1\r\n".to_owned(), 200),
+        (format!("Host: {admin}\r\nOrigin: http://{admin}\r\n"), 200),
+        (format!("Host: {attacker}\r\n"), 403),
+        ("Host: localhost.rebound.example\r\n".to_owned(), 403),
+        ("Host: 127.0.0.1.rebound.example\r\n".to_owned(), 403),
+        (format!("Host: {attacker}\r\nOrigin: http://{attacker}\r\n"), 403),
+        (format!("Host: {admin}\r\nOrigin: http://{attacker}\r\n"), 403),
+        (format!("Host: {admin}\r\nOrigin: null\r\n"), 403),
+        (String::new(), 400),
+    ] {
+        assert_eq!(put(&headers), status, "{headers}");
+    }
+    process.stop();
+}
+
+#[tokio::test]
+async fn page_of_another_site_reads_nothing() {
+    let server = TestServer::start(&[ADMIN]).await;
+    let admin = server.admin();
+    for (origin, status) in [
+        (format!("http://{admin}"), 200),
+        (format!("https://{admin}"), 200),
+        ("http://other".to_owned(), 403),
+        ("null".to_owned(), 403),
+    ] {
+        let head = format!("GET /metrics HTTP/1.1\r\norigin: {origin}");
+        assert_eq!(http1::request(server.admin(), &head, b"").await.status, status, "{origin}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn read_only_admin_port_rejects_a_change() {
+    let flags = ["--listen=127.0.0.1:0", ADMIN, "--admin-read-only"];
+    let mut process = Process::start(&mut daemon(&flags));
+    let [_, admin] = [process.next_address(), process.next_address()];
+    assert_eq!(put_filter(&admin, &format!("Host: {admin}\r\n")).await, 405);
+    assert_eq!(http1::get(&admin, "/log-level").await.text(), "info\n");
+    assert!(!http1::get(&admin, "/").await.text().contains("PUT"));
+    process.stop_async().await;
 }

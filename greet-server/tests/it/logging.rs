@@ -133,7 +133,7 @@ async fn log_filter_changes_by_signal_and_by_admin_port() {
     assert_eq!(page.status, 413);
 
     let mut cut_short = TcpStream::connect(&daemon.admin).await.unwrap();
-    let head = b"PUT /log-level HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\nwarn";
+    let head = b"PUT /log-level HTTP/1.1\r\nhost: localhost\r\ncontent-length: 40\r\n\r\nwarn";
     cut_short.write_all(head).await.unwrap();
     cut_short.shutdown().await.unwrap();
     let mut response = String::new();

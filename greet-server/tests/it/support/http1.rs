@@ -24,8 +24,9 @@ impl Response {
 pub(crate) async fn request(address: &str, head: &str, body: &[u8]) -> Response {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let length = body.len();
-    let head =
-        format!("{head}\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "{head}\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
     tcp.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     let mut response = Vec::new();
     with_timeout(tcp.read_to_end(&mut response)).await.unwrap();
