@@ -24,7 +24,7 @@ pub use drain::RunError;
 pub use grpc::connection_state::Peer;
 pub use grpc::{AtDrain, Caller, Guard, Method, Service, ServiceHealth};
 pub use lifecycle::report::ShutdownReport;
-pub use net::listener::BindError;
+pub use net::bind::BindError;
 pub use net::tls::TlsError;
 pub use server::{Server, Sockets, StartError};
 pub use telemetry::metrics::close_reason::CloseReason;

@@ -59,18 +59,15 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
     Ok(stopped?.exit_code())
 }
 
-/// Takes over the sockets of a supervisor, or else binds the configured addresses.
+/// Takes over the sockets of a supervisor, and binds the configured addresses that they leave.
 async fn bind(config: Config) -> anyhow::Result<Server> {
-    Ok(match Sockets::inherited()? {
-        Some(sockets) => Server::with_sockets(config, sockets, services::all).await?,
-        None => Server::bind(config, services::all).await?,
-    })
+    Ok(Server::with_sockets(config, Sockets::inherited()?, services::all).await?)
 }
 
 /// Writes one line per listener to standard output, and nothing else: scripts read the address.
 fn announce(server: &Server) {
     let mut stdout = io::stdout().lock();
-    let admin = server.admin_address().map(|address| format!("admin on {address}"));
+    let admin = server.admin_addresses().into_iter().map(|address| format!("admin on {address}"));
     let listening = server.addresses().into_iter().map(|address| format!("listening on {address}"));
     for address in listening.chain(admin) {
         if let Err(error) = writeln!(stdout, "{address}").and(stdout.flush()) {

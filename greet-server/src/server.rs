@@ -22,10 +22,11 @@ use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
 use crate::net::acceptor::{self, Acceptor};
+use crate::net::bind::{BindError, bind_all};
 use crate::net::connection_limit::ConnectionLimit;
-use crate::net::listener::{BindError, Listener};
+use crate::net::listener::Listener;
 #[cfg(unix)]
-use crate::net::socket_activation;
+use crate::net::socket_activation::{self, Inherited};
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{PemFiles, Tls, TlsError};
 use crate::net::worker::{MakeRouter, Workers};
@@ -47,35 +48,32 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     make_services: MakeServices,
     make_guard: Option<MakeGuard>,
-    admin: Option<Listener>,
+    admin: Vec<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
     spans: Arc<SpanMetrics>,
 }
 
-/// Listening sockets.
-#[derive(Debug)]
-pub struct Sockets(Vec<Listener>);
+/// Listening sockets of a supervisor, in place of configured addresses.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    listeners: Vec<Listener>,
+    admin: Vec<Listener>,
+}
 
 impl Sockets {
-    /// Returns the sockets of socket activation, or `None` without any. Needs a tokio runtime.
+    /// Returns the sockets of socket activation; those with the name `admin` are for the admin server.
+    /// Needs a tokio runtime.
     ///
     /// # Errors
     /// A descriptor is not a listening socket.
-    pub fn inherited() -> Result<Option<Sockets>, StartError> {
+    pub fn inherited() -> Result<Sockets, StartError> {
         #[cfg(unix)]
-        let sockets = socket_activation::sockets().map_err(StartError::Inherited)?;
+        let Inherited { listeners, admin } =
+            socket_activation::sockets().map_err(StartError::Inherited)?;
         #[cfg(not(unix))]
-        let sockets = Vec::new();
-        Ok((!sockets.is_empty()).then_some(Sockets(sockets)))
-    }
-
-    async fn bind(config: &Config) -> Result<Sockets, BindError> {
-        let mut sockets = Vec::new();
-        for address in &config.listen {
-            sockets.push(Listener::bind(address, config.reuse_port).await?);
-        }
-        Ok(Sockets(sockets))
+        let (listeners, admin) = (Vec::new(), Vec::new());
+        Ok(Sockets { listeners, admin })
     }
 }
 
@@ -94,7 +92,7 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds the configured addresses, then continues as [`Server::with_sockets`].
+    /// Creates a server on the configured addresses, as [`Server::with_sockets`] does.
     ///
     /// # Errors
     /// An address cannot be bound, or a TLS file cannot be used.
@@ -102,32 +100,34 @@ impl Server {
         config: Config,
         services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
-        let sockets = Sockets::bind(&config).await?;
-        Server::with_sockets(config, sockets, services).await
+        Server::with_sockets(config, Sockets::default(), services).await
     }
 
-    /// Creates a server on `sockets`. Each worker calls `services` once, on its own thread and in its
-    /// own runtime. Needs a tokio runtime.
+    /// Creates a server on `sockets`, and on the configured addresses that they do not replace. Each
+    /// worker calls `services` once, on its own thread and in its own runtime. Needs a tokio runtime.
     ///
     /// # Errors
-    /// A TLS file cannot be used, or the admin address cannot be bound.
+    /// An address cannot be bound, or a TLS file cannot be used.
     pub async fn with_sockets(
         config: Config,
         sockets: Sockets,
         services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
+        let Sockets { mut listeners, mut admin } = sockets;
+        if listeners.is_empty() {
+            listeners = bind_all(&config.listen, config.reuse_port).await?;
+        }
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let phase = watch::Sender::new(Phase::Starting);
         let spans = Arc::<SpanMetrics>::default();
         let exporter = Exporter::start(&config, &spans);
         let (_never, reload) = watch::channel(0);
-        let admin = match &config.admin_listen {
-            Some(address) => Some(Listener::bind(address, false).await?),
-            None => None,
-        };
+        if admin.is_empty() {
+            admin = bind_all(&config.admin_listen, false).await?;
+        }
         Ok(Server {
             config,
-            listeners: sockets.0,
+            listeners,
             tls,
             reload,
             phase,
@@ -158,9 +158,9 @@ impl Server {
         self.listeners.iter().map(|listener| listener.url(self.tls.is_some())).collect()
     }
 
-    /// Returns the address of the admin port.
-    pub fn admin_address(&self) -> Option<String> {
-        self.admin.as_ref().map(|listener| listener.url(false))
+    /// Returns the addresses of the admin server, in the same form.
+    pub fn admin_addresses(&self) -> Vec<String> {
+        self.admin.iter().map(|listener| listener.url(false)).collect()
     }
 
     /// Lets the admin port show and change the log filter.
@@ -229,8 +229,7 @@ impl Server {
         };
         let access = Access::new(config.admin_listen.as_ref(), config.admin_read_only);
         let routes = Routes::new(collector, access);
-        let admin = self.admin.map(|listener| AdminServer::start(listener, routes));
-        let _until_stopped = admin.transpose().map_err(RunError::Start)?;
+        let _until_stopped = AdminServer::start(self.admin, routes).map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
             let phase = self.phase.subscribe();

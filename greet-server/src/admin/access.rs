@@ -19,7 +19,7 @@ pub(super) type Rejection = (StatusCode, String);
 /// The access that the configuration allows.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
-    /// The host of `--admin-listen`, if it is a name.
+    /// The host of `--admin-listen`, a name or an address.
     name: Option<String>,
     /// Whether no request may change anything.
     pub(super) is_read_only: bool,
@@ -28,10 +28,10 @@ pub(crate) struct Access {
 impl Access {
     pub(crate) fn new(listen: Option<&ListenAddr>, is_read_only: bool) -> Access {
         let name = match listen {
-            Some(ListenAddr::Tcp(host_port)) => host_port.rsplit_once(':').map(|(host, _)| host),
+            Some(ListenAddr::Tcp { host, .. }) => Some(host.clone()),
             Some(ListenAddr::Unix { .. }) | None => None,
         };
-        Access { name: name.map(str::to_owned), is_read_only }
+        Access { name, is_read_only }
     }
 
     /// Checks a request that changes something. No browser connects to a Unix socket, and none sends

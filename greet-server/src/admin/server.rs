@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +33,7 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// Pause after a failed accept: the process has no free descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The running admin port. Dropping it ends the thread and removes a Unix socket's file.
+/// The running admin server. Dropping it ends the thread and removes a Unix socket's file.
 #[derive(Debug)]
 pub(crate) struct AdminServer {
     stop: Option<oneshot::Sender<()>>,
@@ -48,34 +49,44 @@ impl Drop for AdminServer {
 }
 
 impl AdminServer {
-    pub(crate) fn start(listener: Listener, routes: Routes) -> io::Result<AdminServer> {
+    /// Serves on the listeners. Returns `None` without any.
+    pub(crate) fn start(
+        listeners: Vec<Listener>,
+        routes: Routes,
+    ) -> io::Result<Option<AdminServer>> {
+        if listeners.is_empty() {
+            return Ok(None);
+        }
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("greet-admin".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(error) = run(listener, routes, stopped) {
+            if let Err(error) = run(listeners, routes, stopped) {
                 tracing::error!(%error, "admin port failed");
             }
         })?;
-        Ok(AdminServer { stop: Some(stop), thread: Some(thread) })
+        Ok(Some(AdminServer { stop: Some(stop), thread: Some(thread) }))
     }
 }
 
-fn run(listener: Listener, routes: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn run(listeners: Vec<Listener>, routes: Routes, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let listener = listener.into_current_runtime()?;
+        let listeners = listeners.into_iter().map(Listener::into_current_runtime);
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
         tokio::select! {
-            () = accept(listener, Rc::new(routes)) => {}
+            () = accept(&listeners, Rc::new(routes)) => {}
             _ = stopped => {}
         }
         Ok(())
     })
 }
 
-async fn accept(listener: Listener, routes: Rc<Routes>) {
+async fn accept(listeners: &[Listener], routes: Rc<Routes>) {
     let mut connections = VecDeque::new();
     loop {
-        let connection = match listener.accept().await {
+        let accepts = listeners.iter().map(|listener| Box::pin(listener.accept()));
+        let (accepted, ..) = select_all(accepts).await;
+        let connection = match accepted {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(%error, "admin accept failed");

@@ -1,7 +1,7 @@
 //! An address to listen on: `HOST:PORT`, or `unix:PATH` with an optional mode of the socket file.
 
 use std::fmt;
-use std::net;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,8 +13,13 @@ const MAX_MODE: u32 = 0o777;
 /// An address to listen on: `HOST:PORT`, `unix:PATH` or `unix:PATH?mode=0660`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddr {
-    /// A host name or IP address with a port; port 0 picks a free one.
-    Tcp(String),
+    /// A TCP address.
+    Tcp {
+        /// A name, an IPv4 address, or an IPv6 address without brackets, such as `fe80::1%eth0`.
+        host: String,
+        /// Port 0 picks a free one.
+        port: u16,
+    },
     /// A Unix socket.
     Unix {
         /// The path of its file.
@@ -35,11 +40,7 @@ impl FromStr for ListenAddr {
             };
             return Ok(ListenAddr::Unix { path: path.into(), mode });
         }
-        given
-            .rsplit_once(':')
-            .filter(|(host, port)| is_host(host) && is_port(port))
-            .map(|_| ListenAddr::Tcp(given.to_owned()))
-            .ok_or_else(|| format!("{given:?} is not HOST:PORT or unix:PATH"))
+        tcp(given).ok_or_else(|| format!("{given:?} is not HOST:PORT or unix:PATH"))
     }
 }
 
@@ -52,23 +53,36 @@ fn mode(given: &str, parameter: &str) -> Result<u32, String> {
     })
 }
 
-/// Accepts a name, an IPv4 address, or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
+fn tcp(given: &str) -> Option<ListenAddr> {
+    let (host, port) = given.rsplit_once(':')?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match bracketed {
-        Some(address) => address.parse::<net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.contains([':', '/', '[', ']', '@', ' ']),
-    }
+    let host = match bracketed {
+        Some(address) => ipv6(address)?,
+        None => Some(host).filter(|host| is_name_or_ipv4(host))?.to_owned(),
+    };
+    let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some(ListenAddr::Tcp { host, port: port.parse().ok()? })
 }
 
-fn is_port(port: &str) -> bool {
-    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+fn is_name_or_ipv4(host: &str) -> bool {
+    !host.is_empty() && !host.contains([':', '/', '[', ']', '@', '%', ' '])
+}
+
+/// Accepts the zone of a link-local address as in RFC 4007, and as in a URL (RFC 6874: `%25`).
+fn ipv6(given: &str) -> Option<String> {
+    let Some((address, zone)) = given.split_once('%') else {
+        return given.parse::<Ipv6Addr>().ok().map(|_| given.to_owned());
+    };
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    let is_valid = !zone.is_empty() && !zone.contains(['%', '/', '[', ']', ' ']);
+    (is_valid && address.parse::<Ipv6Addr>().is_ok()).then(|| format!("{address}%{zone}"))
 }
 
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ListenAddr::Tcp(host_port) => write!(f, "{host_port}"),
+            ListenAddr::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            ListenAddr::Tcp { host, port } => write!(f, "{host}:{port}"),
             ListenAddr::Unix { path, mode: None } => write!(f, "unix:{}", path.display()),
             ListenAddr::Unix { path, mode: Some(mode) } => {
                 write!(f, "unix:{}?{MODE}{mode:04o}", path.display())
@@ -83,9 +97,14 @@ mod tests {
 
     #[test]
     fn listen_addr_is_host_and_port_or_unix_path() {
-        for good in
-            ["0.0.0.0:50051", "localhost:0", "[::1]:50051", "unix:/run/greet.sock", "unix:x"]
-        {
+        for good in [
+            "0.0.0.0:50051",
+            "localhost:0",
+            "[::1]:50051",
+            "[fe80::1%lo]:1",
+            "unix:/run/s",
+            "unix:x",
+        ] {
             assert_eq!(good.parse::<ListenAddr>().unwrap().to_string(), good);
         }
         for bad in [
@@ -98,8 +117,26 @@ mod tests {
             "http://x:1",
             "1.2.3.4:1:2",
             "host:+1",
+            "[fe80::1%]:1",
+            "[fe80::1%a%b]:1",
+            "[name%lo]:1",
+            "name%lo:1",
+            "fe80::1%lo:1",
         ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn zone_of_an_ipv6_address_has_both_forms() {
+        for (given, expected) in [
+            ("[fe80::1%eth0]:1", "fe80::1%eth0"),
+            ("[fe80::1%25eth0]:1", "fe80::1%eth0"),
+            ("[fe80::1%2]:1", "fe80::1%2"),
+            ("[fe80::1%25]:1", "fe80::1%25"),
+        ] {
+            let expected = ListenAddr::Tcp { host: expected.to_owned(), port: 1 };
+            assert_eq!(given.parse(), Ok(expected));
         }
     }
 

@@ -75,7 +75,7 @@ fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String
     let mut seen = BTreeSet::new();
     let addresses = flags.listen.iter().chain(&flags.admin_listen).map(|address| match address {
         ListenAddr::Unix { path, .. } => format!("unix:{}", path.display()),
-        ListenAddr::Tcp(host_port) => host_port.clone(),
+        ListenAddr::Tcp { .. } => address.to_string(),
     });
     let mut fixed = addresses.filter(|address| !address.ends_with(":0"));
     match fixed.find(|address| !seen.insert(address.clone())) {

@@ -1,14 +1,14 @@
-//! Binds TCP and Unix sockets, and accepts connections on them.
+//! Accepts connections on TCP and Unix sockets.
 
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::{self, IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::unix;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
@@ -17,21 +17,10 @@ use tokio::sync::watch;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
-use crate::config::ListenAddr;
 use crate::grpc::connection_state::Peer;
 
 /// Length of the queue of completed connections; the kernel caps it at its own limit.
-const BACKLOG: i32 = 1_024;
-
-/// A listen address that could not be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("could not listen on {address}")]
-pub struct BindError {
-    /// The configured address.
-    pub address: ListenAddr,
-    /// The error of the operating system.
-    pub source: io::Error,
-}
+pub(super) const BACKLOG: i32 = 1_024;
 
 /// A listening socket. Its drop closes it and removes the file that it owns.
 #[derive(Debug)]
@@ -95,25 +84,6 @@ impl Accepted {
 }
 
 impl Listener {
-    /// Binds `address`. Needs a tokio runtime.
-    pub(crate) async fn bind(
-        address: &ListenAddr,
-        reuse_port: bool,
-    ) -> Result<Listener, BindError> {
-        let bound = match address {
-            ListenAddr::Tcp(host_port) => bind_tcp(host_port, reuse_port).await.map(Listener::Tcp),
-            #[cfg(unix)]
-            ListenAddr::Unix { path, mode } => {
-                SocketFile::bind(path, *mode, BACKLOG).and_then(|(socket, file)| {
-                    Ok(Listener::Unix(UnixListener::from_std(socket)?, UnixSocketFile::Owned(file)))
-                })
-            }
-            #[cfg(not(unix))]
-            ListenAddr::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
-        };
-        bound.map_err(|source| BindError { address: address.clone(), source })
-    }
-
     /// Returns the URL that clients connect to.
     pub(crate) fn url(&self, has_tls: bool) -> String {
         let scheme = if has_tls { "https" } else { "http" };
@@ -191,40 +161,15 @@ fn accept_queued(mut accept: impl FnMut() -> io::Result<Accepted>) -> Vec<Accept
     until_empty.filter_map(Result::ok).collect()
 }
 
-fn tcp(stream: net::TcpStream, peer: SocketAddr) -> Accepted {
+fn tcp(stream: net::TcpStream, mut peer: SocketAddr) -> Accepted {
+    // A dual-stack socket has IPv4 peers as `::ffff:1.2.3.4`; logs and limits use the plain form.
+    if let IpAddr::V4(address) = peer.ip().to_canonical() {
+        peer = SocketAddr::new(address.into(), peer.port());
+    }
     // Nagle's algorithm would delay each small frame by a round trip. The option fails only if the
     // peer is gone; then the first read fails too.
     let _ = stream.set_nodelay(true);
     Accepted::Tcp(stream, peer)
-}
-
-async fn bind_tcp(host_port: &str, reuse_port: bool) -> io::Result<TcpListener> {
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host(host_port).await? {
-        match bind_address(address, reuse_port) {
-            Ok(listener) => return TcpListener::from_std(listener),
-            Err(failed) => error = failed,
-        }
-    }
-    Err(error)
-}
-
-fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for old connections in TIME_WAIT. On Windows the option would let
-    // another process bind the same port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(reuse_port)?;
-    #[cfg(not(unix))]
-    if reuse_port {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 #[cfg(all(test, target_os = "linux"))]

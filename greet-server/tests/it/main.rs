@@ -27,6 +27,8 @@ mod http1_connection;
 mod keepalive;
 mod limits;
 #[cfg(unix)]
+mod listen;
+#[cfg(unix)]
 mod logging;
 mod memory_limit;
 mod metrics;

@@ -3,6 +3,8 @@
 pub(crate) mod certs;
 pub(crate) mod http1;
 pub(crate) mod log;
+#[cfg(unix)]
+pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod samples;
 
@@ -100,7 +102,7 @@ impl TestServer {
 
     fn run(server: Server) -> TestServer {
         let url = server.addresses().remove(0);
-        let admin = server.admin_address();
+        let admin = server.admin_addresses().into_iter().next();
         let (drain, drain_signal) = oneshot::channel();
         let (cut, cut_signal) = oneshot::channel();
         let received = |signal: oneshot::Receiver<()>| async {
