@@ -21,6 +21,7 @@ use crate::grpc::{
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
+use crate::lifecycle::watchdog::Watchdog;
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::bind::{BindError, bind_all};
 use crate::net::connection_limit::ConnectionLimit;
@@ -52,6 +53,7 @@ pub struct Server {
     log: Option<LogControl>,
     exporter: Option<Exporter>,
     spans: Arc<SpanMetrics>,
+    watchdog: Option<Watchdog>,
 }
 
 /// Listening sockets of a supervisor, in place of configured addresses.
@@ -137,6 +139,7 @@ impl Server {
             log: None,
             exporter,
             spans,
+            watchdog: Watchdog::from_env(),
         })
     }
 
@@ -196,6 +199,9 @@ impl Server {
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &make_router)
             .map_err(RunError::Start)?;
         log_start(&addresses, &config);
+        if let Some(watchdog) = self.watchdog {
+            tokio::spawn(watchdog.run());
+        }
         let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
             Some((reloader, tls)) => {
@@ -276,7 +282,11 @@ impl Server {
         let phase = self.phase.subscribe();
         let tracer = self.exporter.as_ref().map(Exporter::tracer);
         let (make_services, make_guard) = (self.make_services.clone(), self.make_guard.clone());
+        let watchdog = self.watchdog.clone();
         Arc::new(move || {
+            if let Some(watchdog) = &watchdog {
+                watchdog.add_worker();
+            }
             let services = make_services(&config);
             let services = with_health_and_reflection(services, &config, phase.clone());
             let methods = method_table(services);

@@ -4,3 +4,4 @@ pub(crate) mod phase;
 pub(crate) mod report;
 pub mod signals;
 pub(crate) mod systemd;
+pub(crate) mod watchdog;

@@ -15,10 +15,14 @@ use crate::harness::programs::{self, target_directory};
 use crate::harness::report::Missing;
 
 /// Variables that greet-server reads besides those of its flags.
-const SERVER_VARIABLES: [(&str, &str); 3] = [
+const SERVER_VARIABLES: [(&str, &str); 4] = [
     ("OTEL_*", "Standard variables of OpenTelemetry for traces and their exporter."),
-    ("LISTEN_FDS, LISTEN_PID", "Sockets that a service manager passes; they replace --listen."),
+    (
+        "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+        "Sockets that a service manager passes; they replace --listen, and --admin-listen if the name is admin.",
+    ),
     ("NOTIFY_SOCKET", "Socket for READY, RELOADING and STOPPING (sd_notify)."),
+    ("WATCHDOG_USEC, WATCHDOG_PID", "Timeout of the service manager's watchdog."),
 ];
 const SHELLS: [(Shell, &str); 5] = [
     (Shell::Bash, "bash"),

@@ -1,0 +1,114 @@
+//! Answers the watchdog of systemd (`WatchdogSec=`) while every worker makes progress, so that a
+//! daemon with a blocked worker is restarted.
+
+use std::env;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::interval;
+
+use super::systemd::{State, notify};
+
+/// The timeout of the service manager, and the workers on which an answer depends.
+#[derive(Debug, Clone)]
+pub(crate) struct Watchdog {
+    timeout: Duration,
+    workers: Arc<Mutex<Vec<mpsc::UnboundedSender<oneshot::Sender<()>>>>>,
+}
+
+impl Watchdog {
+    /// Returns `None` unless WATCHDOG_USEC has a timeout, and WATCHDOG_PID, if set, is this process.
+    pub(crate) fn from_env() -> Option<Watchdog> {
+        let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().ok());
+        let is_other = number("WATCHDOG_PID").is_some_and(|pid| pid != Some(process::id().into()));
+        let micros = number("WATCHDOG_USEC").flatten().filter(|micros| *micros > 0 && !is_other)?;
+        Some(Watchdog { timeout: Duration::from_micros(micros), workers: Arc::default() })
+    }
+
+    /// Adds a worker: a task on its runtime answers while the runtime runs. Needs the worker's thread.
+    pub(crate) fn add_worker(&self) {
+        let (requests, mut received) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+        tokio::task::spawn_local(async move {
+            while let Some(answer) = received.recv().await {
+                let _ = answer.send(());
+            }
+        });
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(requests);
+    }
+
+    /// Notifies the service manager at half of its timeout, as sd_watchdog_enabled(3) recommends.
+    pub(crate) async fn run(self) {
+        self.run_with(|| notify(State::Watchdog)).await;
+    }
+
+    async fn run_with(self, notify: impl Fn()) {
+        let mut ticks = interval(self.timeout / 2);
+        loop {
+            ticks.tick().await;
+            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answers: Vec<_> = workers
+                .iter()
+                .map(|worker| {
+                    let (answer, answered) = oneshot::channel();
+                    let _ = worker.send(answer); // a worker that has ended drops it
+                    answered
+                })
+                .collect();
+            for answered in answers {
+                let _ = answered.await;
+            }
+            notify();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as blocking;
+    use std::thread;
+
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn watchdog_is_answered_only_while_every_worker_makes_progress() {
+        let watchdog = Watchdog { timeout: Duration::from_secs(2), workers: Arc::default() };
+        let (block, blocks) = oneshot::channel::<blocking::Receiver<()>>();
+        let (blocking, is_blocking) = oneshot::channel();
+        let (added, is_added) = oneshot::channel();
+        let worker = watchdog.clone();
+        let thread = thread::spawn(move || {
+            let runtime = Builder::new_current_thread().build_local(LocalOptions::default());
+            runtime.unwrap().block_on(async {
+                worker.add_worker();
+                added.send(()).unwrap();
+                let release = blocks.await.unwrap();
+                blocking.send(()).unwrap();
+                release.recv().unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        is_added.await.unwrap();
+        let (notified, mut notifications) = mpsc::unbounded_channel();
+        tokio::spawn(watchdog.run_with(move || notified.send(()).unwrap()));
+        for _ in 0..3 {
+            notifications.recv().await.unwrap();
+        }
+
+        let (release, released) = blocking::channel();
+        block.send(released).unwrap();
+        is_blocking.await.unwrap();
+        let mut sent_before = 0;
+        while timeout(Duration::from_secs(60), notifications.recv()).await.is_ok() {
+            sent_before += 1;
+            assert!(sent_before <= 2, "a notification without the worker's answer");
+        }
+        release.send(()).unwrap();
+        notifications.recv().await.unwrap();
+        drop(thread); // its runtime never ends
+    }
+}
