@@ -15,6 +15,7 @@ mod drain;
 mod grpc;
 pub mod lifecycle;
 mod net;
+mod pem;
 mod server;
 pub mod services;
 pub mod telemetry;

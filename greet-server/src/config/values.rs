@@ -82,6 +82,10 @@ impl FromStr for OtlpEndpoint {
                 Err("this build has no OpenTelemetry (feature `otel`)".to_owned())
             }
             Some(_) => Ok(OtlpEndpoint::Url(given.to_owned())),
+            // It may have a password, so the message does not quote it.
+            None if given.contains('@') => {
+                Err("the URL has user information; use OTEL_EXPORTER_OTLP_HEADERS".to_owned())
+            }
             None => Err(format!("{given:?} is not a URL such as http://localhost:4317")),
         }
     }

@@ -11,7 +11,7 @@ use tonic::Code;
 use super::connection_state::Peer;
 use crate::config::AccessLogMode;
 use crate::telemetry::rate_limit::LogRateLimiter;
-use crate::telemetry::trace_context::TraceId;
+use crate::telemetry::trace_context::{SpanId, TraceId};
 
 /// Maximum lines about failed calls, per worker.
 const MAX_LINES_PER_SECOND: u32 = 20;
@@ -34,6 +34,8 @@ pub(super) struct AccessEntry<'a> {
     pub(super) peer: Peer,
     pub(super) request_bytes: u64,
     pub(super) trace_id: Option<TraceId>,
+    /// The exported span of the call.
+    pub(super) span_id: Option<SpanId>,
 }
 
 impl AccessLog {
@@ -74,6 +76,7 @@ impl AccessLog {
             peer = %entry.peer,
             request_bytes = entry.request_bytes,
             trace_id = entry.trace_id.map(tracing::field::display),
+            span_id = entry.span_id.map(tracing::field::display),
             suppressed = (suppressed > 0).then_some(suppressed),
             "call"
         );

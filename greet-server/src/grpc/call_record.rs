@@ -46,7 +46,7 @@ impl CallRecord {
         state.metrics.calls.call_started(method.map(|method| method.index));
         let span = state.tracer.as_ref().and_then(|tracer| {
             let label = method.as_ref().map(|method| Method::label(Some(method)));
-            tracer.start_span(label, caller, &head.headers)
+            tracer.start_span(label, caller, head)
         });
         let trace_id = span.as_deref().map(Span::trace_id);
         let needs_path = method.is_none() && state.access_log.is_on();
@@ -115,9 +115,11 @@ impl CallRecord {
         let (received, sent) = (self.received_bytes.get() + read_bytes, self.sent_bytes.get());
         let index = self.method.map(|method| method.index);
         state.metrics.calls.call_ended(index, code, nanos, received, sent);
-        if let Some(span) = self.span.take() {
+        let span_id = self.span.take().map(|span| {
+            let span_id = span.span_id();
             span.end(code, took, peer.address(), received);
-        }
+            span_id
+        });
         if state.access_log.logs(code) {
             state.access_log.log(&AccessEntry {
                 method: Method::label(self.method.as_ref()),
@@ -127,6 +129,7 @@ impl CallRecord {
                 peer,
                 request_bytes: received,
                 trace_id: self.trace_id,
+                span_id,
             });
         }
     }

@@ -19,6 +19,10 @@ pub(crate) struct TraceContext {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(pub(crate) [u8; 16]);
 
+/// A span id; displayed as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanId(pub(crate) [u8; 8]);
+
 impl TraceContext {
     /// Returns `None` for an invalid header, and for two headers, as the specification demands.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<TraceContext> {
@@ -29,6 +33,12 @@ impl TraceContext {
 }
 
 impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

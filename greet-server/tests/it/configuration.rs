@@ -181,6 +181,14 @@ fn invalid_variable_is_reported_by_its_name() {
     assert_eq!(error(run(both.env("GREET_WORKERS", "none"))), expected);
 }
 
+#[cfg(feature = "otel")]
+#[test]
+fn password_in_the_url_of_a_collector_is_not_printed() {
+    let expected = "--otlp-endpoint: the URL has user information; use OTEL_EXPORTER_OTLP_HEADERS";
+    let flags = ["--check", "--otlp-endpoint=http://user:secret@collector:4317"];
+    assert_eq!(error(run(&mut daemon(&flags))), expected);
+}
+
 #[test]
 fn unknown_flag_is_rejected_with_the_nearest_flag() {
     let expected = "unexpected argument '--listne' found; did you mean --listen?";

@@ -92,7 +92,7 @@ fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     attributes.iter().map(pair).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -130,6 +130,8 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     assert_eq!(attributes["rpc.method"], "greet.Greeter/SayHello");
     assert_eq!(attributes["rpc.response.status_code"], "OK");
     assert_eq!(attributes["network.peer.address"], "127.0.0.1");
+    assert_eq!((&*attributes["server.address"], &*attributes["server.port"]), ("test", "80"));
+    assert!(!attributes.contains_key("rpc.method_original"));
     assert_eq!(attributes["greet.request_bytes"], "5");
     assert!(!attributes.values().any(|value| value.contains("Ada")), "{attributes:?}");
 }
@@ -159,8 +161,32 @@ async fn call_without_context_starts_a_trace_and_errors_set_status() {
         ("_OTHER", "UNIMPLEMENTED".to_owned(), 2),
     ];
     assert_eq!(received, expected);
+    assert_eq!(attributes(&spans[2].attributes)["rpc.method_original"], "made.Up/Method");
     assert!(spans.iter().all(|span| span.parent_span_id.is_empty() && span.trace_id != [0; 16]));
     assert_ne!(spans[0].trace_id, spans[1].trace_id);
+}
+
+#[tokio::test]
+async fn server_address_is_the_authority_of_the_request() {
+    let mut collector = Collector::start(true).await;
+    let server = TestServer::start(&[&collector.endpoint]).await;
+    let client = server.connect().await;
+    let expected = [
+        ("http://greet.example:50051", "greet.example", "50051"),
+        ("https://greet.example", "greet.example", "443"),
+        ("http://[::1]:7", "::1", "7"),
+    ];
+    for (url, ..) in expected {
+        let mut request = grpc_request(SAY_HELLO, framed(ADA));
+        *request.uri_mut() = format!("{url}{SAY_HELLO}").parse().unwrap();
+        client.send(request).await;
+    }
+    server.stop().await;
+    let (_, spans) = collector.next().await;
+    let received: Vec<_> = spans.iter().map(|span| attributes(&span.attributes)).collect();
+    let received: Vec<_> =
+        received.iter().map(|it| (&*it["server.address"], &*it["server.port"])).collect();
+    assert_eq!(received, expected.map(|(_, address, port)| (address, port)));
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use greet_testkit::certs::Ca;
 use tokio::net::TcpStream;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::otlp::Collector;
+use crate::otlp::{Collector, hex};
 use crate::support::Client;
+use crate::support::certs::Files;
 use crate::support::process::{Process, daemon};
 
 /// Runs the daemon with these variables for one call, and returns its log.
@@ -58,7 +59,6 @@ async fn invalid_variables_are_logged_and_do_not_stop_the_daemon() {
     let invalid = [
         ("OTEL_BSP_MAX_QUEUE_SIZE", "100000000000"),
         ("OTEL_BSP_SCHEDULE_DELAY", "0"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=%ff"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
     ];
@@ -68,30 +68,140 @@ async fn invalid_variables_are_logged_and_do_not_stop_the_daemon() {
     }
     let (resource, spans) = collector.next().await;
     assert_eq!((resource["service.name"].as_str(), spans.len()), ("greet-server", 1));
-
-    let endpoint = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector");
-    let log = log_of_one_call(&collector, &[endpoint]).await;
-    assert!(log.contains(endpoint.0), "{log}");
-    assert!(collector.requests.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn https_collector_is_verified() {
-    let ca = Ca::new("Greet Test CA");
+async fn unusable_export_variable_turns_tracing_off_with_a_warning() {
+    let mut collector = Collector::start(true).await;
+    for (variable, value, problem) in [
+        ("OTEL_TRACES_EXPORTER", "zipkin", "is not otlp"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector", "is not a URL"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:secret@h", "has user information"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "is not grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "is not grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "is not gzip or none"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "deflate", "is not gzip or none"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "is not percent-encoded pairs"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=secret%ff", "is not percent-encoded"),
+    ] {
+        let log = log_of_one_call(&collector, &[(variable, value)]).await;
+        let is_warning = |line: &&str| line.contains("tracing turned off") && line.contains("WARN");
+        let warning = log.lines().find(is_warning).expect(&log);
+        assert!(warning.contains(variable) && warning.contains(problem), "{warning}");
+        assert!(!log.contains("secret"), "{log}");
+        assert!(collector.requests.try_recv().is_err(), "{variable}");
+    }
+}
+
+#[tokio::test]
+async fn variable_for_traces_wins_over_the_variable_for_all_signals() {
+    let mut collector = Collector::start(true).await;
+    let variables = [
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b"),
+    ];
+    let log = log_of_one_call(&collector, &variables).await;
+    assert!(!log.contains("OTEL_"), "{log}");
+    assert_eq!(collector.next().await.1.len(), 1);
+}
+
+/// Starts a collector over TLS, which requires a client certificate of `client_ca`, if there is one.
+async fn tls_collector(ca: &Ca, client_ca: Option<&Ca>) -> Collector {
     let identity = ca.sign_serial(1);
-    let tls =
-        ServerTlsConfig::new().identity(Identity::from_pem(identity.cert_pem, identity.key_pem));
-    let server = Server::builder().tls_config(tls).unwrap();
-    let mut collector = Collector::start_with(server, "https", true).await;
+    let identity = Identity::from_pem(identity.cert_pem, identity.key_pem);
+    let mut tls = ServerTlsConfig::new().identity(identity);
+    if let Some(client_ca) = client_ca {
+        tls = tls.client_ca_root(Certificate::from_pem(client_ca.pem()));
+    }
+    Collector::start_with(Server::builder().tls_config(tls).unwrap(), "https", true).await
+}
+
+#[tokio::test]
+async fn https_collector_is_verified_by_the_given_ca_or_the_system() {
+    let (ca, other) = (Ca::new("Greet Test CA"), Ca::new("Other CA"));
+    let mut collector = tls_collector(&ca, None).await;
+    let (ca_file, other_file) = (ca.ca_file(), other.ca_file());
+    let [ca_file, other_file] = [&ca_file, &other_file].map(|file| file.to_str().unwrap());
+    for trusted in [
+        [("SSL_CERT_FILE", ca_file), ("UNUSED", "")],
+        [("SSL_CERT_FILE", other_file), ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca_file)],
+        [
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "no-such.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", ca_file),
+        ],
+    ] {
+        log_of_one_call(&collector, &trusted).await;
+        assert_eq!(collector.next().await.1.len(), 1);
+    }
+    for untrusted in [
+        [("SSL_CERT_FILE", other_file), ("UNUSED", "")],
+        [("SSL_CERT_FILE", ca_file), ("OTEL_EXPORTER_OTLP_CERTIFICATE", other_file)],
+    ] {
+        let log = log_of_one_call(&collector, &untrusted).await;
+        assert!(log.contains("span export failed"), "{log}");
+        assert!(collector.requests.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn collector_gets_the_client_certificate() {
+    let (ca, client_ca) = (Ca::new("Greet Test CA"), Ca::new("Client CA"));
+    let mut collector = tls_collector(&ca, Some(&client_ca)).await;
+    let files = Files::new(&client_ca.sign_serial(2));
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     let ca_file = ca.ca_file();
-    let trusted = [("SSL_CERT_FILE", ca_file.to_str().unwrap())];
-    log_of_one_call(&collector, &trusted).await;
+    let ca_variable = ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca_file.to_str().unwrap());
+    let cert = ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &*cert);
+    let key = ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &*key);
+    log_of_one_call(&collector, &[ca_variable, cert, key]).await;
     assert_eq!(collector.next().await.1.len(), 1);
 
-    let other = Ca::new("Other CA");
-    let other_file = other.ca_file();
-    let untrusted = [("SSL_CERT_FILE", other_file.to_str().unwrap())];
-    let log = log_of_one_call(&collector, &untrusted).await;
-    assert!(log.contains("span export failed"), "{log}");
-    assert!(collector.requests.try_recv().is_err());
+    let log = log_of_one_call(&collector, &[ca_variable, key]).await;
+    assert!(log.contains("needs OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE as well"), "{log}");
+}
+
+#[tokio::test]
+async fn unusable_tls_file_of_the_exporter_turns_tracing_off() {
+    let ca = Ca::new("Greet Test CA");
+    let mut collector = tls_collector(&ca, None).await;
+    let identity = ca.sign_serial(2);
+    let files = Files::new(&identity);
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
+    files.put("key.pem", &identity.key_pem.replace('\n', ""));
+    for (variables, problem) in [
+        ([("OTEL_EXPORTER_OTLP_CERTIFICATE", "no-such.pem"), ("UNUSED", "")], "No such file"),
+        (
+            [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*key), ("UNUSED", "")],
+            "its line breaks are missing",
+        ),
+        (
+            [
+                ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &*cert),
+                ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &*key),
+            ],
+            "its line breaks are missing",
+        ),
+    ] {
+        let log = log_of_one_call(&collector, &variables).await;
+        assert!(log.contains("tracing turned off") && log.contains(problem), "{log}");
+        assert!(!log.contains(identity.key_pem.lines().nth(1).unwrap()), "{log}");
+        assert!(collector.requests.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn access_log_has_the_span_of_the_call() {
+    let mut collector = Collector::start(true).await;
+    let variables = [("GREET_ACCESS_LOG", "all"), ("GREET_LOG_FORMAT", "json")];
+    let log = log_of_one_call(&collector, &variables).await;
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let calls: Vec<_> = lines.filter(|line| line["target"] == "access").collect();
+    let [call] = &calls[..] else { panic!("{log}") };
+    let (_, spans) = collector.next().await;
+    assert_eq!(call["span_id"], hex(&spans[0].span_id));
+    assert_eq!(call["trace_id"], hex(&spans[0].trace_id));
 }

@@ -1,7 +1,6 @@
 //! Builds the rustls configuration from PEM files: TLS 1.2 and 1.3, the protocols for ALPN, and the
 //! verification of client certificates. Errors name the file.
 
-pub(crate) mod pem;
 pub(crate) mod reload;
 
 use std::fmt::Display;
@@ -18,6 +17,7 @@ use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{ClientAuth, ClientCa, TlsFiles};
+use crate::pem;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2).
 pub(crate) const ALPN_H2: &[u8] = b"h2";

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, InstrumentationScope};
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{
     SpanExporter as OtlpExporter, WithExportConfig as _, WithTonicConfig as _,
 };
@@ -20,7 +19,7 @@ use opentelemetry_sdk::trace::{
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::settings;
+use super::settings::{self, Destination};
 use super::span::Tracer;
 use crate::config::Config;
 use crate::telemetry::metrics::worker::SpanMetrics;
@@ -41,14 +40,15 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Returns `None` if export is off, or cannot be set up: tracing never stops the daemon.
     pub(crate) fn start(config: &Config, metrics: &Arc<SpanMetrics>) -> Option<Exporter> {
-        let endpoint = settings::endpoint(config)?;
-        settings::check_names();
-        let exporter = Exporter::build(&endpoint, config, metrics.clone());
-        exporter.inspect_err(|error| tracing::error!(%error, endpoint, "tracing turned off")).ok()
+        let destination = settings::destination(config)?;
+        settings::check_sampler();
+        let endpoint = destination.url.clone();
+        let exporter = Exporter::build(destination, config, metrics.clone());
+        exporter.inspect_err(|error| tracing::warn!(%error, endpoint, "tracing turned off")).ok()
     }
 
     fn build(
-        endpoint: &str,
+        destination: Destination,
         config: &Config,
         metrics: Arc<SpanMetrics>,
     ) -> Result<Exporter, Box<dyn Error>> {
@@ -60,12 +60,11 @@ impl Exporter {
         thread.spawn(move || runtime.block_on(stopped))?;
         let mut otlp = {
             let _entered = handle.enter();
-            let builder = OtlpExporter::builder().with_tonic().with_endpoint(endpoint);
+            let builder = OtlpExporter::builder().with_tonic().with_endpoint(destination.url);
             let builder = builder.with_timeout(settings::export_timeout());
-            if endpoint.starts_with("https:") {
-                builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots()).build()?
-            } else {
-                builder.build()?
+            match destination.tls {
+                Some(tls) => builder.with_tls_config(tls).build()?,
+                None => builder.build()?,
             }
         };
         otlp.set_resource(&settings::resource(config));

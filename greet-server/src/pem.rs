@@ -17,7 +17,8 @@ const UTF_16_MARKS: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 
-/// Reads a regular file. Rejects a FIFO or a device, which could block the start or each reload.
+/// Reads a regular file, without its byte order mark. Rejects a FIFO or a device, which could block the
+/// start or each reload.
 pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut file = open(file)?;
     if !file.metadata()?.is_file() {
@@ -25,6 +26,9 @@ pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;
+    if content.starts_with(BYTE_ORDER_MARK) {
+        content.drain(..BYTE_ORDER_MARK.len());
+    }
     Ok(content)
 }
 
@@ -42,7 +46,6 @@ fn open(file: &Path) -> io::Result<File> {
 
 /// Returns the certificates of a file, at least one.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let pem = without_mark(pem);
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     match chain {
         Ok(chain) if chain.is_empty() => {
@@ -55,7 +58,6 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &
 
 /// Returns the first private key of a file.
 pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
-    let pem = without_mark(pem);
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         _ if is_encrypted(pem) => "it is encrypted, and the daemon cannot ask for a passphrase",
         pem::Error::NoItemsFound => {
@@ -63,10 +65,6 @@ pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static
         }
         error => problem(pem, &error),
     })
-}
-
-fn without_mark(pem: &[u8]) -> &[u8] {
-    pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(pem)
 }
 
 /// Returns whether the key is encrypted, by PKCS #8 (RFC 5958) or by the older RFC 1421.
