@@ -45,6 +45,8 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
         let toggled = log.clone();
         let signals = Signals::install(move || toggled.toggle());
         let signals = signals.context("could not install signal handlers")?;
+        #[cfg(unix)]
+        greet_server::lifecycle::reaper::start().context("could not install signal handlers")?;
         let mut server = tokio::select! {
             bound = bind(config) => bound?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),

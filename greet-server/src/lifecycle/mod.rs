@@ -1,6 +1,8 @@
 //! The phases of the daemon, the signals that change them, and the reports to systemd and the log.
 
 pub(crate) mod phase;
+#[cfg(unix)]
+pub mod reaper;
 pub(crate) mod report;
 pub mod signals;
 pub(crate) mod systemd;

@@ -36,6 +36,8 @@ mod metrics;
 mod otlp;
 #[cfg(all(feature = "otel", unix))]
 mod otlp_environment;
+#[cfg(target_os = "linux")]
+mod process_1;
 mod rapid_reset;
 mod reflection;
 mod rejected_requests;
