@@ -68,6 +68,7 @@ pub(super) fn host(headers: &HeaderMap, version: Version) -> Result<Option<Autho
         (None, _) if version <= Version::HTTP_10 => None,
         (None, _) => return Err(bad("the request has no Host header")),
         (Some(_), Some(_)) => return Err(bad("the request has several Host headers")),
+        (Some(host), None) if host.is_empty() => None, // valid, and never sent by a browser
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).ok();
             let host = host.filter(|host| !host.as_str().contains('@'));

@@ -162,6 +162,8 @@ async fn request_without_exactly_one_valid_host_is_400() {
         ("Host: a\r\nHost: a\r\n", "1.0", 400),
         ("Host: a b\r\n", "1.1", 400),
         ("Host: user@a\r\n", "1.1", 400),
+        ("Host:\r\n", "1.1", 200),
+        ("Host: greet_backend\r\n", "1.1", 200),
         ("Host: metrics.greet:9090\r\n", "1.1", 200),
     ] {
         let request = format!("GET /livez HTTP/{version}\r\n{hosts}\r\n");
