@@ -138,6 +138,7 @@ async fn tls_handshakes_are_counted_by_result() {
 async fn both_formats_have_exactly_the_catalog_with_its_labels() {
     let server = TestServer::start(&[ADMIN]).await;
     server.connect().await.say_hello("Ada").await.unwrap();
+    scrape_until(&server, |samples| samples.calls("greet.Greeter/SayHello", "OK") == 1).await;
     let prometheus = http1::get(server.admin(), "/metrics").await;
     assert!(
         prometheus.head.contains("content-type: text/plain; version=0.0.4"),
