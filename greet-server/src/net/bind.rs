@@ -135,7 +135,13 @@ impl TcpBinder {
             return Err(ErrorKind::Unsupported.into());
         }
         socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        socket.bind(&address.into()).map_err(|error| match address {
+            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+                let problem = "a link-local address needs its zone, as in [fe80::1%eth0]";
+                io::Error::new(error.kind(), problem)
+            }
+            _ => error,
+        })?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     }

@@ -144,6 +144,7 @@ impl Lock {
             let file = fs::symlink_metadata(&path).ok();
             match file.as_ref().and_then(problem) {
                 Some(problem) => error(failed.kind(), &problem),
+                None if failed.kind() == ErrorKind::NotFound => failed, // the directory
                 None => error(failed.kind(), &failed),
             }
         })?;

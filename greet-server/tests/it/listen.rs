@@ -138,4 +138,12 @@ fn zone_of_a_link_local_address_is_used() {
         assert!(address.starts_with("[fe80::1%1]:"), "{address}");
         assert_eq!(process.stop().code, Some(0));
     }
+    for (listen, problem) in [
+        ("[fe80::1]:0", "a link-local address needs its zone, as in [fe80::1%eth0]"),
+        ("[fe80::1%none]:0", "failed to lookup address information"),
+    ] {
+        let exit = Process::start(&mut daemon(&["--listen", listen])).wait();
+        let expected = format!("greet-server: could not listen on {listen}: {problem}");
+        assert!(exit.log.contains(&expected), "{exit:?}");
+    }
 }

@@ -177,6 +177,15 @@ async fn held_lock_is_named_in_the_error() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn missing_directory_of_the_socket_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing").join("greet.sock");
+    let expected = format!("could not listen on unix:{}: No such file", path.display());
+    let error = bind(&path).await.unwrap_err();
+    assert!(error.starts_with(&expected), "{error}");
+}
+
 /// Starts the daemon with a umask. Returns all modes that its socket file had until it listened.
 fn modes(umask: &str, mode: &str) -> Vec<u32> {
     let directory = tempfile::tempdir().unwrap();
