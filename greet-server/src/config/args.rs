@@ -87,7 +87,7 @@ pub(super) struct ListenFlags {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = DEFAULT_LISTEN)]
     pub(super) listen: Vec<ListenAddr>,
 
-    /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP: HOST:PORT or unix:PATH
+    /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP; same form as --listen
     #[arg(long, value_name = "ADDR")]
     #[arg(value_parser = or_off(str::parse::<ListenAddr>), default_value = OFF)]
     pub(super) admin_listen: OrOff<ListenAddr>,

@@ -28,7 +28,7 @@ async fn orphans_are_reaped_by_process_1() {
     let file = fifo.display();
     let orphan = format!("(sh -c 'read line < {file}' &)\n");
     let setup = format!("test -p {file} || mkfifo {file}\n{}", orphan.repeat(ORPHANS));
-    let flags = ["--pid", "--fork", "--mount-proc"];
+    let flags = ["--pid", "--fork"];
     let Some(mut command) = namespace::daemon(&flags, &setup, &["--listen=127.0.0.1:0"]) else {
         return;
     };

@@ -67,6 +67,7 @@ async fn inherited_socket_with_the_name_admin_is_the_admin_port() {
     assert_eq!(process.stop_async().await.code, Some(0));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn inherited_connection_is_rejected() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

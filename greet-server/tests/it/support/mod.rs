@@ -36,6 +36,20 @@ use tonic::Status;
 pub(crate) use greet_testkit::framing::framed;
 pub(crate) use greet_testkit::{TEST_TIMEOUT, eventually, with_timeout};
 
+/// Set where a skipped test is a failure (`cargo xtask ci --require-all`).
+#[cfg(unix)]
+const REQUIRE_ALL: &str = "REQUIRE_ALL_TESTS";
+
+/// Writes the reason of a skipped test to standard error past the test harness. Fails where every
+/// test is required.
+#[cfg(unix)]
+pub(crate) fn skip(reason: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let reason = format!("SKIP: {test}: {reason}\n");
+    assert!(std::env::var_os(REQUIRE_ALL).is_none(), "{REQUIRE_ALL} is set. {reason}");
+    std::io::Write::write_all(&mut std::io::stderr(), reason.as_bytes()).unwrap();
+}
+
 /// A running server. [`TestServer::stop`] drains it; without that it runs until the test ends.
 pub(crate) struct TestServer {
     /// The first announced address.

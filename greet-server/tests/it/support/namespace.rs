@@ -1,18 +1,15 @@
 //! The daemon in Linux namespaces of its own: its own hosts file, network or process ids.
 
 use std::env;
-use std::io::Write as _;
 use std::process::{Command, Stdio};
+
+use super::skip;
 
 /// The flags of `unshare` to try first: as root, and as a user who is root in a user namespace.
 const AS_ROOT: [&[&str]; 2] = [&[], &["--map-root-user"]];
 
-/// Set where a skipped test is a failure (`cargo xtask ci --require-all`).
-const REQUIRE_ALL: &str = "REQUIRE_ALL_TESTS";
-
-/// Returns the daemon in the namespaces of `flags`, started by a shell after `setup`. `None` skips the
-/// test: the reason is written to standard error past the test harness, or is a failure where every
-/// test is required.
+/// Returns the daemon in the namespaces of `flags`, started by a shell after `setup`, which runs in
+/// another such namespace before. `None` skips the test.
 pub(crate) fn daemon(flags: &[&str], setup: &str, daemon_flags: &[&str]) -> Option<Command> {
     let script = format!("{setup}\nexec \"$0\" \"$@\"");
     let command = |as_root: &[&str], program: &str| {
@@ -26,10 +23,7 @@ pub(crate) fn daemon(flags: &[&str], setup: &str, daemon_flags: &[&str]) -> Opti
         command(as_root, "true").output().is_ok_and(|output| output.status.success())
     };
     let Some(as_root) = AS_ROOT.iter().find(is_permitted) else {
-        let test = std::thread::current().name().unwrap_or_default().to_owned();
-        let reason = format!("SKIP: {test}: unshare {} is not permitted\n", flags.join(" "));
-        assert!(env::var_os(REQUIRE_ALL).is_none(), "{REQUIRE_ALL} is set. {reason}");
-        std::io::stderr().write_all(reason.as_bytes()).unwrap();
+        skip(&format!("`unshare {}` or its setup is not permitted", flags.join(" ")));
         return None;
     };
     let mut command = command(as_root, env!("CARGO_BIN_EXE_greet-server"));
