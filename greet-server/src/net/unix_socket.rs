@@ -126,8 +126,8 @@ struct Lock {
 }
 
 impl Lock {
-    /// Follows no symlink, and uses no file of another user: both could be traps in a directory that
-    /// others can write.
+    /// Follows no symlink, and uses no file of another user: in a directory that other users can write,
+    /// a symlink could make the daemon create a file elsewhere, and a foreign lock could block it.
     fn acquire(socket: &Path) -> io::Result<Lock> {
         let mut path = OsString::from(socket);
         path.push(".lock");
