@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use greet_server::CloseReason;
 use greet_testkit::http2::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, call_headers, frame,
+    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, SETTINGS, call_headers, frame,
 };
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
@@ -29,6 +29,7 @@ async fn burst_of_small_messages_is_accepted_with_all_windows_open() {
     let server = TestServer::with_probe(&["--max-message-bytes=1000000"], &probe).await;
     for first in [SMALL, WAIT] {
         let mut peer = RawPeer::connect(server.tcp().await).await;
+        peer.send(&frame(SETTINGS, ACK, 0, &[])).await; // from here, the window is that of the SETTINGS
         peer.call(1, COLLECT, None).await;
         let mut burst = frame(DATA, 0, 1, &framed(first));
         let message = frame(DATA, 0, 1, &framed(SMALL));
