@@ -30,7 +30,12 @@ where
     let read_counter = call.record().and_then(|record| record.read_counter(call.state()));
     let (head, body) = request.into_parts();
     let body = DecodedBody::new(body, is_base64);
-    let mut body = RequestBody::new(body, call.scanner(&route), read_counter, call.memory());
+    // The generated service rejects other encodings.
+    let encoding = head.headers.get("grpc-encoding");
+    let is_gzip = encoding.is_some_and(|encoding| encoding.as_bytes() == b"gzip");
+    let gzip_limit = is_gzip.then_some(call.state().limits.max_message_bytes);
+    let scanner = call.scanner(&route);
+    let mut body = RequestBody::new(body, scanner, gzip_limit, read_counter, call.memory());
     if let Err(status) = wait_for_request(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }

@@ -9,6 +9,7 @@ pub(crate) mod connection_state;
 mod deadline;
 mod generated;
 mod guard;
+mod gzip;
 mod http1_call;
 mod http2_call;
 mod in_flight;

@@ -52,7 +52,7 @@ fn is_grpc(content_type: &[u8]) -> bool {
         return false; // RFC 9110, section 8.3.1: media types are case-insensitive
     }
     let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
-    matches!(rest, [] | [b';', ..])
+    matches!(rest.trim_ascii_start(), [] | [b';', ..]) // RFC 9110, section 5.6.6
 }
 
 #[cfg(test)]
@@ -72,6 +72,8 @@ mod tests {
             "application/grpc",
             "application/grpc+proto",
             "application/grpc;x=y",
+            "application/grpc ; charset=utf-8",
+            "application/grpc+proto\t;x=y",
             "Application/GRPC",
         ] {
             assert_eq!(status(Method::POST, Some(accepted)), None, "{accepted}");
@@ -79,6 +81,7 @@ mod tests {
         let rejected = [
             "text/html",
             "application/grpcfoo",
+            "application/grpc foo",
             "application/grpc-web",
             "application/grpc+json",
             "",

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 
+use super::gzip;
 use super::memory::{ConnectionMemory, Held};
 use super::message_scanner::MessageScanner;
 use crate::telemetry::metrics::worker::WorkerMetrics;
@@ -18,6 +19,8 @@ use crate::telemetry::metrics::worker::WorkerMetrics;
 pub(super) struct RequestBody<B> {
     inner: B,
     scanner: MessageScanner,
+    /// The limit of a message after decompression; `None` without compression.
+    gzip_limit: Option<usize>,
     /// The received bytes of an incomplete message.
     buffer: BytesMut,
     /// The only message of a request, until the service reads it.
@@ -38,11 +41,12 @@ impl<B> RequestBody<B> {
     pub(super) fn new(
         inner: B,
         scanner: MessageScanner,
+        gzip_limit: Option<usize>,
         read: Option<ReadCounter>,
         memory: &Arc<ConnectionMemory>,
     ) -> Self {
-        let held = memory.hold(0);
-        RequestBody { inner, scanner, buffer: BytesMut::new(), arrived: None, held, read }
+        let (buffer, held) = (BytesMut::new(), memory.hold(0));
+        RequestBody { inner, scanner, gzip_limit, buffer, arrived: None, held, read }
     }
 
     /// Validates `data` and returns the whole messages received so far, or `None` within a message.
@@ -95,7 +99,11 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for RequestBody<B> {
             let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx)?);
             match frame.map(Frame::into_data) {
                 Some(Ok(data)) => {
-                    if let Some(messages) = self.accept(data)? {
+                    if let Some(mut messages) = self.accept(data)? {
+                        if let Some(limit) = self.gzip_limit {
+                            messages = gzip::decompress(messages, limit)?;
+                            self.held.set(messages.len());
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(messages))));
                     }
                 }
@@ -135,7 +143,8 @@ mod tests {
             let chunks =
                 sent.chunks(size).map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk))));
             let inner = StreamBody::new(futures_util::stream::iter(chunks.collect::<Vec<_>>()));
-            let mut body = RequestBody::new(inner, MessageScanner::new(false, 200), None, &memory);
+            let mut body =
+                RequestBody::new(inner, MessageScanner::new(false, 200), None, None, &memory);
             let message = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert_eq!(message, sent, "in chunks of {size}");
             assert!(body.frame().await.is_none());

@@ -6,15 +6,19 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tonic::Code;
 
-use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, grpc_request};
+use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, framed, grpc_request};
 
 /// Calls SayHello with `message`, compressed.
 async fn send_compressed(client: &Client, message: &[u8]) -> WireResponse {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(message).unwrap();
-    let compressed = gzip.finish().unwrap();
+    send_gzip(client, &gzip.finish().unwrap()).await
+}
+
+/// Calls SayHello with a message of gzip bytes.
+async fn send_gzip(client: &Client, compressed: &[u8]) -> WireResponse {
     let length = u32::try_from(compressed.len()).unwrap().to_be_bytes();
-    let mut request = grpc_request(SAY_HELLO, [&[1][..], &length, &compressed].concat());
+    let mut request = grpc_request(SAY_HELLO, [&[1][..], &length, compressed].concat());
     request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
     client.send(request).await
 }
@@ -25,6 +29,25 @@ async fn compressed_request_is_answered_uncompressed() {
     let response = send_compressed(&server.connect().await, b"\x0a\x03Ada").await;
     assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
     assert_eq!(response.headers.get("grpc-encoding"), None);
+}
+
+/// As `cat` of two gzip files is one (RFC 1952, section 2.2).
+#[tokio::test]
+async fn every_member_of_a_gzip_message_is_decompressed() {
+    let server = TestServer::start(&[]).await;
+    let client = server.connect().await;
+    let members = [&b"\x0a\x05He"[..], b"len"].map(|member| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(member).unwrap();
+        gzip.finish().unwrap()
+    });
+    let response = send_gzip(&client, &members.concat()).await;
+    assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
+    assert_eq!(response.body, framed(b"\x0a\x0bHello Helen"));
+
+    let trailing_bytes = [&members[0][..], b"junk"].concat();
+    let response = send_gzip(&client, &trailing_bytes).await;
+    assert_eq!(response.grpc_status(), Some(Code::Internal as i32));
 }
 
 #[tokio::test]
