@@ -7,6 +7,8 @@ pub(crate) const CONNECTION_BYTES: usize = 17 * 1_024;
 /// What TLS adds to [`CONNECTION_BYTES`]: 9 KiB, and a record of 16 KiB that has not arrived as a whole.
 pub(crate) const TLS_BYTES: usize = 24 * 1_024;
 
+/// Less would close honest clients: a connection takes 174 KiB after a burst of 200 calls.
+pub(super) const MIN_LIMIT: ByteSize = ByteSize::mib(8);
 /// Ten thousand connections, each after a burst of 200 calls; a larger machine needs no more.
 const MAX_DEFAULT_LIMIT: ByteSize = ByteSize::gib(2);
 /// The default where the memory of the machine is unknown.
@@ -21,7 +23,7 @@ const ALLOCATOR_PART: u64 = 4;
 pub(super) fn default_limit() -> ByteSize {
     let available = cgroup_limit().into_iter().chain(machine_memory()).min();
     let half = available.map(|available| ByteSize(available.as_u64() / 2));
-    half.map_or(FALLBACK_LIMIT, |half| half.min(MAX_DEFAULT_LIMIT))
+    half.map_or(FALLBACK_LIMIT, |half| half.clamp(MIN_LIMIT, MAX_DEFAULT_LIMIT))
 }
 
 /// Returns the connections whose cost is at most half of `limit`.
@@ -32,7 +34,8 @@ pub(super) fn affordable_connections(limit: ByteSize, is_tls: bool) -> usize {
 
 /// Returns about how much memory the process uses when its peers hold `limit`.
 pub(super) fn maximum(limit: ByteSize) -> ByteSize {
-    ByteSize(PROCESS_BYTES + limit.as_u64() + limit.as_u64() / ALLOCATOR_PART)
+    let limit = limit.as_u64();
+    ByteSize(limit.saturating_add(limit / ALLOCATOR_PART).saturating_add(PROCESS_BYTES))
 }
 
 /// Returns the lowest memory limit of the process's cgroup and those above it; `None` without one.

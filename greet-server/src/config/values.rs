@@ -9,10 +9,9 @@ use greet_flags::values::duration;
 use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-pub(super) const OFF: &str = "off";
+use super::memory::MIN_LIMIT;
 
-/// Less would close honest clients: a connection with a burst of calls takes 174 KiB.
-const MIN_MEMORY: ByteSize = ByteSize::mib(8);
+pub(super) const OFF: &str = "off";
 
 /// Small beside the 8 KiB to which peers limit all headers of a response.
 const MAX_INSTANCE_BYTES: usize = 256;
@@ -29,8 +28,8 @@ pub(super) fn or_off<T>(
 
 /// Parses an amount of memory: bytes, or a number with a unit.
 pub(super) fn memory_size(given: &str) -> Result<ByteSize, String> {
-    let size = given.parse::<ByteSize>().ok().filter(|size| *size >= MIN_MEMORY);
-    size.ok_or_else(|| format!("{given:?} is not a size of at least {MIN_MEMORY}, such as 256MiB"))
+    let size = given.parse::<ByteSize>().ok().filter(|size| *size >= MIN_LIMIT);
+    size.ok_or_else(|| format!("{given:?} is not a size of at least {MIN_LIMIT}, such as 256MiB"))
 }
 
 /// Parses a duration that zero disables.
