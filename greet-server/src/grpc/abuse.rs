@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 /// Enough for a proxy whose clients all disconnect together; netty allows 200 resets in 30 s.
 const MAX_ABANDONED_CALLS: i64 = 200;
+/// Answered calls that forgive one abandoned call: a busy proxy passes on the cancellations of many
+/// clients. HTTP/2 proxies compare the two as well.
+const ANSWERED_PER_ABANDONED_CALL: u64 = 4;
 /// Interval after which one abandoned call is forgiven: 200 in 30 s.
 const ABANDONED_CALL_INTERVAL: Duration = Duration::from_millis(150);
 
-/// A client may send as many calls before it knows SETTINGS_MAX_CONCURRENT_STREAMS; h2 closes a
-/// connection after 1024 refused streams.
+/// A client may send as many calls before it knows SETTINGS_MAX_CONCURRENT_STREAMS; h2 itself counts
+/// refused streams, and data that follows on them, up to 1024.
 const MAX_REJECTED_REQUESTS: i64 = 1_000;
 /// The interval of abandoned calls: both cost a reset.
 const REJECTED_REQUEST_INTERVAL: Duration = ABANDONED_CALL_INTERVAL;
@@ -23,7 +26,8 @@ const MAX_CONTROL_FRAMES: i64 = 1_000;
 /// Interval after which one control frame is forgiven. gRPC clients send one PING per 10 s at most
 /// while they receive nothing.
 const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(50);
-/// Control frames that a call allows in addition: a priority, a reset, two WINDOW_UPDATEs.
+/// Control frames that a call, or a message of a stream to the peer, allows in addition: a priority, a
+/// reset, two WINDOW_UPDATEs. grpc-go sends a PING for each message that it reads.
 const CONTROL_FRAMES_PER_CALL: u64 = 4;
 /// Bytes to the peer that allow one control frame in addition. grpc-go and C-core send a PING and two
 /// WINDOW_UPDATEs per read of up to 16 KiB, and other clients less.
@@ -40,6 +44,8 @@ pub(super) struct AbuseLimits {
     control_frames: LeakyBucket,
     /// The control frames that calls and replies have allowed so far.
     control_frames_earned: u64,
+    /// The calls that had been answered at the last abandoned one.
+    answered_calls: u64,
 }
 
 impl AbuseLimits {
@@ -51,11 +57,16 @@ impl AbuseLimits {
             rejected_requests: bucket(MAX_REJECTED_REQUESTS, REJECTED_REQUEST_INTERVAL),
             control_frames: bucket(MAX_CONTROL_FRAMES, CONTROL_FRAME_INTERVAL),
             control_frames_earned: 0,
+            answered_calls: 0,
         }
     }
 
-    /// Counts a call that the peer has abandoned. Returns whether it is over the limit.
-    pub(super) fn call_abandoned(&mut self, now: Instant) -> bool {
+    /// Counts a call that the peer has abandoned; `answered_calls` were not. Returns whether it is over
+    /// the limit.
+    pub(super) fn call_abandoned(&mut self, answered_calls: u64, now: Instant) -> bool {
+        let forgiven = (answered_calls - self.answered_calls) / ANSWERED_PER_ABANDONED_CALL;
+        self.answered_calls += forgiven * ANSWERED_PER_ABANDONED_CALL;
+        self.abandoned_calls.allow(forgiven, 0);
         self.abandoned_calls.add(1, now)
     }
 
@@ -64,7 +75,8 @@ impl AbuseLimits {
         self.rejected_requests.add(requests, now)
     }
 
-    /// Counts control frames of a peer that has made `calls` calls and received `bytes` bytes so far.
+    /// Counts control frames of a peer that has made `calls` calls, or received messages of streams, and
+    /// received `bytes` bytes so far.
     /// Returns whether they are over the limit.
     pub(super) fn control_frames(
         &mut self,
@@ -121,8 +133,8 @@ mod tests {
     fn burst_up_to_the_limit_is_allowed() {
         let now = Instant::now();
         let mut limits = AbuseLimits::new(now);
-        assert!(!(0..200).any(|_| limits.call_abandoned(now)));
-        assert!(limits.call_abandoned(now));
+        assert!(!(0..200).any(|_| limits.call_abandoned(0, now)));
+        assert!(limits.call_abandoned(0, now));
         assert!(!limits.requests_rejected(1_000, now));
         assert!(limits.requests_rejected(1, now));
         assert!(!limits.control_frames(1_000, 0, 0, now));
@@ -134,10 +146,20 @@ mod tests {
         let is_allowed = |interval: Duration| {
             let start = Instant::now();
             let mut limits = AbuseLimits::new(start);
-            !(0..100_000).any(|call| limits.call_abandoned(start + interval * call))
+            !(0..100_000).any(|call| limits.call_abandoned(0, start + interval * call))
         };
         assert!(is_allowed(ABANDONED_CALL_INTERVAL));
         assert!(!is_allowed(ABANDONED_CALL_INTERVAL - Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn four_answered_calls_forgive_an_abandoned_one() {
+        let now = Instant::now();
+        let is_over = |answered_per_abandoned: u64| {
+            let mut limits = AbuseLimits::new(now);
+            (0..10_000).any(|call| limits.call_abandoned(answered_per_abandoned * call, now))
+        };
+        assert!(!is_over(4) && is_over(3));
     }
 
     #[test]

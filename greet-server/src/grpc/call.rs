@@ -126,12 +126,6 @@ impl Router {
         };
         let in_flight = InFlight::start(state.clone(), connection.clone(), record);
         let call = Call { router: self.clone(), in_flight, web, arrived };
-        if let Ok(route) = &route
-            && route.is_streaming()
-            && let Err(status) = call.admit(route)
-        {
-            return (call, Err(Reply::status(status)));
-        }
         (call, route)
     }
 

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_can_use_all_of_a_small_limit() {
+    fn one_connection_can_use_eight_permits_or_three_quarters() {
         let used = |max_calls| acquire_all(&ConcurrencyLimit::new(max_calls, 1).lease());
         assert_eq!([used(1), used(8), used(9), used(10)], [1, 8, 8, 8]);
         assert_eq!(used(10_000), 7_500);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::pki_types::CertificateDer;
-use tokio::sync::oneshot;
 
 use super::abuse::AbuseLimits;
 use super::memory::ConnectionMemory;
@@ -47,6 +46,17 @@ impl fmt::Display for Peer {
     }
 }
 
+/// How a call has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallEnd {
+    /// The kernel has the whole reply.
+    Answered,
+    /// A stream ended after its first message. A client has no other way to end a Watch.
+    StreamCancelled,
+    /// Without its reply.
+    Abandoned,
+}
+
 /// The state that all parts of a connection share, on one thread.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
@@ -56,32 +66,15 @@ pub(crate) struct ConnectionState {
     /// Calls without a complete reply.
     open_calls: Cell<u64>,
     calls_started: Cell<u64>,
+    calls_answered: Cell<u64>,
+    /// Messages to the peer of calls with streams.
+    stream_messages: Cell<u64>,
     /// Calls that count against a limit of concurrent calls, by their kind.
     admitted_calls: [Cell<u64>; CallKind::ALL.len()],
     read_bytes: Cell<u64>,
     written_bytes: Cell<u64>,
     abuse: RefCell<AbuseLimits>,
     memory: Arc<ConnectionMemory>,
-    close: Rc<CloseSignal>,
-}
-
-/// Lets other tasks close a connection with ENHANCE_YOUR_CALM.
-#[derive(Debug)]
-pub(crate) struct CloseSignal(RefCell<Option<oneshot::Sender<CloseReason>>>);
-
-impl CloseSignal {
-    /// The receiver gets the reason when the connection has to close at once.
-    pub(crate) fn new() -> (Rc<CloseSignal>, oneshot::Receiver<CloseReason>) {
-        let (close, closing) = oneshot::channel();
-        (Rc::new(CloseSignal(RefCell::new(Some(close)))), closing)
-    }
-
-    /// Closes the connection at its next turn. The first reason counts.
-    pub(crate) fn close(&self, reason: CloseReason) {
-        if let Some(close) = self.0.borrow_mut().take() {
-            let _ = close.send(reason); // fails if the connection is closing already
-        }
-    }
 }
 
 impl ConnectionState {
@@ -90,7 +83,6 @@ impl ConnectionState {
         peer: Peer,
         client_certificate: Option<CertificateDer<'static>>,
         memory: Arc<ConnectionMemory>,
-        close: Rc<CloseSignal>,
     ) -> Rc<ConnectionState> {
         Rc::new(ConnectionState {
             metrics,
@@ -98,12 +90,13 @@ impl ConnectionState {
             client_certificate: client_certificate.map(Arc::new),
             open_calls: Cell::default(),
             calls_started: Cell::default(),
+            calls_answered: Cell::default(),
+            stream_messages: Cell::default(),
             admitted_calls: Default::default(),
             read_bytes: Cell::default(),
             written_bytes: Cell::default(),
             abuse: RefCell::new(AbuseLimits::new(Instant::now())),
             memory,
-            close,
         })
     }
 
@@ -173,32 +166,40 @@ impl ConnectionState {
         self.metrics.admitted_calls(kind).subtract(1);
     }
 
-    /// Counts the end of a call as answered, or as abandoned without its whole reply.
-    pub(crate) fn call_ended(&self, is_answered: bool) {
+    pub(crate) fn call_ended(&self, end: CallEnd) {
         self.open_calls.set(self.open_calls.get() - 1);
         self.metrics.calls_in_flight.subtract(1);
-        if is_answered {
+        if end == CallEnd::Answered {
             self.metrics.calls_answered.add(1);
+            self.calls_answered.set(self.calls_answered.get() + 1);
         } else {
             self.metrics.calls_abandoned.add(1);
-            if self.abuse.borrow_mut().call_abandoned(Instant::now()) {
-                self.close.close(CloseReason::AbandonedCalls);
+        }
+        if end == CallEnd::Abandoned {
+            let answered = self.calls_answered.get();
+            if self.abuse.borrow_mut().call_abandoned(answered, Instant::now()) {
+                self.memory.close(CloseReason::AbandonedCalls);
             }
         }
+    }
+
+    pub(crate) fn stream_message_sent(&self) {
+        self.stream_messages.set(self.stream_messages.get() + 1);
     }
 
     /// Counts requests that HTTP/2 has rejected.
     pub(crate) fn requests_rejected(&self, requests: u64) {
         if self.abuse.borrow_mut().requests_rejected(requests, Instant::now()) {
-            self.close.close(CloseReason::RejectedRequests);
+            self.memory.close(CloseReason::RejectedRequests);
         }
     }
 
     /// Counts control frames of the peer.
     pub(crate) fn control_frames(&self, frames: u64) {
-        let (calls, bytes, now) = (self.calls_started(), self.written_bytes.get(), Instant::now());
+        let calls = self.calls_started() + self.stream_messages.get();
+        let (bytes, now) = (self.written_bytes.get(), Instant::now());
         if self.abuse.borrow_mut().control_frames(frames, calls, bytes, now) {
-            self.close.close(CloseReason::ControlFrames);
+            self.memory.close(CloseReason::ControlFrames);
         }
     }
 }

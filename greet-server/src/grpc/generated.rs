@@ -36,7 +36,7 @@ where
     let gzip_limit = is_gzip.then_some(call.state().limits.max_message_bytes);
     let scanner = call.scanner(&route);
     let mut body = RequestBody::new(body, scanner, gzip_limit, read_counter, call.memory());
-    if let Err(status) = wait_for_request(call, &route, &mut body).await {
+    if let Err(status) = admit(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }
     let request = Request::from_parts(head, Body::new(body));
@@ -56,20 +56,22 @@ where
     }
 }
 
-/// Waits for the request of a call whose client does not stream; a unary call is admitted then.
-async fn wait_for_request<B>(
-    call: &Call,
-    route: &Route,
-    body: &mut RequestBody<B>,
-) -> Result<(), Status>
+/// Waits for the request of a call whose client does not stream, and admits the call: a call with a
+/// stream at once, a unary call when its request has arrived.
+///
+/// This runs in the task of the call, after those of the calls that its client has cancelled before.
+async fn admit<B>(call: &Call, route: &Route, body: &mut RequestBody<B>) -> Result<(), Status>
 where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
 {
-    let descriptor = &route.method.descriptor;
-    if !descriptor.is_client_streaming {
+    let is_streaming = route.is_streaming();
+    if is_streaming {
+        call.admit(route)?;
+    }
+    if !route.method.descriptor.is_client_streaming {
         call.arrived(route, body.arrived()).await??;
     }
-    if route.is_streaming() { Ok(()) } else { call.admit(route) }
+    if is_streaming { Ok(()) } else { call.admit(route) }
 }
 
 /// Returns a whole reply as a response.

@@ -17,6 +17,7 @@ use super::call::Router;
 use super::connection_state::ConnectionState;
 use super::generated;
 use super::in_flight::InFlight;
+use super::memory::{CALL_BYTES, GENERATED_CALL_BYTES, header_bytes};
 use super::response_body::ResponseBody;
 use super::sent_replies::{ReplyBytes, SentReplies, SentReply};
 
@@ -53,6 +54,8 @@ impl Http1Calls {
         self.expires_at.set(call.expires_at(route.as_ref().ok()));
         let response = match route {
             Ok(route) => {
+                let call_bytes = CALL_BYTES + GENERATED_CALL_BYTES + header_bytes(&head.headers);
+                let _held = call.memory().hold(call_bytes);
                 let body = body.map_err(unreadable as fn(hyper::Error) -> Status);
                 generated::respond(&call, route, Request::from_parts(head, body)).await
             }

@@ -81,12 +81,13 @@ impl Http2Calls {
 impl Responder {
     fn run(self, route: Route, head: Parts, body: RecvStream) {
         let served = self.call.served(&route);
-        let Some(handler) = &served.unary else {
+        let is_fast = !route.has_encoding && self.call.web.is_none();
+        let Some(handler) = served.unary.as_ref().filter(|_| is_fast) else {
+            if !self.call.memory().admits_waiting_call() {
+                return self.send(Reply::status(out_of_memory()), Some(&route));
+            }
             return drop(spawn_local(self.run_generated(route, head, body)));
         };
-        if route.has_encoding || self.call.web.is_some() {
-            return drop(spawn_local(self.run_generated(route, head, body)));
-        }
         let metadata = MetadataMap::from_headers(head.headers);
         let request = tonic::Request::from_parts(metadata, head.extensions, ());
         let mut unary = UnaryCall::new(request, body, self.call.scanner(&route));
@@ -100,10 +101,11 @@ impl Responder {
         };
         match result {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
-            Poll::Pending => {
+            Poll::Pending if self.call.memory().admits_waiting_call() => {
                 unary.count_memory(self.call.memory());
                 drop(spawn_local(self.run_unary(unary, route)));
             }
+            Poll::Pending => self.send(Reply::status(out_of_memory()), Some(&route)),
         }
     }
 
@@ -203,6 +205,11 @@ impl Responder {
             self.sent(Some(stream), last_bytes, expires_at);
         }
     }
+}
+
+/// Returns the status of a call that would have to wait, on a connection that holds much already.
+fn out_of_memory() -> Status {
+    Status::resource_exhausted("the server is at its memory limit")
 }
 
 /// Sends a response as the peer opens the window, one message ahead at most. Returns the stream, and the

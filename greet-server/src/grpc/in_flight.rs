@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::call_record::CallRecord;
-use super::connection_state::ConnectionState;
+use super::connection_state::{CallEnd, ConnectionState};
 use super::memory::ConnectionMemory;
 use super::worker_state::WorkerState;
 use crate::telemetry::metrics::worker::CallKind;
@@ -24,6 +24,8 @@ pub(crate) struct InFlight {
     record: Option<CallRecord>,
     answered_at: Cell<Option<Instant>>,
     is_truncated: Cell<bool>,
+    /// Whether the stream of a reply has had a message.
+    has_streamed: Cell<bool>,
 }
 
 impl InFlight {
@@ -34,8 +36,16 @@ impl InFlight {
     ) -> Rc<InFlight> {
         connection.call_started();
         let (admitted, answered_at) = (Cell::new(None), Cell::new(None));
-        let is_truncated = Cell::new(false);
-        Rc::new(InFlight { state, connection, admitted, record, answered_at, is_truncated })
+        let (is_truncated, has_streamed) = (Cell::new(false), Cell::new(false));
+        Rc::new(InFlight {
+            state,
+            connection,
+            admitted,
+            record,
+            answered_at,
+            is_truncated,
+            has_streamed,
+        })
     }
 
     /// Counts the call against the limit of its kind until it ends.
@@ -65,6 +75,14 @@ impl InFlight {
         self.record.as_ref()
     }
 
+    /// Notes a message of a call with a stream.
+    pub(super) fn message_sent(&self) {
+        if self.admitted.get() == Some(CallKind::Streaming) {
+            self.has_streamed.set(true);
+            self.connection.stream_message_sent();
+        }
+    }
+
     /// Notes that the stream ended before all bytes of the reply were written.
     pub(super) fn truncated(&self) {
         self.is_truncated.set(true);
@@ -86,6 +104,10 @@ impl Drop for InFlight {
         if let Some(record) = &self.record {
             record.finish(&self.state, self.connection.peer(), answered_at);
         }
-        self.connection.call_ended(answered_at.is_some());
+        self.connection.call_ended(match answered_at {
+            Some(_) => CallEnd::Answered,
+            None if self.has_streamed.get() => CallEnd::StreamCancelled,
+            None => CallEnd::Abandoned,
+        });
     }
 }

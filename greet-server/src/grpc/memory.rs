@@ -5,21 +5,30 @@
 //! instead would stop honest clients for ever: each call would keep a part of the bytes, and none could
 //! finish. What a call that finishes at once uses meanwhile is not counted.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
+
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// What HTTP/2 keeps for each stream that was open at a time: its tables never shrink. Measured by the
 /// benchmark after a burst of 200 calls.
 pub(crate) const STREAM_BYTES: usize = 800;
 /// A call that waits, without its headers: its task, the record, the handler.
 pub(super) const CALL_BYTES: usize = 2 * 1_024;
-/// What a generated service adds to [`CALL_BYTES`]: a buffer of 8 KiB each way, and the body.
-pub(super) const GENERATED_CALL_BYTES: usize = 18 * 1_024;
+/// What a generated service adds to [`CALL_BYTES`]: a buffer of 8 KiB, and the body.
+pub(super) const GENERATED_CALL_BYTES: usize = 10 * 1_024;
+/// A reply that waits in HTTP/2, without its message: headers, trailers, the record of its call.
+pub(super) const REPLY_BYTES: usize = 1_536;
 /// The cost of a header beside its name and value: an entry of the map, and two allocations.
 const HEADER_BYTES: usize = 104;
 
+/// A connection below this may start calls that wait, even while the limit is exceeded: a client that
+/// makes a few calls notices nothing.
+const SMALL_CONNECTION_BYTES: u64 = 64 * 1_024;
 /// A worker compares the sum of all workers with the limit whenever its own part has changed by this.
 const CHECK_STEP_BYTES: u64 = 64 * 1_024;
 /// The part of the limit from which each turn of a connection reads little, as a fraction.
@@ -31,8 +40,12 @@ pub(crate) struct MemoryLimit {
     max_bytes: u64,
     /// The sum at the last check.
     checked_bytes: AtomicU64,
+    /// The part of the sum that closing connections free soon.
+    closing_bytes: AtomicU64,
     workers: Box<[WorkerBytes]>,
     leased: AtomicUsize,
+    connections: Mutex<HashMap<u64, Weak<ConnectionMemory>>>,
+    opened: AtomicU64,
 }
 
 /// What a worker holds. The alignment keeps two of them off one cache line.
@@ -42,7 +55,6 @@ struct WorkerBytes {
     held: AtomicU64,
     /// What the worker held at its last check.
     checked: AtomicU64,
-    close_greediest: Notify,
 }
 
 /// The part of one worker.
@@ -56,13 +68,16 @@ pub(crate) struct WorkerMemory {
 #[derive(Debug)]
 pub(crate) struct ConnectionMemory {
     worker: WorkerMemory,
+    id: u64,
     held: Mutex<ConnectionBytes>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ConnectionBytes {
     bytes: u64,
-    /// Whether the connection is closing, so that its bytes count no longer.
+    /// `None` once a close was requested.
+    close: Option<oneshot::Sender<CloseReason>>,
+    /// Whether the bytes count as those of a closing connection.
     is_closing: bool,
 }
 
@@ -78,8 +93,11 @@ impl MemoryLimit {
         Arc::new(MemoryLimit {
             max_bytes,
             checked_bytes: AtomicU64::new(0),
+            closing_bytes: AtomicU64::new(0),
             workers: (0..workers).map(|_| WorkerBytes::default()).collect(),
             leased: AtomicUsize::new(0),
+            connections: Mutex::default(),
+            opened: AtomicU64::new(0),
         })
     }
 
@@ -94,14 +112,30 @@ impl MemoryLimit {
         self.workers.iter().map(|worker| worker.held.load(Ordering::Relaxed)).sum()
     }
 
-    /// Notifies the worker that holds most, if the limit is exceeded.
+    /// Closes the connections that hold most, if the limit is exceeded without those that are closing.
     fn check(&self) {
         let held = self.held();
         self.checked_bytes.store(held, Ordering::Relaxed);
-        if held > self.max_bytes {
-            let bytes = |worker: &&WorkerBytes| worker.held.load(Ordering::Relaxed);
-            let greediest = self.workers.iter().max_by_key(bytes);
-            greediest.expect("there is a worker").close_greediest.notify_one();
+        let closing = self.closing_bytes.load(Ordering::Relaxed);
+        let mut excess = held.saturating_sub(closing).saturating_sub(self.max_bytes);
+        if excess == 0 {
+            return;
+        }
+        // Another thread that holds the lock closes connections, or its connection opens or ends: the
+        // next step checks again.
+        let connections = match self.connections.try_lock() {
+            Ok(connections) => connections,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let mut greediest: Vec<_> = connections.values().filter_map(Weak::upgrade).collect();
+        drop(connections); // the drop of a connection takes the lock
+        greediest.sort_by_cached_key(|connection| Reverse(connection.held()));
+        for connection in greediest {
+            if excess == 0 {
+                return;
+            }
+            excess = excess.saturating_sub(connection.close_greedy());
         }
     }
 }
@@ -114,46 +148,29 @@ impl WorkerMemory {
         checked_bytes > self.limit.max_bytes / denominator * numerator
     }
 
-    /// Completes when the limit is exceeded and this worker holds most.
-    pub(crate) async fn limit_exceeded(&self) {
-        self.bytes().close_greediest.notified().await;
+    /// Counts a new connection. The receiver gets the reason when the connection has to close at once.
+    pub(crate) fn connection(&self) -> (Arc<ConnectionMemory>, oneshot::Receiver<CloseReason>) {
+        let id = self.limit.opened.fetch_add(1, Ordering::Relaxed);
+        let (close, closing) = oneshot::channel();
+        let held = ConnectionBytes { bytes: 0, close: Some(close), is_closing: false };
+        let connection =
+            Arc::new(ConnectionMemory { worker: self.clone(), id, held: Mutex::new(held) });
+        lock(&self.limit.connections).insert(id, Arc::downgrade(&connection));
+        (connection, closing)
     }
 
-    /// Returns whether this worker has to close a connection, and otherwise notifies the one that has.
-    pub(crate) fn must_close(&self) -> bool {
-        if self.limit.held() <= self.limit.max_bytes {
-            return false;
-        }
-        let held = |worker: &WorkerBytes| worker.held.load(Ordering::Relaxed);
-        let most = self.limit.workers.iter().map(held).max();
-        let is_greediest = most == Some(held(self.bytes()));
-        if !is_greediest {
-            self.limit.check();
-        }
-        is_greediest
+    fn add(&self, bytes: u64) -> u64 {
+        let held = &self.limit.workers[self.index].held;
+        held.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
-    /// Counts a new connection.
-    pub(crate) fn connection(&self) -> Arc<ConnectionMemory> {
-        Arc::new(ConnectionMemory { worker: self.clone(), held: Mutex::default() })
-    }
-
-    fn bytes(&self) -> &WorkerBytes {
-        &self.limit.workers[self.index]
-    }
-
-    fn add(&self, bytes: u64) {
-        let held = self.bytes().held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.check_after_step(held);
-    }
-
-    fn subtract(&self, bytes: u64) {
-        let held = self.bytes().held.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        self.check_after_step(held);
+    fn subtract(&self, bytes: u64) -> u64 {
+        let held = &self.limit.workers[self.index].held;
+        held.fetch_sub(bytes, Ordering::Relaxed) - bytes
     }
 
     fn check_after_step(&self, held: u64) {
-        let checked = &self.bytes().checked;
+        let checked = &self.limit.workers[self.index].checked;
         if held.abs_diff(checked.load(Ordering::Relaxed)) >= CHECK_STEP_BYTES {
             checked.store(held, Ordering::Relaxed);
             self.limit.check();
@@ -169,42 +186,69 @@ impl ConnectionMemory {
         held
     }
 
-    /// Returns the bytes that are held, or zero if the connection is closing.
-    pub(crate) fn held(&self) -> u64 {
-        let held = self.lock();
-        if held.is_closing { 0 } else { held.bytes }
+    /// Closes the connection with ENHANCE_YOUR_CALM before its next turn. The first reason counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        if let Some(close) = lock(&self.held).close.take() {
+            let _ = close.send(reason); // fails if the connection has ended
+        }
     }
 
-    /// Stops counting the bytes, because the connection is closing and frees them soon.
-    pub(crate) fn closing(&self) {
-        let mut held = self.lock();
-        if !held.is_closing {
-            held.is_closing = true;
-            self.worker.subtract(held.bytes);
+    /// Returns whether a call may wait: not if the limit is exceeded and this connection holds more
+    /// than a client with a few calls.
+    pub(super) fn admits_waiting_call(&self) -> bool {
+        let limit = &self.worker.limit;
+        limit.checked_bytes.load(Ordering::Relaxed) <= limit.max_bytes
+            || self.held() <= SMALL_CONNECTION_BYTES
+    }
+
+    fn held(&self) -> u64 {
+        lock(&self.held).bytes
+    }
+
+    /// Closes the connection because it holds too much. Returns the bytes that it will free.
+    fn close_greedy(&self) -> u64 {
+        let mut held = lock(&self.held);
+        if held.is_closing {
+            return 0;
         }
+        held.is_closing = true;
+        self.worker.limit.closing_bytes.fetch_add(held.bytes, Ordering::Relaxed);
+        if let Some(close) = held.close.take() {
+            let _ = close.send(CloseReason::MemoryLimit);
+        }
+        held.bytes
     }
 
     fn change(&self, old: usize, new: usize) {
-        let mut held = self.lock();
+        let mut held = lock(&self.held);
         let difference = old.abs_diff(new) as u64;
-        if new > old {
+        let closing_bytes = &self.worker.limit.closing_bytes;
+        let worker_held = if new > old {
             held.bytes += difference;
+            if held.is_closing {
+                closing_bytes.fetch_add(difference, Ordering::Relaxed);
+            }
+            self.worker.add(difference)
         } else {
             held.bytes -= difference;
-        }
-        if held.is_closing {
-            return;
-        }
-        if new > old {
-            self.worker.add(difference);
-        } else {
-            self.worker.subtract(difference);
-        }
+            if held.is_closing {
+                closing_bytes.fetch_sub(difference, Ordering::Relaxed);
+            }
+            self.worker.subtract(difference)
+        };
+        drop(held); // the check takes the lock of each connection
+        self.worker.check_after_step(worker_held);
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, ConnectionBytes> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for ConnectionMemory {
+    fn drop(&mut self) {
+        lock(&self.worker.limit.connections).remove(&self.id);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Held {
@@ -235,50 +279,74 @@ pub(super) fn header_bytes(headers: &http::HeaderMap) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
 
     const MIB: usize = 1_024 * 1_024;
 
-    #[test]
-    fn sum_of_all_workers_is_limited() {
-        let limit = MemoryLimit::new(10 * MIB as u64, 2);
-        let workers = [limit.lease(), limit.lease()];
-        let connections = workers.each_ref().map(WorkerMemory::connection);
-        let is_exceeded = |worker: &WorkerMemory| worker.limit_exceeded().now_or_never().is_some();
-        let _four = connections[0].hold(4 * MIB);
-        let mut six = connections[1].hold(6 * MIB);
-        assert!(!workers.iter().any(is_exceeded) && !workers.iter().any(WorkerMemory::must_close));
+    struct Connection(Arc<ConnectionMemory>, oneshot::Receiver<CloseReason>);
 
-        six.set(6 * MIB + CHECK_STEP_BYTES as usize);
-        assert!(!is_exceeded(&workers[0]), "the other worker holds more");
-        assert!(is_exceeded(&workers[1]) && workers[1].must_close());
-        connections[1].closing();
-        assert!(!workers[1].must_close());
-        assert_eq!(limit.held(), 4 * MIB as u64);
+    impl Connection {
+        fn new(worker: &WorkerMemory) -> Connection {
+            let (memory, closing) = worker.connection();
+            Connection(memory, closing)
+        }
 
-        // What a closing connection still does does not count.
-        six.set(9 * MIB);
-        drop(six);
-        assert_eq!(limit.held(), 4 * MIB as u64);
+        fn is_closed(&mut self) -> bool {
+            self.1.try_recv() == Ok(CloseReason::MemoryLimit)
+        }
     }
 
     #[test]
-    fn worker_that_holds_less_notifies_the_greediest() {
-        let limit = MemoryLimit::new(MIB as u64, 2);
+    fn greediest_connection_of_all_workers_is_closed() {
+        let limit = MemoryLimit::new(10 * MIB as u64, 2);
         let workers = [limit.lease(), limit.lease()];
-        let _held = [workers[0].connection().hold(MIB), workers[1].connection().hold(2 * MIB)];
-        assert!(workers[1].limit_exceeded().now_or_never().is_some());
-        assert!(!workers[0].must_close());
-        assert!(workers[1].limit_exceeded().now_or_never().is_some());
+        let mut small = Connection::new(&workers[0]);
+        let mut large = Connection::new(&workers[1]);
+        let mut many: Vec<_> = (0..3).map(|_| Connection::new(&workers[0])).collect();
+        let mut held = [small.0.hold(MIB), large.0.hold(4 * MIB)];
+        let _many: Vec<_> = many.iter().map(|connection| connection.0.hold(MIB * 3 / 2)).collect();
+        assert!(!small.is_closed() && !large.is_closed(), "the limit is reached, not exceeded");
+
+        held[0].set(2 * MIB);
+        assert!(large.is_closed(), "although its worker holds less than the other");
+        assert!(!small.is_closed() && !many.iter_mut().any(Connection::is_closed));
+
+        // Until the bytes are free they count, but close no further connection.
+        assert_eq!(limit.held(), (10 * MIB + MIB / 2) as u64);
+        held[1].set(6 * MIB);
+        held[0].set(3 * MIB);
+        assert!(!small.is_closed() && !many.iter_mut().any(Connection::is_closed));
+        held[1].set(0);
+        assert_eq!((limit.held(), limit.closing_bytes.load(Ordering::Relaxed)), (7_864_320, 0));
+    }
+
+    #[test]
+    fn over_the_limit_only_small_connections_start_calls_that_wait() {
+        let limit = MemoryLimit::new(MIB as u64, 1);
+        let worker = limit.lease();
+        let (small, large) = (Connection::new(&worker), Connection::new(&worker));
+        let _held = [small.0.hold(64 * 1_024), large.0.hold(MIB - 64 * 1_024)];
+        assert!(small.0.admits_waiting_call() && large.0.admits_waiting_call());
+        let _more = large.0.hold(CHECK_STEP_BYTES as usize);
+        assert!(small.0.admits_waiting_call() && !large.0.admits_waiting_call());
+    }
+
+    #[test]
+    fn connection_that_has_ended_is_forgotten() {
+        let limit = MemoryLimit::new(MIB as u64, 1);
+        let connection = Connection::new(&limit.lease());
+        let held = connection.0.hold(1);
+        drop(connection);
+        assert_eq!(limit.connections.lock().unwrap().len(), 1);
+        drop(held);
+        assert_eq!((limit.connections.lock().unwrap().len(), limit.held()), (0, 0));
     }
 
     #[test]
     fn memory_is_short_before_the_limit() {
         let limit = MemoryLimit::new(8 * MIB as u64, 1);
         let worker = limit.lease();
-        let mut held = worker.connection().hold(7 * MIB);
+        let mut held = worker.connection().0.hold(7 * MIB);
         assert!(!worker.is_short());
         held.set(7 * MIB + MIB / 2);
         assert!(worker.is_short());

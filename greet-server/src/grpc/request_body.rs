@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn codec_receives_whole_messages_however_they_are_split() {
-        let memory = MemoryLimit::new(u64::MAX, 1).lease().connection();
+        let memory = MemoryLimit::new(u64::MAX, 1).lease().connection().0;
         let sent = [&[0, 0, 0, 0, 200][..], &[b'x'; 200]].concat();
         for size in [1, 4, 5, 6, 100, 204, 205] {
             let chunks =

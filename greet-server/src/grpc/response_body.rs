@@ -121,6 +121,9 @@ impl ResponseBody {
         if let Some(trailers) = frame.trailers_mut() {
             strip_connection_headers(trailers);
         }
+        if frame.is_data() {
+            self.call.message_sent();
+        }
         if let Some(record) = self.call.record() {
             frame.data_ref().inspect(|data| record.sent(&self.router.state, data));
             frame.trailers_ref().inspect(|trailers| record.set_status(trailers));

@@ -10,6 +10,7 @@ use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
 use super::in_flight::InFlight;
+use super::memory::REPLY_BYTES;
 
 /// Replies for which a connection keeps memory after a burst of calls.
 const KEPT_CAPACITY: usize = 16;
@@ -42,7 +43,7 @@ impl SentReplies {
 
     /// Returns the bytes of the replies that have not left.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.borrow().iter().map(|reply| reply.bytes).sum()
+        self.0.borrow().iter().map(|reply| REPLY_BYTES + reply.bytes).sum()
     }
 
     /// Ends the calls whose replies have left HTTP/2: it has dropped their bytes, and the kernel has

@@ -102,6 +102,7 @@ mod tests {
         let (release, released) = blocking::channel();
         block.send(released).unwrap();
         is_blocking.await.unwrap();
+        while notifications.try_recv().is_ok() {} // the paused clock runs while this thread waits
         let mut sent_before = 0;
         while timeout(Duration::from_secs(60), notifications.recv()).await.is_ok() {
             sent_before += 1;

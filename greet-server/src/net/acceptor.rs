@@ -38,6 +38,7 @@ impl Acceptor {
     fn dispatch(&self, connection: Accepted, log: &mut CloseLog) {
         match self.connection_limit.admit(connection.peer().ip()) {
             Ok(permit) => {
+                connection.limit_buffers();
                 connection.enable_keepalive(self.limits.keepalive_timeout);
                 let connection = connection.with_tls(self.tls.as_ref());
                 self.workers.least_loaded().serve(connection, permit);

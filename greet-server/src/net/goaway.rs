@@ -73,10 +73,10 @@ impl GoawaySignals {
     ) -> GoawayReason {
         tokio::select! {
             biased;
+            reason = over_limit(&mut self.over_limit) => GoawayReason::OverLimit(reason),
             () = drain_signalled(&mut self.drained) => GoawayReason::Drain,
             () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
             () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
-            reason = over_limit(&mut self.over_limit) => GoawayReason::OverLimit(reason),
         }
     }
 }

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
-use super::goaway::GoawaySignals;
+use super::goaway::{self, GoawayReason, GoawaySignals};
 use super::handshake::DRAIN_HANDSHAKE_GRACE;
 use super::io::{ConnectionIo, IoState};
 use super::transport::{MAX_HEADER_LIST_BYTES, Transport};
@@ -52,17 +52,21 @@ where
     );
     let reason = tokio::select! {
         biased;
+        reason = signals.due(limits, connection) => reason,
         served = serving(http1.as_mut(), &io_state, &sent) => {
             return close_reason(served, None, connection);
         }
         () = reply_expired(&calls, &io_state) => return Some(CloseReason::ReplyNotTaken),
-        reason = signals.due(limits, connection) => reason,
     };
+    if let GoawayReason::OverLimit(reason) = reason {
+        return Some(reason);
+    }
     // Adds `connection: close` to the reply in flight; between two calls, closes.
     http1.as_mut().graceful_shutdown();
     let graceful = Some(reason.close_reason());
     tokio::select! {
         biased;
+        reason = goaway::over_limit(&mut signals.over_limit) => Some(reason),
         served = serving(http1, &io_state, &sent) => close_reason(served, graceful, connection),
         () = reply_expired(&calls, &io_state) => Some(CloseReason::ReplyNotTaken),
         () = calls_finished(connection) => graceful,

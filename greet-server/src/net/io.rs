@@ -107,6 +107,11 @@ impl IoState {
         self.frame_heads.borrow().as_ref().map_or(0, FrameHeads::requests)
     }
 
+    /// Returns the bytes of a header block that has not ended.
+    pub(super) fn header_block_bytes(&self) -> usize {
+        self.frame_heads.borrow().as_ref().map_or(0, FrameHeads::header_block_bytes)
+    }
+
     /// Returns the control frames that have been read since the last call.
     pub(super) fn take_control_frames(&self) -> u64 {
         self.frame_heads.borrow_mut().as_mut().map_or(0, FrameHeads::take_control_frames)

@@ -19,6 +19,9 @@ use super::tls::Tls;
 use super::unix_socket::SocketFile;
 use crate::grpc::connection_state::Peer;
 
+/// Bytes that a socket may buffer in each direction: 20 Mbit/s at a round trip of 100 ms.
+const SOCKET_BUFFER_BYTES: usize = 256 * 1_024;
+
 /// Length of the queue of completed connections; the kernel caps it at its own limit.
 pub(super) const BACKLOG: i32 = 1_024;
 
@@ -55,6 +58,17 @@ impl Accepted {
             Accepted::Tcp(_, peer) | Accepted::Tls(_, peer, _) => Peer::Tcp(*peer),
             #[cfg(unix)]
             Accepted::Unix(_) => Peer::Unix,
+        }
+    }
+
+    /// Limits what the kernel buffers for the peer, which otherwise grows to several MiB each way. Failures
+    /// are ignored: the connection works without.
+    pub(crate) fn limit_buffers(&self) {
+        if let Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) = self {
+            let socket = SockRef::from(stream);
+            let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+            #[cfg(target_os = "linux")]
+            let _ = socket.set_tcp_notsent_lowat(SOCKET_BUFFER_BYTES as u32);
         }
     }
 

@@ -23,6 +23,14 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 
+/// SETTINGS_HEADER_TABLE_SIZE: enough for the headers that gRPC clients repeat. An entry of h2's table
+/// keeps the read buffer that it came in, so a table of the default size, 4096 bytes, would let a peer
+/// make a connection hold 105 buffers.
+const HEADER_TABLE_BYTES: u32 = 512;
+
+/// What the header table can keep of read buffers: 13 entries, each of at least 37 bytes, keep 8 KiB.
+pub(super) const MAX_HEADER_TABLE_HELD_BYTES: usize = 13 * 8 * 1_024;
+
 /// Minimum flow-control window of a stream: that of HTTP/2 without SETTINGS.
 const MIN_STREAM_WINDOW_BYTES: usize = 65_535;
 
@@ -62,6 +70,7 @@ impl Transport {
             .max_concurrent_reset_streams(max_resets)
             .max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .header_table_size(HEADER_TABLE_BYTES)
             .initial_window_size(stream_window)
             .initial_connection_window_size(connection_window);
         let rejected_log = RefCell::new(LogRateLimiter::new(1, LINE_INTERVAL));

@@ -1,6 +1,5 @@
 //! Runs the workers. A worker is a thread with a current-thread runtime and its connections.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -17,14 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
 use super::close_log::{Close, CloseLog};
-use super::connection::{self, ConnectionHandle, Opened};
+use super::connection::{self, Opened};
 use super::connection_limit::ConnectionPermit;
 use super::handshake::{HandshakeError, negotiate_plaintext, negotiate_tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
 use crate::grpc::connection_state::Peer;
-use crate::grpc::memory::WorkerMemory;
 use crate::grpc::{Method, Router};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
@@ -151,15 +149,15 @@ struct Connections {
     transport: Rc<Transport>,
     tasks: JoinSet<(Peer, Option<Close>)>,
     log: CloseLog,
-    /// The drop of a handle starts the drain. A channel for all connections would cost more: each poll
-    /// of a connection polls its receiver, for a oneshot an atomic load.
-    handles: HashMap<task::Id, ConnectionHandle>,
+    /// A sender per connection; its drop starts the drain. A channel for all would cost more: each
+    /// poll of a connection polls its receiver, for a oneshot an atomic load.
+    drains: HashMap<task::Id, oneshot::Sender<()>>,
 }
 
 impl Connections {
     fn new(transport: Rc<Transport>) -> Connections {
-        let (tasks, log, handles) = (JoinSet::new(), CloseLog::default(), HashMap::new());
-        Connections { transport, tasks, log, handles }
+        let (tasks, log, drains) = (JoinSet::new(), CloseLog::default(), HashMap::new());
+        Connections { transport, tasks, log, drains }
     }
 
     /// Runs until a cut, and then returns `ending` if it has not been used. It signals the end of the
@@ -171,21 +169,19 @@ impl Connections {
         ending: oneshot::Sender<()>,
     ) -> Option<oneshot::Sender<()>> {
         let mut is_draining = false;
-        let memory = self.transport.memory().clone();
         while !(is_draining && self.tasks.is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Serve(connection, permit)) => self.spawn(connection, permit),
                     Some(Command::Drain) => {
                         is_draining = true;
-                        self.handles.clear();
+                        self.drains.clear();
                     }
                     Some(Command::Cut) | None => {
                         self.cut();
                         return Some(ending);
                     }
                 },
-                () = memory.limit_exceeded() => self.close_greediest(&memory),
                 Some(ended) = self.tasks.join_next_with_id() => match ended {
                     Ok((id, (peer, close))) => {
                         self.remove(id, close.as_ref().map(|close| close.reason));
@@ -207,7 +203,7 @@ impl Connections {
         let transport = self.transport.clone();
         let (peer, protocols) = (connection.peer(), transport.protocols());
         let is_tls = matches!(connection, Accepted::Tls(..));
-        let (opened, handle) = Opened::new(peer, is_tls, transport.memory());
+        let (opened, drain) = Opened::new(peer, is_tls, transport.memory());
         let task = self.tasks.spawn_local(async move {
             let _permit = permit;
             // Boxed, because a task is as large as its largest branch, the TLS handshake.
@@ -234,23 +230,11 @@ impl Connections {
             };
             (peer, close)
         });
-        self.handles.insert(task.id(), handle);
-    }
-
-    /// Closes the connections that hold most, until the process is within its limit.
-    fn close_greediest(&self, memory: &WorkerMemory) {
-        let mut connections: Vec<_> = self.handles.values().collect();
-        connections.sort_by_cached_key(|connection| Reverse(connection.held()));
-        for connection in connections {
-            if !memory.must_close() {
-                return;
-            }
-            connection.close(CloseReason::MemoryLimit);
-        }
+        self.drains.insert(task.id(), drain);
     }
 
     fn remove(&mut self, id: task::Id, reason: Option<CloseReason>) {
-        self.handles.remove(&id);
+        self.drains.remove(&id);
         let metrics = self.transport.metrics();
         metrics.connections.fetch_sub(1, Ordering::Relaxed);
         match reason {

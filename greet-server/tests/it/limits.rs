@@ -119,6 +119,7 @@ async fn settings_on_the_wire_are_the_documented_ones() {
     assert_eq!(
         settings,
         [
+            (1, 512),    // HEADER_TABLE_SIZE
             (3, 7),      // MAX_CONCURRENT_STREAMS
             (4, 65_535), // INITIAL_WINDOW_SIZE: at least that of HTTP/2
             (6, 8_192),  // MAX_HEADER_LIST_SIZE

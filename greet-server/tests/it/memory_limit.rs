@@ -1,9 +1,13 @@
 //! The memory that is held for peers is limited: over `--memory-limit`, the connections that hold most
 //! are closed, and other clients notice nothing.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use greet_server::CloseReason;
-use greet_testkit::http2::{DATA, DEFAULT_WINDOW, HEADERS, INITIAL_WINDOW_SIZE, call, frame};
+use greet_testkit::http2::{
+    CONTINUATION, DATA, DEFAULT_WINDOW, HEADERS, INITIAL_WINDOW_SIZE, call, call_headers, frame,
+};
 use greet_testkit::probe::{ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
 use http::Request;
@@ -162,5 +166,52 @@ async fn nothing_is_held_after_the_last_connection() {
     probe.waits_begun(1).await;
     scrape_until(&server, |samples| samples.get(HELD) > held + 5 * 10_000).await;
     drop((client, peer));
+    scrape_until(&server, |samples| samples.get(HELD) == 0).await;
+}
+
+/// The tasks of closed connections free their bytes only when they run, so calls that would wait are
+/// refused meanwhile.
+#[tokio::test]
+async fn burst_of_waiting_calls_stays_near_the_limit() {
+    let (server, _probe) = start().await;
+    let good = server.connect().await;
+    let burst: Vec<_> = (0..200).flat_map(|number| call(2 * number + 1, ECHO, None)).collect();
+    let mut peers = Vec::new();
+    for _ in 0..60 {
+        peers.push(RawPeer::connect(server.tcp().await).await);
+    }
+    for peer in &mut peers {
+        let _ = peer.try_send(&burst).await; // the server may have closed
+    }
+    let max_held = Cell::new(0);
+    let samples = scrape_until(&server, |samples| {
+        max_held.set(max_held.get().max(samples.get(HELD)));
+        samples.closed("memory_limit") > 0 && samples.get(HELD) <= 8 << 20
+    });
+    samples.await;
+    assert!(max_held.get() < 16 << 20, "{max_held:?}");
+    good.echo(Script::Echo).await.unwrap();
+    drop((good, peers));
+    scrape_until(&server, |samples| samples.get(HELD) == 0).await;
+}
+
+/// Five frames of a header block are allowed, and HTTP/2 keeps them until the block ends.
+#[tokio::test]
+async fn header_block_without_an_end_is_held() {
+    let (server, _probe) = start().await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let mut frames = frame(HEADERS, 0, 1, &call_headers(ECHO));
+    // The literal of which these are a part has not ended.
+    frames.extend(frame(
+        CONTINUATION,
+        0,
+        1,
+        &[&[0, 1, b'x', 0x7f, 0xff, 0xff, 0x7f][..], &[b'x'; 16_000]].concat(),
+    ));
+    frames.extend(frame(CONTINUATION, 0, 1, &[b'x'; 16_000]).repeat(2));
+    let before = Samples::scrape(&server).await.get(HELD);
+    peer.send(&frames).await;
+    scrape_until(&server, |samples| samples.get(HELD) > before + 48_000).await;
+    drop(peer);
     scrape_until(&server, |samples| samples.get(HELD) == 0).await;
 }

@@ -85,3 +85,28 @@ async fn single_resets_over_the_limit_close_the_connection() {
     assert!(!answered);
     assert_eq!(closed(&report, CloseReason::AbandonedCalls), 1);
 }
+
+/// A client has no other way to end a Watch.
+#[tokio::test]
+async fn cancelled_streams_that_had_a_message_are_no_abuse() {
+    const WATCH: &str = "/grpc.health.v1.Health/Watch";
+    let server = TestServer::start(&[]).await;
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    for round in 0..5 {
+        let streams = (0..100).map(|number| 200 * round + 2 * number + 1);
+        for stream in streams.clone() {
+            peer.call(stream, WATCH, Some(b"")).await;
+        }
+        for _ in streams.clone() {
+            peer.next_of(DATA).await;
+        }
+        for stream in streams {
+            peer.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await;
+        }
+    }
+    peer.call(1_001, SAY_HELLO, Some(b"")).await;
+    assert_eq!(peer.next_of(DATA).await.stream, 1_001);
+    drop(peer);
+    let report = server.stop().await;
+    assert_eq!((report.abandoned, closed(&report, CloseReason::AbandonedCalls)), (500, 0));
+}

@@ -12,6 +12,7 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 const MAX_STREAM: u32 = 0x7fff_ffff;
 
 /// How many control frames a SETTINGS counts for: h2 changes the window of every open stream.
@@ -28,6 +29,8 @@ pub(in crate::net) struct FrameHeads {
     is_request: bool,
     requests: u64,
     control_frames: u64,
+    /// The bytes of the open header block; zero without one.
+    header_block_bytes: usize,
 }
 
 impl Default for FrameHeads {
@@ -40,6 +43,7 @@ impl Default for FrameHeads {
             is_request: false,
             requests: 0,
             control_frames: 0,
+            header_block_bytes: 0,
         }
     }
 }
@@ -53,6 +57,11 @@ impl FrameHeads {
     /// Returns the number of frames without headers and data since the last call.
     pub(in crate::net) fn take_control_frames(&mut self) -> u64 {
         std::mem::take(&mut self.control_frames)
+    }
+
+    /// Returns the bytes of a header block that has not ended: h2 keeps them.
+    pub(in crate::net) fn header_block_bytes(&self) -> usize {
+        self.header_block_bytes
     }
 
     /// Continues with the next bytes of the connection. Returns the number of frames that end in
@@ -85,13 +94,18 @@ impl FrameHeads {
 
     fn end_frame(&mut self) {
         self.head_bytes = 0;
-        let [_, _, _, kind, flags, stream @ ..] = self.head;
+        let [high, middle, low, kind, flags, stream @ ..] = self.head;
         match kind {
             HEADERS | CONTINUATION => {}
             DATA => return,
-            SETTINGS => return self.control_frames += SETTINGS_WEIGHT,
+            SETTINGS if flags & ACK == 0 => return self.control_frames += SETTINGS_WEIGHT,
             _ => return self.control_frames += 1,
         }
+        self.header_block_bytes = if flags & END_HEADERS == 0 {
+            self.header_block_bytes + u32::from_be_bytes([0, high, middle, low]) as usize
+        } else {
+            0
+        };
         let stream = u32::from_be_bytes(stream) & MAX_STREAM; // without the reserved bit
         if kind == HEADERS {
             self.is_request = stream > self.last_stream;
@@ -133,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn header_block_is_kept_until_it_ends() {
+        let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
+        let mut kept_after = |frame: Vec<u8>| {
+            heads.skip_frames(&frame);
+            heads.header_block_bytes()
+        };
+        assert_eq!(kept_after(frame(HEADERS, 0, 1, b"1234")), 4);
+        assert_eq!(kept_after(frame(CONTINUATION, 0, 1, b"56")), 6);
+        assert_eq!(kept_after(frame(CONTINUATION, END_HEADERS, 1, b"7")), 0);
+        assert_eq!(kept_after(frame(HEADERS, END_HEADERS, 3, b"whole")), 0);
+    }
+
+    #[test]
     fn frames_without_headers_and_data_are_control_frames() {
         let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
         heads
@@ -144,5 +171,7 @@ mod tests {
             heads.skip_frames(&frame(kind, 0, 0, b"12345678"));
             assert_eq!(heads.take_control_frames(), weight, "{kind}");
         }
+        heads.skip_frames(&frame(SETTINGS, ACK, 0, b""));
+        assert_eq!(heads.take_control_frames(), 1, "an acknowledgement changes no window");
     }
 }

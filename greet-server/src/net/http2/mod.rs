@@ -48,9 +48,9 @@ where
     };
     let limits = &transport.limits;
     let reason = tokio::select! {
-        biased;
-        ended = poll_fn(|cx| turns.poll(cx)) => return close_reason(ended, None, connection),
+        biased; // a connection over a limit has no further turn
         reason = signals.due(limits, connection) => reason,
+        ended = poll_fn(|cx| turns.poll(cx)) => return close_reason(ended, None, connection),
         () = keepalive::unanswered(&mut ping_pong, limits, connection) => {
             turns.close(Reason::NO_ERROR).await;
             return Some(CloseReason::KeepaliveTimeout);
@@ -65,11 +65,11 @@ where
     let graceful = Some(reason.close_reason());
     tokio::select! {
         biased; // writes first, so that the bytes of the GOAWAY do not count as activity of the peer
-        ended = poll_fn(|cx| turns.poll(cx)) => close_reason(ended, graceful, connection),
         reason = goaway::over_limit(&mut signals.over_limit) => {
             turns.close(Reason::ENHANCE_YOUR_CALM).await;
             Some(reason)
         }
+        ended = poll_fn(|cx| turns.poll(cx)) => close_reason(ended, graceful, connection),
         () = goaway::unanswered(connection) => Some(CloseReason::GoawayUnanswered),
         reason = reason.grace_ended(limits) => Some(reason),
     }

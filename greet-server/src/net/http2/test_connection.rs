@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::config::{self, Config};
 use crate::grpc::Service;
 use crate::grpc::connection_state::Peer;
 use crate::grpc::memory::MemoryLimit;
-use crate::net::connection::{self, ConnectionHandle, Opened};
+use crate::net::connection::{self, Opened};
 use crate::net::handshake::Negotiated;
 use crate::net::io::Readable;
 use crate::net::transport::Transport;
@@ -21,7 +22,7 @@ use crate::telemetry::metrics::worker::WorkerMetrics;
 /// A connection that is served until this is dropped.
 pub(super) struct TestConnection {
     pub(super) metrics: Arc<WorkerMetrics>,
-    _handle: ConnectionHandle,
+    _drain: oneshot::Sender<()>,
 }
 
 impl TestConnection {
@@ -45,8 +46,8 @@ impl TestConnection {
         let negotiated =
             Negotiated { io, first_bytes: Bytes::new(), is_http2: true, client_certificate: None };
         let handshake = std::future::ready(Ok(negotiated));
-        let (opened, handle) = Opened::new(Peer::Unix, false, transport.memory());
+        let (opened, drain) = Opened::new(Peer::Unix, false, transport.memory());
         spawn_local(connection::serve(handshake, opened, Rc::new(transport)));
-        TestConnection { metrics, _handle: handle }
+        TestConnection { metrics, _drain: drain }
     }
 }

@@ -21,7 +21,7 @@ use crate::grpc::connection_state::ConnectionState;
 use crate::grpc::memory::{Held, STREAM_BYTES};
 use crate::grpc::{Http2Calls, ReplyBytes, SentReplies};
 use crate::net::io::{ConnectionIo, IoState, Readable};
-use crate::net::transport::Transport;
+use crate::net::transport::{MAX_HEADER_TABLE_HELD_BYTES, Transport};
 
 /// Interval of the checks for replies that the peer does not accept.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -152,13 +152,20 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         }
     }
 
-    /// Counts what the connection holds after a turn: bytes that no call has taken yet, replies that have
-    /// not left, and HTTP/2's tables of streams.
+    /// Counts what the connection holds after a turn: the bytes of a turn that read much, which the
+    /// tasks of its calls take before the next; an incomplete header block; read buffers that the header
+    /// table keeps; replies that have not left; and the tables of streams.
     fn count_memory(&mut self, read_bytes: u64, streams: u64) {
         self.max_streams = self.max_streams.max(streams as usize);
         let is_much = read_bytes >= UNCOUNTED_READ_BYTES;
         let unread_bytes = if is_much { read_bytes as usize } else { 0 };
-        let held = unread_bytes + self.sent.bytes() + self.max_streams * STREAM_BYTES;
+        let table_bytes =
+            (self.connection().read_bytes() as usize).min(MAX_HEADER_TABLE_HELD_BYTES);
+        let held = unread_bytes
+            + self.io.header_block_bytes()
+            + table_bytes
+            + self.sent.bytes()
+            + self.max_streams * STREAM_BYTES;
         self.held.set(held);
         self.has_unread_bytes = is_much;
     }
