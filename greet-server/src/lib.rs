@@ -15,7 +15,6 @@ mod drain;
 mod grpc;
 pub mod lifecycle;
 mod net;
-mod pem;
 mod server;
 pub mod services;
 pub mod telemetry;

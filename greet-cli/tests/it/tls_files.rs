@@ -8,7 +8,9 @@ use crate::support::certs::{Ca, patch_certificate};
 use crate::support::{CommandOutput, Daemon, command, greet, run};
 
 const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
-const NO_LINE_BREAK: &str = "it has no line break after a BEGIN line";
+const NO_LINE_BREAKS: &str = "its line breaks are missing";
+const MALFORMED_BEGIN: &str =
+    "a BEGIN line is malformed; it has five hyphens on each side and no other text";
 
 /// Runs greet-cli with a client certificate; it ends before it connects.
 fn hello_with(client: &IdentityFiles) -> CommandOutput {
@@ -31,16 +33,19 @@ fn faulty_key_file_is_explained_without_its_content() {
         DEK-Info: AES-256-CBC,00\n\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n";
     let openssh = "it is OpenSSH's format; convert it with ssh-keygen -p -m PKCS8 -f FILE";
     for (text, problem) in [
-        (key.replace('\n', ""), NO_LINE_BREAK),
-        (key.replace('\n', " "), NO_LINE_BREAK),
-        (key.replacen('\n', "", 1), NO_LINE_BREAK),
-        (key.replace('\n', "\\n"), "it has the characters \\n instead of line breaks"),
-        (key.replacen("-----\n", "----\n", 1), "a BEGIN line is malformed"),
-        (key.replacen("-----BEGIN", "----BEGIN", 1), "a BEGIN line is malformed"),
-        (key.replacen("-----\n", "------\n", 1), "a BEGIN line is malformed"),
+        (key.replace('\n', ""), NO_LINE_BREAKS),
+        (key.replace('\n', " "), NO_LINE_BREAKS),
+        (key.replacen('\n', "", 1), "it has no line break after a BEGIN line"),
+        (key.replace('\n', "\\n"), r"it has the two characters `\n` instead of line breaks"),
+        (key.replacen("-----\n", "----\n", 1), MALFORMED_BEGIN),
+        (key.replacen("-----BEGIN", "----BEGIN", 1), MALFORMED_BEGIN),
+        (key.replacen("-----\n", "------\n", 1), MALFORMED_BEGIN),
         (key.replace("-----BEGIN", "  -----BEGIN"), "its lines are indented"),
-        (key.replace("-----END", "-----AND"), "a section has no END line"),
-        (key.replace('M', "?"), "the base64 between BEGIN and END is malformed"),
+        (
+            key.replace("-----END", "-----AND"),
+            "a section has no END line that matches its BEGIN line",
+        ),
+        (key.replace('M', "?"), "the text between a BEGIN and an END line is not base64"),
         (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), ENCRYPTED),
         (rfc1421.to_owned(), ENCRYPTED),
         (key.replace("PRIVATE", "OPENSSH PRIVATE"), openssh),
@@ -82,7 +87,7 @@ fn faulty_certificate_file_is_explained() {
     let cert = fs::read_to_string(&client.cert).unwrap();
     let key = fs::read_to_string(&client.key).unwrap();
     for (text, problem) in
-        [(key, "it has no PEM section CERTIFICATE"), (cert.replace('\n', ""), NO_LINE_BREAK)]
+        [(key, "it has no PEM section CERTIFICATE"), (cert.replace('\n', ""), NO_LINE_BREAKS)]
     {
         fs::write(&client.cert, text).unwrap();
         let reason = format!("`{}` has no usable certificate: {problem}", client.cert.display());

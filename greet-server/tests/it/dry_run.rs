@@ -92,7 +92,8 @@ fn check_rejects_unusable_tls_files() {
     assert!(message.contains("has no usable private key: it is encrypted"), "{message}");
 
     files.put("cert.pem", "no PEM");
-    let no_pem = "has no usable certificate: it has no PEM section CERTIFICATE";
+    let no_pem =
+        "has no usable certificate: it is not PEM: it has no line -----BEGIN CERTIFICATE-----";
     assert_eq!(error(check(&[])), format!("`{cert}` {no_pem}"));
 }
 

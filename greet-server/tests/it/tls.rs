@@ -229,12 +229,12 @@ fn invalid_tls_file_is_an_error_with_its_path() {
     let with =
         |cert: &str, key: &str| vec![format!("--tls-cert={cert}"), format!("--tls-key={key}")];
 
+    let no_pem = format!(
+        "`{junk}` has no usable certificate: it is not PEM: it has no line -----BEGIN CERTIFICATE-----"
+    );
     let missing = start_error(&with("/no/such.pem", &key));
     assert!(missing.starts_with("could not read `/no/such.pem`: No such file"), "{missing}");
-    assert_eq!(
-        start_error(&with(&junk, &key)),
-        format!("`{junk}` has no usable certificate: it has no PEM section CERTIFICATE")
-    );
+    assert_eq!(start_error(&with(&junk, &key)), no_pem);
     assert_eq!(
         start_error(&with(&key, &key)),
         format!("`{key}` has no usable certificate: it has no PEM section CERTIFICATE")
@@ -249,8 +249,5 @@ fn invalid_tls_file_is_an_error_with_its_path() {
     );
     let mut with_ca = with(&cert, &key);
     with_ca.push(format!("--tls-client-ca={junk}"));
-    assert_eq!(
-        start_error(&with_ca),
-        format!("`{junk}` has no usable certificate: it has no PEM section CERTIFICATE")
-    );
+    assert_eq!(start_error(&with_ca), no_pem);
 }

@@ -12,7 +12,7 @@ use crate::configuration::error;
 use crate::support::certs::Files;
 use crate::support::process::{Process, daemon, run};
 
-const ENCRYPTED: &str = "it is encrypted, and the daemon cannot ask for a passphrase";
+const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
 
 /// Returns each form of a key that tools make by accident, with the cause in its message.
 fn broken(key: &str) -> Vec<(String, &'static str)> {
@@ -21,21 +21,21 @@ fn broken(key: &str) -> Vec<(String, &'static str)> {
     vec![
         (key.replace('\n', ""), "its line breaks are missing"),
         (key.replace('\n', " "), "its line breaks are missing"),
-        (key.replace('\n', "\\n"), r"it has the two characters `\n` in place of line breaks"),
+        (key.replace('\n', "\\n"), r"it has the two characters `\n` instead of line breaks"),
         (
             key.replacen("KEY-----\n", "KEY----\n", 1),
-            "a BEGIN line is malformed; it ends with five hyphens and has no other text",
+            "a BEGIN line is malformed; it has five hyphens on each side and no other text",
         ),
-        (
-            key.replacen("KEY-----\n", "KEY-----", 1),
-            "a BEGIN line is malformed; it ends with five hyphens and has no other text",
-        ),
-        (key.replace("-----END", ""), "a section has no END line that matches its BEGIN"),
+        (key.replacen("KEY-----\n", "KEY-----", 1), "it has no line break after a BEGIN line"),
+        (key.replace("-----END", ""), "a section has no END line that matches its BEGIN line"),
         (
             key.replacen("KEY-----\n", "KEY-----\n!", 1),
             "the text between a BEGIN and an END line is not base64",
         ),
-        (key.replacen("-----BEGIN", "BEGIN", 1), "it has no PEM section PRIVATE KEY"),
+        (
+            key.replacen("-----BEGIN", "BEGIN", 1),
+            "it is not PEM: it has no line -----BEGIN PRIVATE KEY-----",
+        ),
         (format!("\u{feff}{}", key.replace('\n', "")), "its line breaks are missing"),
         (key.replacen("KEY-----\n", rfc_1421, 1), ENCRYPTED),
         (key.replacen("-----BEGIN PRIVATE KEY-----", pkcs_8, 1), ENCRYPTED),
@@ -73,11 +73,17 @@ fn broken_key_is_reported_with_its_cause_and_without_its_text() {
 #[test]
 fn utf_16_and_der_are_reported() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    for (content, cause) in [
-        (&b"\xff\xfe-\0-\0"[..], "it is UTF-16 text; save it as ASCII or UTF-8"),
-        (b"\x30\x82\x01\x02", "it is DER; convert it to PEM"),
+    let utf_16 = "it is UTF-16 text; save it as UTF-8";
+    let der = "it is DER, not PEM; convert it with openssl";
+    for (content, causes) in [
+        (&b"\xff\xfe-\0-\0"[..], [utf_16.to_owned(), utf_16.to_owned()]),
+        (
+            b"\x30\x82\x01\x02",
+            ["pkey", "x509"].map(|command| format!("{der} {command} -inform DER")),
+        ),
     ] {
-        for (name, kind) in [("key.pem", "private key"), ("cert.pem", "certificate")] {
+        let places = [("key.pem", "private key"), ("cert.pem", "certificate")];
+        for ((name, kind), cause) in places.into_iter().zip(causes) {
             let files = Files::new(&identity);
             fs::write(files.path(name), content).unwrap();
             let message = error(run(daemon(&["--check"]).args(files.flags())));

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use greet_flags::pem;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, Error, KeyLogFile, RootCertStore};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
 use super::certificate_error::describe;
-use super::pem;
 use super::verifier::RecordingVerifier;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2), the only protocol that is offered.
@@ -114,9 +114,14 @@ fn logs_keys(problems: &mut Vec<String>) -> bool {
     opened.is_ok()
 }
 
+fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = pem::read_file_or_pipe(file);
+    pem.and_then(|pem| pem::certificates(file, &pem)).map_err(anyhow::Error::msg)
+}
+
 fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in pem::certificates(file)?.into_iter().enumerate() {
+    for (index, certificate) in read_certificates(file)?.into_iter().enumerate() {
         roots.add(certificate).map_err(|error| unusable_certificate(file, index, &error))?;
     }
     Ok(roots)
@@ -129,10 +134,10 @@ fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
     let mut certificates = Vec::new();
     if let Some(file) = &file {
         let file = Path::new(file);
-        match pem::certificates(file) {
+        match read_certificates(file) {
             Ok(found) => certificates.extend(found),
             Err(error) => {
-                problems.push(format!("{CERT_FILE}: {error:#}"));
+                problems.push(format!("{CERT_FILE}: {error}"));
                 // One malformed certificate does not exclude the others.
                 if file.is_file() {
                     certificates.extend(load_certs_from_paths(Some(file), None).certs);
@@ -163,8 +168,9 @@ fn read_identity(
     key: &Path,
     provider: &CryptoProvider,
 ) -> anyhow::Result<CertifiedKey> {
-    let chain = pem::certificates(cert)?;
-    let private = pem::private_key(key)?;
+    let chain = read_certificates(cert)?;
+    let private = pem::read_file_or_pipe(key).and_then(|pem| pem::private_key(key, &pem));
+    let private = private.map_err(anyhow::Error::msg)?;
     let later = chain.get(1..).unwrap_or_default().to_vec();
     CertifiedKey::from_der(chain, private.clone_key(), provider).map_err(|error| {
         let (cert_name, key) = (cert.display(), key.display());

@@ -4,7 +4,6 @@ pub(crate) mod certificate;
 mod certificate_error;
 mod config;
 mod handshake_error;
-mod pem;
 mod verifier;
 mod words;
 

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use greet_flags::pem;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -17,7 +18,6 @@ use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{ClientAuth, ClientCa, TlsFiles};
-use crate::pem;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2).
 pub(crate) const ALPN_H2: &[u8] = b"h2";
@@ -72,7 +72,7 @@ impl Tls {
         let serial = leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect();
         let not_before = leaf.validity().not_before.to_datetime().into();
         let not_after = leaf.validity().not_after.to_datetime().into();
-        let key = private_key(&files.key, &pem.key)?;
+        let key = pem::private_key(&files.key, &pem.key).map_err(TlsError)?;
         let certified =
             CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => TlsError(format!(
@@ -112,12 +112,11 @@ impl Tls {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    pem::read(file)
-        .map_err(|error| TlsError(format!("could not read `{}`: {error}", file.display())))
+    pem::read_file(file).map_err(TlsError)
 }
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    pem::certificates(pem).map_err(|problem| TlsError::certificate(file, problem))
+    pem::certificates(file, pem).map_err(TlsError)
 }
 
 /// Returns the server's own certificate.
@@ -125,10 +124,6 @@ fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certific
     let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
     let leaf = leaf.map(|(_, leaf)| leaf);
     leaf.ok_or_else(|| TlsError::certificate(file, "the first one is not X.509"))
-}
-
-fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    pem::private_key(pem).map_err(|problem| TlsError::key(file, problem))
 }
 
 fn client_verifier(

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use greet_flags::pem;
 use http::{HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
@@ -20,7 +21,6 @@ use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder};
 use percent_encoding::percent_decode_str;
 
 use crate::config::{Config, OtlpEndpoint};
-use crate::pem;
 
 /// The variable for traces, which wins, and that for all signals.
 type Variables = [&'static str; 2];
@@ -130,7 +130,7 @@ fn check_headers() -> Result<(), Unusable> {
 fn tls() -> Result<ClientTlsConfig, Unusable> {
     let mut tls = match first(&CERTIFICATES) {
         Some((variable, file)) => {
-            let ca = read_pem(variable, &file, |pem| pem::certificates(pem).map(drop))?;
+            let ca = read_pem(variable, &file, |path, pem| pem::certificates(path, pem).map(drop))?;
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca))
         }
         None => ClientTlsConfig::new().with_enabled_roots(),
@@ -141,8 +141,10 @@ fn tls() -> Result<ClientTlsConfig, Unusable> {
     };
     match (first(&CLIENT_CERTIFICATES), first(&CLIENT_KEYS)) {
         (Some((variable, cert)), Some((key_variable, key))) => {
-            let cert = read_pem(variable, &cert, |pem| pem::certificates(pem).map(drop))?;
-            let key = read_pem(key_variable, &key, |pem| pem::private_key(pem).map(drop))?;
+            let cert =
+                read_pem(variable, &cert, |path, pem| pem::certificates(path, pem).map(drop))?;
+            let key =
+                read_pem(key_variable, &key, |path, pem| pem::private_key(path, pem).map(drop))?;
             tls = tls.identity(Identity::from_pem(cert, key));
         }
         (Some((variable, _)), None) => return Err(needs(variable, CLIENT_KEYS)),
@@ -155,11 +157,11 @@ fn tls() -> Result<ClientTlsConfig, Unusable> {
 fn read_pem(
     variable: &'static str,
     file: &str,
-    check: impl Fn(&[u8]) -> Result<(), &'static str>,
+    check: impl Fn(&Path, &[u8]) -> Result<(), String>,
 ) -> Result<Vec<u8>, Unusable> {
-    let read = pem::read(Path::new(file)).map_err(|error| error.to_string());
-    let checked = read.and_then(|pem| check(&pem).map(|()| pem).map_err(str::to_owned));
-    checked.map_err(|problem| Unusable { variable, problem: format!("`{file}`: {problem}") })
+    let path = Path::new(file);
+    let checked = pem::read_file(path).and_then(|pem| check(path, &pem).map(|()| pem));
+    checked.map_err(|problem| Unusable { variable, problem })
 }
 
 /// Returns the first of the variables that is set, with its value.
