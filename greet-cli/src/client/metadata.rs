@@ -61,12 +61,22 @@ pub(crate) fn resolve(headers: &[String]) -> anyhow::Result<Metadata> {
 
 /// Splits `key: value`.
 fn parse(header: &str) -> anyhow::Result<(HeaderName, &str)> {
-    let (key, value) = header.split_once(':').context("expected 'key: value'")?;
+    let header = header.trim_start();
+    // A pseudo-header, such as `:authority`, starts with a colon (RFC 9113, section 8.3).
+    let pseudo_header = header.strip_prefix(':');
+    let (key, value) =
+        pseudo_header.unwrap_or(header).split_once(':').context("expected 'key: value'")?;
     let key = key.trim().to_ascii_lowercase();
     let is_valid = !key.is_empty()
         && key.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
     ensure!(is_valid, "the key has characters other than letters, digits, -, _ and .");
     let key: HeaderName = key.parse().map_err(|_| anyhow!("the key is too long"))?;
+    let is_authority = pseudo_header.is_some() && key == "authority";
+    ensure!(
+        !is_authority && key != http::header::HOST,
+        "use --authority to set the name of the server"
+    );
+    ensure!(pseudo_header.is_none(), ":{key} belongs to the protocol; gRPC sets it");
     ensure!(!is_reserved(&key), "{key} belongs to the protocol; gRPC sets it");
     Ok((key, value.trim_ascii()))
 }
@@ -224,8 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn host_and_authority_point_to_the_flag() {
+        for header in ["host: x", "Host:x", ":authority: x", " :Authority:x"] {
+            let error = format!("{:#}", resolved(&[header]).unwrap_err());
+            assert_eq!(
+                error,
+                "--header (GREET_HEADER): use --authority to set the name of the server"
+            );
+        }
+        assert_eq!(resolved(&["authority: x"]).unwrap()["authority"], "x");
+    }
+
+    #[test]
+    fn protocol_headers_cannot_be_set() {
+        for (header, key) in [(":path: /x", ":path"), ("te: trailers", "te")] {
+            let error = parse(header).unwrap_err().to_string();
+            assert_eq!(error, format!("{key} belongs to the protocol; gRPC sets it"));
+        }
+    }
+
+    #[test]
     fn invalid_headers_are_rejected() {
-        let bad = ["no colon", ": value", "sp ace: x", "a!: x", "grpc-timeout: 1S", "te: trailers"];
+        let bad = ["no colon", ": value", ":: x", "sp ace: x", "a!: x", "grpc-timeout: 1S"];
         for bad in bad {
             assert!(parse(bad).is_err(), "{bad}");
         }

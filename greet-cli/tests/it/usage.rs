@@ -30,6 +30,7 @@ fn invalid_value_error_names_flag_and_expected_form() {
     rejected(&with("--header=nonsense"), "expected 'key: value'");
     rejected(&with("--header=grpc-timeout: 1S"), "belongs to the protocol");
     rejected(&with("--header=upgrade: h2c"), "belongs to the protocol");
+    rejected(&with("--header=host: x"), "use --authority to set the name of the server");
     rejected(
         &with("--header=x: @/no/such/file"),
         "could not read `/no/such/file` for the header x",
