@@ -1,10 +1,13 @@
 //! The command-line conventions that greet-server and greet-cli share: the environment variable of
-//! each flag, value parsers, suggestions, usage errors of one line, PEM files that flags name, and (feature
-//! `reference`) manual pages and completion scripts.
+//! each flag, value parsers, suggestions, usage errors of one line, certificates and keys in the files that
+//! flags name, and (feature `reference`) manual pages and completion scripts.
 
+pub mod certificate_problem;
+pub mod identity;
 pub mod pem;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod usage;
 pub mod values;
 pub mod variables;
+pub mod words;

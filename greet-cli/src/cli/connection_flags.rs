@@ -130,6 +130,7 @@ impl ConnectionArgs {
             let identity = tls.cert.as_deref().zip(tls.key.as_deref());
             let server_name = self.server_name(tls)?;
             Tls::new(tls.ca_cert.as_deref(), identity, server_name, tls.insecure)
+                .map_err(anyhow::Error::msg)
         };
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {

@@ -94,6 +94,33 @@ fn utf_16_and_der_are_reported() {
 }
 
 #[test]
+fn unusable_certificate_and_key_are_explained() {
+    let identity = Ca::new("Greet Test CA").sign_serial(1);
+    let files = Files::new(&identity);
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
+    let other = Ca::new("Other CA").pem();
+    let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let check = |more: &[&str]| error(run(daemon(&["--check"]).args(files.flags()).args(more)));
+
+    let ca = files.put("ca.pem", &format!("{other}{malformed}"));
+    let message = format!("`{ca}`: certificate 2 cannot be used: it is malformed");
+    assert_eq!(check(&[&format!("--tls-client-ca={ca}")]), message);
+
+    files.put("cert.pem", malformed);
+    assert_eq!(check(&[]), format!("`{cert}`: certificate 1 cannot be used: it is malformed"));
+
+    files.put("cert.pem", &format!("{other}{}", identity.cert_pem));
+    let order = format!("is in the wrong order: the certificate of `{key}` is not first");
+    assert_eq!(check(&[]), format!("`{cert}` {order}"));
+
+    let secp256k1 = "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgwFgmMGS5QmEHOqFpDh1z";
+    let section = format!("PRIVATE KEY-----\n{secp256k1}\n-----END PRIVATE KEY-----\n");
+    files.put("key.pem", &format!("-----BEGIN {section}"));
+    let supported = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
+    assert_eq!(check(&[]), format!("`{key}` has no usable private key: it is not {supported}"));
+}
+
+#[test]
 fn byte_order_mark_before_pem_is_accepted() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
     let files = Files::new(&identity);

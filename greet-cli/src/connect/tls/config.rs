@@ -5,15 +5,13 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
-use greet_flags::pem;
+use greet_flags::{identity, pem};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, Error, KeyLogFile, RootCertStore};
+use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
-use super::certificate_error::describe;
 use super::verifier::RecordingVerifier;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.2), the only protocol that is offered.
@@ -24,9 +22,6 @@ const CERT_FILE: &str = "SSL_CERT_FILE";
 const CERT_DIR: &str = "SSL_CERT_DIR";
 /// The file for the keys of connections, which tools such as Wireshark read.
 const KEY_LOG_FILE: &str = "SSLKEYLOGFILE";
-
-/// The keys that ring signs with.
-const SUPPORTED_KEYS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
 
 /// The trusted CAs, the client certificate and the expected server name.
 #[derive(Debug)]
@@ -48,16 +43,21 @@ impl Tls {
         cert_and_key: Option<(&Path, &Path)>,
         server_name: Option<ServerName<'static>>,
         insecure: bool,
-    ) -> anyhow::Result<Tls> {
+    ) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let mut problems = Vec::new();
         let roots = match ca_cert {
-            Some(file) => read_roots(file)?,
+            Some(file) => identity::roots(file, &pem::read_file_or_pipe(file)?)?,
             None if insecure => RootCertStore::empty(),
             None => system_roots(&mut problems),
         };
         let identity = match cert_and_key {
-            Some((cert, key)) => Some(Arc::new(read_identity(cert, key, &provider)?)),
+            Some((cert, key)) => {
+                let [cert_pem, key_pem] =
+                    [pem::read_file_or_pipe(cert)?, pem::read_file_or_pipe(key)?];
+                let certified = identity::certified_key(cert, &cert_pem, key, &key_pem, &provider)?;
+                Some(Arc::new(certified))
+            }
             None => None,
         };
         let logs_keys = logs_keys(&mut problems);
@@ -114,19 +114,6 @@ fn logs_keys(problems: &mut Vec<String>) -> bool {
     opened.is_ok()
 }
 
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let pem = pem::read_file_or_pipe(file);
-    pem.and_then(|pem| pem::certificates(file, &pem)).map_err(anyhow::Error::msg)
-}
-
-fn read_roots(file: &Path) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in read_certificates(file)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|error| unusable_certificate(file, index, &error))?;
-    }
-    Ok(roots)
-}
-
 /// Returns the CAs of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL
 /// does. `problems` gets what makes a variable useless; the CAs that remain may suffice.
 fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
@@ -134,7 +121,8 @@ fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
     let mut certificates = Vec::new();
     if let Some(file) = &file {
         let file = Path::new(file);
-        match read_certificates(file) {
+        let read = pem::read_file_or_pipe(file);
+        match read.and_then(|pem| pem::certificates(file, &pem)) {
             Ok(found) => certificates.extend(found),
             Err(error) => {
                 problems.push(format!("{CERT_FILE}: {error}"));
@@ -161,42 +149,4 @@ fn system_roots(problems: &mut Vec<String>) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates);
     roots
-}
-
-fn read_identity(
-    cert: &Path,
-    key: &Path,
-    provider: &CryptoProvider,
-) -> anyhow::Result<CertifiedKey> {
-    let chain = read_certificates(cert)?;
-    let private = pem::read_file_or_pipe(key).and_then(|pem| pem::private_key(key, &pem));
-    let private = private.map_err(anyhow::Error::msg)?;
-    let later = chain.get(1..).unwrap_or_default().to_vec();
-    CertifiedKey::from_der(chain, private.clone_key(), provider).map_err(|error| {
-        let (cert_name, key) = (cert.display(), key.display());
-        match error {
-            Error::InconsistentKeys(_) => {
-                let mut later = later.into_iter();
-                let is_match =
-                    |der| CertifiedKey::from_der(vec![der], private.clone_key(), provider).is_ok();
-                if later.any(is_match) {
-                    anyhow!(
-                        "`{cert_name}` is in the wrong order: the certificate of `{key}` is not first"
-                    )
-                } else {
-                    anyhow!("the key in `{key}` does not match the certificate in `{cert_name}`")
-                }
-            }
-            Error::InvalidCertificate(_) => unusable_certificate(cert, 0, &error),
-            _ => anyhow!("`{key}` has no usable private key: it is not {SUPPORTED_KEYS}"),
-        }
-    })
-}
-
-fn unusable_certificate(file: &Path, index: usize, error: &Error) -> anyhow::Error {
-    let problem = match error {
-        Error::InvalidCertificate(reason) => describe(reason),
-        _ => "it is malformed".to_owned(),
-    };
-    anyhow!("`{}`: certificate {} cannot be used: {problem}", file.display(), index + 1)
 }

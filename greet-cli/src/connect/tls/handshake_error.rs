@@ -3,11 +3,12 @@
 
 use std::io::{self, ErrorKind};
 
+use greet_flags::certificate_problem;
+use greet_flags::words::words;
 use rustls::{AlertDescription, Error, PeerIncompatible, PeerMisbehaved};
 
-use super::certificate_error::{self, certificate_error};
+use super::certificate_error::certificate_error;
 use super::verifier::RecordingVerifier;
-use super::words::words;
 use crate::connect::excerpt;
 use crate::error::ConnectError;
 
@@ -99,7 +100,7 @@ fn describe(error: &Error) -> String {
             return format!("the server sent the alert {}", alert_name(*alert));
         }
         Error::InvalidCertificate(reason) => {
-            let problem = certificate_error::describe(reason);
+            let problem = certificate_problem::describe(reason);
             return format!("the server's certificate is rejected: {problem}");
         }
         Error::InvalidCertRevocationList(reason) => {

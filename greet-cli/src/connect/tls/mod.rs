@@ -5,7 +5,6 @@ mod certificate_error;
 mod config;
 mod handshake_error;
 mod verifier;
-mod words;
 
 use std::sync::Arc;
 

@@ -3,18 +3,17 @@
 
 pub(crate) mod reload;
 
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use greet_flags::identity::{self, certified_key, unusable_certificate};
 use greet_flags::pem;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, Error, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::{ClientAuth, ClientCa, TlsFiles};
@@ -28,16 +27,6 @@ const ALPN_HTTP_1: &[u8] = b"http/1.1";
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TlsError(String);
-
-impl TlsError {
-    fn certificate(file: &Path, problem: impl Display) -> TlsError {
-        TlsError(format!("`{}` has no usable certificate: {problem}", file.display()))
-    }
-
-    fn key(file: &Path, problem: impl Display) -> TlsError {
-        TlsError(format!("`{}` has no usable private key: {problem}", file.display()))
-    }
-}
 
 /// The contents of the files. Equal contents make the same configuration.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,24 +56,12 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn new(files: &TlsFiles, pem: &PemFiles) -> Result<Tls, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let chain = certificates(&files.cert, &pem.cert)?;
-        let leaf = leaf(&chain, &files.cert)?;
+        let certified = certified_key(&files.cert, &pem.cert, &files.key, &pem.key, &provider)
+            .map_err(TlsError)?;
+        let leaf = leaf(&certified.cert, &files.cert)?;
         let serial = leaf.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect();
         let not_before = leaf.validity().not_before.to_datetime().into();
         let not_after = leaf.validity().not_after.to_datetime().into();
-        let key = pem::private_key(&files.key, &pem.key).map_err(TlsError)?;
-        let certified =
-            CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => TlsError(format!(
-                    "the key in `{}` does not match the certificate in `{}`",
-                    files.key.display(),
-                    files.cert.display()
-                )),
-                rustls::Error::InvalidCertificate(error) => {
-                    TlsError::certificate(&files.cert, error)
-                }
-                error => TlsError::key(&files.key, error),
-            })?;
         let verifier = match (&files.client_ca, &pem.client_ca) {
             (Some(ca), Some(pem)) => client_verifier(ca, pem, &provider)?,
             _ => WebPkiClientVerifier::no_client_auth(),
@@ -115,15 +92,14 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     pem::read_file(file).map_err(TlsError)
 }
 
-fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    pem::certificates(file, pem).map_err(TlsError)
-}
-
 /// Returns the server's own certificate.
 fn leaf<'a>(chain: &'a [CertificateDer<'_>], file: &Path) -> Result<X509Certificate<'a>, TlsError> {
     let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
     let leaf = leaf.map(|(_, leaf)| leaf);
-    leaf.ok_or_else(|| TlsError::certificate(file, "the first one is not X.509"))
+    leaf.ok_or_else(|| {
+        let error = Error::InvalidCertificate(CertificateError::BadEncoding);
+        TlsError(unusable_certificate(file, 0, &error))
+    })
 }
 
 fn client_verifier(
@@ -131,16 +107,14 @@ fn client_verifier(
     pem: &[u8],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for root in certificates(&ca.file, pem)? {
-        roots.add(root).map_err(|error| TlsError::certificate(&ca.file, error))?;
-    }
+    let roots = identity::roots(&ca.file, pem).map_err(TlsError)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = match ca.auth {
         ClientAuth::Required => builder,
         ClientAuth::Optional => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| TlsError::certificate(&ca.file, error))
+    let no_roots = |error| TlsError(format!("`{}` cannot be used: {error}", ca.file.display()));
+    builder.build().map_err(no_roots)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use std::fmt::Debug;
 
 /// Returns the words of the variant's name, without its fields.
-pub(super) fn words(variant: &impl Debug) -> String {
+#[must_use]
+pub fn words(variant: &impl Debug) -> String {
     let debug = format!("{variant:?}");
     let name = debug.split(|char: char| !char.is_ascii_alphanumeric()).next().unwrap_or_default();
     let chars: Vec<_> = name.chars().collect();
