@@ -51,7 +51,7 @@ close_reasons! {
     AgeGraceExceeded "age_grace_exceeded"
         "still open `--max-connection-age-grace` after GOAWAY" => "GOAWAY, then closed";
     AbandonedCalls "abandoned_calls"
-        "too many calls started and cancelled: 200 in a burst, or one every 150 ms"
+        "too many calls started and cancelled: 200 in a burst, or one every 150 ms, beyond one per 4 answered calls"
         => "GOAWAY (ENHANCE_YOUR_CALM), closed";
     RejectedRequests "rejected_requests"
         "too many requests that HTTP/2 rejects: 1000 in a burst, or one every 150 ms"
