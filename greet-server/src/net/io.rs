@@ -112,6 +112,11 @@ impl IoState {
         self.frame_heads.borrow().as_ref().map_or(0, FrameHeads::header_block_bytes)
     }
 
+    /// Returns whether the peer has reduced its header table to the size of our SETTINGS.
+    pub(super) fn is_header_table_reduced(&self) -> bool {
+        self.frame_heads.borrow().as_ref().is_some_and(FrameHeads::is_header_table_reduced)
+    }
+
     /// Returns the control frames that have been read since the last call.
     pub(super) fn take_control_frames(&self) -> u64 {
         self.frame_heads.borrow_mut().as_mut().map_or(0, FrameHeads::take_control_frames)

@@ -28,8 +28,10 @@ pub(super) const MAX_HEADER_LIST_BYTES: u32 = 8 * 1024;
 /// make a connection hold 105 buffers.
 const HEADER_TABLE_BYTES: u32 = 512;
 
-/// What the header table can keep of read buffers: 13 entries, each of at least 37 bytes, keep 8 KiB.
-pub(super) const MAX_HEADER_TABLE_HELD_BYTES: usize = 13 * 8 * 1_024;
+/// What a header table can keep of read buffers, 8 KiB for each entry of at least 38 bytes.
+pub(super) const HEADER_TABLE_HELD_BYTES: usize = 13 * 8 * 1_024;
+/// The same for the table of a peer that has not reduced it.
+pub(super) const DEFAULT_HEADER_TABLE_HELD_BYTES: usize = 107 * 8 * 1_024;
 
 /// Minimum flow-control window of a stream: that of HTTP/2 without SETTINGS.
 const MIN_STREAM_WINDOW_BYTES: usize = 65_535;

@@ -274,7 +274,7 @@ fn address_listed_twice_is_rejected() {
 }
 
 #[test]
-fn name_limit_above_message_limit_is_rejected_if_both_are_given() {
+fn name_limit_above_message_limit_is_rejected() {
     let expected = "greet.toml:2:18: max-name-bytes: 8 is above --max-message-bytes, which is 7";
     let file = "max-message-bytes = 7\nmax-name-bytes = 8\n";
     assert_eq!(error(run_with_file(file, &["--check"])), expected);

@@ -3,7 +3,8 @@
 //!
 //! The h2 crate rejects some requests by itself, and does not report it: malformed pseudo-headers, a
 //! header list over the limit, a stream over the limit or after GOAWAY. The difference between the
-//! requests that were read and the calls that were accepted is their number. Payloads are skipped.
+//! requests that were read and the calls that were accepted is their number. Payloads are skipped,
+//! except for the first byte of a header block, which shows whether the peer has reduced its header table.
 
 const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
@@ -13,6 +14,11 @@ const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
+/// A Dynamic Table Size Update begins with the bits 001 (RFC 7541, section 6.3).
+const SIZE_UPDATE: u8 = 0x20;
+const SIZE_UPDATE_MASK: u8 = 0xe0;
 const MAX_STREAM: u32 = 0x7fff_ffff;
 
 /// How many control frames a SETTINGS counts for: h2 changes the window of every open stream.
@@ -31,6 +37,8 @@ pub(in crate::net) struct FrameHeads {
     control_frames: u64,
     /// The bytes of the open header block; zero without one.
     header_block_bytes: usize,
+    are_settings_acknowledged: bool,
+    is_header_table_reduced: bool,
 }
 
 impl Default for FrameHeads {
@@ -44,6 +52,8 @@ impl Default for FrameHeads {
             requests: 0,
             control_frames: 0,
             header_block_bytes: 0,
+            are_settings_acknowledged: false,
+            is_header_table_reduced: false,
         }
     }
 }
@@ -62,6 +72,12 @@ impl FrameHeads {
     /// Returns the bytes of a header block that has not ended: h2 keeps them.
     pub(in crate::net) fn header_block_bytes(&self) -> usize {
         self.header_block_bytes
+    }
+
+    /// Returns whether the header table has the size of our SETTINGS. A peer has to send a Dynamic Table
+    /// Size Update after it has acknowledged them; h2 rejects a larger size, but requires none.
+    pub(in crate::net) fn is_header_table_reduced(&self) -> bool {
+        self.is_header_table_reduced
     }
 
     /// Continues with the next bytes of the connection. Returns the number of frames that end in
@@ -87,8 +103,15 @@ impl FrameHeads {
             if self.head_bytes < HEAD_BYTES {
                 return frames;
             }
-            let [high, middle, low, ..] = self.head;
+            let [high, middle, low, kind, flags, ..] = self.head;
             self.payload_bytes_left = u32::from_be_bytes([0, high, middle, low]) as usize;
+            if kind == HEADERS && self.are_settings_acknowledged && !self.is_header_table_reduced {
+                let padding = usize::from(flags & PADDED != 0);
+                let priority = if flags & PRIORITY != 0 { 5 } else { 0 };
+                let first = bytes.get(padding + priority);
+                self.is_header_table_reduced =
+                    first.is_some_and(|first| first & SIZE_UPDATE_MASK == SIZE_UPDATE);
+            }
         }
     }
 
@@ -98,7 +121,11 @@ impl FrameHeads {
         match kind {
             HEADERS | CONTINUATION => {}
             DATA => return,
-            SETTINGS if flags & ACK == 0 => return self.control_frames += SETTINGS_WEIGHT,
+            SETTINGS if flags & ACK != 0 => {
+                self.are_settings_acknowledged = true;
+                return self.control_frames += 1;
+            }
+            SETTINGS => return self.control_frames += SETTINGS_WEIGHT,
             _ => return self.control_frames += 1,
         }
         self.header_block_bytes = if flags & END_HEADERS == 0 {
@@ -144,6 +171,26 @@ mod tests {
         let mut heads = FrameHeads::default();
         heads.skip_frames(&bytes[..bytes.len() - 1]);
         assert_eq!(heads.requests(), 1);
+    }
+
+    #[test]
+    fn header_table_is_reduced_by_an_update_after_the_acknowledgement() {
+        const UPDATE: [u8; 3] = [0x3f, 0xe1, 3]; // 512
+        let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
+        let mut is_reduced_after = |frame: Vec<u8>| {
+            heads.skip_frames(&frame);
+            heads.is_header_table_reduced()
+        };
+        assert!(!is_reduced_after(frame(HEADERS, END_HEADERS, 1, &UPDATE)), "may be any size");
+        assert!(!is_reduced_after(frame(SETTINGS, ACK, 0, b"")));
+        assert!(!is_reduced_after(frame(HEADERS, END_HEADERS, 3, &[0x82])));
+        let with_priority = [&[1, 0, 0, 0, 0, 7][..], &UPDATE, &[0]].concat();
+        assert!(is_reduced_after(frame(
+            HEADERS,
+            END_HEADERS | PADDED | PRIORITY,
+            5,
+            &with_priority
+        )));
     }
 
     #[test]

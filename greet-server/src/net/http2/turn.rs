@@ -21,7 +21,7 @@ use crate::grpc::connection_state::ConnectionState;
 use crate::grpc::memory::{Held, STREAM_BYTES};
 use crate::grpc::{Http2Calls, ReplyBytes, SentReplies};
 use crate::net::io::{ConnectionIo, IoState, Readable};
-use crate::net::transport::{MAX_HEADER_TABLE_HELD_BYTES, Transport};
+use crate::net::transport::{DEFAULT_HEADER_TABLE_HELD_BYTES, HEADER_TABLE_HELD_BYTES, Transport};
 
 /// Interval of the checks for replies that the peer does not accept.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -159,8 +159,12 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         self.max_streams = self.max_streams.max(streams as usize);
         let is_much = read_bytes >= UNCOUNTED_READ_BYTES;
         let unread_bytes = if is_much { read_bytes as usize } else { 0 };
-        let table_bytes =
-            (self.connection().read_bytes() as usize).min(MAX_HEADER_TABLE_HELD_BYTES);
+        let max_table_bytes = if self.io.is_header_table_reduced() {
+            HEADER_TABLE_HELD_BYTES
+        } else {
+            DEFAULT_HEADER_TABLE_HELD_BYTES
+        };
+        let table_bytes = (self.connection().read_bytes() as usize).min(max_table_bytes);
         let held = unread_bytes
             + self.io.header_block_bytes()
             + table_bytes
