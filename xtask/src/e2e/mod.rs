@@ -7,7 +7,7 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, browser, documents, fd_exhaustion, hello, interop, lifecycle, proxies,
+    attacks, browser, documents, fd_exhaustion, hello, interop, ipv6, lifecycle, proxies,
     stalled_handshakes, telemetry, tls,
 };
 
@@ -28,9 +28,10 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 30] = [
+const SCENARIOS: [(&str, Scenario); 31] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
+    ("hello over IPv6", ipv6::run),
     ("health across a lifecycle", lifecycle::health),
     ("drain under load", lifecycle::drain_under_load),
     ("drain with hostile peers", lifecycle::drain_with_hostile_peers),

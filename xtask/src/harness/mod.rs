@@ -4,6 +4,7 @@ pub(crate) mod command;
 pub(crate) mod console;
 pub(crate) mod daemon;
 pub(crate) mod guided;
+pub(crate) mod net_namespace;
 pub(crate) mod ports;
 pub(crate) mod programs;
 pub(crate) mod report;

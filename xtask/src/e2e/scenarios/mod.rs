@@ -6,6 +6,7 @@ pub(crate) mod documents;
 pub(crate) mod fd_exhaustion;
 pub(crate) mod hello;
 pub(crate) mod interop;
+pub(crate) mod ipv6;
 pub(crate) mod lifecycle;
 pub(crate) mod proxies;
 pub(crate) mod stalled_handshakes;
