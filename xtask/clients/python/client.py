@@ -1,5 +1,5 @@
 """The Greeter client on grpcio, stubs generated at run time: one SayHello per name, in turn. With CA (and
-CERT and KEY) in the environment: over TLS (and mTLS)."""
+CERT and KEY) in the environment: over TLS (and mTLS). AUTHORITY replaces the name of the server (:authority)."""
 
 import os
 import sys
@@ -19,11 +19,14 @@ def file(name):
     return Path(os.environ[name]).read_bytes() if name in os.environ else None
 
 
+options = []
+if "AUTHORITY" in os.environ:
+    options.append(("grpc.default_authority", os.environ["AUTHORITY"]))
 if "CA" in os.environ:
     credentials = grpc.ssl_channel_credentials(file("CA"), file("KEY"), file("CERT"))
-    channel = grpc.secure_channel(target, credentials)
+    channel = grpc.secure_channel(target, credentials, options)
 else:
-    channel = grpc.insecure_channel(target)
+    channel = grpc.insecure_channel(target, options)
 with channel:
     greeter = services.GreeterStub(channel)
     try:

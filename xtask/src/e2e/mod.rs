@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 31] = [
+const SCENARIOS: [(&str, Scenario); 32] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
     ("hello over IPv6", ipv6::run),
@@ -57,6 +57,7 @@ const SCENARIOS: [(&str, Scenario); 31] = [
     ("reflection (buf)", interop::buf_reflection),
     ("the original (Node)", interop::node),
     ("Python", interop::python),
+    ("Python over a Unix socket", interop::python_over_unix_socket),
     ("Python: health, reflection, details", interop::python_services),
     ("C++", interop::cpp),
     ("Go", interop::go),

@@ -1,6 +1,6 @@
 //! Runs a server in the background, reads its address from its first line, and stops it on drop.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -97,6 +97,19 @@ impl Daemon {
     /// Returns `HOST:PORT` without the scheme.
     pub(crate) fn address(&self) -> &str {
         self.target.split_once("//").map_or(&self.target, |(_, address)| address)
+    }
+
+    /// Returns a sample of the admin port, such as `NAME` or `NAME{label="value"}`; 0 if it is absent.
+    pub(crate) fn metric(&self, sample: &str) -> anyhow::Result<u64> {
+        let admin = self.admin.as_deref().context("the daemon has no admin port")?;
+        let address = admin.trim_start_matches("http://");
+        let mut tcp = TcpStream::connect(address).with_context(|| admin.to_owned())?;
+        write!(tcp, "GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+        let mut metrics = String::new();
+        tcp.read_to_string(&mut metrics)?; // one request a connection
+        anyhow::ensure!(metrics.starts_with("HTTP/1.1 200 "), "{admin}/metrics: {metrics}");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(Ok(0), |value| value.parse().with_context(|| format!("{sample} {value}")))
     }
 
     /// Sends the first signal.

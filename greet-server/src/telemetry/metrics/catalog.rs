@@ -72,7 +72,7 @@ families! {
     NOT_GRPC: Counter "greet_not_grpc_requests" "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     REQUESTS_REJECTED: Counter "greet_http2_requests_rejected" "" []
-        "Requests that HTTP/2 rejected before they became calls: malformed, header list too large, over `--max-streams`, or after GOAWAY";
+        "Requests that HTTP/2 rejected before they became calls: malformed (such as the percent-encoded `:authority` of gRPC C-core over a Unix socket), header list too large, over `--max-streams`, or after GOAWAY";
     CONNECTIONS_OPEN: Gauge "greet_connections_open" "" []
         "Open connections";
     MAX_CONNECTIONS: Gauge "greet_max_connections" "" []

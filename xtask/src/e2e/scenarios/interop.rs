@@ -56,6 +56,34 @@ fn replies() -> String {
     NAMES.map(|name| format!("Hello {name}\n")).concat()
 }
 
+/// gRPC C-core sends the percent-encoded path as `:authority`, which HTTP/2 in the daemon rejects. With
+/// an authority of its own the call succeeds.
+pub(crate) fn python_over_unix_socket(programs: &Programs) -> anyhow::Result<String> {
+    const REJECTED: &str = "greet_http2_requests_rejected_total";
+    let directory = tempfile::tempdir()?;
+    let target = format!("unix:{}", directory.path().join("greet.sock").display());
+    let flags = ["--listen", &target, "--admin-listen", "127.0.0.1:0"];
+    let daemon = Daemon::start(programs, &flags)?;
+    let client = || -> anyhow::Result<Command> {
+        let mut client = tools::python("clients/python/client.py")?;
+        client.args([&target, "Ada"]);
+        Ok(client)
+    };
+
+    let failed = capture(&mut client()?)?.exited_with(1)?.stderr;
+    let reset = "Received RST_STREAM with error code 1"; // PROTOCOL_ERROR
+    anyhow::ensure!(failed.contains(reset), "{failed}");
+    let rejected = daemon.metric(REJECTED)?;
+    anyhow::ensure!(rejected == 1, "{rejected} requests were rejected");
+
+    let printed = capture(client()?.env("AUTHORITY", "localhost"))?.succeeded()?;
+    anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
+    anyhow::ensure!(daemon.metric(REJECTED)? == rejected, "a request was rejected");
+    let ended = daemon.stop_cleanly()?;
+    anyhow::ensure!(ended.figure("answered")? == 1, "{ended:?}");
+    Ok("rejected and counted; with grpc.default_authority: Hello Ada".to_owned())
+}
+
 /// Health, reflection and error details as the libraries of Python read them.
 pub(crate) fn python_services(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
