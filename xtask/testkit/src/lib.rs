@@ -8,6 +8,7 @@
 mod blocking_peer;
 pub mod certs;
 pub mod framing;
+mod greedy_peer;
 pub mod http2;
 #[cfg(feature = "tokio")]
 mod raw_peer;
@@ -18,6 +19,7 @@ mod wait;
 pub use blocking_peer::BlockingPeer;
 #[cfg(feature = "probe")]
 pub use generated::*;
+pub use greedy_peer::GreedyPeer;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
 #[cfg(feature = "probe")]

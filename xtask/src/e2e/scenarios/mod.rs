@@ -3,6 +3,7 @@
 pub(crate) mod attacks;
 pub(crate) mod browser;
 pub(crate) mod documents;
+pub(crate) mod fair_share;
 pub(crate) mod fd_exhaustion;
 pub(crate) mod hello;
 pub(crate) mod interop;

@@ -1,0 +1,81 @@
+//! Fair shares in the default configuration: peers that open as many calls as they may take no capacity
+//! from well-behaved clients, and a flood of control frames takes no time from them.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use greet_testkit::GreedyPeer;
+use greet_testkit::http2::{DEFAULT_WINDOW, INITIAL_WINDOW_SIZE, settings};
+
+use crate::e2e::under_attack::{Attack, Served};
+use crate::harness::daemon::Daemon;
+use crate::harness::programs::Programs;
+
+/// The default of `--max-streams`.
+const CALLS: u32 = 200;
+const SAY_HELLO: &str = "/greet.Greeter/SayHello";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// The attacks, and the method that they call.
+const ATTACKS: [(Attack, &str); 4] = [
+    (Attack { name: "calls without a message", peers: 60, peer: calls_without_message }, SAY_HELLO),
+    (Attack { name: "watches without a message", peers: 60, peer: watches_without_message }, WATCH),
+    (Attack { name: "calls without a window", peers: 60, peer: calls_without_window }, SAY_HELLO),
+    (Attack { name: "control frames", peers: 40, peer: control_frames }, SAY_HELLO),
+];
+
+pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
+    let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let daemon = Daemon::start(programs, &flags)?;
+    let mut figures = Vec::new();
+    let mut served = 0;
+    for (attack, method) in ATTACKS {
+        let method = method.trim_start_matches('/');
+        let started = format!(r#"grpc_server_call_started_total{{grpc_method="{method}"}}"#);
+        let before = daemon.metric(&started)?;
+        let Served { calls, connects, p99 } = attack.run(programs, &daemon)?;
+        let started = daemon.metric(&started)? - before;
+        let expected = attack.peers as u64 * u64::from(CALLS);
+        anyhow::ensure!(started >= expected, "{}: {started} calls started", attack.name);
+        served += calls + connects;
+        figures.push(format!("{} p99 {:.1} ms", attack.name, p99.as_secs_f64() * 1_000.0));
+    }
+    let closed = daemon.metric(r#"greet_connections_closed_total{cause="control_frames"}"#)?;
+    anyhow::ensure!(closed > 0, "no flood of control frames was ended");
+    daemon.stop_cleanly()?;
+    Ok(format!("{served} calls, none failed; {}; {closed} floods ended", figures.join(", ")))
+}
+
+fn calls_without_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = GreedyPeer::connect(target, DEFAULT_WINDOW)?;
+    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, SAY_HELLO))?;
+    peer.hold(is_over)
+}
+
+fn watches_without_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = GreedyPeer::connect(target, DEFAULT_WINDOW)?;
+    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, WATCH))?;
+    peer.hold(is_over)
+}
+
+/// The daemon cannot send the replies.
+fn calls_without_window(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = GreedyPeer::connect(target, 0)?;
+    for call in 0..CALLS {
+        peer.call(2 * call + 1, SAY_HELLO, b"")?;
+    }
+    peer.hold(is_over)
+}
+
+/// Each change of the initial window size changes the window of every open call.
+fn control_frames(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = GreedyPeer::connect(target, DEFAULT_WINDOW)?;
+    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, SAY_HELLO))?;
+    let changes =
+        [DEFAULT_WINDOW - 1, DEFAULT_WINDOW].map(|window| settings(&[INITIAL_WINDOW_SIZE, window]));
+    let changes = changes.concat().repeat(64);
+    while !is_over.load(Ordering::Relaxed) {
+        peer.send(&changes)?;
+    }
+    Ok(())
+}
