@@ -9,7 +9,7 @@ use crate::harness::report::Report;
 
 use scenarios::{
     attacks, browser, documents, fair_share, fd_exhaustion, hello, interop, ipv6, lifecycle,
-    proxies, stalled_handshakes, telemetry, tls,
+    memory_limit, proxies, stalled_handshakes, telemetry, tls,
 };
 
 /// What to run, and how strictly
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 33] = [
+const SCENARIOS: [(&str, Scenario); 34] = [
     ("hello over TCP", hello::over_tcp),
     ("hello over a Unix socket", hello::over_unix_socket),
     ("hello over IPv6", ipv6::run),
@@ -49,6 +49,7 @@ const SCENARIOS: [(&str, Scenario); 33] = [
     ("certificate rotation", tls::rotation),
     ("stalled TLS handshakes", stalled_handshakes::run),
     ("attacks", attacks::run),
+    ("memory limit", memory_limit::run),
     ("fair share", fair_share::run),
     ("metrics", telemetry::metrics),
     ("traces (OTLP)", telemetry::traces),

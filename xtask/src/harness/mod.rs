@@ -1,5 +1,6 @@
 //! Shared by e2e and bench: built programs, servers, tools of other stacks, and the final report.
 
+pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod console;
 pub(crate) mod daemon;

@@ -14,7 +14,7 @@ use super::report::Missing;
 pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     pub(crate) kib: u64,
-    /// The maximum of `kib` since the start.
+    /// The maximum of `kib` since the start, or since [`reset_peak`].
     pub(crate) peak_kib: u64,
 }
 
@@ -30,6 +30,12 @@ impl Resources {
         };
         Ok(Resources { descriptors, kib: kib("VmRSS:")?, peak_kib: kib("VmHWM:")? })
     }
+}
+
+/// Starts a new maximum of the memory.
+pub(crate) fn reset_peak(daemon: &Daemon) -> anyhow::Result<()> {
+    let file = format!("/proc/{}/clear_refs", daemon.id());
+    fs::write(&file, "5").context(file)
 }
 
 /// Returns the CPU time of a server on all cores, user and system.

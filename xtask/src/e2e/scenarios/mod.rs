@@ -9,6 +9,7 @@ pub(crate) mod hello;
 pub(crate) mod interop;
 pub(crate) mod ipv6;
 pub(crate) mod lifecycle;
+pub(crate) mod memory_limit;
 pub(crate) mod proxies;
 pub(crate) mod stalled_handshakes;
 pub(crate) mod telemetry;
