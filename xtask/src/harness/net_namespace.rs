@@ -28,8 +28,10 @@ impl NetNamespace {
             unshare
         };
         if !works(unshare().args(["ip", "link"])) {
-            let (what, install) =
-                ("ip, or the permission to create a network namespace", "run as root in Linux");
+            let (what, install) = (
+                "ip, or the permission to create a network namespace",
+                "sudo apt-get install --yes iproute2, or run as root",
+            );
             return Err(Missing { what, install: install.to_owned() }.into());
         }
         let mut shell = unshare();
