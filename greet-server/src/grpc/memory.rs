@@ -26,9 +26,9 @@ pub(super) const REPLY_BYTES: usize = 1_536;
 /// The cost of a header beside its name and value: an entry of the map, and two allocations.
 const HEADER_BYTES: usize = 104;
 
-/// A connection below this may start calls that wait, even while the limit is exceeded: a client that
-/// makes a few calls notices nothing.
-const SMALL_CONNECTION_BYTES: u64 = 64 * 1_024;
+/// A connection whose calls hold less may start calls that wait, even while the limit is exceeded: a
+/// client that makes a few calls notices nothing.
+const FEW_CALLS_BYTES: u64 = 48 * 1_024;
 /// A worker compares the sum of all workers with the limit whenever its own part has changed by this.
 const CHECK_STEP_BYTES: u64 = 64 * 1_024;
 /// The part of the limit from which each turn of a connection reads little, as a fraction.
@@ -75,6 +75,8 @@ pub(crate) struct ConnectionMemory {
 #[derive(Debug)]
 struct ConnectionBytes {
     bytes: u64,
+    /// The part of them that calls hold.
+    call_bytes: u64,
     /// `None` once a close was requested.
     close: Option<oneshot::Sender<CloseReason>>,
     /// Whether the bytes count as those of a closing connection.
@@ -86,6 +88,7 @@ struct ConnectionBytes {
 pub(crate) struct Held {
     connection: Arc<ConnectionMemory>,
     bytes: usize,
+    is_call: bool,
 }
 
 impl MemoryLimit {
@@ -152,7 +155,8 @@ impl WorkerMemory {
     pub(crate) fn connection(&self) -> (Arc<ConnectionMemory>, oneshot::Receiver<CloseReason>) {
         let id = self.limit.opened.fetch_add(1, Ordering::Relaxed);
         let (close, closing) = oneshot::channel();
-        let held = ConnectionBytes { bytes: 0, close: Some(close), is_closing: false };
+        let held =
+            ConnectionBytes { bytes: 0, call_bytes: 0, close: Some(close), is_closing: false };
         let connection =
             Arc::new(ConnectionMemory { worker: self.clone(), id, held: Mutex::new(held) });
         lock(&self.limit.connections).insert(id, Arc::downgrade(&connection));
@@ -179,9 +183,16 @@ impl WorkerMemory {
 }
 
 impl ConnectionMemory {
-    /// Counts `bytes` until the returned value is dropped.
+    /// Counts `bytes` of a call until the returned value is dropped.
     pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Held {
-        let mut held = Held { connection: self.clone(), bytes: 0 };
+        let mut held = Held { connection: self.clone(), bytes: 0, is_call: true };
+        held.set(bytes);
+        held
+    }
+
+    /// Counts `bytes` of the connection itself until the returned value is dropped.
+    pub(crate) fn hold_fixed(self: &Arc<Self>, bytes: usize) -> Held {
+        let mut held = Held { connection: self.clone(), bytes: 0, is_call: false };
         held.set(bytes);
         held
     }
@@ -193,12 +204,12 @@ impl ConnectionMemory {
         }
     }
 
-    /// Returns whether a call may wait: not if the limit is exceeded and this connection holds more
-    /// than a client with a few calls.
+    /// Returns whether a call may wait: not if the limit is exceeded and the calls of this connection
+    /// hold more than a few do.
     pub(super) fn admits_waiting_call(&self) -> bool {
         let limit = &self.worker.limit;
         limit.checked_bytes.load(Ordering::Relaxed) <= limit.max_bytes
-            || self.held() <= SMALL_CONNECTION_BYTES
+            || lock(&self.held).call_bytes <= FEW_CALLS_BYTES
     }
 
     fn held(&self) -> u64 {
@@ -219,8 +230,11 @@ impl ConnectionMemory {
         held.bytes
     }
 
-    fn change(&self, old: usize, new: usize) {
+    fn change(&self, old: usize, new: usize, is_call: bool) {
         let mut held = lock(&self.held);
+        if is_call {
+            held.call_bytes = held.call_bytes + new as u64 - old as u64;
+        }
         let difference = old.abs_diff(new) as u64;
         let closing_bytes = &self.worker.limit.closing_bytes;
         let worker_held = if new > old {
@@ -260,7 +274,7 @@ impl Held {
     /// Replaces the number of bytes.
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes != self.bytes {
-            self.connection.change(self.bytes, bytes);
+            self.connection.change(self.bytes, bytes, self.is_call);
             self.bytes = bytes;
         }
     }
@@ -321,11 +335,11 @@ mod tests {
     }
 
     #[test]
-    fn over_the_limit_only_small_connections_start_calls_that_wait() {
+    fn over_the_limit_only_connections_with_few_calls_start_calls_that_wait() {
         let limit = MemoryLimit::new(MIB as u64, 1);
         let worker = limit.lease();
         let (small, large) = (Connection::new(&worker), Connection::new(&worker));
-        let _held = [small.0.hold(64 * 1_024), large.0.hold(MIB - 64 * 1_024)];
+        let _held = [small.0.hold_fixed(64 * 1_024), large.0.hold(MIB - 64 * 1_024)];
         assert!(small.0.admits_waiting_call() && large.0.admits_waiting_call());
         let _more = large.0.hold(CHECK_STEP_BYTES as usize);
         assert!(small.0.admits_waiting_call() && !large.0.admits_waiting_call());

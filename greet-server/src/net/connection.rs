@@ -34,7 +34,7 @@ impl Opened {
         let (drain, drained) = oneshot::channel();
         let (memory, over_limit) = memory.connection();
         let tls_bytes = if is_tls { TLS_BYTES } else { 0 };
-        let memory = memory.hold(CONNECTION_BYTES + tls_bytes);
+        let memory = memory.hold_fixed(CONNECTION_BYTES + tls_bytes);
         (Opened { peer, signals: GoawaySignals { drained, over_limit }, memory }, drain)
     }
 }

@@ -70,7 +70,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Turns<'a, IO> {
         io: Rc<IoState>,
         transport: &'a Transport,
     ) -> Self {
-        let held = calls.connection().memory().hold(0);
+        let held = calls.connection().memory().hold_fixed(0);
         Turns {
             h2,
             calls,
