@@ -191,7 +191,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for ConnectionIo<IO> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        if self.first_bytes.is_empty() {
+        let max_bytes = self.state.readable.get().map_or(usize::MAX, |readable| readable.bytes);
+        if self.first_bytes.is_empty() && max_bytes < buf.remaining() {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(max_bytes));
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
+            let length = part.filled().len();
+            buf.advance(length);
+        } else if self.first_bytes.is_empty() {
             ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         } else {
             let length = self.first_bytes.len().min(buf.remaining());

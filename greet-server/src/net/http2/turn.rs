@@ -26,8 +26,9 @@ use crate::net::transport::{DEFAULT_HEADER_TABLE_HELD_BYTES, HEADER_TABLE_HELD_B
 /// Interval of the checks for replies that the peer does not accept.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a turn reads while memory is short.
-const SHORT_READ: Readable = Readable { bytes: 1, frames: 1 };
+/// What a turn reads while memory is short: about ten calls. In a burst, each connection has a turn before
+/// the greediest are closed.
+const SHORT_READ: Readable = Readable { bytes: 512, frames: 256 };
 
 /// Bytes of one turn that are not counted until calls take them: [`CONNECTION_BYTES`] includes as much.
 ///
