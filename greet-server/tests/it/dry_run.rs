@@ -117,7 +117,7 @@ fn check_warns_of_an_expired_certificate() {
 fn memory_limit_decides_on_the_memory_and_the_connections() {
     let (code, _, stderr) = run(&mut daemon(&["--check", "--memory-limit=256MiB"]));
     assert_eq!(code, Some(0));
-    let memory = "greet-server: at most about 344.0 MiB of memory, 256.0 MiB of it for peers\n";
+    let memory = "greet-server: at most about 408.0 MiB of memory, 256.0 MiB of it for peers\n";
     assert!(stderr.starts_with(memory), "{stderr}");
 
     let printed = run(&mut daemon(&["--print-config", "--memory-limit=8MiB"])).1;
