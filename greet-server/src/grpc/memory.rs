@@ -208,7 +208,9 @@ impl ConnectionMemory {
     /// hold more than a few do.
     pub(super) fn admits_waiting_call(&self) -> bool {
         let limit = &self.worker.limit;
+        // The sum of the last check may be older by a step of each worker.
         limit.checked_bytes.load(Ordering::Relaxed) <= limit.max_bytes
+            || limit.held() <= limit.max_bytes
             || lock(&self.held).call_bytes <= FEW_CALLS_BYTES
     }
 
