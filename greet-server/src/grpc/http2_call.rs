@@ -101,7 +101,8 @@ impl Responder {
         };
         match result {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
-            Poll::Pending if self.call.memory().admits_waiting_call() => {
+            // A handler that has started may have had effects, so its call is not refused.
+            Poll::Pending if unary.has_started() || self.call.memory().admits_waiting_call() => {
                 unary.count_memory(self.call.memory());
                 drop(spawn_local(self.run_unary(unary, route)));
             }
@@ -207,7 +208,7 @@ impl Responder {
     }
 }
 
-/// Returns the status of a call that would have to wait, on a connection that holds much already.
+/// Returns the status of a call that would have to wait, on a connection whose calls hold much already.
 fn out_of_memory() -> Status {
     Status::resource_exhausted("the server is at its memory limit")
 }
