@@ -50,7 +50,8 @@ const MAX_KIB_AFTER: u64 = 64 * 1_024;
 
 const CLOSED: &str = r#"greet_connections_closed_total{cause="memory_limit"}"#;
 
-/// The attacks, and whether their peers hold more than the limit together.
+/// The attacks, and whether their peers hold more than the limit for certain. Bursts may stay below it: while
+/// memory is short, each connection reads little.
 const ATTACKS: [(Attack, bool); 7] = [
     (Attack { name: "unfinished messages", peers: 100, peer: unfinished_messages }, true),
     (Attack { name: "15x100 reflection streams", peers: 15, peer: reflection }, false),
@@ -58,7 +59,7 @@ const ATTACKS: [(Attack, bool); 7] = [
     (Attack { name: "replies without a window", peers: 60, peer: unread_replies }, false),
     (Attack { name: "messages in frames of 1 byte", peers: 100, peer: small_frames }, false),
     (Attack { name: "streams in frames of 1 byte", peers: 100, peer: small_stream_frames }, false),
-    (Attack { name: "bursts", peers: BURSTS / BURSTS_PER_PEER, peer: bursts }, true),
+    (Attack { name: "bursts", peers: BURSTS / BURSTS_PER_PEER, peer: bursts }, false),
 ];
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
