@@ -34,7 +34,8 @@ async fn methods_of_a_service_appear_everywhere() {
     let mut expanded = client.probe().expand(request).await.unwrap().into_inner();
     while expanded.message().await.unwrap().is_some() {}
 
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let ended = "grpc_server_call_duration_seconds_count";
+    let samples = scrape_until(&server, |samples| samples.sum(ended) == 2).await;
     for (method, messages) in [("Echo", (1, 1)), ("Expand", (1, 2))] {
         let method = format!("{PROBE}/{method}");
         assert_eq!(samples.calls(&method, "OK"), 1, "{method}");
