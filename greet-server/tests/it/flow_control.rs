@@ -13,7 +13,7 @@ use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
 use prost::Message as _;
 
-use crate::support::samples::{ADMIN, Samples, scrape_until};
+use crate::support::samples::{ADMIN, scrape_until, scrape_when_idle};
 use crate::support::{
     COLLECT, ECHO, EXPAND, H2Client, TestServer, WAIT, closed, framed, grpc_request, with_timeout,
 };
@@ -54,8 +54,7 @@ async fn large_reply_without_a_window_is_reset_a_second_after_the_deadline() {
 
     let reply = client.send(grpc_request(ECHO, framed(b""))).await;
     assert_eq!(reply.body, framed(b""), "the connection stays usable");
-    let is_ended = |samples: &Samples| samples.get("greet_calls_in_flight") == 0;
-    let samples = scrape_until(&server, is_ended).await;
+    let samples = scrape_when_idle(&server).await;
     assert_eq!(samples.calls("probe.Probe/Echo", "CANCELLED"), 2);
     assert_eq!(samples.calls("probe.Probe/Expand", "CANCELLED"), 1);
     let report = server.stop().await;

@@ -9,7 +9,7 @@ use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::http1;
-use crate::support::samples::{ADMIN, scrape_until};
+use crate::support::samples::{ADMIN, scrape_when_idle};
 use crate::support::{
     ECHO, EXPAND, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout,
 };
@@ -251,7 +251,7 @@ async fn stream_over_http1_ends_with_its_status() {
         let body = expand(script, timeout).await;
         assert!(body.contains(status), "{script:?}: {}", body.len());
     }
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_when_idle(&server).await;
     let codes = ["OK", "FAILED_PRECONDITION", "INTERNAL", "DEADLINE_EXCEEDED"];
     assert_eq!(codes.map(|code| samples.calls("probe.Probe/Expand", code)), [1; 4]);
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::certs::Files;
 use crate::support::http1;
-use crate::support::samples::{ADMIN, Samples, scrape_until};
+use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
 use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn calls_are_counted_by_method_and_status() {
     client.send(html).await;
 
     let hello = "greet.Greeter/SayHello";
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_when_idle(&server).await;
     assert_eq!(samples.calls(hello, "OK"), 2);
     assert_eq!(samples.calls(hello, "INVALID_ARGUMENT"), 1);
     assert_eq!(samples.calls("other", "UNIMPLEMENTED"), 3);
@@ -82,7 +82,7 @@ async fn compressed_message_counts_its_bytes_on_the_wire() {
     let mut greeter = client.greeter().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let name = "a".repeat(4_000);
     greeter.say_hello(greet_proto::HelloRequest { name }).await.unwrap();
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_when_idle(&server).await;
     let received = samples.get(
         "grpc_server_call_rcvd_total_compressed_message_size_bytes_sum\
          {grpc_method=\"greet.Greeter/SayHello\",grpc_status=\"OK\"}",

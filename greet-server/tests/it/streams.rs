@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status, Streaming};
 
-use crate::support::samples::{ADMIN, Samples, scrape_until};
+use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
 use crate::support::{
     COLLECT, Client, ECHO, EXPAND, RELAY, TestServer, eventually, framed, grpc_request,
     with_timeout,
@@ -288,7 +288,7 @@ async fn messages_are_counted_while_their_stream_is_open() {
     probe.release(1);
     read(expanded).await;
     read(relayed).await;
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_when_idle(&server).await;
     assert_eq!(samples.messages("probe.Probe/Relay"), (3, 3));
     assert_eq!(samples.messages("probe.Probe/Collect"), (4, 1));
     assert_eq!(samples.messages("probe.Probe/Expand"), (1, 2));
@@ -330,7 +330,7 @@ async fn every_message_of_a_stream_arrives_and_is_counted() {
         client.echo(ProbeRequest::new(Script::Fail, "a", 0)).await.unwrap_err();
     }
 
-    let samples = scrape_until(&server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    let samples = scrape_when_idle(&server).await;
     let messages = u64::from(MESSAGES);
     assert_eq!(samples.messages("probe.Probe/Relay"), (messages, messages));
     assert_eq!(samples.messages("probe.Probe/Collect"), (messages, 1));

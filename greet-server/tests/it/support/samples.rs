@@ -68,3 +68,9 @@ pub(crate) async fn scrape_until(
     eventually("the samples meet the condition", is_met).await;
     samples
 }
+
+/// Scrapes once no call is in flight. The scrape that shows it has read other samples before.
+pub(crate) async fn scrape_when_idle(server: &TestServer) -> Samples {
+    scrape_until(server, |samples| samples.get("greet_calls_in_flight") == 0).await;
+    Samples::scrape(server).await
+}
