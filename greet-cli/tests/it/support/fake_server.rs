@@ -109,7 +109,7 @@ pub(crate) fn answer_each(answers: Vec<Vec<u8>>) -> impl Fn(TcpStream) + Clone +
     }
 }
 
-/// Allows so many concurrent streams, and answers no request.
+/// Limits the concurrent streams to `limit`, and answers no request.
 pub(crate) fn allow_streams(limit: u32) -> impl Fn(TcpStream) + Clone + Send + 'static {
     const MAX_CONCURRENT_STREAMS: u32 = 3;
     move |mut stream| {

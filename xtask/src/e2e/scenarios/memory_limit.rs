@@ -78,6 +78,12 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     };
     let computed = computed_maximum(server())?;
     anyhow::ensure!(computed < max_bytes, "--check prints {computed} bytes");
+    if cgroup.is_some() {
+        let checked = capture(server().args(["--check", "--memory-limit=1GiB"]))?;
+        let warns = checked.stderr.contains("--memory-limit: ")
+            && checked.stderr.contains("its cgroup allows");
+        anyhow::ensure!(warns, "no warning of a limit above the cgroup's: {checked}");
+    }
 
     let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let daemon = Daemon::spawn(server().args(["--log-format", "json"]).args(flags))?;
