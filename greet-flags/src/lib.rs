@@ -5,6 +5,7 @@
 pub mod certificate_problem;
 pub mod identity;
 pub mod pem;
+pub mod product;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod usage;

@@ -21,7 +21,7 @@ pub fn completions(command: &Command, shell: Shell) -> anyhow::Result<String> {
     clap_complete::generate(shell, &mut command, name, &mut script);
     let script = String::from_utf8(script)?;
     Ok(match shell {
-        Shell::Bash => corrected_for_bash(&script),
+        Shell::Bash => corrected_for_bash(&script, command.get_name()),
         Shell::Fish => corrected_for_fish(script, &command),
         _ => script,
     })
@@ -39,12 +39,12 @@ fn with_value_hint(flag: Arg, shell: Shell) -> Arg {
     flag.value_hint(hint)
 }
 
-fn corrected_for_bash(script: &str) -> String {
+fn corrected_for_bash(script: &str, program: &str) -> String {
+    // clap escapes the hyphen in two ways, so no flag of a subcommand is found (clap-rs/clap#6421).
+    let (misspelt, spelt) = (program.replace('-', "__subcmd__"), program.replace('-', "__"));
     let mut corrected = String::new();
     for line in script.lines() {
-        // clap escapes the hyphen in two ways, so no flag of a subcommand is found
-        // (clap-rs/clap#6421).
-        let line = line.replace("greet__subcmd__cli", "greet__cli");
+        let line = line.replace(&misspelt, &spelt);
         corrected.push_str(&line);
         corrected.push('\n');
         // Flags are offered after a hyphen; without one, only subcommands and arguments, if any.

@@ -5,34 +5,30 @@ use std::fmt;
 
 use clap::{Arg, Command};
 
+use crate::product::VARIABLE_PREFIX as PREFIX;
+
 /// Minimum Jaro-Winkler similarity of a suggested name.
 const MIN_SIMILARITY: f64 = 0.8;
 
-const PREFIX: &str = "GREET_";
-
-/// Environment variables of greet-cli.
+/// Environment variables of greet-cli, without their prefix, sorted.
 #[rustfmt::skip]
-pub const CLI_VARIABLES: [&str; 18] = [
-    "GREET_AUTHORITY", "GREET_CA_CERT", "GREET_CERT", "GREET_COLOR", "GREET_CONNECT_TIMEOUT",
-    "GREET_HEADER", "GREET_INSECURE", "GREET_KEY", "GREET_OUTPUT", "GREET_QUIET",
-    "GREET_RETRIES", "GREET_RETRY_ON", "GREET_SERVER_NAME", "GREET_TARGET", "GREET_TIMEOUT",
-    "GREET_TRACE", "GREET_VERBOSE", "GREET_WAIT",
+pub const CLI_VARIABLES: &[&str] = &[
+    "AUTHORITY", "CA_CERT", "CERT", "COLOR", "CONNECT_TIMEOUT", "HEADER", "INSECURE", "KEY",
+    "OUTPUT", "QUIET", "RETRIES", "RETRY_ON", "SERVER_NAME", "TARGET", "TIMEOUT", "TRACE",
+    "VERBOSE", "WAIT",
 ];
 
-/// Environment variables of greet-server.
+/// Environment variables of greet-server, without their prefix, sorted.
 #[rustfmt::skip]
-pub const SERVER_VARIABLES: [&str; 37] = [
-    "GREET_ACCESS_LOG", "GREET_ADMIN_LISTEN", "GREET_ADMIN_READ_ONLY", "GREET_CONFIG",
-    "GREET_CORS_ORIGIN",
-    "GREET_DRAIN_DELAY", "GREET_DRAIN_TIMEOUT", "GREET_GRPC_WEB", "GREET_HANDSHAKE_TIMEOUT",
-    "GREET_INSTANCE", "GREET_KEEPALIVE_INTERVAL", "GREET_KEEPALIVE_TIMEOUT", "GREET_LISTEN",
-    "GREET_LOG_FORMAT", "GREET_LOG_LEVEL", "GREET_MAX_CONNECTIONS", "GREET_MAX_CONNECTIONS_PER_IP",
-    "GREET_MAX_CONNECTION_AGE", "GREET_MAX_CONNECTION_AGE_GRACE", "GREET_MAX_CONNECTION_IDLE",
-    "GREET_MAX_IN_FLIGHT", "GREET_MAX_MESSAGE_BYTES", "GREET_MAX_NAME_BYTES",
-    "GREET_MAX_STREAMING_CALLS", "GREET_MAX_STREAMING_CALLS_PER_CONNECTION", "GREET_MAX_STREAMS",
-    "GREET_MEMORY_LIMIT", "GREET_MESSAGE_TIMEOUT", "GREET_NO_REFLECTION", "GREET_OTLP_ENDPOINT",
-    "GREET_REQUEST_TIMEOUT", "GREET_REUSE_PORT", "GREET_TLS_CERT", "GREET_TLS_CLIENT_AUTH",
-    "GREET_TLS_CLIENT_CA", "GREET_TLS_KEY", "GREET_WORKERS",
+pub const SERVER_VARIABLES: &[&str] = &[
+    "ACCESS_LOG", "ADMIN_LISTEN", "ADMIN_READ_ONLY", "CONFIG", "CORS_ORIGIN", "DRAIN_DELAY",
+    "DRAIN_TIMEOUT", "GRPC_WEB", "HANDSHAKE_TIMEOUT", "INSTANCE", "KEEPALIVE_INTERVAL",
+    "KEEPALIVE_TIMEOUT", "LISTEN", "LOG_FORMAT", "LOG_LEVEL", "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_IP", "MAX_CONNECTION_AGE", "MAX_CONNECTION_AGE_GRACE",
+    "MAX_CONNECTION_IDLE", "MAX_IN_FLIGHT", "MAX_MESSAGE_BYTES", "MAX_NAME_BYTES",
+    "MAX_STREAMING_CALLS", "MAX_STREAMING_CALLS_PER_CONNECTION", "MAX_STREAMS", "MEMORY_LIMIT",
+    "MESSAGE_TIMEOUT", "NO_REFLECTION", "OTLP_ENDPOINT", "REQUEST_TIMEOUT", "REUSE_PORT",
+    "TLS_CERT", "TLS_CLIENT_AUTH", "TLS_CLIENT_CA", "TLS_KEY", "WORKERS",
 ];
 
 /// A variable with our prefix that has no effect, probably because it is misspelt.
@@ -87,8 +83,8 @@ pub fn unknown_variables(
         let name = name.into_string().ok()?;
         let suffix = name.strip_prefix(PREFIX)?;
         let is_known = known.contains(&name.as_str())
-            || CLI_VARIABLES.contains(&name.as_str())
-            || SERVER_VARIABLES.contains(&name.as_str())
+            || CLI_VARIABLES.contains(&suffix)
+            || SERVER_VARIABLES.contains(&suffix)
             || is_from_kubernetes(suffix, &value);
         let suggestion = || {
             let suffixes = known.iter().filter_map(|known| known.strip_prefix(PREFIX));

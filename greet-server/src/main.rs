@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use greet_flags::product;
 use greet_server::config::{self, Config, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
 use greet_server::{Server, ShutdownReport, Sockets, services, telemetry};
@@ -110,5 +111,5 @@ fn fail(error: &dyn Display, code: u8) -> ExitCode {
 
 /// Writes a line to standard error. If that fails, there is no other place to report it.
 fn say(line: &dyn Display) {
-    let _ = writeln!(io::stderr(), "greet-server: {line}");
+    let _ = writeln!(io::stderr(), "{}: {line}", product::SERVER);
 }

@@ -115,11 +115,14 @@ fn trailing_newline_in_header_variable_is_ignored() {
 /// Each program ignores the variables of the other without a warning.
 #[test]
 fn variables_of_both_programs_are_listed() {
+    use greet_flags::product::VARIABLE_PREFIX;
     use greet_flags::variables::{CLI_VARIABLES, SERVER_VARIABLES};
 
     let variables = |command: clap::Command| {
         let flags = command.get_arguments();
-        let variables = flags.filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned()));
+        let variables = flags.filter_map(|flag| {
+            Some(flag.get_env()?.to_str()?.strip_prefix(VARIABLE_PREFIX)?.to_owned())
+        });
         let mut variables: Vec<_> = variables.collect();
         variables.sort();
         variables

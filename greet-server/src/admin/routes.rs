@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use greet_flags::product;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -91,11 +92,12 @@ impl Routes {
             format!("<li><a href=\"{path}\">{path}</a> {text}{how}</li>\n")
         };
         format!(
-            "<!doctype html>\n<meta charset=\"utf-8\">\n<title>greet-server</title>\n\
-             <h1>greet-server {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
+            "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{server}</title>\n\
+             <h1>{server} {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
             env!("CARGO_PKG_VERSION"),
             phase.name(),
-            PATHS.map(row).concat()
+            PATHS.map(row).concat(),
+            server = product::SERVER,
         )
     }
 

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::select_all;
+use greet_flags::product;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,7 +59,7 @@ impl AdminServer {
             return Ok(None);
         }
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new().name("greet-admin".to_owned());
+        let thread = thread::Builder::new().name(product!("-admin").to_owned());
         let thread = thread.spawn(move || {
             if let Err(error) = run(listeners, routes, stopped) {
                 tracing::error!(%error, "admin port failed");

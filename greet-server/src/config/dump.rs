@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::builder::PossibleValue;
 use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Command};
+use greet_flags::product;
 use toml::Value;
 
 use super::Config;
@@ -35,7 +36,7 @@ pub(super) fn dump(command: &Command, matches: &ArgMatches, config: &Config) -> 
 /// Returns every key with its default, each a comment. The same on every machine.
 pub fn example() -> String {
     let definition = command().mut_args(|flag| flag.env(None::<&str>));
-    let defaults = definition.get_matches_from(["greet-server"]);
+    let defaults = definition.get_matches_from([product::SERVER]);
     write(EXAMPLE_HEADER, &command(), |key, flag| {
         let value = value(flag, &defaults).filter(|_| !flag.is_hide_default_value_set());
         value.map(|value| format!("# {key} = {value}"))

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use greet_flags::product;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE};
@@ -19,7 +20,7 @@ use super::web::WebCall;
 use super::worker_state::WorkerState;
 
 /// The header with the name of `--instance` in every response.
-const INSTANCE_HEADER: HeaderName = HeaderName::from_static("greet-instance");
+const INSTANCE_HEADER: HeaderName = HeaderName::from_static(product::INSTANCE_HEADER);
 
 /// Headers of the protocol, which a handler must not set.
 const RESERVED: [HeaderName; 3] = [

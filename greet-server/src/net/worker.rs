@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use futures_util::stream::FuturesUnordered;
+use greet_flags::product;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -106,23 +107,25 @@ impl Worker {
         let (commands, received) = mpsc::unbounded_channel();
         let (ending, ended) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::sync_channel(1);
-        thread::Builder::new().name(format!("greet-worker-{index}")).spawn(move || {
-            let mut builder = Builder::new_current_thread();
-            builder.enable_all().event_interval(MAX_POLLS_PER_IO_CHECK);
-            let runtime = match builder.build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            let ending = runtime.block_on(async {
-                let router = make_router();
-                let methods = router.methods.iter().map(|served| served.method).collect();
-                let _ = started.send(Ok((methods, router.state.metrics.clone())));
-                let transport = Rc::new(Transport::new(limits, router));
-                Connections::new(transport).run(received, ending).await
-            });
-            drop(runtime); // and with it the connections that a cut has left
-            ending.map(|ending| ending.send(())); // after a cut that timed out there is no receiver
-        })?;
+        thread::Builder::new().name(format!("{}-worker-{index}", product::NAME)).spawn(
+            move || {
+                let mut builder = Builder::new_current_thread();
+                builder.enable_all().event_interval(MAX_POLLS_PER_IO_CHECK);
+                let runtime = match builder.build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let ending = runtime.block_on(async {
+                    let router = make_router();
+                    let methods = router.methods.iter().map(|served| served.method).collect();
+                    let _ = started.send(Ok((methods, router.state.metrics.clone())));
+                    let transport = Rc::new(Transport::new(limits, router));
+                    Connections::new(transport).run(received, ending).await
+                });
+                drop(runtime); // and with it the connections that a cut has left
+                ending.map(|ending| ending.send(())); // after a cut that timed out there is no receiver
+            },
+        )?;
         let started = starting.recv().map_err(|_| io::Error::other("a worker has panicked"))?;
         let (methods, metrics) = started?;
         Ok((Worker { commands, methods, metrics }, ended))

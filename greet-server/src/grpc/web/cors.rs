@@ -1,6 +1,7 @@
 //! Implements CORS (the Fetch standard): the browser sends a preflight before a call from a page,
 //! and hides response headers from the page unless the response exposes them.
 
+use greet_flags::product;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -14,8 +15,10 @@ use crate::grpc::reply::Reply;
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const POST: HeaderValue = HeaderValue::from_static("POST");
 /// The response headers that a page can read.
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin, greet-instance");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(concat!(
+    "grpc-status, grpc-message, grpc-status-details-bin, ",
+    product!("-instance")
+));
 /// Two hours, the maximum for which Chromium caches a preflight.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("7200");
 

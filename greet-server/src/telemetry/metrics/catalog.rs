@@ -1,6 +1,7 @@
 //! The catalog of metrics: name, labels and help text of each. `docs/metrics.md` is generated from
 //! it, and a test compares it with the exposed metrics.
 
+use greet_flags::product;
 use prometheus_client::metrics::MetricType;
 
 /// A metric with all its labels.
@@ -30,9 +31,9 @@ impl Family {
 }
 
 macro_rules! families {
-    ($($constant:ident: $kind:ident $base:literal $unit:literal [$($label:literal),*] $help:literal;)*) => {
+    ($($constant:ident: $kind:ident $base:tt $(!$suffix:tt)? $unit:literal [$($label:literal),*] $help:literal;)*) => {
         $(pub(crate) const $constant: Family = Family {
-            base: $base,
+            base: $base $(!$suffix)?,
             unit: $unit,
             kind: MetricType::$kind,
             labels: &[$($label),*],
@@ -57,49 +58,49 @@ families! {
         "Request messages received (the name is that of go-grpc-middleware)";
     MESSAGES_SENT: Counter "grpc_server_msg_sent" "" ["grpc_method"]
         "Reply messages sent (the name is that of go-grpc-middleware)";
-    CALLS_IN_FLIGHT: Gauge "greet_calls_in_flight" "" []
+    CALLS_IN_FLIGHT: Gauge product!("_calls_in_flight") "" []
         "Calls whose reply has not been sent completely";
-    CALLS_ADMITTED: Gauge "greet_calls_admitted" "" ["kind"]
+    CALLS_ADMITTED: Gauge product!("_calls_admitted") "" ["kind"]
         "Calls that count against a limit: `unary` calls whose request has arrived (`--max-in-flight`), or `streaming` calls (`--max-streaming-calls`)";
-    MAX_IN_FLIGHT: Gauge "greet_max_in_flight" "" []
+    MAX_IN_FLIGHT: Gauge product!("_max_in_flight") "" []
         "Limit of `--max-in-flight`";
-    MAX_STREAMING_CALLS: Gauge "greet_max_streaming_calls" "" []
+    MAX_STREAMING_CALLS: Gauge product!("_max_streaming_calls") "" []
         "Limit of `--max-streaming-calls`";
-    MEMORY_HELD: Gauge "greet_memory_held" "bytes" []
+    MEMORY_HELD: Gauge product!("_memory_held") "bytes" []
         "Memory held for peers, as `--memory-limit` counts it";
-    MEMORY_LIMIT: Gauge "greet_memory_limit" "bytes" []
+    MEMORY_LIMIT: Gauge product!("_memory_limit") "bytes" []
         "Limit of `--memory-limit`";
-    NOT_GRPC: Counter "greet_not_grpc_requests" "" []
+    NOT_GRPC: Counter product!("_not_grpc_requests") "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
-    REQUESTS_REJECTED: Counter "greet_http2_requests_rejected" "" []
+    REQUESTS_REJECTED: Counter product!("_http2_requests_rejected") "" []
         "Requests that HTTP/2 rejected before they became calls: malformed (such as the percent-encoded `:authority` of gRPC C-core over a Unix socket), header list too large, over `--max-streams`, or after GOAWAY";
-    CONNECTIONS_OPEN: Gauge "greet_connections_open" "" []
+    CONNECTIONS_OPEN: Gauge product!("_connections_open") "" []
         "Open connections";
-    MAX_CONNECTIONS: Gauge "greet_max_connections" "" []
+    MAX_CONNECTIONS: Gauge product!("_max_connections") "" []
         "Limit of `--max-connections`";
-    CONNECTIONS_ACCEPTED: Counter "greet_connections_accepted" "" []
+    CONNECTIONS_ACCEPTED: Counter product!("_connections_accepted") "" []
         "Accepted connections: those open, refused and closed";
-    CONNECTIONS_REFUSED: Counter "greet_connections_refused" "" ["cause"]
+    CONNECTIONS_REFUSED: Counter product!("_connections_refused") "" ["cause"]
         "Connections refused on accept, by cause";
-    CONNECTIONS_CLOSED: Counter "greet_connections_closed" "" ["cause"]
+    CONNECTIONS_CLOSED: Counter product!("_connections_closed") "" ["cause"]
         "Closed connections by cause; `peer` was closed by the peer or the network";
-    TLS_HANDSHAKES: Counter "greet_tls_handshakes" "" ["result"]
+    TLS_HANDSHAKES: Counter product!("_tls_handshakes") "" ["result"]
         "TLS handshakes by result: `ok`, `failed` (rejected by the daemon), `peer_closed` or `timeout`";
-    TLS_RELOADS: Counter "greet_tls_reloads" "" ["result"]
+    TLS_RELOADS: Counter product!("_tls_reloads") "" ["result"]
         "Reloads of the TLS files by result: `success`, or `refused` (the current certificate stays in use)";
-    CERTIFICATE_EXPIRY: Gauge "greet_tls_certificate_expiry_timestamp" "seconds" []
+    CERTIFICATE_EXPIRY: Gauge product!("_tls_certificate_expiry_timestamp") "seconds" []
         "Expiry of the served certificate, in Unix time";
-    PHASE: Gauge "greet_phase" "" ["phase"]
+    PHASE: Gauge product!("_phase") "" ["phase"]
         "1 for the current phase of the daemon, 0 for the others";
-    WORKER_CONNECTIONS: Gauge "greet_worker_connections" "" ["worker"]
+    WORKER_CONNECTIONS: Gauge product!("_worker_connections") "" ["worker"]
         "Open connections of each worker";
-    WORKER_CALLS: Counter "greet_worker_calls" "" ["worker"]
+    WORKER_CALLS: Counter product!("_worker_calls") "" ["worker"]
         "Calls that each worker has started";
-    LOG_DROPPED: Counter "greet_log_lines_dropped" "" []
+    LOG_DROPPED: Counter product!("_log_lines_dropped") "" []
         "Log lines dropped because standard error was slow or closed";
-    OTLP_SPANS: Counter "greet_otlp_spans" "" ["result"]
+    OTLP_SPANS: Counter product!("_otlp_spans") "" ["result"]
         "Spans by result: `exported`, `failed` (the export failed) or `dropped` (the queue was full)";
-    BUILD: Info "greet_build" "" ["version"]
+    BUILD: Info product!("_build") "" ["version"]
         "Version of the daemon";
     PROCESS_CPU: Counter "process_cpu_seconds" "" []
         "CPU time used by the process";

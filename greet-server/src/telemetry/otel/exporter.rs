@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use greet_flags::product;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_otlp::{
@@ -56,7 +57,7 @@ impl Exporter {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new().name("greet-otlp".to_owned());
+        let thread = thread::Builder::new().name(product!("-otlp").to_owned());
         thread.spawn(move || runtime.block_on(stopped))?;
         let mut otlp = {
             let _entered = handle.enter();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use greet_flags::product;
 use greet_proto::status::code_name;
 use http::header::HOST;
 use http::request::Parts;
@@ -148,7 +149,7 @@ fn attributes(
         attributes.push(KeyValue::new("network.peer.port", i64::from(address.port())));
     }
     let request_bytes = i64::try_from(request_bytes).unwrap_or(i64::MAX);
-    attributes.push(KeyValue::new("greet.request_bytes", request_bytes));
+    attributes.push(KeyValue::new(product!(".request_bytes"), request_bytes));
     attributes
 }
 
