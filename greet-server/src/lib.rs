@@ -7,11 +7,12 @@
 //! - `grpc` handles one call: deadline, limits, messages, status.
 //! - `net` handles connections: listeners, acceptor, TLS, HTTP/2, workers.
 //! - `lifecycle` has the phases from start to shutdown, signals and systemd.
-//! - `config` has the configuration, `telemetry` logs, metrics and spans, `admin` the admin port.
+//! - `flags` is the command line of the daemon, and `config` the configuration that follows from it; `telemetry` has logs, metrics and spans, `admin` the admin port.
 
 mod admin;
 pub mod config;
 mod drain;
+pub mod flags;
 mod grpc;
 pub mod lifecycle;
 mod net;
@@ -19,8 +20,8 @@ mod server;
 pub mod services;
 pub mod telemetry;
 
-pub use config::command;
 pub use drain::RunError;
+pub use flags::{Flags, command};
 pub use grpc::connection_state::Peer;
 pub use grpc::{AtDrain, Caller, Guard, Method, Service, ServiceHealth};
 pub use lifecycle::report::ShutdownReport;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use greet_flags::product;
 use greet_server::config::{self, Config, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
-use greet_server::{Server, ShutdownReport, Sockets, services, telemetry};
+use greet_server::{Flags, Server, ShutdownReport, Sockets, services, telemetry};
 
 /// Faster than the system's allocator with a thread per core: its free lists are per thread.
 #[global_allocator]
@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match config::load(std::env::args_os()) {
+    let result = match config::load::<Flags>(std::env::args_os()) {
         Ok(loaded) if loaded.check || loaded.printed.is_some() => return check_or_print(&loaded),
         Ok(loaded) => serve(loaded),
         Err(LoadError::Help(help)) => help.print().map(|()| 0).context("could not print the help"),
@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(loaded: Loaded) -> anyhow::Result<u8> {
-    let Loaded { config, unknown_variables, .. } = loaded;
+fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
+    let Loaded { config, flags, unknown_variables, .. } = loaded;
     let (log, _flushes_when_dropped) = telemetry::logging::init(&config.log);
     for unknown in unknown_variables {
         let suggestion = unknown.suggestion;
@@ -49,7 +49,7 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
         #[cfg(unix)]
         greet_server::lifecycle::reaper::start().context("could not install signal handlers")?;
         let mut server = tokio::select! {
-            bound = bind(config) => bound?,
+            bound = bind(config, flags) => bound?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
@@ -63,8 +63,9 @@ fn serve(loaded: Loaded) -> anyhow::Result<u8> {
 }
 
 /// Takes over the sockets of a supervisor, and binds the configured addresses that they leave.
-async fn bind(config: Config) -> anyhow::Result<Server> {
-    Ok(Server::with_sockets(config, Sockets::inherited()?, services::all).await?)
+async fn bind(config: Config, flags: Flags) -> anyhow::Result<Server> {
+    let services = move |config: &Config| services::all(config, &flags);
+    Ok(Server::with_sockets(config, Sockets::inherited()?, services).await?)
 }
 
 /// Writes one line per listener to standard output, and nothing else: scripts read the address.
@@ -80,7 +81,7 @@ fn announce(server: &Server) {
 }
 
 /// Runs `--check` and `--print-config`: data goes to standard output, findings to standard error.
-fn check_or_print(loaded: &Loaded) -> ExitCode {
+fn check_or_print(loaded: &Loaded<Flags>) -> ExitCode {
     if let Some(printed) = &loaded.printed {
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(printed.as_bytes()).and(stdout.flush()) {

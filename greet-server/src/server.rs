@@ -326,7 +326,6 @@ fn log_start(addresses: &[String], config: &Config) {
         max_message_bytes = limits.map(|limits| limits.max_message_bytes),
         memory_limit = limits.map(|limits| display(limits.memory_limit)),
         max_memory = limits.map(|limits| display(limits.max_memory())),
-        max_name_bytes = limits.map(|limits| limits.max_name_bytes),
         request_timeout = duration(|limits| Some(limits.request_timeout)),
         message_timeout = duration(|limits| Some(limits.message_timeout)),
         handshake_timeout = duration(|limits| Some(limits.handshake_timeout)),

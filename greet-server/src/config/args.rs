@@ -1,16 +1,19 @@
-//! The command line: flags with their environment variables, in the groups of the help text.
+//! The flags of the server itself, in the groups of the help text, and the command line of a daemon with
+//! them.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Arg, Args, Command, CommandFactory as _, Parser};
+use clap::{Arg, Args, Command, Parser};
 use greet_flags::values::{number, switch};
 use greet_flags::variables;
 use http::HeaderValue;
 
+use super::resolve::Sources;
 use super::values::{OFF, OrOff, OtlpEndpoint, instance, or_off, origin};
 use super::{
-    ClientAuth, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr, LogConfig,
+    ClientAuth, Config, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr,
+    LogConfig,
 };
 
 /// Above the number of cores of any machine.
@@ -23,9 +26,21 @@ Exit codes:
   2  invalid flags or configuration
   3  stopped; the drain timeout or a second signal cut calls";
 
-/// Returns the definition of the command line, from which references are generated.
-pub fn command() -> Command {
-    Flags::command()
+/// The command line of a daemon: [`ServerFlags`], flattened, and the flags of its own services.
+pub trait CommandLine: Parser {
+    /// Rejects values that contradict each other or the configuration of the server. The error is one
+    /// line, `PLACE: REASON`, with the place from [`Sources::place`].
+    ///
+    /// # Errors
+    /// The values contradict.
+    fn check(&self, _config: &Config, _sources: &Sources<'_>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Returns the definition of a command line: its flags with their variables, and the exit codes.
+pub fn command<F: CommandLine>() -> Command {
+    F::command().after_help(EXIT_CODES).max_term_width(80).mut_args(with_variable)
 }
 
 /// Gives each flag its variable, except the actions: a leftover variable must not keep the daemon from
@@ -35,14 +50,9 @@ fn with_variable(flag: Arg) -> Arg {
     if is_action { flag } else { variables::with_variable(flag) }
 }
 
-/// The daemon that hosts greet.Greeter
-///
-/// SIGTERM or SIGINT drains: health reports NOT_SERVING, listeners close, calls in flight finish. A
-/// second signal closes all connections at once. SIGHUP reloads the TLS files. Addresses go to
-/// standard output, logs to standard error.
-#[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 80, mut_args = with_variable)]
-pub(super) struct Flags {
+/// The flags of the server itself. The fields are the [`Config`] that [`load`](super::load()) returns.
+#[derive(Debug, Args)]
+pub struct ServerFlags {
     #[command(flatten)]
     pub(super) actions: ActionFlags,
     #[command(flatten)]
@@ -151,14 +161,4 @@ pub(super) struct ServiceFlags {
 /// Returns the number of cores by CPU affinity and the cgroup's quota.
 fn usable_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn definition_is_valid() {
-        command().debug_assert();
-    }
 }

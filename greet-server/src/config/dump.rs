@@ -1,6 +1,7 @@
 //! Writes a configuration as a file that `--config` reads: the effective one for `--print-config`,
 //! and the defaults as an example.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::builder::PossibleValue;
@@ -10,7 +11,6 @@ use greet_flags::product;
 use toml::Value;
 
 use super::Config;
-use super::args::command;
 use super::file::keys;
 
 const EXAMPLE_HEADER: &str = "\
@@ -33,11 +33,11 @@ pub(super) fn dump(command: &Command, matches: &ArgMatches, config: &Config) -> 
     })
 }
 
-/// Returns every key with its default, each a comment. The same on every machine.
-pub fn example() -> String {
-    let definition = command().mut_args(|flag| flag.env(None::<&str>));
+/// Returns every key of a command line with its default, each a comment. The same on every machine.
+pub fn example(command: &Command) -> String {
+    let definition = command.clone().mut_args(|flag| flag.env(None::<&str>));
     let defaults = definition.get_matches_from([product::SERVER]);
-    write(EXAMPLE_HEADER, &command(), |key, flag| {
+    write(EXAMPLE_HEADER, command, |key, flag| {
         let value = value(flag, &defaults).filter(|_| !flag.is_hide_default_value_set());
         value.map(|value| format!("# {key} = {value}"))
     })
@@ -46,17 +46,19 @@ pub fn example() -> String {
 /// Writes every key with its meaning, under the headings of the help text.
 fn write(header: &str, command: &Command, line: impl Fn(&str, &Arg) -> Option<String>) -> String {
     let mut text = header.to_owned();
-    let mut heading = None;
-    for (key, flag) in keys(command) {
-        if heading != flag.get_help_heading() {
-            heading = flag.get_help_heading();
-            let _ = write!(text, "\n## {}\n", heading.unwrap_or_default());
+    let mut headings: Vec<_> = keys(command).map(|(_, flag)| flag.get_help_heading()).collect();
+    let mut seen = BTreeSet::new();
+    headings.retain(|heading| seen.insert(*heading));
+    for heading in headings {
+        let _ = write!(text, "\n## {}\n", heading.unwrap_or("Options"));
+        for (key, flag) in keys(command).filter(|(_, flag)| flag.get_help_heading() == heading) {
+            let meaning = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            let _ = write!(text, "\n# {meaning}{}\n", possible_values(flag));
+            let placeholder = flag.get_value_names().and_then(<[_]>::first);
+            let unset =
+                || format!("# {key} = {:?}  # not set", placeholder.map_or("", |name| name));
+            let _ = writeln!(text, "{}", line(key, flag).unwrap_or_else(unset));
         }
-        let meaning = flag.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = write!(text, "\n# {meaning}{}\n", possible_values(flag));
-        let placeholder = flag.get_value_names().and_then(<[_]>::first);
-        let unset = || format!("# {key} = {:?}  # not set", placeholder.map_or("", |name| name));
-        let _ = writeln!(text, "{}", line(key, flag).unwrap_or_else(unset));
     }
     text
 }
@@ -88,7 +90,6 @@ fn value(flag: &Arg, matches: &ArgMatches) -> Option<Value> {
 fn computed(key: &str, config: &Config) -> Option<Value> {
     let number = match key {
         "max-connections" => config.limits.max_connections as u64,
-        "max-name-bytes" => config.limits.max_name_bytes as u64,
         "memory-limit" => config.limits.memory_limit.as_u64(),
         _ => return None,
     };

@@ -9,16 +9,18 @@ use greet_flags::usage;
 use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_variables, variable};
 
 use super::Config;
-use super::args::{Flags, command};
+use super::args::{CommandLine, ServerFlags, command};
 use super::dump::dump;
 use super::file::ConfigFile;
 use super::resolve::{Sources, resolve};
 
 /// The configuration from all sources, and the requested actions.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Loaded<F> {
     /// The effective configuration.
     pub config: Config,
+    /// The command line, with the flags of the services.
+    pub flags: F,
     /// Variables with our prefix that have no effect.
     pub unknown_variables: Vec<UnknownVariable>,
     /// Whether to check the TLS files and exit (`--check`).
@@ -39,17 +41,16 @@ pub enum LoadError {
 }
 
 /// Loads the configuration from a command line that starts with the name of the program, from the
-/// environment, and from the file that one of them names.
+/// environment, and from the file that one of them names. `F` defines the flags.
 ///
 /// # Errors
 /// The first value that is invalid, or a request for the help text.
-pub fn load<A>(arguments: impl IntoIterator<Item = A>) -> Result<Loaded, LoadError>
-where
-    A: Into<OsString>,
-{
-    let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
+pub fn load<F: CommandLine>(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Loaded<F>, LoadError> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let parse = |command: &Command| command.clone().try_get_matches_from(&arguments);
-    let definition = command();
+    let definition = command::<F>();
     let with_variables = definition.clone().mut_args(ignore_empty_variable);
     let mut matches = parse(&with_variables).map_err(|error| {
         let flags_only = with_variables.clone().mut_args(|flag| flag.env(None::<&str>));
@@ -64,15 +65,19 @@ where
         matches = parse(&with_file)
             .map_err(|error| explain(error, |key| file.place(key).unwrap_or(key).to_owned()))?;
     }
-    let flags = Flags::from_arg_matches(&matches).map_err(|error| explain(error, str::to_owned))?;
-    let (check, print_config) = (flags.actions.check, flags.actions.print_config);
+    let in_flags = |error| explain(error, str::to_owned);
+    let server = ServerFlags::from_arg_matches(&matches).map_err(in_flags)?;
+    let flags = F::from_arg_matches(&matches).map_err(in_flags)?;
+    let (check, print_config) = (server.actions.check, server.actions.print_config);
     let sources = Sources { matches: &matches, file: &file };
-    let config = resolve(flags, &sources).map_err(LoadError::Invalid)?;
+    let config = resolve(server, &sources).map_err(LoadError::Invalid)?;
+    flags.check(&config, &sources).map_err(LoadError::Invalid)?;
     Ok(Loaded {
         unknown_variables: unknown_variables(&definition, std::env::vars_os()),
         check,
         printed: print_config.then(|| dump(&definition, &matches, &config)),
         config,
+        flags,
     })
 }
 

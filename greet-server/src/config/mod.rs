@@ -23,11 +23,12 @@ use greet_flags::values::{duration, number, text, timeout};
 use http::HeaderValue;
 use tracing_subscriber::filter::Targets;
 
-pub use args::command;
+pub use args::{CommandLine, ServerFlags, command};
 pub use dump::example;
 pub use listen_addr::ListenAddr;
 pub use load::{LoadError, Loaded, load};
 pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};
+pub use resolve::Sources;
 pub use values::OtlpEndpoint;
 pub(crate) use values::log_filter;
 use values::{OFF, OrOff, interval, memory_size, or_off};
@@ -36,10 +37,8 @@ use values::{OFF, OrOff, interval, memory_size, or_off};
 const DEFAULT_LISTEN: &str = "0.0.0.0:50051";
 /// A client CA implies mTLS; `optional` is for a migration to it.
 const DEFAULT_TLS_CLIENT_AUTH: ClientAuth = ClientAuth::Required;
-/// Four times the longest name: one that is a little too long fails with the status that names the field.
+/// Larger than the requests of most unary methods, and cheap to hold.
 const DEFAULT_MAX_MESSAGE_BYTES: usize = 16_384;
-/// Longer than any name of a person, and cheap to return.
-const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 /// 170 MB without calls. RLIMIT_NOFILE and `memory_limit` lower it.
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// More concurrent calls only wait for a core; RESOURCE_EXHAUSTED is better than a queue.
@@ -50,7 +49,7 @@ const DEFAULT_MAX_STREAMING_CALLS: u64 = 10_000;
 const DEFAULT_MAX_STREAMING_CALLS_PER_CONNECTION: u64 = 100;
 /// Enough for a multiplexing proxy, too few for one connection to reach `max_in_flight`.
 const DEFAULT_MAX_STREAMS: u32 = 200;
-/// A greeting takes microseconds; a call that takes this long waits on a fault.
+/// A handler takes microseconds to milliseconds; a call that takes this long waits on a fault.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A whole message at 13 kbit/s, and ten round trips on a very slow network.
 const DEFAULT_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,7 +71,7 @@ const DEFAULT_LOG_LEVEL: &str = "info";
 const DEFAULT_ACCESS_LOG: AccessLogMode = AccessLogMode::Errors;
 
 /// A message is in memory as a whole; larger data needs streaming.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// A connection with more calls should be several.
 const MAX_STREAMS: u32 = 1_000_000;
 /// More than one machine serves.
@@ -163,11 +162,6 @@ pub struct Limits {
     #[arg(long, value_name = "N")]
     #[arg(value_parser = number(1..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_MESSAGE_BYTES)]
     pub max_message_bytes: usize,
-
-    /// Maximum length of a name, at most --max-message-bytes; longer names fail with INVALID_ARGUMENT
-    #[arg(long, value_name = "N")]
-    #[arg(value_parser = number(0..=MAX_MESSAGE_BYTES), default_value_t = DEFAULT_MAX_NAME_BYTES)]
-    pub max_name_bytes: usize,
 
     /// Maximum duration of a call, or of a stream until its response headers; grpc-timeout can shorten it
     #[arg(long, value_name = "DUR")]

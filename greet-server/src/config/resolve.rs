@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use clap::parser::{ArgMatches, ValueSource};
 use greet_flags::variables::variable;
 
-use super::args::{Flags, ListenFlags, ServiceFlags, TlsFlags};
+use super::args::{ListenFlags, ServerFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
 use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, ListenAddr, TlsFiles, WebConfig};
@@ -16,15 +16,16 @@ const RESERVED_DESCRIPTORS: usize = 32;
 /// Descriptors of a worker: its poller and waker.
 const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
 
-/// The origin of each value.
-pub(super) struct Sources<'a> {
+/// The source of each value: a flag, a variable, the file or the default.
+#[derive(Debug)]
+pub struct Sources<'a> {
     pub(super) matches: &'a ArgMatches,
     pub(super) file: &'a ConfigFile,
 }
 
 impl Sources<'_> {
-    /// Returns whether the value is not the default.
-    fn is_given(&self, key: &str) -> bool {
+    /// Returns whether the value of a flag is not its default. `key` is the name of the flag.
+    pub fn is_given(&self, key: &str) -> bool {
         self.source(key) != Some(ValueSource::DefaultValue) || self.file.place(key).is_some()
     }
 
@@ -35,7 +36,7 @@ impl Sources<'_> {
     }
 
     /// Returns the flag, the variable or the position in the file.
-    fn place(&self, key: &str) -> String {
+    pub fn place(&self, key: &str) -> String {
         match self.source(key) {
             Some(ValueSource::EnvVariable) => variable(key),
             Some(ValueSource::DefaultValue) => self.file.place(key).unwrap_or(key).to_owned(),
@@ -49,10 +50,10 @@ impl Sources<'_> {
 }
 
 /// Returns the configuration, or one line with the place of a contradiction.
-pub(super) fn resolve(flags: Flags, sources: &Sources<'_>) -> Result<Config, String> {
+pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Config, String> {
     check_unique(&flags.listening, sources)?;
     let workers = flags.listening.workers;
-    let limits = limits(flags.limits, workers.get(), flags.tls.tls_cert.is_some(), sources)?;
+    let limits = limits(flags.limits, workers.get(), flags.tls.tls_cert.is_some(), sources);
     Ok(Config {
         tls: tls(flags.tls, flags.service.grpc_web, sources)?,
         limits,
@@ -110,23 +111,12 @@ fn web(flags: ServiceFlags, sources: &Sources<'_>) -> Result<Option<WebConfig>, 
     Ok(flags.grpc_web.then_some(WebConfig { origins }))
 }
 
-fn limits(
-    mut limits: Limits,
-    workers: usize,
-    is_tls: bool,
-    sources: &Sources<'_>,
-) -> Result<Limits, String> {
-    let (name, message) = (limits.max_name_bytes, limits.max_message_bytes);
-    if sources.is_given("max-name-bytes") && name > message {
-        let place = sources.place("max-name-bytes");
-        return Err(format!("{place}: {name} is above --max-message-bytes, which is {message}"));
-    }
-    limits.max_name_bytes = name.min(message);
+fn limits(mut limits: Limits, workers: usize, is_tls: bool, sources: &Sources<'_>) -> Limits {
     if !sources.is_given("max-connections") {
         let by_memory = memory::affordable_connections(limits.memory_limit, is_tls);
         limits.max_connections = openable_connections(workers).min(by_memory);
     }
-    Ok(limits)
+    limits
 }
 
 /// Returns the connections for which the process may open descriptors.

@@ -53,7 +53,7 @@ impl Service {
     /// ```
     /// # use greet_proto::GreeterServer;
     /// # use greet_server::{Service, config, services::Greeting};
-    /// # let config = config::load(["greet-server"])?.config;
+    /// # let config = config::load::<greet_server::Flags>(["greet-server"])?.config;
     /// let greeter = Greeting::new(100);
     /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -65,7 +65,7 @@ impl Service {
     /// ```compile_fail,E0277
     /// # use greet_proto::GreeterServer;
     /// # use greet_server::{Service, config, services::Greeting};
-    /// # let config = config::load(["greet-server"])?.config;
+    /// # let config = config::load::<greet_server::Flags>(["greet-server"])?.config;
     /// let greeter = GreeterServer::with_interceptor(Greeting::new(100), |request| Ok(request));
     /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
     /// # Ok::<_, Box<dyn std::error::Error>>(())

@@ -21,15 +21,16 @@ pub use self::greeter::Greeting;
 use self::health::Health;
 use self::reflection::Reflection;
 use crate::config::Config;
+use crate::flags::Flags;
 use crate::grpc::{AtDrain, Service};
 use crate::lifecycle::phase::Phase;
 
-/// Returns the services of one worker; every worker calls it once.
+/// Returns the services of one worker, which `flags` configure; every worker calls it once.
 ///
 /// Workers share none, because the reference count of a shared `Arc` would move between cores at
 /// every call. A service whose state belongs to the whole process holds that state in an `Arc`.
-pub fn all(config: &Config) -> Vec<Service> {
-    vec![Service::of::<GreeterServer<_>>(config, Greeting::new(config.limits.max_name_bytes))]
+pub fn all(config: &Config, flags: &Flags) -> Vec<Service> {
+    vec![Service::of::<GreeterServer<_>>(config, Greeting::new(flags.max_name_bytes))]
 }
 
 /// Adds grpc.health.v1 and server reflection, which report on `services`.

@@ -53,7 +53,7 @@ fn printed_config_can_be_read_and_prints_the_same() {
 
 #[test]
 fn example_file_is_current_and_its_values_are_the_defaults() {
-    let example = greet_server::config::example();
+    let example = greet_server::config::example(&greet_server::command());
     let file = include_str!("../../../deploy/greet.example.toml");
     assert!(file == example, "out of date; run: cargo xtask docs");
     let defaults = example.lines().filter_map(|line| {

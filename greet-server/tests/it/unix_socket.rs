@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use greet_server::config;
-use greet_server::{Server, services};
+use greet_server::{Flags, Server};
 use tokio::net::UnixStream;
 
 use crate::support::process::Process;
@@ -21,8 +21,8 @@ fn listen(path: &Path) -> String {
 }
 
 async fn bind(path: &Path) -> Result<Server, String> {
-    let config = config::load(["greet-server", &listen(path)]).unwrap().config;
-    let bound = Server::bind(config, services::all).await;
+    let config = config::load::<Flags>(["greet-server", &listen(path)]).unwrap().config;
+    let bound = Server::bind(config, |_| Vec::new()).await;
     bound.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 

@@ -63,7 +63,7 @@ fn documents() -> anyhow::Result<Vec<Document>> {
         let new = with_generated_parts(&old, generate).with_context(|| file.to_owned())?;
         documents.push(Document { file, old, new });
     }
-    let new = greet_server::config::example();
+    let new = greet_server::config::example(&greet_server::command());
     documents.push(Document { file: EXAMPLE, old: read(EXAMPLE)?, new });
     Ok(documents)
 }

@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
-use greet_server::config::{self, Config};
-use greet_server::{Server, Service, services};
+use greet_server::config::{self, Config, Loaded};
+use greet_server::{Flags, Server, Service, services};
 use greet_testkit::certs::IdentityFiles;
 use tokio::sync::oneshot;
 use tonic::metadata::AsciiMetadataKey;
@@ -64,19 +64,20 @@ impl Daemon {
         F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = HelloResult> + Send + 'static,
     {
-        Daemon::with_services(flags, move |config| {
+        Daemon::with_services(flags, move |config, _| {
             vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
         })
     }
 
     fn with_services(
         flags: &[&str],
-        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
     ) -> Daemon {
         let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
         let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
         let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
-        let config = config::load(arguments.concat()).unwrap().config;
+        let Loaded { config, flags, .. } = config::load::<Flags>(arguments.concat()).unwrap();
+        let services = move |config: &Config| services(config, &flags);
         let (drain, drain_signal) = oneshot::channel();
         let (announce, announced) = mpsc::channel();
         let thread = thread::spawn(move || {

@@ -35,7 +35,8 @@ impl TestConnection {
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let config = config::load(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
+        let config =
+            config::load::<crate::Flags>(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
         let limits = config.limits;
         let server = Server::bind(config, services).await.unwrap();
         let memory = MemoryLimit::new(limits.memory_limit.as_u64(), 1);

@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use greet_proto::grpc::health::v1::health_client::HealthClient;
 use greet_proto::{GreeterClient, HelloRequest};
-use greet_server::config::{self, Config};
-use greet_server::{Caller, CloseReason, Method, Server, Service, ShutdownReport, services};
+use greet_server::config::{self, Config, Loaded};
+use greet_server::{Caller, CloseReason, Flags, Method, Server, Service, ShutdownReport, services};
 use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_client::ProbeClient;
 use greet_testkit::probe::probe_server::ProbeServer;
@@ -71,7 +71,7 @@ impl TestServer {
         flags: &[&str],
         services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
     ) -> TestServer {
-        TestServer::run(TestServer::bind(flags, services).await)
+        TestServer::run(TestServer::bind(flags, move |config, _| services(config)).await)
     }
 
     /// Starts with a guard in front of every call.
@@ -102,7 +102,7 @@ impl TestServer {
 
     async fn bind(
         flags: &[&str],
-        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
     ) -> Server {
         let defaults = ["--listen=127.0.0.1:0", "--workers=2"].into_iter();
         let defaults = defaults.filter(|default| {
@@ -110,8 +110,8 @@ impl TestServer {
             !flags.iter().any(|flag| flag.starts_with(name))
         });
         let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
-        let config = config::load(arguments).unwrap().config;
-        Server::bind(config, services).await.unwrap()
+        let Loaded { config, flags, .. } = config::load::<Flags>(arguments).unwrap();
+        Server::bind(config, move |config| services(config, &flags)).await.unwrap()
     }
 
     fn run(server: Server) -> TestServer {
