@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greet_testkit::framing::hello;
+use greet_testkit::framing::text_message;
 use greet_testkit::http2::{END_STREAM, RST_STREAM, frame};
 
 use crate::support::error_snapshot::assert_error;
@@ -33,7 +33,11 @@ fn trailers_only_reply_carries_status() {
 fn reply_without_status() {
     assert_error(
         "rpc_no_status",
-        &server(&[reply_headers(), data(&hello("Hello Ada")), trailers(&[("x-other", "1")])]),
+        &server(&[
+            reply_headers(),
+            data(&text_message("Hello Ada")),
+            trailers(&[("x-other", "1")]),
+        ]),
         &[],
     );
 }
@@ -50,8 +54,8 @@ fn unary_reply_must_have_one_message() {
         "rpc_two_messages",
         &server(&[
             reply_headers(),
-            data(&hello("Hello Ada")),
-            data(&hello("Hello Ada")),
+            data(&text_message("Hello Ada")),
+            data(&text_message("Hello Ada")),
             trailers(&OK),
         ]),
         &[],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use greet_testkit::framing::{framed, hello};
+use greet_testkit::framing::{framed, text_message};
 use tempfile::TempDir;
 
 use super::peers::{CLIENT_CORE, on_core};
@@ -59,8 +59,8 @@ pub(super) struct Generator {
 impl Generator {
     pub(super) fn new(name_bytes: usize) -> anyhow::Result<Generator> {
         let name = if name_bytes == 3 { "Ada".to_owned() } else { "x".repeat(name_bytes) };
-        let request = framed(&hello(&name));
-        let reply_bytes = framed(&hello(&format!("Hello {name}"))).len() as u64;
+        let request = framed(&text_message(&name));
+        let reply_bytes = framed(&text_message(&format!("Hello {name}"))).len() as u64;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("request");
         fs::write(&file, request)?;

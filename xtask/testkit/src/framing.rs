@@ -1,4 +1,4 @@
-//! gRPC messages as bytes: the five-byte prefix, and the protobuf of the contract.
+//! gRPC messages as bytes: the five-byte prefix, and a message of protobuf.
 
 /// Returns `message` after its prefix: the flag 0 for no compression, and the length.
 pub fn framed(message: &[u8]) -> Vec<u8> {
@@ -6,8 +6,8 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &length, message].concat()
 }
 
-/// Encodes `HelloRequest` or `HelloReply`: both have one string, field 1.
-pub fn hello(text: &str) -> Vec<u8> {
+/// Encodes a message of protobuf whose field 1 is a string or bytes.
+pub fn text_message(text: &str) -> Vec<u8> {
     let mut message = vec![0x0a];
     let mut length = text.len();
     while length > 0x7f {
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn a_message_is_a_string_behind_a_prefix() {
-        assert_eq!(framed(&hello("Ada")), b"\0\0\0\0\x05\x0a\x03Ada");
-        assert_eq!(framed(&hello(&"x".repeat(300)))[..8], *b"\0\0\0\x01\x2f\x0a\xac\x02");
+        assert_eq!(framed(&text_message("Ada")), b"\0\0\0\0\x05\x0a\x03Ada");
+        assert_eq!(framed(&text_message(&"x".repeat(300)))[..8], *b"\0\0\0\x01\x2f\x0a\xac\x02");
     }
 }

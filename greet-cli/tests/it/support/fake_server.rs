@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use greet_testkit::framing::{framed, hello};
+use greet_testkit::framing::{framed, text_message};
 use greet_testkit::http2::{
     DATA, END_HEADERS, END_STREAM, FRAME_HEADER_BYTES, Frame, HEADERS, PREFACE, frame,
     header_block, settings,
@@ -166,7 +166,7 @@ fn move_to_stream(stream: u32, mut frames: &[u8]) -> Vec<u8> {
 
 /// Encodes the reply "Hello Ada".
 pub(crate) fn hello_ada() -> Vec<u8> {
-    [reply_headers(), data(&hello("Hello Ada")), trailers(&OK)].concat()
+    [reply_headers(), data(&text_message("Hello Ada")), trailers(&OK)].concat()
 }
 
 /// Encodes HEADERS of stream 1.

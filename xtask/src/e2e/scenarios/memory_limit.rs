@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use greet_testkit::GreedyPeer;
-use greet_testkit::framing::{framed, hello};
+use greet_testkit::framing::{framed, text_message};
 use greet_testkit::http2::DEFAULT_WINDOW;
 
 use crate::e2e::under_attack::{Attack, Served};
@@ -219,7 +219,7 @@ fn send_streams(
 
 /// Complete calls with the longest name.
 fn unread_replies(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let name = hello(&"x".repeat(4_096));
+    let name = text_message(&"x".repeat(4_096));
     let mut peer = GreedyPeer::connect(target, NO_WINDOW)?;
     let _ = (0..CALLS).try_for_each(|call| peer.call(2 * call + 1, SAY_HELLO, &name));
     peer.hold(is_over)
