@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check of a change, the cheapest first.
+//! `cargo xtask ci`: every check of a change, the cheapest first; `cargo xtask check`: the quick ones.
 
 use std::process::Command;
 
@@ -19,11 +19,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::default();
-    report.check("format", || run_cargo("fmt --all --check"));
+    report.check("format", format);
     report.check("house rules", tidy::check);
-    report.check("lints", || {
-        run_cargo("clippy --workspace --all-targets --locked --quiet -- --deny warnings")
-    });
+    report.check("lints", lints);
     report.check("lints without default features", || {
         run_cargo(
             "clippy -p greet-server --no-default-features --locked --quiet -- --deny warnings",
@@ -48,11 +46,34 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     report
         .check("tests of xtask with docs", || run_cargo("test -p xtask --features docs --locked"));
     report.check("licences, bans, sources", deny);
-    report.check("documents", || reference::check().map(|()| "up to date".to_owned()));
+    report.check("documents", documents);
     report.check("demo", demo);
     let programs = programs::build(false)?;
     e2e::check(&mut report, &programs, "");
     report.conclude("cargo xtask e2e --only NAME, or the command above", args.require_all)
+}
+
+/// `cargo xtask check`: the checks that take less than a minute after a build.
+pub(crate) fn quick() -> anyhow::Result<()> {
+    let mut report = Report::default();
+    report.check("format", format);
+    report.check("house rules", tidy::check);
+    report.check("lints", lints);
+    report.check("unit tests", || run_cargo("test --workspace --lib --bins --locked --quiet"));
+    report.check("documents", documents);
+    report.conclude("the command above", false)
+}
+
+fn format() -> anyhow::Result<String> {
+    run_cargo("fmt --all --check")
+}
+
+fn lints() -> anyhow::Result<String> {
+    run_cargo("clippy --workspace --all-targets --locked --quiet -- --deny warnings")
+}
+
+fn documents() -> anyhow::Result<String> {
+    reference::check().map(|()| "up to date".to_owned())
 }
 
 fn run_cargo(arguments: &str) -> anyhow::Result<String> {

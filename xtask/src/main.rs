@@ -29,6 +29,8 @@ enum Task {
     E2e(e2e::Args),
     /// Measure the daemon beside other servers, and write docs/benchmarks.md
     Bench(bench::Args),
+    /// Run the quick checks: format, lints, unit tests, documents
+    Check,
     /// Run every check: format, lints, documents, tests, end to end
     Ci(ci::Args),
     /// Generate the tables in the documents
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::E2e(args) => e2e::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
         Task::Dist => reference::dist(),
