@@ -3,11 +3,12 @@
 use crate::harness::command::{capture, print, progress};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs;
+use crate::harness::sample;
 
 /// The name, and the build
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name to greet
+    /// Name in the request
     #[arg(long, default_value = "world")]
     name: String,
     /// Use the release build (takes minutes the first time)
@@ -24,11 +25,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let target = daemon.target.clone();
 
     progress(format_args!("waiting for it: greet-cli --target {target} --wait 10s health"));
-    capture(&mut programs.greet(&target, &["--wait", "10s", "health"]))?.succeeded()?;
+    capture(&mut programs.client(&target, &["--wait", "10s", "health"]))?.succeeded()?;
 
-    progress(format_args!("calling: greet-cli --target {target} hello --name {}", args.name));
-    let hello = ["hello", "--name", &args.name];
-    let reply = capture(&mut programs.greet(&target, &hello))?.succeeded()?;
+    progress(format_args!(
+        "calling: greet-cli --target {target} {}",
+        sample::call(&[&args.name]).join(" ")
+    ));
+    let reply = capture(&mut programs.call(&target, &args.name))?.succeeded()?;
     print(format_args!("{}", reply.trim_end_matches('\n')))?;
 
     progress(format_args!("stopping the daemon with SIGTERM"));

@@ -44,7 +44,7 @@ pub(super) fn load_cost(
 ) -> anyhow::Result<LoadCost> {
     let shape = Shape::TEN_BY_TEN;
     let calls = (CALLS_PER_S * effort.seconds_per_sample) as u64;
-    let mut load = programs.greet(&server.target, &["load", "--threads=1", "--fail-if=errors>0"]);
+    let mut load = programs.client(&server.target, &["load", "--threads=1", "--fail-if=errors>0"]);
     load.arg(format!("--connections={}", shape.connections));
     load.arg(format!("--concurrency={}", shape.connections * shape.streams));
     load.arg(format!("--count={calls}"));
@@ -86,10 +86,10 @@ pub(super) fn one_shots(
     // A program that does nothing: the share of the pinning and the process in all times.
     add(NOTHING, &program("true"), "", RUNS);
     let (hello, reply) = (["hello", "--name=Ada"], "Hello Ada");
-    add(HELLO, &starter.programs.greet(&server.target, &hello), reply, RUNS);
+    add(HELLO, &starter.programs.client(&server.target, &hello), reply, RUNS);
     add("greet-cli --version", program(&starter.programs.cli).arg("--version"), "greet-cli", RUNS);
     if let Some(guided) = &starter.guided {
-        add(HELLO_GUIDED, &guided.greet(&server.target, &hello), reply, RUNS);
+        add(HELLO_GUIDED, &guided.client(&server.target, &hello), reply, RUNS);
     }
     let address = [server.address(), "Ada"];
     if let Ok(mut node) = tools::node("clients/node/client.js") {

@@ -8,9 +8,12 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, browser, documents, fair_share, fd_exhaustion, hello, interop, ipv6, lifecycle,
-    memory_limit, proxies, stalled_handshakes, telemetry, tls,
+    attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit, proxies,
+    python, stalled_handshakes, telemetry, tls,
 };
+// <greeter>
+use scenarios::{browser, interop};
+// </greeter>
 
 /// What to run, and how strictly
 #[derive(Debug, clap::Args)]
@@ -29,10 +32,10 @@ pub(crate) struct Args {
 /// Runs the programs and returns its findings in a few words.
 type Scenario = fn(&Programs) -> anyhow::Result<String>;
 
-const SCENARIOS: [(&str, Scenario); 34] = [
-    ("hello over TCP", hello::over_tcp),
-    ("hello over a Unix socket", hello::over_unix_socket),
-    ("hello over IPv6", ipv6::run),
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("call over TCP", call::over_tcp),
+    ("call over a Unix socket", call::over_unix_socket),
+    ("call over IPv6", ipv6::run),
     ("health across a lifecycle", lifecycle::health),
     ("drain under load", lifecycle::drain_under_load),
     ("drain with hostile peers", lifecycle::drain_with_hostile_peers),
@@ -56,14 +59,16 @@ const SCENARIOS: [(&str, Scenario); 34] = [
     ("envoy", proxies::envoy),
     ("nginx", proxies::nginx),
     ("haproxy", proxies::haproxy),
+    ("Python", python::client_and_server),
+    ("Python over a Unix socket", python::over_unix_socket),
+    ("Python: health, reflection, details", python::services),
+    // <greeter>
     ("browser", browser::run),
     ("reflection (buf)", interop::buf_reflection),
     ("the original (Node)", interop::node),
-    ("Python", interop::python),
-    ("Python over a Unix socket", interop::python_over_unix_socket),
-    ("Python: health, reflection, details", interop::python_services),
     ("C++", interop::cpp),
     ("Go", interop::go),
+    // </greeter>
 ];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -76,7 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Runs the scenarios whose name contains `only`.
 pub(crate) fn check(report: &mut Report, programs: &Programs, only: &str) {
-    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| name.contains(only)) {
+    for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| name.contains(only)) {
         report.check(name, || scenario(programs));
     }
 }

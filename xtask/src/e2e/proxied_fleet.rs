@@ -16,6 +16,7 @@ use crate::harness::command::{capture, wait_for};
 use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
+use crate::harness::sample;
 use crate::harness::tools;
 
 /// The ports in the configurations: daemons, admin ports, the proxy in plaintext and over TLS.
@@ -101,13 +102,13 @@ impl<'a> Fleet<'a> {
     }
 
     /// Calls through the proxy, in plaintext or over TLS.
-    fn greet(&self, has_tls: bool, arguments: &[&str]) -> Command {
+    fn client(&self, has_tls: bool, arguments: &[&str]) -> Command {
         let target = if has_tls {
             format!("https://{}", self.address("localhost:8443"))
         } else {
             format!("http://{}", self.plaintext_address())
         };
-        let mut command = self.programs.greet(&target, &[]);
+        let mut command = self.programs.client(&target, &[]);
         if has_tls {
             command.arg("--ca-cert").arg(self.certs.ca_file());
         }
@@ -118,17 +119,18 @@ impl<'a> Fleet<'a> {
     /// Reply, instance, status and error details arrive as without a proxy.
     pub(super) fn passes_calls_unchanged(&self) -> anyhow::Result<()> {
         for has_tls in [false, true] {
-            capture(&mut self.greet(has_tls, &["--wait", "20s", "health"]))?.succeeded()?;
-            let hello = ["--output", "json", "hello", "--name", "Zoë"];
-            let call = capture(&mut self.greet(has_tls, &hello))?.succeeded()?;
+            capture(&mut self.client(has_tls, &["--wait", "20s", "health"]))?.succeeded()?;
+            let json = ["--output", "json"];
+            let mut call = self.client(has_tls, &json);
+            let call = capture(call.args(sample::call(&["Zoë"])))?.succeeded()?;
             let call: Value = serde_json::from_str(&call)?;
-            anyhow::ensure!(call["message"] == "Hello Zoë", "{call}");
+            anyhow::ensure!(sample::exchange(&call) == Some(("Zoë", true)), "{call}");
             let instance = call["instance"].as_str().unwrap_or_default();
             anyhow::ensure!(NAMES.contains(&instance), "{call}");
 
-            let long = "x".repeat(5_000);
-            let refused = ["--output", "json", "hello", "--name", &long];
-            let refused = capture(&mut self.greet(has_tls, &refused))?.exited_with(67)?.stdout;
+            let mut refused = self.client(has_tls, &json);
+            refused.args(sample::call(&["x".repeat(5_000)]));
+            let refused = capture(&mut refused)?.exited_with(67)?.stdout;
             anyhow::ensure!(refused.contains("the limit is 4096 bytes"), "{refused}");
         }
         let mut details = tools::python("clients/python/status.py")?;
@@ -185,9 +187,9 @@ impl<'a> Fleet<'a> {
 
     /// Makes some calls, none of which may fail.
     fn batch(&self) -> anyhow::Result<Tally> {
-        let arguments = ["--output", "json", "hello", "--name", "Ada", "--count", CALLS_PER_BATCH];
-        let output =
-            capture(self.greet(false, &arguments).args(["--concurrency", "10"]))?.succeeded()?;
+        let mut calls = self.client(false, &["--output", "json"]);
+        calls.args(sample::call(&["Ada"])).args(["--count", CALLS_PER_BATCH]);
+        let output = capture(calls.args(["--concurrency", "10"]))?.succeeded()?;
         let tally = output.lines().find(|line| line.contains("greet.tally/v1"));
         let tally: Value = serde_json::from_str(tally.context("the output has a tally")?)?;
         let answered = tally["answered_by"].as_object().context("the tally counts by instance")?;

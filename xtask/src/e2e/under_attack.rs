@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use crate::harness::command::{capture, wait_for};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
+use crate::harness::sample;
 
 /// The time in which the well-behaved clients call.
 const CALLS_SECONDS: u64 = 3;
@@ -79,16 +80,16 @@ fn call(programs: &Programs, target: &str) -> anyhow::Result<Served> {
         "--fail-if=errors>0",
         &duration,
     ];
-    let mut load = programs.greet(target, &load);
+    let mut load = programs.client(target, &load);
     thread::scope(|scope| {
         let load = scope.spawn(move || capture(&mut load)?.succeeded());
         let mut connects = 0;
         while !load.is_finished() {
-            for (arguments, expected) in [
-                (&[TIMEOUT, "hello", "--name=Ada"][..], "Hello Ada\n"),
-                (&[TIMEOUT, "health"], "SERVING\n"),
+            for (mut command, expected) in [
+                (programs.call(target, "Ada"), sample::reply("Ada")),
+                (programs.client(target, &["health"]), "SERVING\n".to_owned()),
             ] {
-                let reply = capture(&mut programs.greet(target, arguments))?.succeeded()?;
+                let reply = capture(command.arg(TIMEOUT))?.succeeded()?;
                 anyhow::ensure!(reply == expected, "the reply was {reply:?}");
                 connects += 1;
             }

@@ -13,6 +13,7 @@ use super::command::{capture, program, progress, works};
 use super::daemon::Daemon;
 use super::programs::{Programs, build_with, root, target_directory};
 use super::report::Missing;
+use super::sample;
 
 /// A load of the training: connections, concurrent calls on each, length of the name, TLS.
 ///
@@ -100,18 +101,18 @@ fn train(programs: &Programs) -> anyhow::Result<()> {
             "training with {connections}x{streams}, {name_bytes} B, TLS {is_tls}"
         ));
         let mut load = if is_tls {
-            programs.greet(&tls.target, &["load", &ca])
+            programs.client(&tls.target, &[&ca])
         } else {
-            programs.greet(&plain.target, &["load"])
+            programs.client(&plain.target, &[])
         };
+        load.args(sample::load(&"x".repeat(name_bytes)));
         load.args(["--threads=1", "--fail-if=errors>0"]);
         load.arg(format!("--count={CALLS_PER_LOAD}")).arg(format!("--connections={connections}"));
         load.arg(format!("--concurrency={}", connections * streams));
-        load.arg(format!("--name={}", "x".repeat(name_bytes)));
         capture(&mut load)?.succeeded()?;
     }
     for _ in 0..ONE_SHOTS {
-        capture(&mut programs.greet(&plain.target, &["hello", "--name=Ada"]))?.succeeded()?;
+        capture(&mut programs.call(&plain.target, "Ada"))?.succeeded()?;
     }
     for server in [plain, tls] {
         server.stop_cleanly()?;

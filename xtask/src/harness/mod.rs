@@ -10,4 +10,5 @@ pub(crate) mod ports;
 pub(crate) mod programs;
 pub(crate) mod report;
 pub(crate) mod resources;
+pub(crate) mod sample;
 pub(crate) mod tools;

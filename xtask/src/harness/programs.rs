@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::command::{program, progress};
+use super::sample;
 
 /// Prefixes of the variables that `cargo run` sets. Build scripts watch some of them and would run
 /// again whenever an inner cargo inherits them.
@@ -25,9 +26,16 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Returns `greet-cli --target TARGET ARGUMENTS…`.
-    pub(crate) fn greet(&self, target: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn client(&self, target: &str, arguments: &[&str]) -> Command {
         let mut command = program(&self.cli);
         command.args(["--target", target]).args(arguments);
+        command
+    }
+
+    /// Returns the client's command for the sample call with `text`.
+    pub(crate) fn call(&self, target: &str, text: &str) -> Command {
+        let mut command = self.client(target, &[]);
+        command.args(sample::call(&[text]));
         command
     }
 }

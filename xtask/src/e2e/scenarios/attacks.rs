@@ -15,28 +15,28 @@ use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
 use crate::harness::report::require_linux;
 use crate::harness::resources::Resources;
+use crate::harness::sample;
 
 const PEERS_PER_ATTACK: usize = 12;
 /// Memory that the allocator may keep.
 const MAX_KIB_KEPT: u64 = 24 * 1_024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     require_linux()?;
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", "--request-timeout=1s"];
     let daemon = Daemon::start(programs, &flags)?;
     let target = daemon.target.clone();
-    let hello = || capture(&mut programs.greet(&target, &["hello", "--name", "Ada"]));
-    hello()?.succeeded()?;
+    let call = || capture(&mut programs.call(&target, "Ada"));
+    call()?.succeeded()?;
     let idle = Resources::of(&daemon)?.descriptors; // at most one too many, of the client that just left
     // The first round warms up the allocator.
     attack(&target)?;
     let before = settled(&daemon, idle)?;
 
     let attacks = attack(&target)?;
-    let greeted = hello()?.succeeded()?;
-    anyhow::ensure!(greeted == "Hello Ada\n", "the reply was {greeted:?}");
+    let reply = call()?.succeeded()?;
+    anyhow::ensure!(reply == sample::reply("Ada"), "the reply was {reply:?}");
     let after = settled(&daemon, idle)?;
     anyhow::ensure!(after.kib <= before.kib + MAX_KIB_KEPT, "{before:?} {after:?}");
     daemon.stop_cleanly()?;
@@ -46,9 +46,9 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
 /// Runs the attacks one after the other, the peers of each at the same time. Returns their number.
 fn attack(target: &str) -> anyhow::Result<usize> {
-    let request = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO));
+    let request = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(sample::PATH));
     let bomb =
-        [&call_headers(SAY_HELLO)[..], &[0x40, 1, b'x', 3, b'x', b'x', b'x'], &[0xbe; 9_000]];
+        [&call_headers(sample::PATH)[..], &[0x40, 1, b'x', 3, b'x', b'x', b'x'], &[0xbe; 9_000]];
     let rapid_reset = (0..200).map(|call| 2 * call + 1);
     let rapid_reset = rapid_reset
         .flat_map(|stream| [request(stream), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])]);

@@ -10,18 +10,24 @@ use greet_testkit::http2::{DEFAULT_WINDOW, INITIAL_WINDOW_SIZE, settings};
 use crate::e2e::under_attack::{Attack, Served};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
+use crate::harness::sample;
 
 /// The default of `--max-streams`.
 const CALLS: u32 = 200;
-const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// The attacks, and the method that they call.
 const ATTACKS: [(Attack, &str); 4] = [
-    (Attack { name: "calls without a message", peers: 60, peer: calls_without_message }, SAY_HELLO),
+    (
+        Attack { name: "calls without a message", peers: 60, peer: calls_without_message },
+        sample::PATH,
+    ),
     (Attack { name: "watches without a message", peers: 60, peer: watches_without_message }, WATCH),
-    (Attack { name: "calls without a window", peers: 60, peer: calls_without_window }, SAY_HELLO),
-    (Attack { name: "control frames", peers: 40, peer: control_frames }, SAY_HELLO),
+    (
+        Attack { name: "calls without a window", peers: 60, peer: calls_without_window },
+        sample::PATH,
+    ),
+    (Attack { name: "control frames", peers: 40, peer: control_frames }, sample::PATH),
 ];
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
@@ -48,7 +54,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
 fn calls_without_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let mut peer = GreedyPeer::connect(target, DEFAULT_WINDOW)?;
-    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, SAY_HELLO))?;
+    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, sample::PATH))?;
     peer.hold(is_over)
 }
 
@@ -62,7 +68,7 @@ fn watches_without_message(target: &str, is_over: &AtomicBool) -> io::Result<()>
 fn calls_without_window(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let mut peer = GreedyPeer::connect(target, 0)?;
     for call in 0..CALLS {
-        peer.call(2 * call + 1, SAY_HELLO, b"")?;
+        peer.call(2 * call + 1, sample::PATH, b"")?;
     }
     peer.hold(is_over)
 }
@@ -70,7 +76,7 @@ fn calls_without_window(target: &str, is_over: &AtomicBool) -> io::Result<()> {
 /// Each change of the initial window size changes the window of every open call.
 fn control_frames(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let mut peer = GreedyPeer::connect(target, DEFAULT_WINDOW)?;
-    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, SAY_HELLO))?;
+    (0..CALLS).try_for_each(|call| peer.start_call(2 * call + 1, sample::PATH))?;
     let changes =
         [DEFAULT_WINDOW - 1, DEFAULT_WINDOW].map(|window| settings(&[INITIAL_WINDOW_SIZE, window]));
     let changes = changes.concat().repeat(64);

@@ -10,6 +10,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
 use crate::harness::report::require_linux;
 use crate::harness::resources::cpu_time;
+use crate::harness::sample;
 
 const SILENT_PEERS: usize = 200;
 const CALL_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let mut calls = 0;
     let failed = repeat_for(EXHAUSTED_FOR, CALL_INTERVAL, || {
         calls += 1;
-        early.call(2 * calls - 1, "/greet.Greeter/SayHello", Some(b"")).err()
+        early.call(2 * calls - 1, sample::PATH, Some(b"")).err()
     });
     failed.map_or(Ok(()), Err)?;
     let share = (cpu_time(&daemon)? - before).as_secs_f64() / EXHAUSTED_FOR.as_secs_f64();
@@ -44,8 +45,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     drop(peers);
     let freed = Instant::now();
-    let hello = ["--wait", "5s", "hello", "--name", "Late"];
-    capture(&mut programs.greet(&target, &hello))?.succeeded()?;
+    capture(programs.call(&target, "Late").args(["--wait", "5s"]))?.succeeded()?;
     let took = freed.elapsed();
     anyhow::ensure!(took < ACCEPT_TIMEOUT, "accepted after {took:?}");
 

@@ -1,24 +1,16 @@
-//! Clients and servers of other stacks against ours, in both directions.
-
-use std::process::Command;
+//! Clients and servers of the original and of other stacks against ours.
 
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
 use crate::harness::tools;
 
-/// Empty, ASCII, two bytes a letter, four bytes a letter.
-const NAMES: [&str; 4] = ["", "Ada", "Zoë", "\u{1f600}"];
+use super::python::{their_client, their_server};
 
+/// The original, in both directions.
 pub(crate) fn node(programs: &Programs) -> anyhow::Result<String> {
     their_client(programs, tools::node("clients/node/client.js")?)?;
     their_server(programs, tools::node("clients/node/server.js")?)?;
-    Ok("their client, their server".to_owned())
-}
-
-pub(crate) fn python(programs: &Programs) -> anyhow::Result<String> {
-    their_client(programs, tools::python("clients/python/client.py")?)?;
-    their_server(programs, tools::python("clients/python/server.py")?)?;
     Ok("their client, their server".to_owned())
 }
 
@@ -30,90 +22,6 @@ pub(crate) fn cpp(programs: &Programs) -> anyhow::Result<String> {
 pub(crate) fn go(programs: &Programs) -> anyhow::Result<String> {
     their_client(programs, tools::go("clients", "client")?)?;
     Ok("their client".to_owned())
-}
-
-/// `client HOST:PORT NAME…` prints one reply a line.
-fn their_client(programs: &Programs, mut client: Command) -> anyhow::Result<()> {
-    let ours = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
-    let printed = capture(client.arg(ours.address()).args(NAMES))?.succeeded()?;
-    anyhow::ensure!(printed == replies(), "it printed {printed:?}");
-    let ended = ours.stop_cleanly()?;
-    anyhow::ensure!(ended.figure("answered")? == NAMES.len() as u64, "{ended:?}");
-    Ok(())
-}
-
-/// `server HOST:PORT` prints its address first.
-fn their_server(programs: &Programs, mut server: Command) -> anyhow::Result<()> {
-    let theirs = Daemon::spawn(server.arg("127.0.0.1:0"))?;
-    let names = NAMES.iter().flat_map(|name| ["--name", name]);
-    let arguments: Vec<_> = ["hello"].into_iter().chain(names).collect();
-    let printed = capture(&mut programs.greet(&theirs.target, &arguments))?.succeeded()?;
-    anyhow::ensure!(printed == replies(), "we printed {printed:?}");
-    Ok(())
-}
-
-fn replies() -> String {
-    NAMES.map(|name| format!("Hello {name}\n")).concat()
-}
-
-/// gRPC C-core sends the percent-encoded path as `:authority`, which HTTP/2 in the daemon rejects. With
-/// an authority of its own the call succeeds.
-pub(crate) fn python_over_unix_socket(programs: &Programs) -> anyhow::Result<String> {
-    const REJECTED: &str = "greet_http2_requests_rejected_total";
-    let directory = tempfile::tempdir()?;
-    let target = format!("unix:{}", directory.path().join("greet.sock").display());
-    let flags = ["--listen", &target, "--admin-listen", "127.0.0.1:0"];
-    let daemon = Daemon::start(programs, &flags)?;
-    let client = || -> anyhow::Result<Command> {
-        let mut client = tools::python("clients/python/client.py")?;
-        client.args([&target, "Ada"]);
-        Ok(client)
-    };
-
-    let failed = capture(&mut client()?)?.exited_with(1)?.stderr;
-    let reset = "Received RST_STREAM with error code 1"; // PROTOCOL_ERROR
-    anyhow::ensure!(failed.contains(reset), "{failed}");
-    let rejected = daemon.metric(REJECTED)?;
-    anyhow::ensure!(rejected == 1, "{rejected} requests were rejected");
-
-    let printed = capture(client()?.env("AUTHORITY", "localhost"))?.succeeded()?;
-    anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
-    anyhow::ensure!(daemon.metric(REJECTED)? == rejected, "a request was rejected");
-    let ended = daemon.stop_cleanly()?;
-    anyhow::ensure!(ended.figure("answered")? == 1, "{ended:?}");
-    Ok("rejected and counted; with grpc.default_authority: Hello Ada".to_owned())
-}
-
-/// Health, reflection and error details as the libraries of Python read them.
-pub(crate) fn python_services(programs: &Programs) -> anyhow::Result<String> {
-    let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
-    let python = |script: &str, arguments: &[&str]| {
-        let mut python = tools::python(&format!("clients/python/{script}"))?;
-        capture(python.arg(daemon.address()).args(arguments))
-    };
-
-    for service in ["", "greet.Greeter"] {
-        let health = python("health.py", &[service])?.succeeded()?;
-        anyhow::ensure!(health == "SERVING\n", "health of {service:?} is {health:?}");
-    }
-    let unknown = python("health.py", &["no.Such"])?.exited_with(1)?.stderr;
-    anyhow::ensure!(unknown == "NOT_FOUND\n", "health of an unknown service is {unknown:?}");
-
-    let reflected = python("reflect.py", &[])?.succeeded()?;
-    let expected = [
-        "greet.Greeter",
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-        "Hello Reflection",
-    ];
-    let has_line = |line: &&str| reflected.lines().any(|reflected| reflected == *line);
-    anyhow::ensure!(expected.iter().all(has_line), "reflection returned {reflected:?}");
-
-    let details = python("status.py", &[])?.succeeded()?;
-    let expected = "INVALID_ARGUMENT name: is 5000 bytes long; the limit is 4096 bytes\n";
-    anyhow::ensure!(details == expected, "the details are {details:?}");
-    Ok("SERVING, NOT_FOUND; the 4 services; BadRequest names the field".to_owned())
 }
 
 /// buf reads the contract by reflection, in both versions of the protocol, and calls.

@@ -15,6 +15,7 @@ use greet_testkit::BlockingPeer;
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
+use crate::harness::sample;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(1);
@@ -28,7 +29,7 @@ pub(crate) fn health(programs: &Programs) -> anyhow::Result<String> {
     let flags = ["--listen", "127.0.0.1:0", "--drain-delay", "2s"];
     let mut daemon = Daemon::start(programs, &flags)?;
     let target = daemon.target.clone();
-    let health = || capture(&mut programs.greet(&target, &["health"]));
+    let health = || capture(&mut programs.client(&target, &["health"]));
 
     let serving = health()?.succeeded()?;
     anyhow::ensure!(serving == "SERVING\n", "health is {serving:?}");
@@ -41,9 +42,8 @@ pub(crate) fn health(programs: &Programs) -> anyhow::Result<String> {
         }
     };
     anyhow::ensure!(lame_duck == "NOT_SERVING\n", "health is {lame_duck:?}");
-    let hello = ["hello", "--name", "Late"];
-    let reply = capture(&mut programs.greet(&target, &hello))?.succeeded()?;
-    anyhow::ensure!(reply == "Hello Late\n", "the reply was {reply:?}");
+    let reply = capture(&mut programs.call(&target, "Late"))?.succeeded()?;
+    anyhow::ensure!(reply == sample::reply("Late"), "the reply was {reply:?}");
 
     let ended = daemon.wait()?;
     anyhow::ensure!(ended.code == Some(0), "{ended:?}");
@@ -62,7 +62,7 @@ pub(crate) fn drain_with_hostile_peers(programs: &Programs) -> anyhow::Result<St
     let _silent = BlockingPeer::silent(&target)?;
     let _mute = BlockingPeer::connect(&target)?;
     let _watch = BlockingPeer::calling(&target, "/grpc.health.v1.Health/Watch", Some(b""))?;
-    let _hanging = BlockingPeer::calling(&target, "/greet.Greeter/SayHello", None)?;
+    let _hanging = BlockingPeer::calling(&target, sample::PATH, None)?;
 
     let ended = daemon.stop()?;
     let took = ended.took;
@@ -158,41 +158,42 @@ fn call_in_batches(
 ) -> anyhow::Result<Received> {
     let mut received = Received::new();
     for batch in 0..BATCHES {
-        let names = (0..CALLS_PER_BATCH).map(|call| format!("{client}-{batch}-{call}"));
-        let mut names: Vec<_> = names.collect();
+        let texts = (0..CALLS_PER_BATCH).map(|call| format!("{client}-{batch}-{call}"));
+        let mut texts: Vec<_> = texts.collect();
         for (from, target) in targets {
-            let never_sent = greet_all(programs, target, &names)?;
-            *received.entry(from).or_default() += (names.len() - never_sent.len()) as u64;
-            names = never_sent;
-            if names.is_empty() {
+            let never_sent = call_with_each(programs, target, &texts)?;
+            *received.entry(from).or_default() += (texts.len() - never_sent.len()) as u64;
+            texts = never_sent;
+            if texts.is_empty() {
                 break;
             }
         }
-        anyhow::ensure!(names.is_empty(), "no target accepted {names:?}");
+        anyhow::ensure!(texts.is_empty(), "no target accepted {texts:?}");
         let _ = batch_done.send(()); // not counted any more after the change
     }
     Ok(received)
 }
 
-/// Greets all of `names` on one connection. Returns those whose call was never sent (exit code 3);
+/// Calls with each of `texts` on one connection. Returns those whose call was never sent (exit code 3);
 /// a call that was sent and not answered is an error.
-fn greet_all(programs: &Programs, target: &str, names: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut arguments = vec!["--output", "json", "--timeout", "20s", "hello"];
-    arguments.extend(names.iter().flat_map(|name| ["--name", name]));
-    let output = capture(&mut programs.greet(target, &arguments))?.stdout;
+fn call_with_each(
+    programs: &Programs,
+    target: &str,
+    texts: &[String],
+) -> anyhow::Result<Vec<String>> {
+    let mut client = programs.client(target, &["--output", "json", "--timeout", "20s"]);
+    let output = capture(client.args(sample::call(texts)))?.stdout;
     let mut never_sent = Vec::new();
     for line in output.lines() {
         let call: serde_json::Value = serde_json::from_str(line).context("a call is an object")?;
-        let name = call["name"].as_str().context("a call has a name")?;
+        let (text, is_reply) = sample::exchange(&call).context("a call has a text")?;
         match call["error"]["stage"].as_str() {
-            None => {
-                anyhow::ensure!(call["message"] == format!("Hello {name}"), "wrong reply: {line}");
-            }
-            Some("dns" | "tcp" | "http2") => never_sent.push(name.to_owned()),
+            None => anyhow::ensure!(is_reply, "wrong reply: {line}"),
+            Some("dns" | "tcp" | "http2") => never_sent.push(text.to_owned()),
             Some(_) => bail!("a call was accepted and not answered: {line}"),
         }
     }
     let reported = output.lines().count();
-    anyhow::ensure!(reported == names.len(), "{reported} of {} calls are reported", names.len());
+    anyhow::ensure!(reported == texts.len(), "{reported} of {} calls are reported", texts.len());
     Ok(never_sent)
 }

@@ -23,6 +23,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, root};
 use crate::harness::report::require_linux;
 use crate::harness::resources::{Resources, raise_descriptor_limit, reset_peak};
+use crate::harness::sample;
 
 const MANIFEST: &str = "deploy/kubernetes/greet.yaml";
 const MIB: u64 = 1_024 * 1_024;
@@ -41,7 +42,6 @@ const BURST_CALLS: u32 = 32;
 /// A window that is never opened.
 const NO_WINDOW: u32 = 0;
 const WHOLE_FRAMES: usize = 16_384;
-const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 /// Time in which the allocator returns the memory of an attack to the system.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -126,7 +126,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 /// Returns the KiB in use after calls, during which the allocator returns what an attack has used.
 fn memory_after_calls(programs: &Programs, daemon: &Daemon) -> anyhow::Result<u64> {
     wait_for("the memory of the attack is returned", RETURN_TIMEOUT, || {
-        capture(&mut programs.greet(&daemon.target, &["load", "--count=5000"]))?.succeeded()?;
+        capture(&mut programs.client(&daemon.target, &["load", "--count=5000"]))?.succeeded()?;
         let kib = Resources::of(daemon)?.kib;
         Ok((kib <= MAX_KIB_AFTER).then_some(kib))
     })
@@ -176,7 +176,7 @@ fn send_messages(peer: &mut GreedyPeer, calls: u32, frame_bytes: usize) -> io::R
     let message = framed(&[b'x'; MESSAGE_BYTES]);
     let unfinished = &message[..message.len() - 1];
     (0..calls).map(|call| 2 * call + 1).try_for_each(|stream| {
-        peer.start_call(stream, SAY_HELLO)?;
+        peer.start_call(stream, sample::PATH)?;
         peer.send_data(stream, unfinished, frame_bytes)
     })
 }
@@ -221,6 +221,6 @@ fn send_streams(
 fn unread_replies(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let name = text_message(&"x".repeat(4_096));
     let mut peer = GreedyPeer::connect(target, NO_WINDOW)?;
-    let _ = (0..CALLS).try_for_each(|call| peer.call(2 * call + 1, SAY_HELLO, &name));
+    let _ = (0..CALLS).try_for_each(|call| peer.call(2 * call + 1, sample::PATH, &name));
     peer.hold(is_over)
 }

@@ -1,16 +1,20 @@
 //! The scenarios, grouped by subject. Each returns its findings in a few words.
 
 pub(crate) mod attacks;
-pub(crate) mod browser;
+pub(crate) mod call;
 pub(crate) mod documents;
 pub(crate) mod fair_share;
 pub(crate) mod fd_exhaustion;
-pub(crate) mod hello;
-pub(crate) mod interop;
 pub(crate) mod ipv6;
 pub(crate) mod lifecycle;
 pub(crate) mod memory_limit;
 pub(crate) mod proxies;
+pub(crate) mod python;
 pub(crate) mod stalled_handshakes;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
+
+// <greeter>
+pub(crate) mod browser;
+pub(crate) mod interop;
+// </greeter>

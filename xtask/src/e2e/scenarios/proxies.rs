@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::e2e::proxied_fleet::{Fleet, Proxy};
 use crate::harness::command::capture;
 use crate::harness::programs::Programs;
+use crate::harness::sample;
 use crate::harness::tools;
 
 pub(crate) fn nginx(programs: &Programs) -> anyhow::Result<String> {
@@ -52,7 +53,7 @@ fn grpc_web(fleet: &Fleet<'_>) -> anyhow::Result<()> {
         curl.args(["--header", &format!("{header}: application/grpc-web-text")]);
     }
     curl.arg("--data-binary").arg(format!("@{}", body.display()));
-    curl.arg(format!("http://{}/greet.Greeter/SayHello", fleet.plaintext_address()));
+    curl.arg(format!("http://{}{}", fleet.plaintext_address(), sample::PATH));
     let reply = capture(&mut curl)?.succeeded()?;
     anyhow::ensure!(reply.contains("AAAAAAsKCUhlbGxvIEFkY"), "no reply: {reply}");
     let allowed = "access-control-allow-origin: https://shop.example";

@@ -42,8 +42,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     })?;
     let first = Resources::of(&daemon)?;
     let ca = format!("--ca-cert={}", certs.ca_file().display());
-    let mut hello = programs.greet(&daemon.target, &[&ca, "hello", "--name=Ada"]);
-    capture(&mut hello)?.succeeded()?;
+    capture(programs.call(&daemon.target, "Ada").arg(ca))?.succeeded()?;
     stall(&address)?;
     let after = Resources::of(&daemon)?;
     anyhow::ensure!(client.ends_with(", 0 failed\n"), "the client reports: {client}");

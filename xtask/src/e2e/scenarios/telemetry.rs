@@ -11,11 +11,10 @@ use serde_json::Value;
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, root, target_directory};
+use crate::harness::sample;
 use crate::harness::tools;
 
 const CALLS: u64 = 20_000;
-const METHOD: &str = "greet.Greeter/SayHello";
-const HELLO: &str = "grpc_method=greet.Greeter/SayHello";
 
 /// Sums over all labels by name, and samples by `NAME{LABELS}`.
 type Sums = BTreeMap<String, f64>;
@@ -34,7 +33,7 @@ pub(crate) fn metrics(programs: &Programs) -> anyhow::Result<String> {
     check_alerts()?;
 
     let load = ["load", "--count", &CALLS.to_string(), "--connections", "4"];
-    let mut load = programs.greet(&daemon.target, &load);
+    let mut load = programs.client(&daemon.target, &load);
     let (scrapes, loaded) = thread::scope(|scope| {
         let loading = scope.spawn(move || capture(&mut load)?.succeeded());
         let mut scrapes = vec![scrape()?];
@@ -44,18 +43,19 @@ pub(crate) fn metrics(programs: &Programs) -> anyhow::Result<String> {
         anyhow::Ok((scrapes, loading.join().expect("the thread does not panic")))
     })?;
     loaded?;
-    let long = "x".repeat(5_000);
-    capture(&mut programs.greet(&daemon.target, &["hello", "--name", &long]))?.exited_with(67)?;
+    let too_long = "x".repeat(5_000);
+    capture(&mut programs.call(&daemon.target, &too_long))?.exited_with(67)?;
     let unknown = ["health", "--service", "no.Such"];
-    capture(&mut programs.greet(&daemon.target, &unknown))?.exited_with(69)?;
+    capture(&mut programs.client(&daemon.target, &unknown))?.exited_with(69)?;
 
     let sums = scrape()?;
     let count = |name: &str| sums.get(name).map(|value| *value as u64).unwrap_or_default();
     let ended =
         |labels: &str| count(&format!("grpc_server_call_duration_seconds_count{{{labels}}}"));
-    let by_status = |status: &str| ended(&format!("{HELLO},grpc_status={status}"));
+    let by_status =
+        |status: &str| ended(&format!("grpc_method={},grpc_status={status}", sample::METHOD));
     let seen = (by_status("OK"), by_status("INVALID_ARGUMENT"));
-    anyhow::ensure!(seen == (CALLS, 1), "SayHello ended {seen:?} times: {sums:?}");
+    anyhow::ensure!(seen == (CALLS, 1), "the calls ended {seen:?} times: {sums:?}");
     let not_found = ended("grpc_method=grpc.health.v1.Health/Check,grpc_status=NOT_FOUND");
     anyhow::ensure!(not_found == 1, "{sums:?}");
     let started = count("grpc_server_call_started_total");
@@ -83,18 +83,18 @@ pub(crate) fn traces(programs: &Programs) -> anyhow::Result<String> {
     let flags = ["--listen", "127.0.0.1:0", "--instance", "blue", "--otlp-endpoint", &endpoint];
     let daemon = Daemon::start(programs, &flags)?;
 
-    let arguments = ["--trace", "--output", "json", "hello", "--name", "Ada"];
-    let call = capture(&mut programs.greet(&daemon.target, &arguments))?.succeeded()?;
+    let mut call = programs.call(&daemon.target, "Ada");
+    let call = capture(call.args(["--trace", "--output", "json"]))?.succeeded()?;
     let call: Value = serde_json::from_str(&call)?;
     let trace_id = call["trace_id"].as_str().context("the call has a trace id")?;
-    capture(&mut programs.greet(&daemon.target, &["hello", "--name", "Grace"]))?.succeeded()?;
+    capture(&mut programs.call(&daemon.target, "Grace"))?.succeeded()?;
 
     daemon.stop_cleanly()?; // and with it the last batch of spans is sent
     let seen = collector.stop()?.rest_of_stdout;
     let spans: Vec<Value> = seen.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let [ada, grace] = &spans[..] else { anyhow::bail!("not two spans: {seen}") };
     for span in [ada, grace] {
-        anyhow::ensure!(span["name"] == METHOD, "{span}");
+        anyhow::ensure!(span["name"] == sample::METHOD, "{span}");
         anyhow::ensure!(span["resource"]["service.name"] == "greet-server", "{span}");
         anyhow::ensure!(span["resource"]["service.instance.id"] == "blue", "{span}");
         anyhow::ensure!(span["attributes"]["rpc.response.status_code"] == "OK", "{span}");

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -31,44 +30,43 @@ pub(crate) fn handshakes(programs: &Programs) -> anyhow::Result<String> {
     let flags = ["--listen=127.0.0.1:0", "--handshake-timeout=1s", &cert, &key];
     let tls = Daemon::start(programs, &flags)?;
     let address = tls.address().to_owned();
-    for script in
-        [tools::node("clients/node/client.js")?, tools::python("clients/python/client.py")?]
-    {
-        greets(script, &address, &servers, None)?;
-    }
+    call_with_scripts(&address, &servers, None)?;
     let session = openssl(&address, &servers, None)?;
     anyhow::ensure!(session.contains("ALPN protocol: h2"), "{session}");
     tls.stop()?;
 
     let mtls = Daemon::start(programs, &[&flags[..], &[&client_ca]].concat())?;
     let address = mtls.address().to_owned();
-    for script in
-        [tools::node("clients/node/client.js")?, tools::python("clients/python/client.py")?]
-    {
-        greets(script, &address, &servers, Some(&client))?;
-    }
+    call_with_scripts(&address, &servers, Some(&client))?;
     let session = openssl(&address, &servers, Some(&client))?;
     anyhow::ensure!(session.contains("ALPN protocol: h2"), "{session}");
     let refused = openssl(&address, &servers, None)?;
     anyhow::ensure!(refused.contains("alert certificate required"), "{refused}");
     let ended = mtls.stop()?;
     anyhow::ensure!(ended.log.contains("tls_failed=1"), "{}", ended.log);
-    Ok("Node, Python, OpenSSL; without a certificate: refused with an alert".to_owned())
+    Ok("clients of other stacks, OpenSSL; without a certificate: refused with an alert".to_owned())
 }
 
-/// Runs a client with its certificates in the environment.
-fn greets(
-    mut script: Command,
+/// Runs the clients of other stacks with their certificates in the environment.
+fn call_with_scripts(
     address: &str,
     servers: &Ca,
     client: Option<&IdentityFiles>,
 ) -> anyhow::Result<()> {
-    script.arg(address).arg("Ada").env("CA", servers.ca_file());
-    if let Some(IdentityFiles { cert, key }) = client {
-        script.env("CERT", cert).env("KEY", key);
+    let scripts = [
+        tools::python("clients/python/client.py")?,
+        // <greeter>
+        tools::node("clients/node/client.js")?,
+        // </greeter>
+    ];
+    for mut script in scripts {
+        script.arg(address).arg("Ada").env("CA", servers.ca_file());
+        if let Some(IdentityFiles { cert, key }) = client {
+            script.env("CERT", cert).env("KEY", key);
+        }
+        let printed = capture(&mut script)?.succeeded()?;
+        anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
     }
-    let printed = capture(&mut script)?.succeeded()?;
-    anyhow::ensure!(printed == "Hello Ada\n", "it printed {printed:?}");
     Ok(())
 }
 

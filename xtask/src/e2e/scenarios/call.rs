@@ -9,21 +9,23 @@ use anyhow::Context as _;
 use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
+use crate::harness::sample;
 
 pub(crate) fn over_tcp(programs: &Programs) -> anyhow::Result<String> {
     let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0", "--instance", "e2e"])?;
     let target = daemon.target.clone();
-    let greet = |arguments: &[&str]| capture(&mut programs.greet(&target, arguments));
-    for name in ["Ada", "", "Zoë", "\u{1f600}"] {
-        let reply = greet(&["hello", "--name", name])?.succeeded()?;
-        anyhow::ensure!(reply == format!("Hello {name}\n"), "the reply was {reply:?}");
+    let call = |text: &str| capture(&mut programs.call(&target, text));
+    for text in ["Ada", "", "Zoë", "\u{1f600}"] {
+        let reply = call(text)?.succeeded()?;
+        anyhow::ensure!(reply == sample::reply(text), "the reply was {reply:?}");
     }
 
-    let object = greet(&["--output", "json", "hello", "--name", "Ada"])?.succeeded()?;
+    let mut in_json = programs.call(&target, "Ada");
+    let object = capture(in_json.args(["--output", "json"]))?.succeeded()?;
     let object: serde_json::Value = serde_json::from_str(&object)?;
     anyhow::ensure!(object["instance"] == "e2e" && object["ok"] == true, "{object}");
 
-    let refused = greet(&["hello", "--name", &"x".repeat(5_000)])?.exited_with(67)?.stderr;
+    let refused = call(&"x".repeat(5_000))?.exited_with(67)?.stderr;
     let has_limit = refused.contains("name is 5000 bytes long; the limit is 4096 bytes");
     anyhow::ensure!(has_limit, "{refused}");
 
@@ -33,7 +35,7 @@ pub(crate) fn over_tcp(programs: &Programs) -> anyhow::Result<String> {
     anyhow::ensure!(ended.figure("answered")? == 6, "{ended:?}");
 
     let started = Instant::now();
-    let failed = greet(&["hello", "--name", "Ada"])?.exited_with(3)?.stderr;
+    let failed = call("Ada")?.exited_with(3)?.stderr;
     anyhow::ensure!(failed.lines().next().is_some_and(|line| line.contains(&address)), "{failed}");
     anyhow::ensure!(started.elapsed() < Duration::from_secs(1), "the failure took too long");
     Ok("6 calls answered; after the stop exit code 3 within 1 s".to_owned())
@@ -47,14 +49,14 @@ pub(crate) fn over_unix_socket(programs: &Programs) -> anyhow::Result<String> {
 
     let daemon = Daemon::start(programs, &["--listen", &target])?;
     anyhow::ensure!(daemon.target == target, "it announced {}", daemon.target);
-    let hello = || capture(&mut programs.greet(&target, &["hello", "--name", "Ada"]))?.succeeded();
-    let reply = hello()?;
-    anyhow::ensure!(reply == "Hello Ada\n", "the reply was {reply:?}");
+    let call = || capture(&mut programs.call(&target, "Ada"))?.succeeded();
+    let reply = call()?;
+    anyhow::ensure!(reply == sample::reply("Ada"), "the reply was {reply:?}");
 
     let second = capture(program(&programs.server).args(["--listen", &target]))?;
     let second = second.exited_with(1)?.stderr;
     anyhow::ensure!(second.contains("a process is listening there already"), "{second}");
-    hello()?;
+    call()?;
 
     daemon.stop()?;
     anyhow::ensure!(fs::read_dir(&directory)?.next().is_none(), "a file was left behind");
