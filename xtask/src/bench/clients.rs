@@ -11,6 +11,7 @@ use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
 use crate::harness::resources::cpu_time_of_children;
+use crate::harness::stacks;
 use crate::harness::tools;
 
 /// Calls a second that a generator makes at least, so that a sample has about its length.
@@ -92,13 +93,13 @@ pub(super) fn one_shots(
         add(HELLO_GUIDED, &guided.client(&server.target, &hello), reply, RUNS);
     }
     let address = [server.address(), "Ada"];
-    if let Ok(mut node) = tools::node("clients/node/client.js") {
+    if let Ok(mut node) = stacks::node("clients/node/client.js") {
         add("Node, @grpc/grpc-js", node.args(address), reply, RUNS_OF_OTHERS);
     }
     if let Ok(mut python) = tools::python("clients/python/client.py") {
         add("Python, grpcio", python.args(address), reply, RUNS_OF_OTHERS);
     }
-    if let Ok(mut buf) = tools::buf() {
+    if let Ok(mut buf) = stacks::buf() {
         buf.args(["curl", "--protocol=grpc", "--http2-prior-knowledge"]);
         buf.args(["--reflect-protocol=grpc-v1", "--data", r#"{"name":"Ada"}"#]);
         buf.arg(format!("{}/greet.Greeter/SayHello", server.target));

@@ -14,6 +14,7 @@ use crate::harness::command::{capture, program, progress};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{self, Programs, cargo, root, target_directory};
 use crate::harness::report::Missing;
+use crate::harness::stacks;
 use crate::harness::{guided, tools};
 
 /// A server, or a configuration of greet-server.
@@ -219,9 +220,9 @@ fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Com
             nghttpd.arg(format!("--max-concurrent-streams={BURST_CALLS}"));
             Ok(nghttpd)
         }
-        Peer::Go => tools::go("peers", "server"),
-        Peer::Cpp => tools::cpp("peers", "server"),
-        Peer::Node => tools::node("peers/node/server.js"),
+        Peer::Go => stacks::go("peers", "server"),
+        Peer::Cpp => stacks::cpp("peers", "server"),
+        Peer::Node => stacks::node("peers/node/server.js"),
         Peer::Python => tools::python("peers/python/server.py"),
         _ => Ok(program(&programs.server)),
     }

@@ -12,3 +12,7 @@ pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod sample;
 pub(crate) mod tools;
+
+// <greeter>
+pub(crate) mod stacks;
+// </greeter>

@@ -7,11 +7,12 @@ use std::process::Command;
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, target_directory};
+use crate::harness::stacks;
 use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     tools::chromium()?;
-    let page = Daemon::spawn(tools::web("clients/web/serve.js")?.arg("127.0.0.1:0"))?;
+    let page = Daemon::spawn(stacks::web("clients/web/serve.js")?.arg("127.0.0.1:0"))?;
     let origin = page.target.clone();
     let ours = |origin: &str| {
         let flags = ["--listen", "127.0.0.1:0", "--grpc-web", "--cors-origin", origin];

@@ -14,13 +14,16 @@ use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
 
-/// The ports in documents with other servers: the daemon, nginx, HAProxy, Node, Envoy.
+/// The ports in documents with other servers.
 const ALL_PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
 /// The last port of each.
 const NGINX: &str = "127.0.0.1:50056";
 const HAPROXY: &str = "127.0.0.1:50059";
-const NODE: &str = "127.0.0.1:50060";
 const ENVOY: &str = "127.0.0.1:50064";
+// <greeter>
+/// The only port of the original, which its command line gets.
+const NODE: &str = "127.0.0.1:50060";
+// </greeter>
 
 pub(crate) fn readme(programs: &Programs) -> anyhow::Result<String> {
     run(programs, "README.md", &[50051])
@@ -74,8 +77,14 @@ pub(crate) fn proxies(programs: &Programs) -> anyhow::Result<String> {
     let (mut haproxy, mut envoy) = (tools::haproxy()?, tools::envoy()?);
     haproxy.args(["-db", "-f", "haproxy.cfg"]);
     envoy.args(["-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]);
-    let node = tools::node("clients/node/server.js")?;
-    let servers = vec![(nginx()?, NGINX), (haproxy, HAPROXY), (envoy, ENVOY), (node, NODE)];
+    let servers = vec![
+        (nginx()?, NGINX),
+        (haproxy, HAPROXY),
+        (envoy, ENVOY),
+        // <greeter>
+        (node()?, NODE),
+        // </greeter>
+    ];
     run_beside(programs, "xtask/proxies/README.md", servers)
 }
 
@@ -84,6 +93,12 @@ fn nginx() -> anyhow::Result<Command> {
     nginx.args(["-p", ".", "-c", "nginx.conf", "-e", "nginx.log"]);
     Ok(nginx)
 }
+
+// <greeter>
+fn node() -> anyhow::Result<Command> {
+    crate::harness::stacks::node("clients/node/server.js")
+}
+// </greeter>
 
 /// Runs a document whose examples need certificates and other servers.
 fn run_beside(
@@ -101,9 +116,11 @@ fn run_beside(
         fs::write(directory.join(config), ports.free(&text))?;
     }
     let start = |(mut server, address): (Command, &str)| {
+        // <greeter>
         if address == NODE {
             server.arg(ports.free(NODE));
         }
+        // </greeter>
         Proxy::start(&mut server, directory, &ports.free(address))
     };
     let _servers = servers.into_iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;

@@ -56,7 +56,7 @@ fn call_with_scripts(
     let scripts = [
         tools::python("clients/python/client.py")?,
         // <greeter>
-        tools::node("clients/node/client.js")?,
+        crate::harness::stacks::node("clients/node/client.js")?,
         // </greeter>
     ];
     for mut script in scripts {
