@@ -1,13 +1,17 @@
 //! `cargo xtask`: the tasks of a developer or a CI job besides building. They run the built
 //! programs as a user does; only the feature `docs` reads the crates of the programs.
 
-mod bench;
 mod ci;
 mod demo;
 mod e2e;
 mod harness;
 mod reference;
 mod tidy;
+
+// <greeter>
+mod bench;
+mod new;
+// </greeter>
 
 use std::process::ExitCode;
 
@@ -27,8 +31,6 @@ enum Task {
     Demo(demo::Args),
     /// Test the built programs with clients, servers and proxies of other stacks
     E2e(e2e::Args),
-    /// Measure the daemon beside other servers, and write docs/benchmarks.md
-    Bench(bench::Args),
     /// Run the quick checks: format, lints, unit tests, documents
     Check,
     /// Run every check: format, lints, documents, tests, end to end
@@ -37,17 +39,26 @@ enum Task {
     Docs(reference::Args),
     /// Write the profile-guided programs, their man pages and completions into target/dist
     Dist,
+    // <greeter>
+    /// Measure the daemon beside other servers, and write docs/benchmarks.md
+    Bench(bench::Args),
+    /// Write a workspace for a service of your own
+    New(new::Args),
+    // </greeter>
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::E2e(args) => e2e::run(&args),
-        Task::Bench(args) => bench::run(&args),
         Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
         Task::Dist => reference::dist(),
+        // <greeter>
+        Task::Bench(args) => bench::run(&args),
+        Task::New(args) => new::run(&args),
+        // </greeter>
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
