@@ -25,6 +25,7 @@ pub use flags::{Flags, command};
 pub use grpc::connection_state::Peer;
 pub use grpc::{AtDrain, Caller, Guard, Method, Service, ServiceHealth};
 pub use lifecycle::report::ShutdownReport;
+pub use net::address::Address;
 pub use net::bind::BindError;
 pub use net::tls::TlsError;
 pub use server::{Server, Sockets, StartError};

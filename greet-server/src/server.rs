@@ -23,6 +23,7 @@ use crate::lifecycle::report::ShutdownReport;
 use crate::lifecycle::systemd;
 use crate::lifecycle::watchdog::Watchdog;
 use crate::net::acceptor::{self, Acceptor};
+use crate::net::address::Address;
 use crate::net::bind::{BindError, bind_all};
 use crate::net::connection_limit::ConnectionLimit;
 use crate::net::listener::Listener;
@@ -156,14 +157,14 @@ impl Server {
         Ok(problem.map(|problem| format!("`{}`: {problem}", files.cert.display())))
     }
 
-    /// Returns the address of each listener: `http(s)://HOST:PORT` or `unix:PATH`.
-    pub fn addresses(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.url(self.tls.is_some())).collect()
+    /// Returns the address of each listener.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|listener| listener.address(self.tls.is_some())).collect()
     }
 
-    /// Returns the addresses of the admin server, in the same form.
-    pub fn admin_addresses(&self) -> Vec<String> {
-        self.admin.iter().map(|listener| listener.url(false)).collect()
+    /// Returns the addresses of the admin server.
+    pub fn admin_addresses(&self) -> Vec<Address> {
+        self.admin.iter().map(|listener| listener.address(false)).collect()
     }
 
     /// Lets the admin port show and change the log filter.
@@ -308,11 +309,12 @@ impl Server {
 }
 
 /// Logs the start with each limit in its own field. A terminal gets a short line.
-fn log_start(addresses: &[String], config: &Config) {
+fn log_start(addresses: &[Address], config: &Config) {
     let limits = (!io::stderr().is_terminal()).then_some(&config.limits);
     let duration = |of: fn(&Limits) -> Option<Duration>| {
         limits.and_then(of).map(|duration| display(humantime::format_duration(duration)))
     };
+    let addresses: Vec<_> = addresses.iter().map(Address::to_string).collect();
     tracing::info!(
         addresses = addresses.join(","),
         workers = config.workers,

@@ -1,7 +1,7 @@
 //! An address to listen on: `HOST:PORT`, or `unix:PATH` with an optional mode of the socket file.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -27,6 +27,16 @@ pub enum ListenAddr {
         /// Permission bits of the file. Without them the umask decides.
         mode: Option<u32>,
     },
+}
+
+impl From<SocketAddr> for ListenAddr {
+    fn from(address: SocketAddr) -> ListenAddr {
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        ListenAddr::Tcp { host, port: address.port() }
+    }
 }
 
 impl FromStr for ListenAddr {
@@ -124,6 +134,14 @@ mod tests {
             "fe80::1%lo:1",
         ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn socket_addr_is_a_listen_addr_with_its_zone() {
+        for address in ["127.0.0.1:0", "[::1]:50051", "[fe80::1%7]:1"] {
+            let socket_addr: SocketAddr = address.parse().unwrap();
+            assert_eq!(ListenAddr::from(socket_addr).to_string(), address);
         }
     }
 

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use std::net::{self, Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
@@ -92,7 +91,7 @@ impl TcpBinder {
                 continue;
             }
             match self.bind_address(*address) {
-                Ok(listener) => listeners.push(Listener::Tcp(TcpListener::from_std(listener)?)),
+                Ok(listener) => listeners.push(Listener::tcp(listener)?),
                 Err(error) if addresses.len() > 1 && is_missing(&error) => {
                     tracing::warn!(%address, %error, "listen address skipped");
                     missing = Some(error);

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{self, IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::unix;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::address::Address;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
@@ -28,7 +31,7 @@ pub(super) const BACKLOG: i32 = 1_024;
 /// A listening socket. Its drop closes it and removes the file that it owns.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, SocketAddr),
     #[cfg(unix)]
     Unix(UnixListener, UnixSocketFile),
 }
@@ -40,7 +43,7 @@ pub(crate) enum UnixSocketFile {
     /// Created by the daemon, which removes it.
     Owned(SocketFile),
     /// The path of a supervisor's file, which stays.
-    Inherited(String),
+    Inherited(PathBuf),
 }
 
 /// An accepted connection: non-blocking, and registered with no runtime until its worker has it.
@@ -98,27 +101,28 @@ impl Accepted {
 }
 
 impl Listener {
-    /// Returns the URL that clients connect to.
-    pub(crate) fn url(&self, has_tls: bool) -> String {
-        let scheme = if has_tls { "https" } else { "http" };
+    pub(crate) fn tcp(socket: net::TcpListener) -> io::Result<Listener> {
+        let address = socket.local_addr()?;
+        Ok(Listener::Tcp(TcpListener::from_std(socket)?, address))
+    }
+
+    /// Returns the address of the listener, whose TCP connections have TLS or not.
+    pub(crate) fn address(&self, has_tls: bool) -> Address {
         match self {
-            Listener::Tcp(socket) => match socket.local_addr() {
-                Ok(address) => format!("{scheme}://{address}"),
-                Err(error) => format!("{scheme}://? ({error})"),
-            },
+            Listener::Tcp(_, address) => Address::Tcp { address: *address, has_tls },
             #[cfg(unix)]
-            Listener::Unix(_, UnixSocketFile::Owned(file)) => {
-                format!("unix:{}", file.path().display())
-            }
+            Listener::Unix(_, UnixSocketFile::Owned(file)) => Address::Unix(file.path().to_owned()),
             #[cfg(unix)]
-            Listener::Unix(_, UnixSocketFile::Inherited(path)) => format!("unix:{path}"),
+            Listener::Unix(_, UnixSocketFile::Inherited(path)) => Address::Unix(path.clone()),
         }
     }
 
     /// Moves the listener to the caller's runtime.
     pub(crate) fn into_current_runtime(self) -> io::Result<Listener> {
         Ok(match self {
-            Listener::Tcp(socket) => Listener::Tcp(TcpListener::from_std(socket.into_std()?)?),
+            Listener::Tcp(socket, address) => {
+                Listener::Tcp(TcpListener::from_std(socket.into_std()?)?, address)
+            }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
                 Listener::Unix(UnixListener::from_std(socket.into_std()?)?, file)
@@ -128,7 +132,7 @@ impl Listener {
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Listener::Tcp(socket) => {
+            Listener::Tcp(socket, _) => {
                 let (stream, peer) = socket.accept().await?;
                 Ok(tcp(stream.into_std()?, peer))
             }
@@ -143,7 +147,7 @@ impl Listener {
     /// Stops listening. Returns the connections that the kernel has completed already.
     pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
         match self {
-            Listener::Tcp(socket) => {
+            Listener::Tcp(socket, _) => {
                 let socket = socket.into_std()?;
                 Ok(accept_queued(|| {
                     let (stream, peer) = socket.accept()?;

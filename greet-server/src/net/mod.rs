@@ -5,6 +5,7 @@
 //! touches nothing that cores share. Handshake and shutdown have deadlines.
 
 pub(crate) mod acceptor;
+pub(crate) mod address;
 pub(crate) mod bind;
 mod close_log;
 pub(crate) mod connection;

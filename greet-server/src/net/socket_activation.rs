@@ -3,11 +3,12 @@
 
 use std::env;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process;
 
 use listenfd::ListenFd;
 use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 
 use super::listener::{Listener, UnixSocketFile};
 
@@ -57,15 +58,15 @@ fn listener(inherited: &mut ListenFd, index: usize) -> io::Result<Listener> {
     if let Ok(Some(tcp)) = inherited.take_tcp_listener(index) {
         check_listening(&SockRef::from(&tcp))?;
         tcp.set_nonblocking(true)?;
-        return Ok(Listener::Tcp(TcpListener::from_std(tcp)?));
+        return Listener::tcp(tcp);
     }
     let unix = inherited.take_unix_listener(index).ok().flatten().ok_or_else(|| {
         io::Error::new(ErrorKind::InvalidInput, "not a stream socket of TCP or a Unix path")
     })?;
     check_listening(&SockRef::from(&unix))?;
     unix.set_nonblocking(true)?;
-    let path = unix.local_addr()?.as_pathname().map(|path| path.display().to_string());
-    let path = path.unwrap_or_else(|| "(abstract)".to_owned());
+    let path = unix.local_addr()?.as_pathname().map(Path::to_owned);
+    let path = path.unwrap_or_else(|| "(abstract)".into());
     Ok(Listener::Unix(UnixListener::from_std(unix)?, UnixSocketFile::Inherited(path)))
 }
 

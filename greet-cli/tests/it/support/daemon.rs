@@ -85,8 +85,8 @@ impl Daemon {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::bind(config, services).await.unwrap();
-                let admin = server.admin_addresses().into_iter().next();
-                announce.send((server.addresses().remove(0), admin)).unwrap();
+                let admin = server.admin_addresses().first().map(ToString::to_string);
+                announce.send((server.addresses().remove(0).to_string(), admin)).unwrap();
                 let drain_signal = async { drain_signal.await.unwrap_or(()) };
                 server.run(drain_signal, std::future::pending()).await.unwrap();
             });

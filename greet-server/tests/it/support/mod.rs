@@ -115,8 +115,8 @@ impl TestServer {
     }
 
     fn run(server: Server) -> TestServer {
-        let url = server.addresses().remove(0);
-        let admin = server.admin_addresses().into_iter().next();
+        let url = server.addresses().remove(0).to_string();
+        let admin = server.admin_addresses().first().map(ToString::to_string);
         let (drain, drain_signal) = oneshot::channel();
         let (cut, cut_signal) = oneshot::channel();
         let received = |signal: oneshot::Receiver<()>| async {
