@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::DrainTimes;
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::systemd::{self, State};
+use crate::lifecycle::systemd::{ServiceManager, State};
 use crate::net::worker::{Ended, Worker, Workers};
 use crate::telemetry::metrics::worker::CallTotals;
 
@@ -34,6 +34,7 @@ pub(crate) struct Lifecycle {
     pub(crate) workers: Workers,
     pub(crate) ended: FuturesUnordered<Ended>,
     pub(crate) times: DrainTimes,
+    pub(crate) service_manager: ServiceManager,
 }
 
 impl Lifecycle {
@@ -78,8 +79,8 @@ impl Lifecycle {
         tracing::info!(phase = phase.name(), "phase changed");
         self.phase.send_replace(phase);
         match phase {
-            Phase::Serving => systemd::notify(State::Ready),
-            Phase::LameDuck => systemd::notify(State::Stopping),
+            Phase::Serving => self.service_manager.notify(State::Ready),
+            Phase::LameDuck => self.service_manager.notify(State::Stopping),
             Phase::Starting | Phase::Draining | Phase::Stopped => {}
         }
     }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use greet_flags::product;
 use greet_server::config::{self, Config, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
+use greet_server::lifecycle::systemd::ServiceManager;
 use greet_server::{Flags, Server, ShutdownReport, Sockets, services, telemetry};
 
 /// Faster than the system's allocator with a thread per core: its free lists are per thread.
@@ -54,6 +55,7 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
         };
         server.reload_on(signals.hangups());
         server.set_log_control(log);
+        server.set_service_manager(ServiceManager::from_env());
         announce(&server);
         anyhow::Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });

@@ -20,7 +20,7 @@ use crate::grpc::{
 };
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ShutdownReport;
-use crate::lifecycle::systemd;
+use crate::lifecycle::systemd::ServiceManager;
 use crate::lifecycle::watchdog::Watchdog;
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::address::Address;
@@ -54,6 +54,7 @@ pub struct Server {
     log: Option<LogControl>,
     exporter: Option<Exporter>,
     spans: Arc<SpanMetrics>,
+    service_manager: ServiceManager,
     watchdog: Option<Watchdog>,
 }
 
@@ -140,7 +141,8 @@ impl Server {
             log: None,
             exporter,
             spans,
-            watchdog: Watchdog::from_env(),
+            service_manager: ServiceManager::default(),
+            watchdog: None,
         })
     }
 
@@ -178,6 +180,12 @@ impl Server {
         self.make_guard = Some(Arc::new(make_guard));
     }
 
+    /// Notifies a service manager of the daemon's state, and answers its watchdog.
+    pub fn set_service_manager(&mut self, service_manager: ServiceManager) {
+        self.watchdog = service_manager.watchdog_timeout.map(Watchdog::new);
+        self.service_manager = service_manager;
+    }
+
     /// Reloads the TLS files at each change of `requests`, not only when their contents change.
     pub fn reload_on(&mut self, requests: watch::Receiver<u32>) {
         self.reload = requests;
@@ -201,16 +209,17 @@ impl Server {
             .map_err(RunError::Start)?;
         log_start(&addresses, &config);
         if let Some(watchdog) = self.watchdog {
-            tokio::spawn(watchdog.run());
+            tokio::spawn(watchdog.run(self.service_manager.clone()));
         }
         let reloads = Arc::new(ReloadMetrics::default());
         let tls = match self.tls {
             Some((reloader, tls)) => {
-                tokio::spawn(reloader.run(self.reload, reloads.clone()));
+                let service_manager = self.service_manager.clone();
+                tokio::spawn(reloader.run(self.reload, reloads.clone(), service_manager));
                 Some(tls)
             }
             None => {
-                tokio::spawn(systemd::acknowledge_reloads(self.reload));
+                tokio::spawn(self.service_manager.clone().acknowledge_reloads(self.reload));
                 None
             }
         };
@@ -248,6 +257,7 @@ impl Server {
             workers: workers.clone(),
             ended,
             times: config.drain,
+            service_manager: self.service_manager,
         };
         let calls = lifecycle.run(drain, cut).await?;
         let report = ShutdownReport {

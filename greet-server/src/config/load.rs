@@ -1,18 +1,20 @@
 //! Loads the configuration. A flag wins over its variable, a variable over the file of `--config`,
 //! the file over the default.
 
+use std::env;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
-use clap::{Command, FromArgMatches as _};
-use greet_flags::usage;
+use clap::{Args as _, Command, FromArgMatches as _};
 use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_variables, variable};
+use greet_flags::{product, usage};
 
-use super::Config;
 use super::args::{CommandLine, ServerFlags, command};
 use super::dump::dump;
 use super::file::ConfigFile;
 use super::resolve::{Sources, resolve};
+use super::{Config, OtlpEndpoint};
 
 /// The configuration from all sources, and the requested actions.
 #[derive(Debug)]
@@ -66,19 +68,37 @@ pub fn load<F: CommandLine>(
             .map_err(|error| explain(error, |key| file.place(key).unwrap_or(key).to_owned()))?;
     }
     let in_flags = |error| explain(error, str::to_owned);
-    let server = ServerFlags::from_arg_matches(&matches).map_err(in_flags)?;
+    let mut server = ServerFlags::from_arg_matches(&matches).map_err(in_flags)?;
     let flags = F::from_arg_matches(&matches).map_err(in_flags)?;
     let (check, print_config) = (server.actions.check, server.actions.print_config);
     let sources = Sources { matches: &matches, file: &file };
-    let config = resolve(server, &sources).map_err(LoadError::Invalid)?;
+    server.otlp_endpoint.get_or_insert(OtlpEndpoint::FromEnvironment);
+    let mut config = resolve(server, &sources).map_err(LoadError::Invalid)?;
+    config.log.has_color = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
     flags.check(&config, &sources).map_err(LoadError::Invalid)?;
     Ok(Loaded {
-        unknown_variables: unknown_variables(&definition, std::env::vars_os()),
+        unknown_variables: unknown_variables(&definition, env::vars_os()),
         check,
         printed: print_config.then(|| dump(&definition, &matches, &config)),
         config,
         flags,
     })
+}
+
+impl Default for Config {
+    /// Returns the defaults of the flags, without a look at the environment variables.
+    ///
+    /// Those of `workers`, `limits.memory_limit`, `limits.max_connections` and `log.format` depend on the
+    /// machine: its cores, the memory limit of the cgroup, RLIMIT_NOFILE, and whether standard error is a
+    /// terminal.
+    fn default() -> Config {
+        let definition = ServerFlags::augment_args(Command::new(product::SERVER));
+        let matches = definition.try_get_matches_from([product::SERVER]);
+        let matches = matches.expect("the defaults are valid");
+        let flags = ServerFlags::from_arg_matches(&matches).expect("every flag is defined");
+        let sources = Sources { matches: &matches, file: &ConfigFile::default() };
+        resolve(flags, &sources).expect("the defaults do not contradict each other")
+    }
 }
 
 fn explain(error: clap::Error, place: impl Fn(&str) -> String) -> LoadError {

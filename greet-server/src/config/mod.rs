@@ -1,7 +1,7 @@
 //! Configuration: its values, and the defaults with their reasons.
 //!
 //! [`load()`] reads flags, environment variables and the file of `--config`. The rest of the daemon
-//! sees only the [`Config`] that results.
+//! sees only the [`Config`] that results. [`Config::default()`] is for embedders: it reads none of them.
 
 mod args;
 mod dump;
@@ -106,8 +106,8 @@ pub struct Config {
     pub web: Option<WebConfig>,
     /// Log format and filters.
     pub log: LogConfig,
-    /// Destination of spans; without it, the OTEL_* variables decide.
-    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// Destination of spans.
+    pub otlp_endpoint: OtlpEndpoint,
 }
 
 /// Origins allowed to call over gRPC-Web.
@@ -281,6 +281,10 @@ pub struct LogConfig {
     #[arg(id = "access_log", long = "access-log", value_name = "CALLS")]
     #[arg(value_enum, default_value_t = DEFAULT_ACCESS_LOG)]
     pub access: AccessLogMode,
+
+    /// Whether the lines have colours, as on a terminal without NO_COLOR.
+    #[arg(skip)]
+    pub has_color: bool,
 }
 
 /// Calls with an access log line.

@@ -9,7 +9,10 @@ use greet_flags::variables::variable;
 use super::args::{ListenFlags, ServerFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
-use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, ListenAddr, TlsFiles, WebConfig};
+use super::{
+    ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, ListenAddr, OtlpEndpoint, TlsFiles,
+    WebConfig,
+};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -62,7 +65,7 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         web: web(flags.service, sources)?,
         drain: flags.drain,
         log: flags.log,
-        otlp_endpoint: flags.otlp_endpoint,
+        otlp_endpoint: flags.otlp_endpoint.unwrap_or(OtlpEndpoint::Off),
         listen: flags.listening.listen,
         reuse_port: flags.listening.reuse_port,
         admin_listen: flags.listening.admin_listen,

@@ -62,11 +62,13 @@ pub(super) fn origin(given: &str) -> Result<HeaderValue, String> {
     origin.ok_or_else(|| format!("{given:?} is not an origin such as https://shop.example, or *"))
 }
 
-/// Destination of spans.
+/// Destination of spans. With any but `Off`, the other OTEL_* variables apply: the SDK reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OtlpEndpoint {
     /// No export, even if OTEL_* variables name an endpoint.
     Off,
+    /// The endpoint of the OTEL_* variables, or else no export.
+    FromEnvironment,
     /// URL of a collector; over TLS if it is `https`.
     Url(String),
 }

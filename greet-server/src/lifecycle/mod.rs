@@ -5,5 +5,5 @@ pub(crate) mod phase;
 pub mod reaper;
 pub(crate) mod report;
 pub mod signals;
-pub(crate) mod systemd;
+pub mod systemd;
 pub(crate) mod watchdog;

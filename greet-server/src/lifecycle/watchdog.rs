@@ -1,15 +1,13 @@
 //! Answers the watchdog of systemd (`WatchdogSec=`) while every worker makes progress, so that a
 //! daemon with a blocked worker is restarted.
 
-use std::env;
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::interval;
 
-use super::systemd::{State, notify};
+use super::systemd::{ServiceManager, State};
 
 /// The timeout of the service manager, and the workers on which an answer depends.
 #[derive(Debug, Clone)]
@@ -19,12 +17,8 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Returns `None` unless WATCHDOG_USEC has a timeout, and WATCHDOG_PID, if set, is this process.
-    pub(crate) fn from_env() -> Option<Watchdog> {
-        let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().ok());
-        let is_other = number("WATCHDOG_PID").is_some_and(|pid| pid != Some(process::id().into()));
-        let micros = number("WATCHDOG_USEC").flatten().filter(|micros| *micros > 0 && !is_other)?;
-        Some(Watchdog { timeout: Duration::from_micros(micros), workers: Arc::default() })
+    pub(crate) fn new(timeout: Duration) -> Watchdog {
+        Watchdog { timeout, workers: Arc::default() }
     }
 
     /// Adds a worker: a task on its runtime answers while the runtime runs. Needs the worker's thread.
@@ -39,8 +33,8 @@ impl Watchdog {
     }
 
     /// Notifies the service manager at half of its timeout, as sd_watchdog_enabled(3) recommends.
-    pub(crate) async fn run(self) {
-        self.run_with(|| notify(State::Watchdog)).await;
+    pub(crate) async fn run(self, service_manager: ServiceManager) {
+        self.run_with(|| service_manager.notify(State::Watchdog)).await;
     }
 
     async fn run_with(self, notify: impl Fn()) {
@@ -76,7 +70,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn watchdog_is_answered_only_while_every_worker_makes_progress() {
-        let watchdog = Watchdog { timeout: Duration::from_secs(2), workers: Arc::default() };
+        let watchdog = Watchdog::new(Duration::from_secs(2));
         let (block, blocks) = oneshot::channel::<blocking::Receiver<()>>();
         let (blocking, is_blocking) = oneshot::channel();
         let (added, is_added) = oneshot::channel();

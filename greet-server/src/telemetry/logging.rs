@@ -3,7 +3,7 @@
 //! A separate thread writes the lines and drops lines when its queue is full, so that a slow reader
 //! cannot block the daemon. The filter can be changed at run time.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -33,8 +33,7 @@ pub fn init(log: &LogConfig) -> (LogControl, WorkerGuard) {
     let failed_writes = Arc::<AtomicU64>::default();
     let (writer, guard) = NonBlocking::new(CountingStderr(failed_writes.clone()));
     let dropped = writer.error_counter();
-    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(writer).with_ansi(color);
+    let lines = fmt::layer().with_writer(writer).with_ansi(log.has_color);
     let layer = match log.format {
         LogFormat::Text => {
             // Below debug all lines are the daemon's own: the module only widens them.

@@ -14,6 +14,7 @@ mod daemon;
 mod deadline;
 mod drain;
 mod dry_run;
+mod embedder;
 mod fair_share;
 mod fast_path;
 mod flow_control;

@@ -1,5 +1,6 @@
 //! Serves one connection over any stream, without sockets and threads, for the tests of this folder.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::grpc::Service;
 use crate::grpc::connection_state::Peer;
 use crate::grpc::memory::MemoryLimit;
@@ -35,8 +36,8 @@ impl TestConnection {
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let config =
-            config::load::<crate::Flags>(["greet-server", "--listen=127.0.0.1:0"]).unwrap().config;
+        let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()];
+        let config = Config { listen, ..Config::default() };
         let limits = config.limits;
         let server = Server::bind(config, services).await.unwrap();
         let memory = MemoryLimit::new(limits.memory_limit.as_u64(), 1);

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{PemFiles, Tls, TlsError};
 use crate::config::TlsFiles;
-use crate::lifecycle::systemd::{self, State};
+use crate::lifecycle::systemd::{ServiceManager, State};
 use crate::telemetry::metrics::worker::ReloadMetrics;
 
 /// Maximum delay of a rotation. Reading three small files is cheap.
@@ -54,6 +54,7 @@ impl Reloader {
         mut self,
         mut requests: watch::Receiver<u32>,
         reloads: Arc<ReloadMetrics>,
+        service_manager: ServiceManager,
     ) {
         let mut ticks = interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +64,7 @@ impl Reloader {
                 Ok(()) = requests.changed() => true,
             };
             if is_requested {
-                systemd::notify(State::Reloading);
+                service_manager.notify(State::Reloading);
             }
             // A network file system may be slow; the acceptors' thread must not wait for it.
             let check = tokio::task::spawn_blocking(move || {
@@ -88,7 +89,7 @@ impl Reloader {
                 }
             }
             if is_requested {
-                systemd::notify(State::Ready);
+                service_manager.notify(State::Ready);
             }
         }
     }
@@ -166,7 +167,8 @@ mod tests {
         rotate();
         let (_request, requests) = watch::channel(0);
         let reloads = Arc::<ReloadMetrics>::default();
-        let running = tokio::spawn(reloader.run(requests, reloads.clone()));
+        let running =
+            tokio::spawn(reloader.run(requests, reloads.clone(), ServiceManager::default()));
         tokio::time::timeout(Duration::from_secs(60), tls.changed()).await.unwrap().unwrap();
         assert_eq!(reloads.refused.get(), 1);
         running.abort();

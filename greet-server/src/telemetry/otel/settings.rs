@@ -67,6 +67,9 @@ struct Unusable {
 
 /// Returns the collector, or `None` without export. An invalid variable turns tracing off.
 pub(super) fn destination(config: &Config) -> Option<Destination> {
+    if config.otlp_endpoint == OtlpEndpoint::Off {
+        return None;
+    }
     let is = |name, expected| value(name).is_some_and(|given| given.eq_ignore_ascii_case(expected));
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return None;
@@ -90,11 +93,10 @@ pub(super) fn destination(config: &Config) -> Option<Destination> {
 
 fn endpoint(config: &Config) -> Result<OtlpEndpoint, Unusable> {
     match (&config.otlp_endpoint, first(&ENDPOINTS)) {
-        (Some(endpoint), _) => Ok(endpoint.clone()),
-        (None, Some((variable, given))) => {
+        (OtlpEndpoint::FromEnvironment, Some((variable, given))) => {
             given.parse().map_err(|problem| Unusable { variable, problem })
         }
-        (None, None) => Ok(OtlpEndpoint::Off),
+        (endpoint, _) => Ok(endpoint.clone()),
     }
 }
 

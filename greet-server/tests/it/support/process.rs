@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use greet_server::config;
+use greet_server::config::Config;
 
 #[cfg(unix)]
 pub(crate) use unix::{Process, start_and_stop};
@@ -16,7 +16,7 @@ pub(crate) fn daemon(flags: &[&str]) -> Command {
 
 /// Returns what `--check` reports of a valid configuration with the default of `--memory-limit`.
 pub(crate) fn valid() -> String {
-    let limits = config::load::<greet_server::Flags>(["greet-server"]).unwrap().config.limits;
+    let limits = Config::default().limits;
     let (maximum, limit) = (limits.max_memory(), limits.memory_limit);
     format!(
         "greet-server: at most about {maximum} of memory, {limit} of it for peers\n\
