@@ -103,9 +103,9 @@ mod tests {
             let access = Access::new(Some(&listen.parse().unwrap()), false);
             access.check_change(Some(&Authority::from_static(host)), is_unix).is_ok()
         };
-        assert!(may_change("greet.internal:9090", "Greet.internal:80", false));
-        assert!(!may_change("greet.internal:9090", "other.internal:9090", false));
-        assert!(!may_change("0.0.0.0:9090", "greet.internal:9090", false));
+        assert!(may_change("server.internal:9090", "Server.internal:80", false));
+        assert!(!may_change("server.internal:9090", "other.internal:9090", false));
+        assert!(!may_change("0.0.0.0:9090", "server.internal:9090", false));
         assert!(may_change("[::]:9090", "[::1]:9090", false));
         assert!(may_change("unix:admin.sock", "x", true), "no browser connects to it");
     }

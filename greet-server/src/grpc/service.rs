@@ -45,30 +45,31 @@ pub(crate) type GeneratedHandler =
 
 impl Service {
     /// Creates a service from its generated server type and its implementation:
-    /// `Service::of::<GreeterServer<_>>(config, greeter)`.
+    /// `Service::of::<HealthServer<_>>(config, health)`.
     ///
     /// A worker has its own services, so state in `implementation` belongs to one worker, unless
     /// the implementation is an `Arc` that all workers share.
     ///
     /// ```
-    /// # use greet_proto::GreeterServer;
-    /// # use greet_server::{Service, config, services::Greeting};
-    /// # let config = config::load::<greet_server::Flags>(["greet-server"])?.config;
-    /// let greeter = Greeting::new(100);
-    /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # use greet_proto::grpc::health::v1::health_server::{Health, HealthServer};
+    /// # use greet_server::{Service, config::Config};
+    /// # struct AlwaysServing;
+    /// # impl Health for AlwaysServing {}
+    /// # let config = Config::default();
+    /// let service = Service::of::<HealthServer<_>>(&config, AlwaysServing);
     /// ```
     ///
     /// An interceptor or another layer is not an implementation. A [`Guard`](super::Guard) can do its
     /// work.
     ///
     /// ```compile_fail,E0277
-    /// # use greet_proto::GreeterServer;
-    /// # use greet_server::{Service, config, services::Greeting};
-    /// # let config = config::load::<greet_server::Flags>(["greet-server"])?.config;
-    /// let greeter = GreeterServer::with_interceptor(Greeting::new(100), |request| Ok(request));
-    /// let service = Service::of::<GreeterServer<_>>(&config, greeter);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # use greet_proto::grpc::health::v1::health_server::{Health, HealthServer};
+    /// # use greet_server::{Service, config::Config};
+    /// # struct AlwaysServing;
+    /// # impl Health for AlwaysServing {}
+    /// # let config = Config::default();
+    /// let health = HealthServer::with_interceptor(AlwaysServing, |request| Ok(request));
+    /// let service = Service::of::<HealthServer<_>>(&config, health);
     /// ```
     pub fn of<G: GeneratedService>(
         config: &Config,

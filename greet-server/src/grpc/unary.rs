@@ -1,7 +1,7 @@
 //! The fast path of unary methods: one message in, one message out, neither compressed.
 //!
 //! A generated service handles streams and compression, with a buffer of 8 KiB for each direction
-//! and about twenty allocations a call. A greeting is 17 bytes. A test compares the responses of
+//! and about twenty allocations a call. Most messages are small. A test compares the responses of
 //! both paths.
 
 use std::any::Any;

@@ -278,10 +278,12 @@ mod tests {
         FileDescriptorSet { file: vec![base, item, order] }.encode_to_vec().leak()
     }
 
+    const HEALTH: &str = "grpc.health.v1.Health";
+
     fn index() -> DescriptorIndex {
-        let greet = greet_proto::FILE_DESCRIPTOR_SET;
+        let health = greet_proto::FILE_DESCRIPTOR_SET;
         let shop = shop();
-        DescriptorIndex::new(&[("shop.Shop", shop), ("greet.Greeter", greet), ("Base", shop)])
+        DescriptorIndex::new(&[("shop.Shop", shop), (HEALTH, health), ("Base", shop)])
     }
 
     fn respond(request: MessageRequest) -> MessageResponse {
@@ -314,7 +316,7 @@ mod tests {
             panic!("no list");
         };
         let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-        assert_eq!(names, ["Base", "greet.Greeter", "shop.Shop"]);
+        assert_eq!(names, ["Base", HEALTH, "shop.Shop"]);
     }
 
     #[test]

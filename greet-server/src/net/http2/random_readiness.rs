@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
+use greet_proto::framing::frame;
+use greet_testkit::probe::probe_server::{Probe, ProbeServer};
+use greet_testkit::probe::{ProbeReply, ProbeRequest};
 use http::{HeaderMap, Request};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::task::{JoinSet, LocalSet, spawn_local, yield_now};
@@ -29,21 +31,21 @@ const SEEDS: u64 = 6;
 /// Far more than the calls of one seed take.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits a number of times that the name states, so that some calls are answered in place and some
-/// by a task.
+/// Echoes the payload after a number of waits that its length states, so that some calls are answered in
+/// place and some by a task.
 struct Waiting;
 
 #[tonic::async_trait]
-impl Greeter for Waiting {
-    async fn say_hello(
+impl Probe for Waiting {
+    async fn echo(
         &self,
-        request: tonic::Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let name = request.into_inner().name;
-        for _ in 0..name.len() % 4 {
+        request: tonic::Request<ProbeRequest>,
+    ) -> Result<Response<ProbeReply>, Status> {
+        let payload = request.into_inner().payload;
+        for _ in 0..payload.len() % 4 {
             yield_now().await;
         }
-        Ok(Response::new(HelloReply { message: format!("Hello {name}") }))
+        Ok(Response::new(ProbeReply { payload, count: 0 }))
     }
 }
 
@@ -105,13 +107,13 @@ impl AsyncWrite for RandomIo {
 }
 
 /// Sends a call, in one DATA frame or in several, and expects its reply.
-async fn call(client: h2::client::SendRequest<Bytes>, name: String, random: &mut Rng) {
-    let request = Request::post("http://test/greet.Greeter/SayHello");
+async fn call(client: h2::client::SendRequest<Bytes>, payload: Vec<u8>, random: &mut Rng) {
+    let request = Request::post("http://test/probe.Probe/Echo");
     let request = request.header("content-type", "application/grpc").body(()).unwrap();
     let (response, mut stream) =
         client.ready().await.unwrap().send_request(request, false).unwrap();
-    let mut message =
-        Bytes::from(greet_proto::framing::frame(&HelloRequest { name: name.clone() }));
+    let request = ProbeRequest { payload: payload.clone(), ..ProbeRequest::default() };
+    let mut message = Bytes::from(frame(&request));
     while random.bool() && message.len() > 1 {
         stream.send_data(message.split_to(random.usize(1..message.len())), false).unwrap();
         yield_now().await;
@@ -126,14 +128,13 @@ async fn call(client: h2::client::SendRequest<Bytes>, name: String, random: &mut
     }
     let trailers: HeaderMap = body.trailers().await.unwrap().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
-    let expected = HelloReply { message: format!("Hello {name}") };
-    assert_eq!(reply, greet_proto::framing::frame(&expected));
+    assert_eq!(reply, frame(&ProbeReply { payload, count: 0 }));
 }
 
 async fn serve_calls(seed: u64) {
     let (server_end, client_end) = duplex(1_024);
     let io = RandomIo { io: server_end, random: Rng::with_seed(seed) };
-    let services = |config: &Config| vec![Service::of::<GreeterServer<_>>(config, Waiting)];
+    let services = |config: &Config| vec![Service::of::<ProbeServer<_>>(config, Waiting)];
     let served = TestConnection::serve(io, MAX_READ, services).await;
 
     let (client, connection) = h2::client::handshake(client_end).await.unwrap();
@@ -142,9 +143,9 @@ async fn serve_calls(seed: u64) {
     for number in 0..CALLS {
         let client = client.clone();
         let mut random = Rng::with_seed(seed * 1_000 + number as u64);
-        // Most names fit into one frame; some need several, and the window of the client.
+        // Most payloads fit into one frame; some need several, and the window of the client.
         let length = if number % 50 == 0 { 16_000 } else { random.usize(..50) };
-        calls.spawn_local(async move { call(client, "x".repeat(length), &mut random).await });
+        calls.spawn_local(async move { call(client, vec![b'x'; length], &mut random).await });
         if calls.len() == CONCURRENT_CALLS {
             calls.join_next().await.unwrap().unwrap();
         }
