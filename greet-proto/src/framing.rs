@@ -47,7 +47,7 @@ pub fn frame(message: &impl Message) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::HelloRequest;
+    use crate::grpc::health::v1::HealthCheckRequest;
 
     #[test]
     fn a_prefix_is_flags_and_a_big_endian_length() {
@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn a_framed_message_follows_its_prefix() {
-        let framed = frame(&HelloRequest { name: "Ada".to_owned() });
+        let framed = frame(&HealthCheckRequest { service: "Ada".to_owned() });
         assert_eq!(framed, b"\0\0\0\0\x05\x0a\x03Ada");
         assert_eq!(framed.capacity(), framed.len());
-        assert_eq!(frame(&HelloRequest::default()), [0; PREFIX_BYTES]);
+        assert_eq!(frame(&HealthCheckRequest::default()), [0; PREFIX_BYTES]);
     }
 }

@@ -27,7 +27,7 @@ pub struct MethodDescriptor {
 pub type HandlerFuture<'a, Res> =
     Pin<Box<dyn Future<Output = Result<Response<Res>, Status>> + Send + 'a>>;
 
-/// A generated server, such as [`GreeterServer`](crate::GreeterServer).
+/// A generated server, such as [`HealthServer`](crate::grpc::health::v1::health_server::HealthServer).
 pub trait GeneratedService: NamedService + 'static {
     /// What implements the service's generated trait.
     type Implementation: Send + Sync + 'static;

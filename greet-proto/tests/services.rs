@@ -4,29 +4,30 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use greet_proto::greet::greeter_server::GreeterServer;
 use greet_proto::grpc::health::v1::health_server::{Health, HealthServer};
+use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 use greet_proto::grpc::reflection::v1::server_reflection_server::{
     ServerReflection, ServerReflectionServer,
 };
 use greet_proto::service::{GeneratedService, HandlerFuture, MethodDescriptor, MethodVisitor};
-use greet_proto::{Greeter, HelloReply, HelloRequest};
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use tonic::codegen::http;
 use tonic::{Request, Response, Status};
 
-/// Answers Greeter, and leaves all other services to the default stubs.
+/// Answers Check, and leaves all other methods to the default stubs.
 struct Double;
 
 #[tonic::async_trait]
-impl Greeter for Double {
-    async fn say_hello(&self, _: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        Ok(Response::new(HelloReply { message: "Hello".into() }))
+impl Health for Double {
+    async fn check(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { status: 7 }))
     }
 }
 
-impl Health for Double {}
 impl ServerReflection for Double {}
 
 /// Records every method, with what the handler of a unary one returns to an empty request.
@@ -77,7 +78,6 @@ fn descriptor_set_has_every_file_under_its_canonical_name() {
     let set = FileDescriptorSet::decode(greet_proto::FILE_DESCRIPTOR_SET).unwrap();
     let names: Vec<_> = set.file.iter().map(FileDescriptorProto::name).collect();
     let expected = [
-        "greet.proto",
         "grpc/health/v1/health.proto",
         "grpc/reflection/v1/reflection.proto",
         "grpc/reflection/v1alpha/reflection.proto",
@@ -85,7 +85,7 @@ fn descriptor_set_has_every_file_under_its_canonical_name() {
     for name in expected {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
-    assert_eq!(GreeterServer::<Double>::DESCRIPTOR_SET, greet_proto::FILE_DESCRIPTOR_SET);
+    assert_eq!(HealthServer::<Double>::DESCRIPTOR_SET, greet_proto::FILE_DESCRIPTOR_SET);
 }
 
 #[test]
@@ -103,27 +103,21 @@ fn methods_are_visited_in_order_with_their_streams() {
 }
 
 #[test]
-fn visitor_runs_the_handler_of_a_unary_method() {
-    let replies = record::<GreeterServer<Double>>().replies;
-    assert_eq!(replies[0], Ok(HelloReply { message: "Hello".into() }.encode_to_vec()));
-}
-
-#[test]
-fn default_stub_is_unimplemented() {
-    let unimplemented = Err(tonic::Code::Unimplemented);
+fn visitor_runs_the_handler_of_a_unary_method_or_its_default_stub() {
+    let checked = HealthCheckResponse { status: 7 }.encode_to_vec();
     let replies = record::<HealthServer<Double>>().replies;
-    assert_eq!(replies, [unimplemented.clone(), unimplemented]);
+    assert_eq!(replies, [Ok(checked), Err(tonic::Code::Unimplemented)]);
 }
 
 #[test]
 fn server_shares_the_implementation_and_answers_a_call() {
     let double = Arc::new(Double);
-    let server = GreeterServer::from_shared(double.clone(), 1);
+    let server = HealthServer::from_shared(double.clone(), 1);
     assert_eq!(Arc::strong_count(&double), 2);
 
     // A message of two bytes, one more than the limit.
     let body = tonic::body::Body::new("\0\0\0\0\x02\x0a\0".to_owned());
-    let request = http::Request::post("/greet.Greeter/SayHello").body(body).unwrap();
+    let request = http::Request::post("/grpc.health.v1.Health/Check").body(body).unwrap();
     let response = server.serve(request).now_or_never().unwrap().unwrap();
     let status = &response.headers()["grpc-status"];
     assert_eq!(status, &(tonic::Code::OutOfRange as i32).to_string());
