@@ -1,4 +1,4 @@
-//! The command line of greet-server: the flags of the server itself, and those of the Greeter.
+//! The command line of greet-server: the flags of the server itself, and those of its service.
 
 use clap::{Command, Parser};
 use greet_flags::values::number;

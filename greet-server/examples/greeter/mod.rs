@@ -3,7 +3,8 @@
 use std::env;
 use std::io::{self, Write as _};
 
-use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
+use greet_proto::greet::greeter_server::{Greeter, GreeterServer};
+use greet_proto::greet::{HelloReply, HelloRequest};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};

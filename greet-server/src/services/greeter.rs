@@ -1,24 +1,25 @@
 //! Implements Greeter: the reply is `Hello ` and the name, byte for byte.
 
-use greet_proto::{Greeter, HelloReply, HelloRequest};
+use greet_proto::greet::greeter_server::Greeter;
+use greet_proto::greet::{HelloReply, HelloRequest};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The Greeter service.
 #[derive(Debug, Clone, Copy)]
-pub struct Greeting {
+pub struct GreeterService {
     max_name_bytes: usize,
 }
 
-impl Greeting {
-    /// Creates a greeter that accepts names of up to `max_name_bytes` bytes of UTF-8.
-    pub fn new(max_name_bytes: usize) -> Greeting {
-        Greeting { max_name_bytes }
+impl GreeterService {
+    /// Creates the service, which accepts names of up to `max_name_bytes` bytes of UTF-8.
+    pub fn new(max_name_bytes: usize) -> GreeterService {
+        GreeterService { max_name_bytes }
     }
 }
 
 #[tonic::async_trait]
-impl Greeter for Greeting {
+impl Greeter for GreeterService {
     async fn say_hello(
         &self,
         request: Request<HelloRequest>,
@@ -45,12 +46,12 @@ mod tests {
 
     async fn say_hello(name: &str) -> Result<String, Status> {
         let request = Request::new(HelloRequest { name: name.into() });
-        let reply = Greeting::new(8).say_hello(request).await?;
+        let reply = GreeterService::new(8).say_hello(request).await?;
         Ok(reply.into_inner().message)
     }
 
     #[tokio::test]
-    async fn reply_is_hello_and_the_name_byte_for_byte() {
+    async fn reply_ends_with_the_name_byte_for_byte() {
         for name in ["Ada", "", " ", "a\0b\n", "Zoë", "\u{1f600}"] {
             assert_eq!(say_hello(name).await.unwrap(), format!("Hello {name}"));
         }

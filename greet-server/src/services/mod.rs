@@ -10,14 +10,14 @@ mod reflection;
 
 use std::sync::Arc;
 
-use greet_proto::GreeterServer;
+use greet_proto::greet::greeter_server::GreeterServer;
 use greet_proto::grpc::health::v1::health_server::HealthServer;
 use greet_proto::grpc::reflection::v1::server_reflection_server::ServerReflectionServer;
 use greet_proto::grpc::reflection::v1alpha::server_reflection_server as v1alpha;
 use greet_proto::service::GeneratedService;
 use tokio::sync::watch;
 
-pub use self::greeter::Greeting;
+pub use self::greeter::GreeterService;
 use self::health::Health;
 use self::reflection::Reflection;
 use crate::config::Config;
@@ -30,7 +30,7 @@ use crate::lifecycle::phase::Phase;
 /// Workers share none, because the reference count of a shared `Arc` would move between cores at
 /// every call. A service whose state belongs to the whole process holds that state in an `Arc`.
 pub fn all(config: &Config, flags: &Flags) -> Vec<Service> {
-    vec![Service::of::<GreeterServer<_>>(config, Greeting::new(flags.max_name_bytes))]
+    vec![Service::of::<GreeterServer<_>>(config, GreeterService::new(flags.max_name_bytes))]
 }
 
 /// Adds grpc.health.v1 and server reflection, which report on `services`.
