@@ -20,7 +20,7 @@ const MAX_CONNECTIONS: usize = 32;
 async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
     let mut server = TestServer::start(&[ADMIN, "--drain-delay=1h"]).await;
     let client = server.connect().await;
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     let admin = server.admin().to_owned();
     let ready = http1::get(&admin, "/readyz").await;
     assert_eq!((ready.status, ready.text()), (200, "ready\n"));
@@ -33,7 +33,7 @@ async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
     assert_eq!(http1::get(&admin, "/livez").await.status, 200);
     let metrics = http1::get(&admin, "/metrics").await;
     assert!(metrics.text().contains("\ngreet_phase{phase=\"lame_duck\"} 1\n"));
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     server.cut();
     server.stopped().await;
     let is_refused = async || TcpStream::connect(&admin).await.is_err();
@@ -110,7 +110,7 @@ async fn admin_port_answers_while_every_worker_is_blocked() {
     let probe = ScriptedProbe::new();
     let server = TestServer::with_probe(&[ADMIN, "--workers=1"], &probe).await;
     let client = server.connect().await;
-    let blocked = tokio::spawn(async move { client.echo(Script::Block).await });
+    let blocked = tokio::spawn(async move { client.run(Script::Block).await });
     probe.waits_begun(1).await;
     assert_eq!(http1::get(server.admin(), "/livez").await.status, 200);
     let metrics = http1::get(server.admin(), "/metrics").await;

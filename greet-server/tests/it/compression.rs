@@ -6,19 +6,19 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tonic::Code;
 
-use crate::support::{Client, SAY_HELLO, TestServer, WireResponse, framed, grpc_request};
+use crate::support::{Client, ECHO, TestServer, WireResponse, framed, grpc_request};
 
-/// Calls SayHello with `message`, compressed.
+/// Calls Echo with `message`, compressed.
 async fn send_compressed(client: &Client, message: &[u8]) -> WireResponse {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(message).unwrap();
     send_gzip(client, &gzip.finish().unwrap()).await
 }
 
-/// Calls SayHello with a message of gzip bytes.
+/// Calls Echo with a message of gzip bytes.
 async fn send_gzip(client: &Client, compressed: &[u8]) -> WireResponse {
     let length = u32::try_from(compressed.len()).unwrap().to_be_bytes();
-    let mut request = grpc_request(SAY_HELLO, [&[1][..], &length, compressed].concat());
+    let mut request = grpc_request(ECHO, [&[1][..], &length, compressed].concat());
     request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
     client.send(request).await
 }
@@ -43,7 +43,7 @@ async fn every_member_of_a_gzip_message_is_decompressed() {
     });
     let response = send_gzip(&client, &members.concat()).await;
     assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
-    assert_eq!(response.body, framed(b"\x0a\x0bHello Helen"));
+    assert_eq!(response.body, framed(b"\x0a\x05Helen"));
 
     let trailing_bytes = [&members[0][..], b"junk"].concat();
     let response = send_gzip(&client, &trailing_bytes).await;
@@ -54,25 +54,25 @@ async fn every_member_of_a_gzip_message_is_decompressed() {
 async fn message_limit_applies_to_decompressed_bytes() {
     let server = TestServer::start(&["--max-message-bytes=1000"]).await;
     let client = server.connect().await;
-    // A message of any length, because the decoder skips the unknown field 2.
+    // A message of any length, because the decoder skips the unknown field 15.
     let message = |bytes: usize| {
         let length = [
             u8::try_from((bytes - 3) & 0x7f).unwrap() | 0x80,
             u8::try_from((bytes - 3) >> 7).unwrap(),
         ];
-        [&[0x12], &length[..], &vec![0; bytes - 3]].concat()
+        [&[0x7a], &length[..], &vec![0; bytes - 3]].concat()
     };
     let response = send_compressed(&client, &message(1_000)).await;
     assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
     let response = send_compressed(&client, &message(1_001)).await;
     assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));
-    assert!(client.say_hello("Ada").await.is_ok(), "the connection stays usable");
+    assert!(client.echo("Ada").await.is_ok(), "the connection stays usable");
 }
 
 #[tokio::test]
 async fn invalid_gzip_is_internal() {
     let server = TestServer::start(&[]).await;
-    let mut request = grpc_request(SAY_HELLO, &b"\x01\0\0\0\x04junk"[..]);
+    let mut request = grpc_request(ECHO, &b"\x01\0\0\0\x04junk"[..]);
     request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
     let response = server.connect().await.send(request).await;
     assert_eq!(response.grpc_status(), Some(Code::Internal as i32));
@@ -84,5 +84,5 @@ async fn decompression_bomb_is_resource_exhausted() {
     let client = server.connect().await;
     let response = send_compressed(&client, &vec![0; 10_000_000]).await; // 10 KiB on the wire
     assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));
-    assert!(client.say_hello("Ada").await.is_ok());
+    assert!(client.echo("Ada").await.is_ok());
 }

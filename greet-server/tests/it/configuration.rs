@@ -105,10 +105,9 @@ fn every_flag_is_a_key_of_the_file() {
 
 #[test]
 fn file_accepts_strings_for_numbers_and_lists() {
-    let file =
-        "max-streams = \"7\"\nlisten = \"a:1,b:2\"\nreuse-port = false\nmax-name-bytes = 0x10\n";
+    let file = "max-streams = \"7\"\nlisten = \"a:1,b:2\"\nreuse-port = false\nworkers = 0x10\n";
     let printed = run_with_file(file, &["--print-config"]).1;
-    for line in ["max-streams = 7\n", "listen = [\"a:1\", \"b:2\"]\n", "max-name-bytes = 16\n"] {
+    for line in ["max-streams = 7\n", "listen = [\"a:1\", \"b:2\"]\n", "workers = 16\n"] {
         assert!(printed.contains(line), "{printed}");
     }
 }
@@ -121,10 +120,7 @@ fn invalid_value_in_file_is_reported_with_line_and_column() {
             "max-in-flight = \"x\"",
             "1:17: max-in-flight: \"x\" is not a whole number in 1..=1000000",
         ),
-        (
-            "max-name-bytes = true",
-            "1:18: max-name-bytes: \"true\" is not a whole number in 0..=67108864",
-        ),
+        ("workers = true", "1:11: workers: \"true\" is not a whole number in 1..=1024"),
         ("drain-delay = 5", "1:15: drain-delay: 5 has no unit; did you mean 5s?"),
         ("grpc-web = \"y\\ns\"", "1:12: grpc-web: \"y\\ns\" is neither true nor false"),
         (
@@ -273,19 +269,6 @@ fn address_listed_twice_is_rejected() {
     assert_eq!(error(run(&mut daemon(&flags))), expected);
     let free = ["--listen=127.0.0.1:0,127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--check"];
     assert_eq!(run(&mut daemon(&free)).0, Some(0));
-}
-
-#[test]
-fn name_limit_above_message_limit_is_rejected() {
-    let expected = "greet.toml:2:18: max-name-bytes: 8 is above --max-message-bytes, which is 7";
-    let file = "max-message-bytes = 7\nmax-name-bytes = 8\n";
-    assert_eq!(error(run_with_file(file, &["--check"])), expected);
-    let equal = ["--check", "--max-message-bytes=7", "--max-name-bytes=7"];
-    assert_eq!(run(&mut daemon(&equal)).0, Some(0));
-    // A default contradicts nothing.
-    assert_eq!(run(&mut daemon(&["--check", "--max-message-bytes=7"])).0, Some(0));
-    let message = error(run(&mut daemon(&["--check", "--max-name-bytes=131072"])));
-    assert_eq!(message, "--max-name-bytes: 131072 is above --max-message-bytes, which is 16384");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use greet_testkit::probe::{ProbeRequest, Script};
 use greet_testkit::{RawPeer, ScriptedProbe};
 use tonic::{Code, Request, Status};
 
-use crate::support::{Client, SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{Client, ECHO, TestServer, framed, grpc_request, with_timeout};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
     let mut request = Request::new(ProbeRequest::new(Script::Wait, "", 0));
@@ -33,7 +33,7 @@ async fn request_timeout_applies_without_an_earlier_client_deadline() {
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
     assert_eq!(status.message(), "the deadline of 50ms passed");
-    let status = with_timeout(client.echo(Script::Wait)).await.unwrap_err();
+    let status = with_timeout(client.run(Script::Wait)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
@@ -51,7 +51,7 @@ async fn assert_deadline_exceeded_without_body(path: &str) {
 
 #[tokio::test]
 async fn missing_request_body_ends_at_the_deadline() {
-    assert_deadline_exceeded_without_body(SAY_HELLO).await;
+    assert_deadline_exceeded_without_body(ECHO).await;
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn streams_without_a_window_are_reset_at_the_deadline() {
     let server = TestServer::start(&["--request-timeout=100ms"]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     for stream in [1, 3, 5] {
-        peer.call(stream, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
+        peer.call(stream, ECHO, Some(b"\x0a\x03Ada")).await;
     }
     let mut reset = Vec::new();
     while reset.len() < 3 {
@@ -85,7 +85,7 @@ async fn streams_without_a_window_are_reset_at_the_deadline() {
 #[tokio::test]
 async fn zero_timeout_is_deadline_exceeded() {
     let server = TestServer::start(&[]).await;
-    let mut request = grpc_request(SAY_HELLO, framed(b""));
+    let mut request = grpc_request(ECHO, framed(b""));
     request.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
     let response = server.connect().await.send(request).await;
     assert_eq!(response.grpc_status(), Some(Code::DeadlineExceeded as i32));
@@ -96,7 +96,7 @@ async fn malformed_timeout_is_internal() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     for malformed in ["", "1", "S", "-1S", "123456789S", "1x", "soon"] {
-        let mut request = grpc_request(SAY_HELLO, framed(b""));
+        let mut request = grpc_request(ECHO, framed(b""));
         request.headers_mut().insert("grpc-timeout", malformed.parse().unwrap());
         let response = client.send(request).await;
         assert_eq!(response.grpc_status(), Some(Code::Internal as i32), "{malformed:?}");

@@ -15,12 +15,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
-use crate::support::{Client, SAY_HELLO, TestServer, closed, eventually, with_timeout};
+use crate::support::{Client, ECHO, TestServer, closed, eventually, with_timeout};
 
 /// Starts a call whose reply waits for its release.
 fn wait(client: &Client) -> JoinHandle<Result<ProbeReply, Status>> {
     let client = client.clone();
-    tokio::spawn(async move { client.echo(Script::Wait).await })
+    tokio::spawn(async move { client.run(Script::Wait).await })
 }
 
 /// Waits until the listener is closed, which is the start of the drain.
@@ -127,11 +127,10 @@ async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
 /// peer does not count: exit code 0 means that no reply was lost.
 #[tokio::test]
 async fn reply_that_was_never_sent_counts_as_cut() {
-    let flags = ["--drain-timeout=300ms", "--max-name-bytes=60000", "--max-message-bytes=65536"];
-    let server = TestServer::start(&flags).await;
+    let server = TestServer::start(&["--drain-timeout=300ms"]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 10]).await;
-    peer.call(1, SAY_HELLO, Some(b"\x0a\x20a name that is over ten bytes...")).await;
-    peer.call(3, SAY_HELLO, Some(b"\x0a\x01a")).await;
+    peer.call(1, ECHO, Some(b"\x0a\x20a text that is over ten bytes...")).await;
+    peer.call(3, ECHO, Some(b"\x0a\x0aten bytes.")).await;
     for _ in [1, 3] {
         peer.next_of(DATA).await; // the ten bytes that the window allows
     }
@@ -144,12 +143,12 @@ async fn reply_that_was_never_sent_counts_as_cut() {
 async fn slow_reader_is_not_closed_for_a_missing_ping_ack() {
     let server = TestServer::start(&["--drain-timeout=1m"]).await;
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
-    peer.call(1, SAY_HELLO, Some(b"\x0a\x03Ada")).await;
+    peer.call(1, ECHO, Some(b"\x0a\x0cAda Lovelace")).await;
     peer.next_of(HEADERS).await;
     let started = Instant::now();
     let stopping = tokio::spawn(server.stop());
     let mut reply = Vec::new();
-    while reply.len() < b"\0\0\0\0\x0b\x0a\x09Hello Ada".len() {
+    while reply.len() < b"\0\0\0\0\x0e\x0a\x0cAda Lovelace".len() {
         // A byte every 400 ms takes longer than the five seconds for an unresponsive peer.
         let mut pause = tokio::time::interval(Duration::from_millis(400));
         pause.tick().await;
@@ -180,7 +179,7 @@ async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
     let probe = ScriptedProbe::new();
     let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe).await;
     let client = server.connect().await;
-    client.echo(Script::Echo).await.unwrap();
+    client.run(Script::Echo).await.unwrap();
     let waiting = [wait(&client), wait(&client)];
     probe.waits_begun(2).await;
     let _silent = server.tcp().await;
@@ -238,8 +237,8 @@ async fn every_accepted_call_is_answered_under_load() {
                 let mut received = 0_u64;
                 while let Ok(tcp) = TcpStream::connect(&address).await {
                     let client = Client::handshake(tcp).await;
-                    while let Ok(reply) = client.say_hello("Ada").await {
-                        assert_eq!(reply, "Hello Ada");
+                    while let Ok(reply) = client.echo("Ada").await {
+                        assert_eq!(reply, "Ada");
                         received += 1;
                         let _ = reply_sender.try_send(());
                     }

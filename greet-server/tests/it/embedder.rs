@@ -37,7 +37,7 @@ async fn default_configuration_serves_on_a_free_port() {
     let drain = async { stopped.await.unwrap() };
     let running = tokio::spawn(server.run(drain, std::future::pending()));
     let client = Client::handshake(TcpStream::connect(socket_addr).await.unwrap()).await;
-    client.echo(Script::Echo).await.unwrap();
+    client.run(Script::Echo).await.unwrap();
     stop.send(()).unwrap();
     let report = with_timeout(running).await.unwrap().unwrap();
     assert_eq!((report.answered, report.cut), (1, 0));

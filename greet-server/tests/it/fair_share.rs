@@ -12,9 +12,7 @@ use greet_testkit::{RawPeer, ScriptedProbe};
 use tonic::{Code, Status, Streaming};
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{
-    COLLECT, Client, ECHO, EXPAND, SAY_HELLO, TestServer, WAIT, framed, with_timeout,
-};
+use crate::support::{COLLECT, Client, ECHO, EXPAND, TestServer, WAIT, framed, with_timeout};
 
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
@@ -38,9 +36,9 @@ async fn attack(settings: &[u32], path: &str, message: Option<&[u8]>) {
     let started = |samples: &Samples| samples.sum("grpc_server_call_started_total");
     scrape_until(&server, |samples| started(samples) >= all_calls).await;
     for _ in 0..50 {
-        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
         let client = server.connect().await;
-        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
         assert!(client.health().check(HealthCheckRequest::default()).await.is_ok());
         let watch = with_timeout(client.health().watch(HealthCheckRequest::default())).await;
         assert!(with_timeout(watch.unwrap().get_mut().message()).await.unwrap().is_some());
@@ -50,12 +48,12 @@ async fn attack(settings: &[u32], path: &str, message: Option<&[u8]>) {
 
 #[tokio::test]
 async fn calls_without_a_message_take_no_capacity() {
-    attack(&[], SAY_HELLO, None).await;
+    attack(&[], ECHO, None).await;
 }
 
 #[tokio::test]
 async fn calls_whose_peer_takes_no_reply_leave_capacity_to_others() {
-    attack(&[INITIAL_WINDOW_SIZE, 0], SAY_HELLO, Some(b"")).await;
+    attack(&[INITIAL_WINDOW_SIZE, 0], ECHO, Some(b"")).await;
 }
 
 #[tokio::test]
@@ -76,10 +74,10 @@ async fn health_checks_are_answered_at_the_limit_of_calls() {
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
-        async move { client.echo(Script::Wait).await }
+        async move { client.run(Script::Wait).await }
     });
     probe.waits_begun(1).await;
-    let refused = client.echo(Script::Echo).await.unwrap_err();
+    let refused = client.run(Script::Echo).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.message()),
         (Code::ResourceExhausted, "too many concurrent calls")
@@ -88,7 +86,7 @@ async fn health_checks_are_answered_at_the_limit_of_calls() {
     assert!(client.health().list(HealthListRequest::default()).await.is_ok());
     probe.release(1);
     waiting.await.unwrap().unwrap();
-    assert!(client.echo(Script::Echo).await.is_ok());
+    assert!(client.run(Script::Echo).await.is_ok());
 }
 
 /// Opens a stream that waits for its release.
@@ -113,7 +111,7 @@ async fn streaming_call_over_the_limit_is_resource_exhausted() {
     let second = server.connect().await;
     let third = expand(&second).await.unwrap();
     assert_eq!(error(expand(&second).await), refused, "the server has three");
-    assert!(first.echo(Script::Echo).await.is_ok(), "unary calls have a limit of their own");
+    assert!(first.run(Script::Echo).await.is_ok(), "unary calls have a limit of their own");
 
     drop(open);
     probe.calls_ended(2).await;

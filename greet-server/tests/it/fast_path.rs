@@ -73,7 +73,7 @@ async fn responses(
 
 #[tokio::test]
 async fn handler_results_are_equal_on_both_paths() {
-    let server = TestServer::with_services(&["--instance=a"], |config| {
+    let server = TestServer::with_services(&["--instance=a"], |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Elaborate)]
     })
     .await;

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
 use greet_server::{Caller, Method, Service};
+use greet_testkit::probe::probe_server::{Probe, ProbeServer};
+use greet_testkit::probe::{ProbeReply, ProbeRequest};
 use http::{HeaderMap, HeaderValue, Request};
 use tonic::{Code, Response, Status};
 
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
+use crate::support::{ECHO, TestServer, framed, grpc_request};
 
 /// Requires a bearer token, except for health checks.
 fn require_token(_: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Status> {
@@ -38,11 +39,11 @@ async fn guard_rejects_calls_of_both_paths_and_of_reflection() {
     let encoding = ("grpc-encoding", "identity");
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let cases: [(&str, &[_], Code); 9] = [
-        (SAY_HELLO, &[], Code::Unauthenticated),
-        (SAY_HELLO, &[encoding], Code::Unauthenticated),
-        (SAY_HELLO, &[wrong], Code::Unauthenticated),
-        (SAY_HELLO, &[token], Code::Ok),
-        (SAY_HELLO, &[token, encoding], Code::Ok),
+        (ECHO, &[], Code::Unauthenticated),
+        (ECHO, &[encoding], Code::Unauthenticated),
+        (ECHO, &[wrong], Code::Unauthenticated),
+        (ECHO, &[token], Code::Ok),
+        (ECHO, &[token, encoding], Code::Ok),
         (reflection, &[], Code::Unauthenticated),
         (reflection, &[token], Code::Ok),
         ("/grpc.health.v1.Health/Check", &[], Code::Ok),
@@ -58,12 +59,12 @@ async fn guard_rejects_calls_of_both_paths_and_of_reflection() {
 struct Knowing;
 
 #[tonic::async_trait]
-impl Greeter for Knowing {
-    async fn say_hello(
+impl Probe for Knowing {
+    async fn echo(
         &self,
-        request: tonic::Request<HelloRequest>,
-    ) -> Result<Response<HelloReply>, Status> {
-        let message = match request.extensions().get::<Caller>() {
+        request: tonic::Request<ProbeRequest>,
+    ) -> Result<Response<ProbeReply>, Status> {
+        let text = match request.extensions().get::<Caller>() {
             Some(caller) => {
                 let has_address = matches!(caller.peer, greet_server::Peer::Tcp(_));
                 let left = caller.deadline.unwrap() - tokio::time::Instant::now();
@@ -73,16 +74,16 @@ impl Greeter for Knowing {
             }
             None => "a stranger".to_owned(),
         };
-        Ok(Response::new(HelloReply { message }))
+        Ok(Response::new(ProbeReply { payload: text.into_bytes(), count: 0 }))
     }
 }
 
 async fn reply(asks: bool, headers: &[(&'static str, &'static str)]) -> String {
-    let server = TestServer::with_services(&[], move |config| {
-        let service = Service::of::<GreeterServer<_>>(config, Knowing);
+    let server = TestServer::with_services(&[], move |config, _| {
+        let service = Service::of::<ProbeServer<_>>(config, Knowing);
         vec![if asks { service.with_caller() } else { service }]
     });
-    let response = server.await.connect().await.send(with_headers(SAY_HELLO, headers)).await;
+    let response = server.await.connect().await.send(with_headers(ECHO, headers)).await;
     String::from_utf8(response.body[7..].to_vec()).unwrap()
 }
 

@@ -28,7 +28,7 @@ async fn response_to(bytes: &[u8]) -> (Vec<u8>, ShutdownReport) {
     let mut response = Vec::new();
     let _ = with_timeout(tcp.read_to_end(&mut response)).await; // closed or reset
     drop(tcp);
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada", "other clients");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada", "other clients");
     (response, server.stop().await)
 }
 
@@ -65,7 +65,7 @@ async fn trickled_preface_is_closed_at_the_handshake_timeout() {
     }
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), 1);
 }
 

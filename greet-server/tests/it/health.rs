@@ -36,8 +36,8 @@ async fn check_knows_the_server_and_its_service_only() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
     assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
-    assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
-    assert_eq!(check(&client, "greet.greeter").await, Err(Code::NotFound));
+    assert_eq!(check(&client, "probe.Probe").await, Ok(ServingStatus::Serving));
+    assert_eq!(check(&client, "probe.probe").await, Err(Code::NotFound));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn list_has_the_server_and_every_service() {
 async fn watch_reports_the_drain_and_ends_with_it() {
     let mut server = TestServer::start(&[]).await;
     let client = server.connect().await;
-    let mut statuses = watch(&client, "greet.Greeter").await;
+    let mut statuses = watch(&client, "probe.Probe").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
 
     server.drain();
@@ -89,7 +89,7 @@ async fn lame_duck_is_not_serving_and_still_answers_new_connections() {
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::NotServing));
     let late = server.connect().await;
     assert_eq!(check(&late, "").await, Ok(ServingStatus::NotServing));
-    assert_eq!(late.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(late.echo("Ada").await.unwrap(), "Ada");
 
     server.cut();
     server.stopped().await;

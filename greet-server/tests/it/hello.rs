@@ -1,75 +1,72 @@
-//! SayHello: the reply, its headers, and the distribution of connections over the workers.
+//! The Greeter: the reply of SayHello, the limit of its name, and the flag of that limit.
 
-use std::collections::BTreeMap;
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
+use greet_proto::{GreeterClient, HelloRequest};
+use greet_server::services;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
-use greet_proto::HelloRequest;
-use greet_testkit::ScriptedProbe;
-use greet_testkit::probe::Script;
-use http::HeaderMap;
+use crate::configuration::{error, run_with_file};
+use crate::health::check;
+use crate::reflection::{Reflected, reflect};
+use crate::support::process::{daemon, run};
+use crate::support::{Client, TestServer};
 
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request};
+async fn start(flags: &[&str]) -> TestServer {
+    TestServer::with_services(flags, services::all).await
+}
+
+async fn say_hello(client: &Client, name: &str) -> Result<String, Status> {
+    let request = HelloRequest { name: name.into() };
+    let reply = GreeterClient::new(client.clone()).say_hello(request).await?;
+    Ok(reply.into_inner().message)
+}
 
 #[tokio::test]
 async fn reply_is_hello_and_the_name() {
-    let server = TestServer::start(&[]).await;
+    let server = start(&[]).await;
     let client = server.connect().await;
     for name in ["Ada", "", " ", "line\nbreak", "nul\0", "Zoë", "\u{1f600}"] {
-        assert_eq!(client.say_hello(name).await.unwrap(), format!("Hello {name}"));
+        assert_eq!(say_hello(&client, name).await.unwrap(), format!("Hello {name}"));
     }
     assert_eq!(server.stop().await.answered, 7);
 }
 
 #[tokio::test]
-async fn hundred_concurrent_calls_on_one_connection_are_answered() {
-    let server = TestServer::start(&[]).await;
+async fn health_and_reflection_know_the_greeter() {
+    let server = start(&[]).await;
     let client = server.connect().await;
-    let calls = (0..100).map(|number| {
-        let client = client.clone();
-        tokio::spawn(async move { client.say_hello(&number.to_string()).await })
-    });
-    for (number, call) in calls.collect::<Vec<_>>().into_iter().enumerate() {
-        assert_eq!(call.await.unwrap().unwrap(), format!("Hello {number}"));
-    }
+    assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
+    let queries = [("symbol", "greet.Greeter.SayHello"), ("symbol", "greet.HelloRequest.name")];
+    let file = || Reflected::File("greet.proto".to_owned());
+    assert_eq!(reflect(&client, &queries).await.unwrap(), [file(), file()]);
 }
 
 #[tokio::test]
-async fn connections_are_distributed_evenly_over_the_workers() {
-    let server = TestServer::with_probe(&["--workers=4"], &ScriptedProbe::new()).await;
-    let mut connections = Vec::new();
-    let mut by_thread = BTreeMap::<String, u32>::new();
-    for _ in 0..12 {
-        let client = server.connect().await;
-        let thread = client.echo(Script::Thread).await.unwrap().payload;
-        *by_thread.entry(String::from_utf8(thread).unwrap()).or_default() += 1;
-        connections.push(client);
-    }
-    let threads = (0..4).map(|number| (format!("greet-worker-{number}"), 3));
-    assert_eq!(by_thread, threads.collect());
-}
-
-#[tokio::test]
-async fn reply_without_instance_has_only_the_headers_of_grpc() {
-    let server = TestServer::start(&[]).await;
-    let request = grpc_request(SAY_HELLO, framed(b"\x0a\x03Ada"));
-    let response = server.connect().await.send(request).await;
-    assert_eq!(names(&response.headers), ["content-type"]);
-    assert_eq!(response.headers["content-type"], "application/grpc");
-    assert_eq!(names(&response.trailers), ["grpc-status"]);
-    assert_eq!(response.grpc_status(), Some(0));
-}
-
-#[tokio::test]
-async fn every_response_names_the_instance() {
-    let server = TestServer::start(&["--instance=blue"]).await;
+async fn name_over_the_limit_is_invalid_argument_with_the_field() {
+    let server = start(&["--max-name-bytes=4096"]).await;
     let client = server.connect().await;
-    let request = HelloRequest { name: "Ada".into() };
-    let reply = client.greeter().say_hello(request).await.unwrap();
-    assert_eq!(reply.metadata().get("greet-instance").unwrap(), "blue");
+    assert!(say_hello(&client, &"x".repeat(4_096)).await.is_ok());
 
-    let response = client.send(grpc_request("/no.Such/Method", "")).await;
-    assert_eq!(response.headers["greet-instance"], "blue");
+    let status = say_hello(&client, &"x".repeat(4_097)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_details_bad_request().unwrap();
+    assert_eq!(details.field_violations[0].field, "name");
+    assert_eq!(
+        details.field_violations[0].description,
+        "is 4097 bytes long; the limit is 4096 bytes"
+    );
 }
 
-fn names(headers: &HeaderMap) -> Vec<&str> {
-    headers.keys().map(http::HeaderName::as_str).collect()
+#[test]
+fn name_limit_above_message_limit_is_rejected() {
+    let expected = "greet.toml:2:18: max-name-bytes: 8 is above --max-message-bytes, which is 7";
+    let file = "max-message-bytes = 7\nmax-name-bytes = 8\n";
+    assert_eq!(error(run_with_file(file, &["--check"])), expected);
+    let equal = ["--check", "--max-message-bytes=7", "--max-name-bytes=7"];
+    assert_eq!(run(&mut daemon(&equal)).0, Some(0));
+    // A default contradicts nothing.
+    assert_eq!(run(&mut daemon(&["--check", "--max-message-bytes=7"])).0, Some(0));
+    let message = error(run(&mut daemon(&["--check", "--max-name-bytes=131072"])));
+    assert_eq!(message, "--max-name-bytes: 131072 is above --max-message-bytes, which is 16384");
 }

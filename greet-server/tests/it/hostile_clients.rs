@@ -14,7 +14,7 @@ use greet_testkit::{RawPeer, ScriptedProbe};
 use prost::Message as _;
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{Client, ECHO, SAY_HELLO, TestServer, WAIT, closed, with_timeout};
+use crate::support::{Client, ECHO, TestServer, WAIT, closed, with_timeout};
 
 /// A frame type that no extension has.
 const UNKNOWN_TYPE: u8 = 0xfa;
@@ -28,7 +28,7 @@ const ENHANCE_YOUR_CALM: u8 = 11;
 async fn setup(flags: &[&str]) -> (TestServer, Client, RawPeer) {
     let server = TestServer::start(flags).await;
     let good = server.connect().await;
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     let peer = RawPeer::connect(server.tcp().await).await;
     (server, good, peer)
 }
@@ -40,19 +40,19 @@ async fn assert_goaway(bytes: &[u8], code: u8) {
     let goaway = peer.next_of(GOAWAY).await;
     let debug = String::from_utf8_lossy(&goaway.payload[8..]).into_owned();
     assert_eq!(goaway.payload[4..8], [0, 0, 0, code], "{debug}");
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 1);
 }
 
 /// Encodes the headers of a call whose message never arrives.
 fn headers_of_call(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO))
+    frame(HEADERS, END_HEADERS, stream, &call_headers(ECHO))
 }
 
 #[tokio::test]
 async fn continuation_flood_is_enhance_your_calm() {
-    let block = call_headers(SAY_HELLO);
+    let block = call_headers(ECHO);
     let mut flood = frame(HEADERS, 0, 1, &block);
     for _ in 0..100 {
         flood.extend(frame(CONTINUATION, 0, 1, &[]));
@@ -80,7 +80,7 @@ async fn trickled_message_ends_at_its_deadline() {
     peer.send(&frame(DATA, 0, 1, &[0, 0, 0, 0x3f, 0xff])).await; // announces 16383 bytes
     while started.elapsed() < Duration::from_millis(250) {
         peer.send(&frame(DATA, 0, 1, &[0])).await;
-        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     }
     let ended = peer.next_of(HEADERS).await;
     assert_eq!(
@@ -89,7 +89,7 @@ async fn trickled_message_ends_at_its_deadline() {
         "a status without a reply"
     );
     assert!(started.elapsed() >= Duration::from_millis(300));
-    peer.call(3, SAY_HELLO, Some(b"")).await;
+    peer.call(3, ECHO, Some(b"")).await;
     assert_eq!(peer.next_of(DATA).await.stream, 3);
     drop(peer);
     assert_eq!(server.stop().await.cut, 0);
@@ -101,7 +101,7 @@ async fn header_bomb_is_enhance_your_calm() {
     let value = [&[0x7f, 0x81, 0x1e][..], &[b'x'; 4_000]].concat(); // length 127 + 3873
     let indexed = [&[0x40, 1, b'x'][..], &value].concat();
     let repeated = vec![0x80 | 62; 2_000]; // the newest entry of the dynamic table
-    let block = [call_headers(SAY_HELLO), indexed, repeated].concat();
+    let block = [call_headers(ECHO), indexed, repeated].concat();
     assert_goaway(&frame(HEADERS, END_HEADERS, 1, &block), ENHANCE_YOUR_CALM).await;
 }
 
@@ -116,7 +116,7 @@ async fn frame_over_the_announced_size_is_a_frame_size_error() {
 async fn zero_window_update_and_split_headers_are_protocol_errors() {
     let zero = frame(WINDOW_UPDATE, 0, 0, &[0; 4]);
     assert_goaway(&zero, PROTOCOL_ERROR).await;
-    let split = [frame(HEADERS, 0, 1, &call_headers(SAY_HELLO)), frame(PING, 0, 0, &[0; 8])];
+    let split = [frame(HEADERS, 0, 1, &call_headers(ECHO)), frame(PING, 0, 0, &[0; 8])];
     assert_goaway(&split.concat(), PROTOCOL_ERROR).await;
 }
 
@@ -132,7 +132,7 @@ async fn peer_that_provokes_resets_gets_goaway() {
         }
     }
     peer.next_of(GOAWAY).await;
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     let report = server.stop().await;
     let reasons = [CloseReason::ProtocolError, CloseReason::AbandonedCalls];
@@ -171,9 +171,9 @@ async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
 async fn incomplete_header_block_ends_at_the_keepalive_timeout() {
     let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=100ms"];
     let (server, good, mut peer) = setup(&flags).await;
-    peer.send(&frame(HEADERS, 0, 1, &call_headers(SAY_HELLO))).await;
+    peer.send(&frame(HEADERS, 0, 1, &call_headers(ECHO))).await;
     let _ = with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await;
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
@@ -193,7 +193,7 @@ async fn control_frame_flood_is_enhance_your_calm() {
         let (server, good, mut peer) = setup(&[]).await;
         let mut calls = 0;
         let mut call = async |peer: &mut RawPeer| {
-            peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
+            peer.call(2 * calls + 1, ECHO, Some(b"")).await;
             assert_eq!(peer.next_of(DATA).await.stream, 2 * calls + 1);
             calls += 1;
         };
@@ -203,7 +203,7 @@ async fn control_frame_flood_is_enhance_your_calm() {
         // Further ones of about 2 s, and those that the call allows, are not enough for these.
         peer.send(&control_frame.repeat(200 / weight)).await;
         assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], [0, 0, 0, ENHANCE_YOUR_CALM]);
-        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
         drop(peer);
         assert_eq!(closed(&server.stop().await, CloseReason::ControlFrames), 1);
     }
@@ -217,7 +217,7 @@ async fn flood_of_unread_acknowledgements_is_closed() {
         let (server, good, mut peer) = setup(&[]).await;
         let flood = request.repeat(4_096);
         while peer.try_send(&flood).await.is_ok() {}
-        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
         drop(peer);
         assert_eq!(closed(&server.stop().await, CloseReason::ControlFrames), 1);
     }
@@ -231,20 +231,20 @@ async fn flood_of_rejected_requests_is_enhance_your_calm() {
     let indexed = [&[0x40, 1, b'x'][..], &value].concat();
     let reference = 0x80 | 62;
     let rejected = |requests: std::ops::Range<u32>| -> Vec<u8> {
-        let block = [call_headers(SAY_HELLO), vec![reference; 3]].concat();
+        let block = [call_headers(ECHO), vec![reference; 3]].concat();
         let request = |request| frame(HEADERS, END_HEADERS | END_STREAM, 2 * request + 1, &block);
         requests.flat_map(request).collect()
     };
     let (server, good, mut peer) = setup(&[]).await;
-    let first = [call_headers(SAY_HELLO), indexed].concat();
+    let first = [call_headers(ECHO), indexed].concat();
     peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &first)).await;
     peer.send(&rejected(1..1_000)).await;
-    peer.call(2_001, SAY_HELLO, Some(b"")).await;
+    peer.call(2_001, ECHO, Some(b"")).await;
     assert_eq!(peer.next_of(DATA).await.stream, 2_001);
     // More than are forgiven in the meantime, one every 150 ms.
     peer.send(&rejected(1_001..1_100)).await;
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], [0, 0, 0, ENHANCE_YOUR_CALM]);
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::RejectedRequests), 1);
 }
@@ -300,11 +300,11 @@ async fn silent_connections_are_closed_at_the_handshake_timeout() {
     for _ in 0..CONNECTIONS {
         connections.push(server.tcp().await);
     }
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     for silent in &mut connections {
         let read = with_timeout(silent.read(&mut [0])).await;
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), CONNECTIONS);
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tonic::Code;
 
 use crate::support::http1;
-use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, closed, eventually, framed, with_timeout};
+use crate::support::{ECHO, TestServer, WAIT, closed, eventually, framed, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -27,12 +27,9 @@ fn request(path: &str, body: &[u8]) -> Vec<u8> {
 struct Persistent(TcpStream);
 
 impl Persistent {
-    async fn say_hello(&mut self) {
-        self.call(SAY_HELLO, ADA).await;
-    }
-
-    async fn call(&mut self, path: &str, message: &[u8]) {
-        self.0.write_all(&request(path, &framed(message))).await.unwrap();
+    /// Calls Echo.
+    async fn call(&mut self) {
+        self.0.write_all(&request(ECHO, &framed(ADA))).await.unwrap();
         let mut response = Vec::new();
         while !response.ends_with(b"0\r\n\r\n") {
             let read = with_timeout(self.0.read_buf(&mut response)).await.unwrap();
@@ -50,11 +47,11 @@ impl Persistent {
 async fn connection_is_kept_alive_until_the_idle_timeout() {
     let server = TestServer::start(&[WEB, "--handshake-timeout=500ms"]).await;
     let mut idle = Persistent(server.tcp().await);
-    idle.say_hello().await;
-    idle.say_hello().await;
+    idle.call().await;
+    idle.call().await;
     idle.closed().await;
     let mut incomplete = Persistent(server.tcp().await);
-    incomplete.0.write_all(b"POST /greet.Greeter/SayHello HTTP/1.1\r\n").await.unwrap();
+    incomplete.0.write_all(format!("POST {ECHO} HTTP/1.1\r\n").as_bytes()).await.unwrap();
     incomplete.closed().await;
     let report = server.stop().await;
     assert_eq!(report.answered, 2);
@@ -65,7 +62,7 @@ async fn connection_is_kept_alive_until_the_idle_timeout() {
 async fn connection_closes_at_its_maximum_age() {
     let server = TestServer::start(&[WEB, "--max-connection-age=300ms"]).await;
     let mut old = Persistent(server.tcp().await);
-    old.say_hello().await;
+    old.call().await;
     old.closed().await;
     let report = server.stop().await;
     assert_eq!(closed(&report, CloseReason::MaxConnectionAge), 1);
@@ -76,7 +73,7 @@ async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
     let probe = ScriptedProbe::new();
     let mut server = TestServer::with_probe(&[WEB], &probe).await;
     let mut idle = Persistent(server.tcp().await);
-    idle.call(ECHO, b"").await;
+    idle.call().await;
     let address = server.address().to_owned();
     let in_flight = tokio::spawn(async move {
         let head = format!("POST {ECHO} HTTP/1.1\r\ncontent-type: {BINARY}");
@@ -93,20 +90,15 @@ async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
 
 #[tokio::test]
 async fn peer_that_does_not_read_its_reply_is_closed() {
-    let flags = [
-        WEB,
-        "--max-message-bytes=65536",
-        "--max-name-bytes=60000",
-        "--request-timeout=500ms",
-        "--handshake-timeout=1h",
-    ];
+    let flags =
+        [WEB, "--max-message-bytes=65536", "--request-timeout=500ms", "--handshake-timeout=1h"];
     let server = TestServer::start(&flags).await;
     // A small window: the kernel would take replies of several MiB, each of which renews the deadline.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut tcp = socket.connect(server.address().parse().unwrap()).await.unwrap();
-    let name = [&b"\x0a\xe0\xd4\x03"[..], &[b'x'; 60_000]].concat();
-    let request = request(SAY_HELLO, &framed(&name));
+    let message = [&b"\x0a\xe0\xd4\x03"[..], &[b'x'; 60_000]].concat();
+    let request = request(ECHO, &framed(&message));
     with_timeout(async { while tcp.write_all(&request).await.is_ok() {} }).await;
     let report = server.stop().await;
     assert_eq!(closed(&report, CloseReason::ReplyNotTaken), 1);
@@ -135,7 +127,7 @@ async fn incomplete_head_does_not_delay_the_drain() {
     let flags = [WEB, "--handshake-timeout=1h", "--admin-listen=127.0.0.1:0"];
     let mut server = TestServer::start(&flags).await;
     let mut incomplete = Persistent(server.tcp().await);
-    incomplete.0.write_all(b"POST /gr").await.unwrap();
+    incomplete.0.write_all(b"POST /pr").await.unwrap();
     let sample = "\ngreet_connections_open 1\n";
     let is_counted = async || http1::get(server.admin(), "/metrics").await.text().contains(sample);
     eventually("the connection is counted", is_counted).await;

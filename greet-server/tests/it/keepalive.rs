@@ -17,7 +17,7 @@ use tower_service::Service as _;
 
 use crate::support::samples::{ADMIN, scrape_until};
 use crate::support::{
-    COLLECT, ECHO, EXPAND, RELAY, SAY_HELLO, TestServer, WAIT, closed, eventually, with_timeout,
+    COLLECT, ECHO, EXPAND, RELAY, TestServer, WAIT, closed, eventually, with_timeout,
 };
 
 /// Reads until the server has closed, and acknowledges nothing.
@@ -30,14 +30,14 @@ async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
     let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=200ms"];
     let server = TestServer::start(&flags).await;
     let good = server.connect().await;
-    assert!(good.say_hello("Ada").await.is_ok());
+    assert!(good.echo("Ada").await.is_ok());
     let started = Instant::now();
     let mut unresponsive = RawPeer::connect(server.tcp().await).await;
     unresponsive.next_of(PING).await;
     server_closed(&mut unresponsive).await;
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
 
@@ -108,7 +108,7 @@ async fn peer_that_sends_but_answers_no_ping_stays() {
         pause.tick().await;
         peer.send(&frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())).await;
     }
-    peer.call(1, SAY_HELLO, Some(b"")).await;
+    peer.call(1, ECHO, Some(b"")).await;
     peer.next_of(DATA).await;
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 0);
@@ -147,7 +147,7 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
     let mut client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
-        async move { client.echo(Script::Wait).await }
+        async move { client.run(Script::Wait).await }
     });
     probe.waits_begun(1).await;
     assert!(peer.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
@@ -184,7 +184,7 @@ async fn idle_connection_gets_goaway_and_a_busy_one_does_not() {
     let busy = server.connect().await;
     let waiting = tokio::spawn({
         let busy = busy.clone();
-        async move { busy.echo(Script::Wait).await }
+        async move { busy.run(Script::Wait).await }
     });
     probe.waits_begun(1).await;
     let started = Instant::now();

@@ -6,7 +6,7 @@ use greet_testkit::{RawPeer, ScriptedProbe};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{ECHO, TestServer, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn message_over_the_limit_is_resource_exhausted() {
@@ -18,11 +18,11 @@ async fn message_over_the_limit_is_resource_exhausted() {
         let high_bits = u8::try_from(name.len() >> 7).unwrap();
         framed(&[&[0x0a, length, high_bits], name.as_bytes()].concat())
     };
-    let response = client.send(grpc_request(SAY_HELLO, message(1_000))).await;
+    let response = client.send(grpc_request(ECHO, message(1_000))).await;
     assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
-    let response = client.send(grpc_request(SAY_HELLO, message(1_001))).await;
+    let response = client.send(grpc_request(ECHO, message(1_001))).await;
     assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));
-    assert!(client.say_hello("Ada").await.is_ok(), "the connection stays usable");
+    assert!(client.echo("Ada").await.is_ok(), "the connection stays usable");
 }
 
 /// The codec has its own limit, 4 MiB by default.
@@ -45,7 +45,7 @@ async fn announced_length_over_the_limit_is_refused_before_the_bytes() {
     let client = server.connect().await;
     for length in [16_385_u32, u32::MAX] {
         let announced = [&[0][..], &length.to_be_bytes()].concat();
-        let response = client.send(grpc_request(SAY_HELLO, announced)).await;
+        let response = client.send(grpc_request(ECHO, announced)).await;
         assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32), "{length}");
     }
 }
@@ -56,16 +56,16 @@ async fn client_runs_no_more_calls_than_max_streams() {
     let flags = ["--max-streams=3", "--workers=1"];
     let server = TestServer::with_probe(&flags, &probe).await;
     let client = server.connect().await;
-    assert!(client.echo(Script::Echo).await.is_ok(), "the client has the SETTINGS");
+    assert!(client.run(Script::Echo).await.is_ok(), "the client has the SETTINGS");
     let calls: Vec<_> = (0..4)
         .map(|_| {
             let client = client.clone();
-            tokio::spawn(async move { client.echo(Script::Wait).await })
+            tokio::spawn(async move { client.run(Script::Wait).await })
         })
         .collect();
     probe.waits_begun(3).await;
     // A fourth request would reach the worker before this one.
-    server.connect().await.echo(Script::Echo).await.unwrap();
+    server.connect().await.run(Script::Echo).await.unwrap();
     assert_eq!(probe.runs(), 5, "the fourth call waits in the client");
 
     probe.release(1);
@@ -85,12 +85,12 @@ async fn call_over_max_in_flight_fails_and_is_not_queued() {
     let waiting: Vec<_> = (0..3)
         .map(|call| {
             let client = clients[call % 2].clone();
-            tokio::spawn(async move { client.echo(Script::Wait).await })
+            tokio::spawn(async move { client.run(Script::Wait).await })
         })
         .collect();
     probe.waits_begun(3).await;
     for client in &clients {
-        let status = with_timeout(client.echo(Script::Echo)).await.unwrap_err();
+        let status = with_timeout(client.run(Script::Echo)).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
     }
     probe.release(3);
@@ -98,7 +98,7 @@ async fn call_over_max_in_flight_fails_and_is_not_queued() {
         call.await.unwrap().unwrap();
     }
     for client in &clients {
-        client.echo(Script::Echo).await.unwrap();
+        client.run(Script::Echo).await.unwrap();
     }
     let report = server.stop().await;
     assert_eq!((report.answered, report.abandoned), (7, 0));
@@ -131,12 +131,12 @@ async fn settings_on_the_wire_are_the_documented_ones() {
 async fn headers_over_the_limit_are_431() {
     let server = TestServer::start(&[]).await;
     let client = server.connect().await;
-    let mut request = grpc_request(SAY_HELLO, framed(b""));
+    let mut request = grpc_request(ECHO, framed(b""));
     request.headers_mut().insert("x", "x".repeat(7_500).parse().unwrap());
     assert_eq!(client.send(request).await.status, 200);
 
-    let mut request = grpc_request(SAY_HELLO, framed(b""));
+    let mut request = grpc_request(ECHO, framed(b""));
     request.headers_mut().insert("x", "x".repeat(8_192).parse().unwrap());
     assert_eq!(client.send(request).await.status, 431);
-    assert!(client.say_hello("Ada").await.is_ok(), "the connection stays usable");
+    assert!(client.echo("Ada").await.is_ok(), "the connection stays usable");
 }

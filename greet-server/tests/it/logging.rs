@@ -1,14 +1,24 @@
 //! The log of the real binary: access log, filter, and lines that could not be written.
 
+use greet_proto::grpc::health::v1::HealthCheckRequest;
 use greet_testkit::RawPeer;
 use greet_testkit::http2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, header_block};
+use prost::Message as _;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::http1;
 use crate::support::process::{Process, daemon};
-use crate::support::{Client, SAY_HELLO, eventually, framed, grpc_request};
+use crate::support::{Client, eventually, framed, grpc_request};
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+/// Asks for the health of a service that does not exist.
+async fn fail(client: &Client) {
+    let request = HealthCheckRequest { service: "no.Such".to_owned() };
+    client.health().check(request).await.unwrap_err();
+}
 
 struct Daemon {
     process: Process,
@@ -41,23 +51,26 @@ impl Daemon {
 }
 
 #[tokio::test]
-async fn access_log_has_status_duration_peer_and_trace_but_no_name() {
+async fn access_log_has_status_duration_peer_and_trace_but_no_content() {
     let daemon = Daemon::start(&["--access-log=all"]);
     let client = daemon.connect().await;
-    let mut request = grpc_request(SAY_HELLO, framed(b"\x0a\x06Secret"));
+    assert!(client.is_serving().await.unwrap());
+    let message = HealthCheckRequest { service: "Secret".to_owned() }.encode_to_vec();
+    let mut request = grpc_request(CHECK, framed(&message));
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     client.send(request).await;
     client.send(grpc_request("/made.Up/%0a%22Path\u{202e}\u{9b}", framed(b""))).await;
     let (log, calls) = daemon.stop().await;
 
-    let [hello, unknown] = &calls[..] else { panic!("{calls:?}") };
-    assert_eq!(hello["method"], "greet.Greeter/SayHello");
-    assert_eq!(hello["status"], "OK");
-    assert_eq!(hello["request_bytes"], 8);
-    assert_eq!(hello["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
-    assert!(hello["took_us"].is_u64(), "{hello}");
-    assert!(hello["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{hello}");
+    let [ok, check, unknown] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((&ok["status"], &ok["request_bytes"]), (&"OK".into(), &0.into()));
+    assert_eq!(check["method"], CHECK[1..]);
+    assert_eq!(check["status"], "NOT_FOUND");
+    assert_eq!(check["request_bytes"], 8);
+    assert_eq!(check["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert!(check["took_us"].is_u64(), "{check}");
+    assert!(check["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{check}");
     assert!(!log.contains("Secret"), "{log}");
     assert_eq!(
         (&unknown["method"], &unknown["status"]),
@@ -70,16 +83,16 @@ async fn access_log_has_status_duration_peer_and_trace_but_no_name() {
 async fn default_access_log_has_failed_calls_up_to_a_rate() {
     let daemon = Daemon::start(&["--workers=1"]);
     let client = daemon.connect().await;
-    client.say_hello("Ada").await.unwrap();
+    assert!(client.is_serving().await.unwrap());
     for _ in 0..200 {
-        client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+        fail(&client).await;
     }
     let (_, mut calls) = daemon.stop().await;
     let suppressed = |call: &serde_json::Value| call["suppressed"].as_u64().unwrap_or_default();
     let suppressed: u64 = calls.iter().map(suppressed).sum();
     let last = calls.pop().unwrap();
     assert_eq!(last["message"], "calls failed", "{last}");
-    assert!(calls.iter().all(|call| call["status"] == "INVALID_ARGUMENT"), "{calls:?}");
+    assert!(calls.iter().all(|call| call["status"] == "NOT_FOUND"), "{calls:?}");
     // The limit is twenty lines a second, and the calls may take several seconds.
     assert!((20..200).contains(&calls.len()), "{}", calls.len());
     assert_eq!(calls.len() as u64 + suppressed, 200);
@@ -110,7 +123,7 @@ async fn log_has_requests_that_http2_rejects_up_to_a_rate() {
 #[tokio::test]
 async fn access_log_off_writes_no_line() {
     let daemon = Daemon::start(&["--access-log=off"]);
-    daemon.connect().await.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+    fail(&daemon.connect().await).await;
     assert_eq!(daemon.stop().await.1, Vec::<serde_json::Value>::new());
 }
 
@@ -152,7 +165,7 @@ async fn log_filter_changes_by_signal_and_by_admin_port() {
 async fn lines_that_cannot_be_written_are_counted() {
     let mut daemon = Daemon::start(&["--access-log=all"]);
     drop(daemon.process.child.stderr.take());
-    daemon.connect().await.say_hello("Ada").await.unwrap();
+    assert!(daemon.connect().await.is_serving().await.unwrap());
     let dropped = async || {
         let metrics = http1::get(&daemon.admin, "/metrics").await;
         let mut lines = metrics.text().lines();

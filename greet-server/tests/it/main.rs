@@ -22,7 +22,9 @@ mod grpc_web;
 mod guard;
 mod handshake;
 mod health;
+// <greeter>
 mod hello;
+// </greeter>
 mod hostile_clients;
 mod http1_connection;
 mod keepalive;
@@ -42,6 +44,7 @@ mod process_1;
 mod rapid_reset;
 mod reflection;
 mod rejected_requests;
+mod replies;
 mod reply_headers;
 mod services;
 mod shared_runtime;

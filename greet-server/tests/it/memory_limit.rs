@@ -56,7 +56,7 @@ async fn assert_closed(window: u32, is_whole: bool, request: Request<Bytes>) {
         }
         started.push((response, stream));
         for client in &good {
-            client.echo(Script::Echo).await.unwrap();
+            client.run(Script::Echo).await.unwrap();
         }
     }
     let is_closed = |samples: &Samples| samples.closed("memory_limit") == 1;
@@ -72,7 +72,7 @@ async fn assert_closed(window: u32, is_whole: bool, request: Request<Bytes>) {
     };
     assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
     for client in &good {
-        client.echo(Script::Echo).await.unwrap();
+        client.run(Script::Echo).await.unwrap();
     }
     assert_eq!(closed(&server.stop().await, CloseReason::MemoryLimit), 1);
 }
@@ -154,7 +154,7 @@ async fn honest_client_below_the_limit_is_served() {
 async fn nothing_is_held_after_the_last_connection() {
     let (server, probe) = start().await;
     let client = server.connect().await;
-    client.echo(Script::Echo).await.unwrap();
+    client.run(Script::Echo).await.unwrap();
     let held = Samples::scrape(&server).await.get(HELD);
     assert!((17_000..40_000).contains(&held), "{held}");
     let mut peer = RawPeer::connect(server.tcp().await).await;
@@ -190,7 +190,7 @@ async fn burst_of_waiting_calls_stays_near_the_limit() {
     });
     samples.await;
     assert!(max_held.get() < 16 << 20, "{max_held:?}");
-    good.echo(Script::Echo).await.unwrap();
+    good.run(Script::Echo).await.unwrap();
     drop((good, peers));
     scrape_until(&server, |samples| samples.get(HELD) == 0).await;
 }

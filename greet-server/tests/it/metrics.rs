@@ -5,35 +5,35 @@ use std::collections::BTreeSet;
 use greet_server::telemetry::metrics::{FAMILIES, MetricType};
 use greet_testkit::ScriptedProbe;
 use greet_testkit::certs::Ca;
-use greet_testkit::probe::Script;
+use greet_testkit::probe::{ProbeRequest, Script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::certs::Files;
 use crate::support::http1;
 use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
-use crate::support::{ECHO, SAY_HELLO, TestServer, WAIT, framed, grpc_request, with_timeout};
+use crate::support::{ECHO, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_status() {
     let server = TestServer::start(&[ADMIN]).await;
     let client = server.connect().await;
     for name in ["Ada", "Grace"] {
-        client.say_hello(name).await.unwrap();
+        client.echo(name).await.unwrap();
     }
-    client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
-    for path in ["/made.Up/One", "/made.Up/Two", "/greet.Greeter/NoSuchMethod"] {
+    client.run(Script::Fail).await.unwrap_err();
+    for path in ["/made.Up/One", "/made.Up/Two", "/probe.Probe/NoSuchMethod"] {
         client.send(grpc_request(path, framed(b""))).await;
     }
     let request = greet_proto::grpc::health::v1::HealthCheckRequest { service: String::new() };
     client.health().check(request).await.unwrap();
-    let mut html = grpc_request(SAY_HELLO, "");
+    let mut html = grpc_request(ECHO, "");
     html.headers_mut().insert("content-type", "text/html".parse().unwrap());
     client.send(html).await;
 
-    let hello = "greet.Greeter/SayHello";
+    let echo = "probe.Probe/Echo";
     let samples = scrape_when_idle(&server).await;
-    assert_eq!(samples.calls(hello, "OK"), 2);
-    assert_eq!(samples.calls(hello, "INVALID_ARGUMENT"), 1);
+    assert_eq!(samples.calls(echo, "OK"), 2);
+    assert_eq!(samples.calls(echo, "FAILED_PRECONDITION"), 1);
     assert_eq!(samples.calls("other", "UNIMPLEMENTED"), 3);
     assert_eq!(samples.calls("grpc.health.v1.Health/Check", "OK"), 1);
     assert_eq!(samples.sum("grpc_server_call_started_total"), 7);
@@ -43,12 +43,12 @@ async fn calls_are_counted_by_method_and_status() {
     let bytes = |what: &str, status: &str| {
         samples.get(&format!(
             "grpc_server_call_{what}_total_compressed_message_size_bytes_sum\
-             {{grpc_method=\"{hello}\",grpc_status=\"{status}\"}}"
+             {{grpc_method=\"{echo}\",grpc_status=\"{status}\"}}"
         ))
     };
     assert_eq!(bytes("rcvd", "OK"), 2 + 3 + 2 + 5);
-    assert_eq!(bytes("sent", "OK"), 2 + 9 + 2 + 11);
-    assert_eq!(bytes("rcvd", "INVALID_ARGUMENT"), 3 + 5_000);
+    assert_eq!(bytes("sent", "OK"), 2 + 3 + 2 + 5);
+    assert_eq!(bytes("rcvd", "FAILED_PRECONDITION"), 2, "the script");
     assert!(!samples.has("made.Up"), "a label from a request");
 }
 
@@ -57,7 +57,7 @@ async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
     let probe = ScriptedProbe::new();
     let server = TestServer::with_probe(&[ADMIN], &probe).await;
     let client = server.connect().await;
-    let abandoned = tokio::spawn(async move { client.echo(Script::Wait).await });
+    let abandoned = tokio::spawn(async move { client.run(Script::Wait).await });
     probe.waits_begun(1).await;
     assert_eq!(Samples::scrape(&server).await.get("greet_calls_in_flight"), 1);
     abandoned.abort();
@@ -79,26 +79,25 @@ async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
 async fn compressed_message_counts_its_bytes_on_the_wire() {
     let server = TestServer::start(&[ADMIN]).await;
     let client = server.connect().await;
-    let mut greeter = client.greeter().send_compressed(tonic::codec::CompressionEncoding::Gzip);
-    let name = "a".repeat(4_000);
-    greeter.say_hello(greet_proto::HelloRequest { name }).await.unwrap();
+    let mut probe = client.probe().send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    probe.echo(ProbeRequest::new(Script::Echo, [b'a'; 4_000], 0)).await.unwrap();
     let samples = scrape_when_idle(&server).await;
     let received = samples.get(
         "grpc_server_call_rcvd_total_compressed_message_size_bytes_sum\
-         {grpc_method=\"greet.Greeter/SayHello\",grpc_status=\"OK\"}",
+         {grpc_method=\"probe.Probe/Echo\",grpc_status=\"OK\"}",
     );
     assert!((10..1_000).contains(&received), "{received}");
     let sent = samples.sum("grpc_server_call_sent_total_compressed_message_size_bytes_sum");
-    assert_eq!(sent, 3 + 4_006);
+    assert_eq!(sent, 3 + 4_000);
 }
 
 #[tokio::test]
 async fn connections_are_counted_by_close_reason() {
     let server = TestServer::start(&[ADMIN, "--max-connections=2"]).await;
     let remaining = server.connect().await;
-    remaining.say_hello("Ada").await.unwrap();
+    remaining.echo("Ada").await.unwrap();
     let leaving = server.connect().await;
-    leaving.say_hello("Ada").await.unwrap();
+    leaving.echo("Ada").await.unwrap();
     let mut refused = server.tcp().await;
     let _ = with_timeout(refused.read_to_end(&mut Vec::new())).await;
     drop(leaving);
@@ -124,7 +123,7 @@ async fn tls_handshakes_are_counted_by_result() {
     let server = TestServer::start(&flags).await;
     let address = server.url.strip_prefix("https://").unwrap();
     let mut junk = tokio::net::TcpStream::connect(address).await.unwrap();
-    junk.write_all(b"not a ClientHello\r\n").await.unwrap();
+    junk.write_all(b"not a TLS record\r\n").await.unwrap();
     drop(tokio::net::TcpStream::connect(address).await.unwrap());
     let samples =
         scrape_until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
@@ -137,8 +136,8 @@ async fn tls_handshakes_are_counted_by_result() {
 #[tokio::test]
 async fn both_formats_have_exactly_the_catalog_with_its_labels() {
     let server = TestServer::start(&[ADMIN]).await;
-    server.connect().await.say_hello("Ada").await.unwrap();
-    scrape_until(&server, |samples| samples.calls("greet.Greeter/SayHello", "OK") == 1).await;
+    server.connect().await.echo("Ada").await.unwrap();
+    scrape_until(&server, |samples| samples.calls("probe.Probe/Echo", "OK") == 1).await;
     let prometheus = http1::get(server.admin(), "/metrics").await;
     assert!(
         prometheus.head.contains("content-type: text/plain; version=0.0.4"),

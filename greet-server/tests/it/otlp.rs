@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use greet_testkit::probe::Script;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use crate::support::http1;
-use crate::support::{SAY_HELLO, TestServer, framed, grpc_request, with_timeout};
+use crate::support::{ECHO, TestServer, framed, grpc_request, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 const ADA: &[u8] = b"\x0a\x03Ada";
@@ -108,7 +109,7 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     let mut collector = Collector::start(true).await;
     let server = TestServer::start(&[&collector.endpoint, "--instance=blue"]).await;
     let client = server.connect().await;
-    let mut request = grpc_request(SAY_HELLO, framed(ADA));
+    let mut request = grpc_request(ECHO, framed(ADA));
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     request.headers_mut().insert("tracestate", "vendor=1".parse().unwrap());
@@ -119,7 +120,7 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     assert_eq!(resource["service.name"], "greet-server");
     assert_eq!(resource["service.instance.id"], "blue");
     let [span] = &spans[..] else { panic!("{spans:?}") };
-    assert_eq!(span.name, "greet.Greeter/SayHello");
+    assert_eq!(span.name, "probe.Probe/Echo");
     assert_eq!(span.kind, 2, "SPAN_KIND_SERVER");
     assert_eq!(hex(&span.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
@@ -127,7 +128,7 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     assert!(span.end_time_unix_nano > span.start_time_unix_nano);
     let attributes = attributes(&span.attributes);
     assert_eq!(attributes["rpc.system.name"], "grpc");
-    assert_eq!(attributes["rpc.method"], "greet.Greeter/SayHello");
+    assert_eq!(attributes["rpc.method"], "probe.Probe/Echo");
     assert_eq!(attributes["rpc.response.status_code"], "OK");
     assert_eq!(attributes["network.peer.address"], "127.0.0.1");
     assert_eq!((&*attributes["server.address"], &*attributes["server.port"]), ("test", "80"));
@@ -141,8 +142,8 @@ async fn call_without_context_starts_a_trace_and_errors_set_status() {
     let mut collector = Collector::start(true).await;
     let server = TestServer::start(&[&collector.endpoint]).await;
     let client = server.connect().await;
-    client.say_hello("Ada").await.unwrap();
-    client.say_hello(&"x".repeat(5_000)).await.unwrap_err();
+    client.echo("Ada").await.unwrap();
+    client.run(Script::Fail).await.unwrap_err();
     client.send(grpc_request("/made.Up/Method", framed(b""))).await;
     server.stop().await;
 
@@ -156,8 +157,8 @@ async fn call_without_context_starts_a_trace_and_errors_set_status() {
         })
         .collect();
     let expected = [
-        ("greet.Greeter/SayHello", "OK".to_owned(), 0),
-        ("greet.Greeter/SayHello", "INVALID_ARGUMENT".to_owned(), 0),
+        ("probe.Probe/Echo", "OK".to_owned(), 0),
+        ("probe.Probe/Echo", "FAILED_PRECONDITION".to_owned(), 0),
         ("_OTHER", "UNIMPLEMENTED".to_owned(), 2),
     ];
     assert_eq!(received, expected);
@@ -177,8 +178,8 @@ async fn server_address_is_the_authority_of_the_request() {
         ("http://[::1]:7", "::1", "7"),
     ];
     for (url, ..) in expected {
-        let mut request = grpc_request(SAY_HELLO, framed(ADA));
-        *request.uri_mut() = format!("{url}{SAY_HELLO}").parse().unwrap();
+        let mut request = grpc_request(ECHO, framed(ADA));
+        *request.uri_mut() = format!("{url}{ECHO}").parse().unwrap();
         client.send(request).await;
     }
     server.stop().await;
@@ -194,11 +195,11 @@ async fn unsampled_context_exports_no_span() {
     let mut collector = Collector::start(true).await;
     let server = TestServer::start(&[&collector.endpoint]).await;
     let client = server.connect().await;
-    let mut request = grpc_request(SAY_HELLO, framed(ADA));
+    let mut request = grpc_request(ECHO, framed(ADA));
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
     request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     client.send(request).await;
-    client.say_hello("Ada").await.unwrap();
+    client.echo("Ada").await.unwrap();
     server.stop().await;
     let (_, spans) = collector.next().await;
     assert_eq!(spans.len(), 1);
@@ -214,7 +215,7 @@ async fn hanging_collector_drops_counted_spans_and_no_call() {
     let server = TestServer::start(&[&collector.endpoint, ADMIN, "--workers=1"]).await;
     let client = server.connect().await;
     for _ in 0..CALLS {
-        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     }
     assert_eq!(collector.next().await.1.len(), 512, "one batch");
     assert_eq!(dropped(&server).await, 100, "2048 spans are queued");
@@ -228,7 +229,7 @@ async fn unreachable_collector_delays_neither_calls_nor_shutdown() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let endpoint = format!("--otlp-endpoint=http://{closed}");
     let server = TestServer::start(&[&endpoint]).await;
-    assert_eq!(server.connect().await.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(server.connect().await.echo("Ada").await.unwrap(), "Ada");
     let started = Instant::now();
     assert_eq!(server.stop().await.answered, 1);
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());

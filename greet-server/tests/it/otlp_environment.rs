@@ -16,7 +16,7 @@ async fn log_of_one_call(collector: &Collector, variables: &[(&str, &str)]) -> S
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).envs(variables.iter().copied());
     let mut process = Process::start(&mut command);
     let tcp = TcpStream::connect(process.next_address()).await.unwrap();
-    Client::handshake(tcp).await.say_hello("Ada").await.unwrap();
+    assert!(Client::handshake(tcp).await.is_serving().await.unwrap());
     let exit = process.stop_async().await;
     assert_eq!(exit.code, Some(0), "{exit:?}");
     exit.log
@@ -27,14 +27,14 @@ async fn environment_names_the_endpoint_and_the_resource() {
     let mut collector = Collector::start(true).await;
     let attributes = "service.name=another,deployment.environment.name=test%20site";
     let variables = [
-        ("OTEL_SERVICE_NAME", "greeter-of-shop"),
+        ("OTEL_SERVICE_NAME", "service-of-shop"),
         ("OTEL_RESOURCE_ATTRIBUTES", attributes),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
     ];
     let log = log_of_one_call(&collector, &variables).await;
     assert!(!log.contains("OTEL_"), "{log}");
     let (resource, spans) = collector.next().await;
-    assert_eq!(resource["service.name"], "greeter-of-shop");
+    assert_eq!(resource["service.name"], "service-of-shop");
     assert_eq!(resource["service.instance.id"], "blue");
     assert_eq!(resource["deployment.environment.name"], "test site");
     assert_eq!(spans.len(), 1);

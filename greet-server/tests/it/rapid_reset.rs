@@ -8,16 +8,19 @@ use greet_testkit::http2::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{SAY_HELLO, TestServer, closed, framed, with_timeout};
+use crate::support::{ECHO, TestServer, closed, framed, with_timeout};
 
 /// The error code as GOAWAY carries it.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+
+/// A message of Echo and its reply.
+const ADA: &[u8] = b"\x0a\x03Ada";
 
 /// Encodes a call without its message, and its reset.
 fn call_and_reset(number: u32) -> [Vec<u8>; 2] {
     let stream = 2 * number + 1;
     [
-        frame(HEADERS, END_HEADERS, stream, &call_headers(SAY_HELLO)),
+        frame(HEADERS, END_HEADERS, stream, &call_headers(ECHO)),
         frame(RST_STREAM, 0, stream, &CANCEL),
     ]
 }
@@ -30,7 +33,7 @@ async fn burst_of_resets_is_enhance_your_calm() {
     let burst: Vec<u8> = (0..300).flat_map(|number| call_and_reset(number).concat()).collect();
     peer.send(&burst).await;
     assert_eq!(peer.next_of(GOAWAY).await.payload[4..8], ENHANCE_YOUR_CALM);
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     assert_eq!(closed(&server.stop().await, CloseReason::AbandonedCalls), 1);
 }
@@ -42,8 +45,8 @@ async fn client_that_cancels_all_its_calls_at_once_is_served() {
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let burst: Vec<u8> = (0..200).flat_map(|number| call_and_reset(number).concat()).collect();
     peer.send(&burst).await;
-    peer.call(401, SAY_HELLO, Some(b"")).await;
-    assert_eq!(peer.next_of(DATA).await.payload, framed(b"\x0a\x06Hello "));
+    peer.call(401, ECHO, Some(b"")).await;
+    assert_eq!(peer.next_of(DATA).await.payload, framed(b""));
 }
 
 /// Resets `calls` calls one at a time. Returns whether the connection then answers a call.
@@ -55,21 +58,21 @@ async fn call_after_resets(calls: u32) -> (bool, ShutdownReport) {
         let [call, reset] = call_and_reset(number);
         peer.send(&call).await;
         // A call of the other client in between makes the server read both frames apart.
-        assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
         peer.send(&reset).await;
     }
-    peer.call(2 * calls + 1, SAY_HELLO, Some(b"")).await;
+    peer.call(2 * calls + 1, ECHO, Some(ADA)).await;
     let mut received = Vec::new();
     let answered = loop {
         match with_timeout(peer.tcp.read_u8()).await {
             Ok(byte) => received.push(byte),
             Err(_closed) => break false,
         }
-        if received.ends_with(b"\x0a\x06Hello ") {
+        if received.ends_with(ADA) {
             break true;
         }
     };
-    assert_eq!(good.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     drop(peer);
     (answered, server.stop().await)
 }
@@ -104,7 +107,7 @@ async fn cancelled_streams_that_had_a_message_are_no_abuse() {
             peer.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await;
         }
     }
-    peer.call(1_001, SAY_HELLO, Some(b"")).await;
+    peer.call(1_001, ECHO, Some(b"")).await;
     assert_eq!(peer.next_of(DATA).await.stream, 1_001);
     drop(peer);
     let report = server.stop().await;

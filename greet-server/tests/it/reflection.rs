@@ -92,23 +92,23 @@ async fn both_versions(flags: &[&str], queries: &[(&str, &str)]) -> Result<Vec<R
 #[tokio::test]
 async fn symbols_resolve_to_their_file() {
     let queries = [
-        ("symbol", "greet.Greeter"),
-        ("symbol", "greet.Greeter.SayHello"),
-        ("symbol", "greet.HelloRequest.name"),
+        ("symbol", "probe.Probe"),
+        ("symbol", "probe.Probe.Echo"),
+        ("symbol", "probe.ProbeRequest.payload"),
         ("symbol", "grpc.health.v1.HealthCheckResponse.ServingStatus"),
-        ("file", "greet.proto"),
-        ("extensions", "greet.HelloReply"),
+        ("file", "probe.proto"),
+        ("extensions", "probe.ProbeReply"),
     ];
     let file = |name: &str| Reflected::File(name.to_owned());
     assert_eq!(
         both_versions(&[], &queries).await.unwrap(),
         [
-            file("greet.proto"),
-            file("greet.proto"),
-            file("greet.proto"),
+            file("probe.proto"),
+            file("probe.proto"),
+            file("probe.proto"),
             file("grpc/health/v1/health.proto"),
-            file("greet.proto"),
-            Reflected::Extensions("greet.HelloReply".to_owned()),
+            file("probe.proto"),
+            Reflected::Extensions("probe.ProbeReply".to_owned()),
         ]
     );
 }
@@ -116,12 +116,12 @@ async fn symbols_resolve_to_their_file() {
 #[tokio::test]
 async fn unknown_name_is_an_error_and_the_stream_continues() {
     let queries = [
-        ("symbol", "greet.Greter"),
+        ("symbol", "probe.Prob"),
         ("file", "no/such.proto"),
-        ("extension", "greet.HelloReply"),
+        ("extension", "probe.ProbeReply"),
         ("extensions", "no.Such"),
         ("nothing", ""),
-        ("symbol", "greet.Greeter"),
+        ("symbol", "probe.Probe"),
     ];
     let not_found = || Reflected::Error(Code::NotFound as i32);
     assert_eq!(
@@ -132,7 +132,7 @@ async fn unknown_name_is_an_error_and_the_stream_continues() {
             not_found(),
             not_found(),
             Reflected::Error(Code::InvalidArgument as i32),
-            Reflected::File("greet.proto".to_owned()),
+            Reflected::File("probe.proto".to_owned()),
         ]
     );
 }

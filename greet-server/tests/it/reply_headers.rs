@@ -71,7 +71,7 @@ impl Probe for Careless {
 }
 
 async fn start(flags: &[&str]) -> TestServer {
-    let services = |config: &_| vec![Service::of::<ProbeServer<_>>(config, Careless)];
+    let services = |config: &_, _: &_| vec![Service::of::<ProbeServer<_>>(config, Careless)];
     TestServer::with_services(flags, services).await
 }
 

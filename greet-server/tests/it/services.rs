@@ -45,9 +45,9 @@ async fn methods_of_a_service_appear_everywhere() {
         eventually("the call is logged", async || lines() == 1).await;
     }
     assert!(samples.has("grpc_method=\"probe.Probe/Collect\""), "a method without calls");
-    assert!(!samples.has("greet.Greeter"), "a service that is not in the list");
+    assert!(!samples.has("Unpackaged"), "a service that is not in the list");
 
-    let queries = [("list", ""), ("symbol", "probe.Probe.Relay"), ("symbol", "greet.Greeter")];
+    let queries = [("list", ""), ("symbol", "probe.Probe.Relay")];
     let reflected = reflection::reflect(&client, &queries).await.unwrap();
     let services = [
         "grpc.health.v1.Health",
@@ -59,14 +59,14 @@ async fn methods_of_a_service_appear_everywhere() {
     assert_eq!(reflected[1], Reflected::File("probe.proto".to_owned()));
 
     assert_eq!(check(&client, PROBE).await, Ok(ServingStatus::Serving));
-    assert_eq!(check(&client, "greet.Greeter").await, Err(Code::NotFound));
+    assert_eq!(check(&client, "Unpackaged").await, Err(Code::NotFound));
 }
 
 #[tokio::test]
 async fn owner_sets_the_health_of_its_service_on_all_workers() {
     let owned = ServiceHealth::default();
     let health = owned.clone();
-    let server = TestServer::with_services(&[], move |config| {
+    let server = TestServer::with_services(&[], move |config, _| {
         let service = Service::of::<ProbeServer<_>>(config, ScriptedProbe::new());
         vec![service.with_health(&health)]
     })
@@ -121,7 +121,7 @@ async fn counts(server: &TestServer) -> Vec<u32> {
 
 #[tokio::test]
 async fn state_belongs_to_a_worker() {
-    let server = TestServer::with_services(&[], |config| {
+    let server = TestServer::with_services(&[], |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(Arc::default()))]
     });
     assert_eq!(counts(&server.await).await, [1, 2, 1, 2]);
@@ -130,13 +130,13 @@ async fn state_belongs_to_a_worker() {
 #[tokio::test]
 async fn state_behind_an_arc_belongs_to_all_workers() {
     let inner = Arc::<AtomicU32>::default();
-    let server = TestServer::with_services(&[], move |config| {
+    let server = TestServer::with_services(&[], move |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(inner.clone()))]
     });
     assert_eq!(counts(&server.await).await, [1, 2, 3, 4]);
 
     let whole = Arc::new(Counting(Arc::default()));
-    let server = TestServer::with_services(&[], move |config| {
+    let server = TestServer::with_services(&[], move |config, _| {
         vec![Service::of::<ProbeServer<Counting>>(config, whole.clone())]
     });
     assert_eq!(counts(&server.await).await, [1, 2, 3, 4]);

@@ -67,7 +67,7 @@ async fn echo(client: Client, script: Script) -> Result<Vec<u8>, Status> {
 async fn start() -> Fixture {
     let pooled = Pooled { probe: ScriptedProbe::new(), pool: Arc::default() };
     let service = pooled.clone();
-    let server = TestServer::with_services(&[ADMIN, "--drain-timeout=1h"], move |config| {
+    let server = TestServer::with_services(&[ADMIN, "--drain-timeout=1h"], move |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, service.clone())]
     })
     .await;

@@ -40,7 +40,7 @@ async fn expand(client: &Client, request: ProbeRequest) -> Streaming<ProbeReply>
 /// Starts a server with the probe, on which a drain ends the streams of Expand.
 async fn start_ending_at_drain(probe: &ScriptedProbe) -> TestServer {
     let probe = probe.clone();
-    TestServer::with_services(&["--drain-timeout=1h"], move |config| {
+    TestServer::with_services(&["--drain-timeout=1h"], move |config, _| {
         let service = Service::of::<ProbeServer<_>>(config, probe.clone());
         vec![service.at_drain("Expand", AtDrain::End)]
     })
@@ -147,7 +147,7 @@ async fn failure_reaches_a_client_that_still_sends() {
     let relayed = client.probe().relay(requests).await.unwrap().into_inner();
     let (_, status) = read(relayed).await;
     assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "the script fails"));
-    client.echo(Script::Echo).await.unwrap();
+    client.run(Script::Echo).await.unwrap();
     assert_eq!(server.stop().await.answered, 2);
 }
 

@@ -41,7 +41,7 @@ async fn inherited_socket_replaces_the_listen_addresses() {
     let mut process = Process::start(&mut command);
     assert_eq!(process.next_line(), format!("listening on http://{address}"));
     let client = Client::handshake(TcpStream::connect(address).await.unwrap()).await;
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert!(client.is_serving().await.unwrap());
     assert_eq!(process.stop_async().await.code, Some(0));
 }
 
@@ -62,7 +62,7 @@ async fn inherited_socket_with_the_name_admin_is_the_admin_port() {
     let mut process = Process::start(&mut command);
     let client = TcpStream::connect(process.next_address()).await.unwrap();
     let client = Client::handshake(client).await;
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert!(client.is_serving().await.unwrap());
     assert_eq!(process.next_line(), format!("admin on http://{admin_address}"));
     assert_eq!(process.stop_async().await.code, Some(0));
 }
@@ -194,5 +194,5 @@ async fn two_daemons_share_a_port_only_if_both_set_reuse_port() {
     let second = TestServer::start(&["--reuse-port", &address]).await;
     assert_eq!(first.url, second.url);
     first.stop().await;
-    assert_eq!(second.connect().await.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(second.connect().await.echo("Ada").await.unwrap(), "Ada");
 }

@@ -65,7 +65,7 @@ impl TlsClient<'_> {
 
     async fn assert_served(&self, server: &TestServer) {
         let client = Client::handshake(self.connect(server).await.unwrap()).await;
-        assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+        assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     }
 }
 
@@ -91,7 +91,7 @@ async fn unix_socket_stays_plaintext() {
     let path = files.path("greet.sock");
     let server = start(&files, &[&format!("--listen=unix:{}", path.display())]).await;
     let client = Client::handshake(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     server.stop().await;
 }
 
@@ -148,11 +148,11 @@ async fn plaintext_is_closed_at_once_and_silence_at_the_timeout() {
     let ca = Ca::new("Greet Test CA");
     let server = start(&Files::new(&ca.sign_serial(1)), &["--handshake-timeout=200ms"]).await;
     let address = server.url.strip_prefix("https://").unwrap();
-    let start_of_client_hello = b"\x16\x03\x01\x02\x00\x01\x00";
+    let start_of_handshake = b"\x16\x03\x01\x02\x00\x01\x00";
     for bytes in [
         &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
         b"GET / HTTP/1.1\r\n\r\n",
-        start_of_client_hello,
+        start_of_handshake,
         b"",
     ] {
         let mut tcp = TcpStream::connect(address).await.unwrap();
@@ -190,11 +190,11 @@ async fn failed_handshake_is_logged_with_peer_and_error() {
         TlsClient::without_certificate(&other).connect_to(&address).await.unwrap_err();
     });
     let tls_1_0 = log_line(&files, async |address| {
-        let mut client_hello = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".to_vec();
-        client_hello.extend([0; 32]); // random
-        client_hello.extend(b"\x00\x00\x02\xc0\x13\x01\x00"); // no session, one cipher suite
+        let mut handshake = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".to_vec();
+        handshake.extend([0; 32]); // random
+        handshake.extend(b"\x00\x00\x02\xc0\x13\x01\x00"); // no session, one cipher suite
         let mut tcp = TcpStream::connect(address).await.unwrap();
-        tcp.write_all(&client_hello).await.unwrap();
+        tcp.write_all(&handshake).await.unwrap();
         let _ = with_timeout(tcp.read_to_end(&mut Vec::new())).await;
     });
     for (line, error) in [(untrusting.await, "UnknownCA"), (tls_1_0.await, "peer is incompatible")]

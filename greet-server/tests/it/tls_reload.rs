@@ -59,7 +59,7 @@ async fn changed_files_are_served_and_connections_stay_open() {
 
     files.write(&ca.sign_serial(2));
     serves(&server, &ca, 2).await;
-    assert_eq!(early.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(early.echo("Ada").await.unwrap(), "Ada");
     drop(early);
     assert_eq!(reloads(&server.stop().await).0, 1);
 }

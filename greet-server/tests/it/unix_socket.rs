@@ -9,8 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use greet_server::config;
-use greet_server::{Flags, Server};
+use greet_server::{Flags, Server, config};
 use tokio::net::UnixStream;
 
 use crate::support::process::Process;
@@ -28,7 +27,7 @@ async fn bind(path: &Path) -> Result<Server, String> {
 
 async fn assert_served(path: &Path) {
     let client = Client::handshake(UnixStream::connect(path).await.unwrap()).await;
-    assert_eq!(client.say_hello("Ada").await.unwrap(), "Hello Ada");
+    assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
 }
 
 #[tokio::test]

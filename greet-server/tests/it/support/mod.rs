@@ -14,10 +14,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use greet_proto::grpc::health::v1::HealthCheckRequest;
+use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::grpc::health::v1::health_client::HealthClient;
-use greet_proto::{GreeterClient, HelloRequest};
 use greet_server::config::{self, Config, Loaded};
-use greet_server::{Caller, CloseReason, Flags, Method, Server, Service, ShutdownReport, services};
+use greet_server::{Caller, CloseReason, Flags, Method, Server, Service, ShutdownReport};
 use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_client::ProbeClient;
 use greet_testkit::probe::probe_server::ProbeServer;
@@ -61,17 +62,17 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts with `flags`; the defaults are a free port of loopback and two workers.
+    /// Starts with `flags` and a probe; the defaults are a free port of loopback and two workers.
     pub(crate) async fn start(flags: &[&str]) -> TestServer {
-        TestServer::run(TestServer::bind(flags, services::all).await)
+        TestServer::with_probe(flags, &ScriptedProbe::new()).await
     }
 
-    /// Starts with `services` in place of the Greeter.
+    /// Starts with `services` in place of the probe.
     pub(crate) async fn with_services(
         flags: &[&str],
-        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
     ) -> TestServer {
-        TestServer::run(TestServer::bind(flags, move |config, _| services(config)).await)
+        TestServer::run(TestServer::bind(flags, services).await)
     }
 
     /// Starts with a guard in front of every call.
@@ -79,23 +80,19 @@ impl TestServer {
         flags: &[&str],
         guard: fn(&Caller, &Method, &HeaderMap) -> Result<(), Status>,
     ) -> TestServer {
-        let mut server = TestServer::bind(flags, services::all).await;
+        let mut server = TestServer::bind(flags, probe_services(&ScriptedProbe::new())).await;
         server.set_guard(move || Rc::new(guard));
         TestServer::run(server)
     }
 
-    /// Starts with the probe in place of the Greeter.
+    /// Starts with this probe.
     pub(crate) async fn with_probe(flags: &[&str], probe: &ScriptedProbe) -> TestServer {
-        let probe = probe.clone();
-        TestServer::with_services(flags, move |config| {
-            vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
-        })
-        .await
+        TestServer::with_services(flags, probe_services(probe)).await
     }
 
     /// Starts a server that reloads its TLS files whenever `requested` changes.
     pub(crate) async fn reloading(flags: &[&str], requested: watch::Receiver<u32>) -> TestServer {
-        let mut server = TestServer::bind(flags, services::all).await;
+        let mut server = TestServer::bind(flags, probe_services(&ScriptedProbe::new())).await;
         server.reload_on(requested);
         TestServer::run(server)
     }
@@ -192,6 +189,14 @@ impl TestServer {
     }
 }
 
+/// Returns the services of a server with nothing but a probe.
+fn probe_services(
+    probe: &ScriptedProbe,
+) -> impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static {
+    let probe = probe.clone();
+    move |config, _| vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
+}
+
 /// Returns the number of connections that were closed for `reason`.
 pub(crate) fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
     let mut closed = report.closed.iter();
@@ -219,10 +224,6 @@ impl Client {
         Some(Client(sender))
     }
 
-    pub(crate) fn greeter(&self) -> GreeterClient<Client> {
-        GreeterClient::new(self.clone())
-    }
-
     pub(crate) fn probe(&self) -> ProbeClient<Client> {
         ProbeClient::new(self.clone())
     }
@@ -231,16 +232,23 @@ impl Client {
         HealthClient::new(self.clone())
     }
 
-    pub(crate) async fn say_hello(&self, name: &str) -> Result<String, Status> {
-        let request = HelloRequest { name: name.into() };
-        let reply = self.greeter().say_hello(request).await?;
-        Ok(reply.into_inner().message)
+    /// Calls Echo of the probe with a text. Returns the text of the reply.
+    pub(crate) async fn echo(&self, text: &str) -> Result<String, Status> {
+        let reply = self.probe().echo(ProbeRequest::new(Script::Echo, text, 0)).await?;
+        Ok(String::from_utf8(reply.into_inner().payload).unwrap())
     }
 
-    /// Calls Echo of the probe without a payload.
-    pub(crate) async fn echo(&self, script: Script) -> Result<ProbeReply, Status> {
+    /// Calls Echo of the probe with a script and without a payload.
+    pub(crate) async fn run(&self, script: Script) -> Result<ProbeReply, Status> {
         let request = ProbeRequest::new(script, "", 0);
         Ok(self.probe().echo(request).await?.into_inner())
+    }
+
+    /// Calls Check of grpc.health.v1: whether the server as a whole is SERVING. Every server has this
+    /// service.
+    pub(crate) async fn is_serving(&self) -> Result<bool, Status> {
+        let response = self.health().check(HealthCheckRequest::default()).await?;
+        Ok(response.into_inner().status() == ServingStatus::Serving)
     }
 
     /// Sends a whole request and reads the whole response, without any gRPC library.
@@ -347,7 +355,6 @@ pub(crate) fn grpc_request(path: &str, body: impl Into<Bytes>) -> Request<Bytes>
     request.body(body.into()).unwrap()
 }
 
-pub(crate) const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 pub(crate) const ECHO: &str = "/probe.Probe/Echo";
 pub(crate) const COLLECT: &str = "/probe.Probe/Collect";
 pub(crate) const EXPAND: &str = "/probe.Probe/Expand";
