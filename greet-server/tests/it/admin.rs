@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::Script;
+use greet_testkit::{ScriptedProbe, TestServer, eventually, with_timeout};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::http1;
 #[cfg(unix)]
 use crate::support::process::{Process, daemon};
-use crate::support::{TestServer, eventually, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 /// Maximum concurrent connections.
@@ -18,7 +17,7 @@ const MAX_CONNECTIONS: usize = 32;
 
 #[tokio::test]
 async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
-    let mut server = TestServer::start(&[ADMIN, "--drain-delay=1h"]).await;
+    let mut server = TestServer::start(&[ADMIN, "--drain-delay=1h"]);
     let client = server.connect().await;
     assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     let admin = server.admin().to_owned();
@@ -42,7 +41,7 @@ async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
 
 #[tokio::test]
 async fn index_page_has_version_phase_and_links() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let page = http1::get(server.admin(), "/").await;
     let html = page.text();
     assert!(html.contains(concat!("greet-server ", env!("CARGO_PKG_VERSION"))), "{html}");
@@ -57,7 +56,7 @@ async fn index_page_has_version_phase_and_links() {
 
 #[tokio::test]
 async fn unknown_path_is_404_and_other_method_is_405() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     assert_eq!(http1::get(server.admin(), "/nothing").await.status, 404);
     let page = http1::request(server.admin(), "DELETE /metrics HTTP/1.1", b"").await;
     assert_eq!(page.status, 405);
@@ -68,7 +67,7 @@ async fn unknown_path_is_404_and_other_method_is_405() {
 
 #[tokio::test]
 async fn connection_over_the_limit_evicts_the_oldest() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let mut silent = Vec::new();
     for _ in 1..MAX_CONNECTIONS {
         silent.push(TcpStream::connect(server.admin()).await.unwrap());
@@ -87,7 +86,7 @@ async fn connection_over_the_limit_evicts_the_oldest() {
 
 #[tokio::test]
 async fn burst_of_requests_over_the_limit_is_answered() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let burst = (0..10 * MAX_CONNECTIONS).map(|_| http1::get(server.admin(), "/livez"));
     let pages = with_timeout(futures_util::future::join_all(burst)).await;
     assert!(pages.iter().all(|page| page.status == 200));
@@ -95,7 +94,7 @@ async fn burst_of_requests_over_the_limit_is_answered() {
 
 #[tokio::test]
 async fn silent_connection_stays_open_until_its_timeout() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let mut silent = TcpStream::connect(server.admin()).await.unwrap();
     let connected = Instant::now();
     let mut received = Vec::new();
@@ -108,7 +107,7 @@ async fn silent_connection_stays_open_until_its_timeout() {
 #[tokio::test]
 async fn admin_port_answers_while_every_worker_is_blocked() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN, "--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN, "--workers=1"], &probe);
     let client = server.connect().await;
     let blocked = tokio::spawn(async move { client.run(Script::Block).await });
     probe.waits_begun(1).await;
@@ -124,7 +123,7 @@ async fn admin_port_answers_while_every_worker_is_blocked() {
 async fn admin_unix_socket_is_removed_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admin.sock");
-    let server = TestServer::start(&[&format!("--admin-listen=unix:{}", path.display())]).await;
+    let server = TestServer::start(&[&format!("--admin-listen=unix:{}", path.display())]);
     assert!(path.exists());
     server.stop().await;
     assert!(!path.exists());
@@ -142,7 +141,7 @@ async fn half_closed(address: &str, request: &str) -> String {
 
 #[tokio::test]
 async fn half_closed_connection_gets_its_response() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     for path in ["/livez", "/readyz", "/metrics", "/"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
         let response = half_closed(server.admin(), &request).await;
@@ -154,7 +153,7 @@ async fn half_closed_connection_gets_its_response() {
 
 #[tokio::test]
 async fn request_without_exactly_one_valid_host_is_400() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     for (hosts, version, status) in [
         ("", "1.1", 400),
         ("", "1.0", 200),
@@ -209,7 +208,7 @@ fn log_filter_changes_only_by_ip_address_or_localhost() {
 
 #[tokio::test]
 async fn page_of_another_site_reads_nothing() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let admin = server.admin();
     for (origin, status) in [
         (format!("http://{admin}"), 200),

@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use greet_testkit::framing::framed;
+use greet_testkit::{Client, ECHO, TestServer, WireResponse, grpc_request};
 use tonic::Code;
-
-use crate::support::{Client, ECHO, TestServer, WireResponse, framed, grpc_request};
 
 /// Calls Echo with `message`, compressed.
 async fn send_compressed(client: &Client, message: &[u8]) -> WireResponse {
@@ -25,7 +25,7 @@ async fn send_gzip(client: &Client, compressed: &[u8]) -> WireResponse {
 
 #[tokio::test]
 async fn compressed_request_is_answered_uncompressed() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let response = send_compressed(&server.connect().await, b"\x0a\x03Ada").await;
     assert_eq!(response.grpc_status(), Some(Code::Ok as i32));
     assert_eq!(response.headers.get("grpc-encoding"), None);
@@ -34,7 +34,7 @@ async fn compressed_request_is_answered_uncompressed() {
 /// As `cat` of two gzip files is one (RFC 1952, section 2.2).
 #[tokio::test]
 async fn every_member_of_a_gzip_message_is_decompressed() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let members = [&b"\x0a\x05He"[..], b"len"].map(|member| {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
@@ -52,7 +52,7 @@ async fn every_member_of_a_gzip_message_is_decompressed() {
 
 #[tokio::test]
 async fn message_limit_applies_to_decompressed_bytes() {
-    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
+    let server = TestServer::start(&["--max-message-bytes=1000"]);
     let client = server.connect().await;
     // A message of any length, because the decoder skips the unknown field 15.
     let message = |bytes: usize| {
@@ -71,7 +71,7 @@ async fn message_limit_applies_to_decompressed_bytes() {
 
 #[tokio::test]
 async fn invalid_gzip_is_internal() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut request = grpc_request(ECHO, &b"\x01\0\0\0\x04junk"[..]);
     request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
     let response = server.connect().await.send(request).await;
@@ -80,7 +80,7 @@ async fn invalid_gzip_is_internal() {
 
 #[tokio::test]
 async fn decompression_bomb_is_resource_exhausted() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let response = send_compressed(&client, &vec![0; 10_000_000]).await; // 10 KiB on the wire
     assert_eq!(response.grpc_status(), Some(Code::ResourceExhausted as i32));

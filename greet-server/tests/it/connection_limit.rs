@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use greet_server::CloseReason;
+use greet_testkit::{Client, TestServer, closed, eventually, with_timeout};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
-
-use crate::support::{Client, TestServer, closed, eventually, with_timeout};
 
 /// Keeps a handshake timeout from passing for a refusal.
 const NO_HANDSHAKE_TIMEOUT: &str = "--handshake-timeout=1h";
@@ -30,7 +29,7 @@ async fn accepts_calls(address: &str) -> bool {
 
 #[tokio::test]
 async fn connection_over_the_limit_is_refused_until_another_ends() {
-    let server = TestServer::start(&["--max-connections=2", NO_HANDSHAKE_TIMEOUT]).await;
+    let server = TestServer::start(&["--max-connections=2", NO_HANDSHAKE_TIMEOUT]);
     let first = server.connect().await;
     assert!(first.echo("Ada").await.is_ok());
     let second = server.connect().await;
@@ -54,7 +53,7 @@ async fn connection_over_the_limit_is_refused_until_another_ends() {
 
 #[tokio::test]
 async fn limit_per_address_does_not_affect_other_addresses() {
-    let server = TestServer::start(&["--max-connections-per-ip=1", NO_HANDSHAKE_TIMEOUT]).await;
+    let server = TestServer::start(&["--max-connections-per-ip=1", NO_HANDSHAKE_TIMEOUT]);
     let from = async |ip: &str| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
@@ -83,7 +82,7 @@ async fn default_limit_leaves_room_within_the_descriptor_limit() {
     let mut process = Process::start(&mut shell);
     let address = process.next_address();
 
-    let good = Client::handshake(TcpStream::connect(&address).await.unwrap()).await;
+    let good = Client::connect(&address).await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
         crowd.push(TcpStream::connect(&address).await.unwrap());

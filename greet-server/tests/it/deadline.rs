@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use greet_proto::grpc::health::v1::HealthCheckRequest;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{CANCEL, INITIAL_WINDOW_SIZE, RST_STREAM};
 use greet_testkit::probe::{ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{Client, ECHO, RawPeer, ScriptedProbe, TestServer, grpc_request, with_timeout};
 use tonic::{Code, Request, Status};
-
-use crate::support::{Client, ECHO, TestServer, framed, grpc_request, with_timeout};
 
 async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
     let mut request = Request::new(ProbeRequest::new(Script::Wait, "", 0));
@@ -18,7 +17,7 @@ async fn wait_with_timeout(client: &Client, timeout: Duration) -> Status {
 
 #[tokio::test]
 async fn hanging_handler_is_dropped_at_the_client_deadline() {
-    let server = TestServer::with_probe(&[], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&[], &ScriptedProbe::new());
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_millis(50)).await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -29,7 +28,7 @@ async fn hanging_handler_is_dropped_at_the_client_deadline() {
 
 #[tokio::test]
 async fn request_timeout_applies_without_an_earlier_client_deadline() {
-    let server = TestServer::with_probe(&["--request-timeout=50ms"], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&["--request-timeout=50ms"], &ScriptedProbe::new());
     let client = server.connect().await;
     let status = wait_with_timeout(&client, Duration::from_secs(600)).await;
     assert_eq!(status.message(), "the deadline of 50ms passed");
@@ -39,7 +38,7 @@ async fn request_timeout_applies_without_an_earlier_client_deadline() {
 
 /// Calls `path` with a request body that never arrives.
 async fn assert_deadline_exceeded_without_body(path: &str) {
-    let server = TestServer::start(&["--request-timeout=50ms"]).await;
+    let server = TestServer::start(&["--request-timeout=50ms"]);
     let client = server.connect().await;
     let never = tokio_stream::pending::<Result<http_body::Frame<bytes::Bytes>, Status>>();
     let body = tonic::body::Body::new(http_body_util::StreamBody::new(never));
@@ -62,7 +61,7 @@ async fn watch_without_a_request_ends_at_the_request_timeout() {
 /// A reply waits for the peer's flow-control window, at most until the deadline.
 #[tokio::test]
 async fn streams_without_a_window_are_reset_at_the_deadline() {
-    let server = TestServer::start(&["--request-timeout=100ms"]).await;
+    let server = TestServer::start(&["--request-timeout=100ms"]);
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     for stream in [1, 3, 5] {
         peer.call(stream, ECHO, Some(b"\x0a\x03Ada")).await;
@@ -84,7 +83,7 @@ async fn streams_without_a_window_are_reset_at_the_deadline() {
 
 #[tokio::test]
 async fn zero_timeout_is_deadline_exceeded() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut request = grpc_request(ECHO, framed(b""));
     request.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
     let response = server.connect().await.send(request).await;
@@ -93,7 +92,7 @@ async fn zero_timeout_is_deadline_exceeded() {
 
 #[tokio::test]
 async fn malformed_timeout_is_internal() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     for malformed in ["", "1", "S", "-1S", "123456789S", "1x", "soon"] {
         let mut request = grpc_request(ECHO, framed(b""));
@@ -105,7 +104,7 @@ async fn malformed_timeout_is_internal() {
 
 #[tokio::test]
 async fn watch_ends_at_the_client_deadline_and_not_at_request_timeout() {
-    let server = TestServer::start(&["--request-timeout=50ms"]).await;
+    let server = TestServer::start(&["--request-timeout=50ms"]);
     let client = server.connect().await;
     let mut request = Request::new(HealthCheckRequest::default());
     request.set_timeout(Duration::from_millis(200));

@@ -9,13 +9,13 @@ use greet_testkit::http2::{
     WINDOW_UPDATE, frame,
 };
 use greet_testkit::probe::{ProbeReply, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{
+    Client, ECHO, RawPeer, ScriptedProbe, TestServer, closed, eventually, with_timeout,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
-
-use crate::support::{Client, ECHO, TestServer, closed, eventually, with_timeout};
 
 /// Starts a call whose reply waits for its release.
 fn wait(client: &Client) -> JoinHandle<Result<ProbeReply, Status>> {
@@ -31,7 +31,7 @@ async fn listener_closed(address: &str) {
 
 #[tokio::test]
 async fn idle_server_stops_at_once() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let started = Instant::now();
     let report = server.stop().await;
     assert!(started.elapsed() < Duration::from_secs(1));
@@ -41,7 +41,7 @@ async fn idle_server_stops_at_once() {
 #[tokio::test]
 async fn call_in_flight_is_answered_and_new_connections_are_refused() {
     let probe = ScriptedProbe::new();
-    let mut server = TestServer::with_probe(&[], &probe).await;
+    let mut server = TestServer::with_probe(&[], &probe);
     let address = server.address().to_owned();
     let client = server.connect().await;
     let waiting = wait(&client);
@@ -57,7 +57,7 @@ async fn call_in_flight_is_answered_and_new_connections_are_refused() {
 
 #[tokio::test]
 async fn silent_peer_does_not_delay_the_drain() {
-    let server = TestServer::start(&["--drain-timeout=1h"]).await;
+    let server = TestServer::start(&["--drain-timeout=1h"]);
     let _silent = server.tcp().await;
     let started = Instant::now();
     let report = server.stop().await;
@@ -68,7 +68,7 @@ async fn silent_peer_does_not_delay_the_drain() {
 
 #[tokio::test]
 async fn handshake_completes_during_drain_and_gets_goaway() {
-    let mut server = TestServer::start(&[]).await;
+    let mut server = TestServer::start(&[]);
     let address = server.address().to_owned();
     let mut late = server.tcp().await;
     server.drain();
@@ -86,7 +86,7 @@ async fn handshake_completes_during_drain_and_gets_goaway() {
 /// read yet: the last replies and the GOAWAY with the last stream identifier.
 #[tokio::test]
 async fn peer_that_does_not_close_is_read_for_a_second_after_fin() {
-    let mut server = TestServer::start(&[]).await;
+    let mut server = TestServer::start(&[]);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let started = Instant::now();
     server.drain();
@@ -102,7 +102,7 @@ async fn peer_that_does_not_close_is_read_for_a_second_after_fin() {
 
 #[tokio::test]
 async fn drain_closes_peer_that_never_acks_after_five_seconds() {
-    let server = TestServer::start(&["--drain-timeout=1h"]).await;
+    let server = TestServer::start(&["--drain-timeout=1h"]);
     let _silent_http2 = RawPeer::connect(server.tcp().await).await;
     let started = Instant::now();
     let report = server.stop().await;
@@ -116,7 +116,7 @@ async fn drain_closes_peer_that_never_acks_after_five_seconds() {
 /// so that requests in flight are accepted, and a PING whose acknowledgement ends that window.
 #[tokio::test]
 async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
-    let mut server = TestServer::start(&["--drain-timeout=1s"]).await;
+    let mut server = TestServer::start(&["--drain-timeout=1s"]);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     server.drain();
     assert!(peer.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
@@ -127,7 +127,7 @@ async fn drain_starts_with_a_goaway_that_refuses_no_stream() {
 /// peer does not count: exit code 0 means that no reply was lost.
 #[tokio::test]
 async fn reply_that_was_never_sent_counts_as_cut() {
-    let server = TestServer::start(&["--drain-timeout=300ms"]).await;
+    let server = TestServer::start(&["--drain-timeout=300ms"]);
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 10]).await;
     peer.call(1, ECHO, Some(b"\x0a\x20a text that is over ten bytes...")).await;
     peer.call(3, ECHO, Some(b"\x0a\x0aten bytes.")).await;
@@ -141,7 +141,7 @@ async fn reply_that_was_never_sent_counts_as_cut() {
 /// The peer has not acknowledged the PING, but it still takes the reply.
 #[tokio::test]
 async fn slow_reader_is_not_closed_for_a_missing_ping_ack() {
-    let server = TestServer::start(&["--drain-timeout=1m"]).await;
+    let server = TestServer::start(&["--drain-timeout=1m"]);
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, ECHO, Some(b"\x0a\x0cAda Lovelace")).await;
     peer.next_of(HEADERS).await;
@@ -165,7 +165,7 @@ async fn slow_reader_is_not_closed_for_a_missing_ping_ack() {
 
 #[tokio::test]
 async fn open_watch_does_not_delay_the_drain() {
-    let server = TestServer::start(&["--drain-timeout=1h"]).await;
+    let server = TestServer::start(&["--drain-timeout=1h"]);
     let client = server.connect().await;
     let watch = client.health().watch(HealthCheckRequest::default()).await.unwrap();
     let mut statuses = watch.into_inner();
@@ -177,7 +177,7 @@ async fn open_watch_does_not_delay_the_drain() {
 #[tokio::test]
 async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe).await;
+    let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe);
     let client = server.connect().await;
     client.run(Script::Echo).await.unwrap();
     let waiting = [wait(&client), wait(&client)];
@@ -199,7 +199,7 @@ async fn drain_timeout_cuts_and_counts_the_remaining_calls() {
 #[tokio::test]
 async fn second_signal_cuts_at_once() {
     let probe = ScriptedProbe::new();
-    let mut server = TestServer::with_probe(&["--drain-timeout=1h"], &probe).await;
+    let mut server = TestServer::with_probe(&["--drain-timeout=1h"], &probe);
     let address = server.address().to_owned();
     let client = server.connect().await;
     let waiting = wait(&client);
@@ -217,7 +217,7 @@ async fn second_signal_cuts_at_once() {
 
 #[tokio::test]
 async fn second_signal_ends_the_lame_duck_phase() {
-    let mut server = TestServer::start(&["--drain-delay=1h"]).await;
+    let mut server = TestServer::start(&["--drain-delay=1h"]);
     server.drain();
     server.cut();
     assert_eq!(server.stopped().await.exit_code(), 0);
@@ -227,7 +227,7 @@ async fn second_signal_ends_the_lame_duck_phase() {
 /// received equals the number that the server reports.
 #[tokio::test]
 async fn every_accepted_call_is_answered_under_load() {
-    let mut server = TestServer::start(&[]).await;
+    let mut server = TestServer::start(&[]);
     let address = server.address().to_owned();
     let (reply_sender, mut replies) = tokio::sync::mpsc::channel(1);
     let clients: Vec<_> = (0..4)

@@ -3,11 +3,10 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use greet_testkit::certs::Ca;
+use greet_testkit::certs::{Ca, IdentityDirectory};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::configuration::{error, run_with_file};
-use crate::support::certs::Files;
 use crate::support::process::{daemon, run, valid};
 
 #[test]
@@ -71,9 +70,9 @@ fn example_file_is_current_and_its_values_are_the_defaults() {
 fn check_rejects_unusable_tls_files() {
     let ca = Ca::new("Greet Test CA");
     let (identity, another) = (ca.sign_serial(1), ca.sign_serial(2));
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     let check = |more: &[&str]| {
-        let [cert, key] = files.flags();
+        let [cert, key] = files.server_flags();
         run(daemon(&["--check", &cert, &key]).args(more))
     };
     assert_eq!(check(&[]), (Some(0), String::new(), valid()));
@@ -103,10 +102,10 @@ fn check_warns_of_an_expired_certificate() {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.not_after = date_time_ymd(2021, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
     let cert = files.put("cert.pem", &params.self_signed(&key).unwrap().pem());
     files.put("key.pem", &key.serialize_pem());
-    let [cert_flag, key_flag] = files.flags();
+    let [cert_flag, key_flag] = files.server_flags();
     let (code, stdout, stderr) = run(&mut daemon(&["--check", &cert_flag, &key_flag]));
     assert_eq!((code, stdout.as_str()), (Some(0), ""));
     let warning = format!("greet-server: `{cert}`: the certificate has expired\n");

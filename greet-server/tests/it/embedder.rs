@@ -5,13 +5,10 @@ use std::num::NonZeroUsize;
 
 use greet_server::config::{Config, ListenAddr, OtlpEndpoint};
 use greet_server::{Address, Server, Service};
-use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::Script;
 use greet_testkit::probe::probe_server::ProbeServer;
-use tokio::net::TcpStream;
+use greet_testkit::{Client, ScriptedProbe, with_timeout};
 use tokio::sync::oneshot;
-
-use crate::support::{Client, with_timeout};
 
 #[tokio::test]
 async fn default_configuration_serves_on_a_free_port() {
@@ -36,7 +33,7 @@ async fn default_configuration_serves_on_a_free_port() {
     let (stop, stopped) = oneshot::channel::<()>();
     let drain = async { stopped.await.unwrap() };
     let running = tokio::spawn(server.run(drain, std::future::pending()));
-    let client = Client::handshake(TcpStream::connect(socket_addr).await.unwrap()).await;
+    let client = Client::connect(&socket_addr.to_string()).await;
     client.run(Script::Echo).await.unwrap();
     stop.send(()).unwrap();
     let report = with_timeout(running).await.unwrap().unwrap();

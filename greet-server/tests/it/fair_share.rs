@@ -4,15 +4,17 @@
 use std::time::{Duration, Instant};
 
 use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthListRequest};
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, call, call_headers, frame, header_block,
 };
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{
+    COLLECT, Client, ECHO, EXPAND, RawPeer, ScriptedProbe, TestServer, WAIT, with_timeout,
+};
 use tonic::{Code, Status, Streaming};
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{COLLECT, Client, ECHO, EXPAND, TestServer, WAIT, framed, with_timeout};
 
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
@@ -23,7 +25,7 @@ const LIMITS: [&str; 3] = ["--max-in-flight=1000", "--max-streaming-calls=1000",
 
 /// Makes calls of every kind beside `CONNECTIONS` peers with `CALLS` calls each, which stay open.
 async fn attack(settings: &[u32], path: &str, message: Option<&[u8]>) {
-    let server = TestServer::start(&LIMITS).await;
+    let server = TestServer::start(&LIMITS);
     let good = server.connect().await;
     let mut peers = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -70,7 +72,7 @@ async fn streaming_calls_without_a_message_leave_capacity_to_others() {
 #[tokio::test]
 async fn health_checks_are_answered_at_the_limit_of_calls() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-in-flight=1"], &probe).await;
+    let server = TestServer::with_probe(&["--max-in-flight=1"], &probe);
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();
@@ -100,7 +102,7 @@ async fn streaming_call_over_the_limit_is_resource_exhausted() {
     let flags =
         ["--max-streaming-calls=3", "--max-streaming-calls-per-connection=2", "--max-in-flight=1"];
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let first = server.connect().await;
     let refused = Some((Code::ResourceExhausted, "too many concurrent streaming calls".to_owned()));
     let error = |result: Result<Streaming<ProbeReply>, Status>| {
@@ -124,7 +126,7 @@ async fn streaming_call_over_the_limit_is_resource_exhausted() {
 async fn request_that_does_not_arrive_ends_with_deadline_exceeded() {
     let flags = ["--message-timeout=300ms", ADMIN];
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let encoded = header_block(&[("grpc-encoding", "gzip")]);
     let requests = [(ECHO, &[][..]), (ECHO, &encoded[..]), (EXPAND, &[][..])];
@@ -165,7 +167,7 @@ async fn request_that_does_not_arrive_ends_with_deadline_exceeded() {
 #[tokio::test]
 async fn admitted_calls_are_a_metric() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN], &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, ECHO, None).await;
     peer.call(3, ECHO, Some(WAIT)).await;

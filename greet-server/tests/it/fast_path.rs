@@ -2,15 +2,14 @@
 //! give the same response, byte for byte. Any `grpc-encoding` header selects the generated service.
 
 use greet_server::Service;
-use greet_testkit::ScriptedProbe;
+use greet_testkit::framing::framed;
 use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use greet_testkit::{Client, ECHO, ScriptedProbe, TestServer, WireResponse, grpc_request};
 use http::{HeaderValue, Request};
 use prost::Message as _;
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-use crate::support::{Client, ECHO, TestServer, WireResponse, framed, grpc_request};
 
 /// Uses everything that is available to a handler. The payload selects what.
 struct Elaborate;
@@ -75,8 +74,7 @@ async fn responses(
 async fn handler_results_are_equal_on_both_paths() {
     let server = TestServer::with_services(&["--instance=a"], |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Elaborate)]
-    })
-    .await;
+    });
     let client = server.connect().await;
     let long = "x".repeat(20_000);
     for payload in ["Ada", "", "Zo\u{eb}", long.as_str(), "fail", "metadata", "reserved", "panic"] {
@@ -89,7 +87,7 @@ async fn handler_results_are_equal_on_both_paths() {
 
 #[tokio::test]
 async fn invalid_requests_get_equal_responses_on_both_paths() {
-    let server = TestServer::with_probe(&["--max-message-bytes=1000"], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&["--max-message-bytes=1000"], &ScriptedProbe::new());
     let client = server.connect().await;
     let valid = framed(b"\x0a\x03Ada");
     let requests: [&[u8]; 17] = [

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use greet_server::CloseReason;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, RST_STREAM, WINDOW_UPDATE,
     call_headers, frame, header_block,
 };
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{
+    COLLECT, ECHO, EXPAND, H2Client, RawPeer, ScriptedProbe, TestServer, WAIT, closed,
+    grpc_request, with_timeout,
+};
 use prost::Message as _;
 
 use crate::support::samples::{ADMIN, scrape_until, scrape_when_idle};
-use crate::support::{
-    COLLECT, ECHO, EXPAND, H2Client, TestServer, WAIT, closed, framed, grpc_request, with_timeout,
-};
 
 /// A path and whether the request names an encoding, which the fast path does not serve.
 const PATHS: [(&str, bool); 3] = [(ECHO, false), (ECHO, true), (EXPAND, false)];
@@ -46,7 +47,7 @@ async fn assert_reset_after_the_deadline(client: &H2Client, path: &str, has_enco
 
 #[tokio::test]
 async fn large_reply_without_a_window_is_reset_a_second_after_the_deadline() {
-    let server = TestServer::with_probe(&[ADMIN], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&[ADMIN], &ScriptedProbe::new());
     let client = server.connect_h2(|h2| _ = h2.initial_window_size(10)).await;
     let calls = PATHS
         .map(|(path, has_encoding)| assert_reset_after_the_deadline(&client, path, has_encoding));
@@ -64,7 +65,7 @@ async fn large_reply_without_a_window_is_reset_a_second_after_the_deadline() {
 #[tokio::test]
 async fn large_reply_arrives_whole_when_the_window_opens_late() {
     let flags = ["--max-message-bytes=65536"];
-    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new());
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     let payload: Vec<u8> = (0..40_000_u32).map(|position| position as u8).collect();
     let message = framed(&ProbeRequest::new(Script::Echo, payload.clone(), 2).encode_to_vec());
@@ -129,7 +130,7 @@ async fn large_reply_arrives_whole_when_the_window_opens_late() {
 #[tokio::test]
 async fn window_opens_as_the_handler_reads() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-message-bytes=32765"], &probe).await;
+    let server = TestServer::with_probe(&["--max-message-bytes=32765"], &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, COLLECT, None).await;
     peer.send(&frame(DATA, 0, 1, &framed(WAIT))).await;
@@ -168,7 +169,7 @@ async fn window_opens_as_the_handler_reads() {
 /// The windows are open, but a reset would wait for the socket as the replies do.
 async fn assert_closed_without_reading(calls: u32, reply_bytes: u32) {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN, "--request-timeout=300ms"], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN, "--request-timeout=300ms"], &probe);
     let mut peer = RawPeer::slow(server.address()).await;
     let request = ProbeRequest::new(Script::Large, "", reply_bytes).encode_to_vec();
     for call in 0..calls {

@@ -2,15 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use greet_testkit::ScriptedProbe;
+use greet_testkit::framing::framed;
 use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{ECHO, EXPAND, ScriptedProbe, TestServer, WAIT, grpc_request, with_timeout};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::http1;
 use crate::support::samples::{ADMIN, scrape_when_idle};
-use crate::support::{ECHO, EXPAND, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -57,7 +57,7 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn http1_reply_is_a_message_and_a_trailers_frame() {
-    let server = TestServer::start(&[WEB, "--instance=blue"]).await;
+    let server = TestServer::start(&[WEB, "--instance=blue"]);
     let response = call(&server, BINARY, "", &framed(ADA)).await;
     assert_eq!(response.status, 200, "{}", response.head);
     assert!(
@@ -71,7 +71,7 @@ async fn http1_reply_is_a_message_and_a_trailers_frame() {
 
 #[tokio::test]
 async fn http2_reply_is_the_same() {
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     let client = server.connect().await;
     let mut request = grpc_request(ECHO, framed(ADA));
     request.headers_mut().insert(CONTENT_TYPE, BINARY.parse().unwrap());
@@ -83,7 +83,7 @@ async fn http2_reply_is_the_same() {
 
 #[tokio::test]
 async fn text_is_base64_in_chunks_in_both_directions() {
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     let message = framed(ADA);
     let chunks = message.chunks(4).map(|chunk| STANDARD.encode(chunk));
     let body = chunks.collect::<String>();
@@ -109,7 +109,7 @@ async fn text_is_base64_in_chunks_in_both_directions() {
 
 #[tokio::test]
 async fn error_is_in_headers_that_a_browser_can_read() {
-    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]);
     let fail = framed(&ProbeRequest::new(Script::Fail, "", 0).encode_to_vec());
     let response = call(&server, BINARY, "\r\norigin: https://shop.example", &fail).await;
     assert_eq!(response.status, 200);
@@ -134,7 +134,7 @@ async fn preflight_allows_only_configured_origins() {
         http1::request(server.address(), &head, b"").await
     };
     let shop = "https://shop.example";
-    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]);
     let response = preflight(&server, shop).await;
     assert_eq!(response.status, 204);
     for expected in [
@@ -148,18 +148,18 @@ async fn preflight_allows_only_configured_origins() {
     let response = preflight(&server, "https://evil.example").await;
     assert!(!response.head.contains("access-control-allow"), "{}", response.head);
 
-    let server = TestServer::start(&[WEB, "--cors-origin=*"]).await;
+    let server = TestServer::start(&[WEB, "--cors-origin=*"]);
     let response = preflight(&server, "https://anyone.example").await;
     assert!(response.head.contains("access-control-allow-origin: *"), "{}", response.head);
     assert_eq!(http1::request(server.address(), "GET / HTTP/1.1", b"").await.status, 405);
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     let response = preflight(&server, shop).await;
     assert!(!response.head.contains("access-control-allow"), "{}", response.head);
 }
 
 #[tokio::test]
 async fn grpc_web_is_off_by_default() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     assert_eq!(call(&server, BINARY, "", &framed(ADA)).await.status, 505);
     let mut request = grpc_request(ECHO, framed(ADA));
     request.headers_mut().insert(CONTENT_TYPE, BINARY.parse().unwrap());
@@ -170,14 +170,14 @@ async fn grpc_web_is_off_by_default() {
 
 #[tokio::test]
 async fn grpc_requires_http2() {
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     assert_eq!(call(&server, "application/grpc", "", &framed(ADA)).await.status, 505);
     assert_eq!(call(&server, "text/html", "", b"").await.status, 415);
 }
 
 #[tokio::test]
 async fn rejected_request_is_readable_for_an_allowed_origin() {
-    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]).await;
+    let server = TestServer::start(&[WEB, "--cors-origin=https://shop.example"]);
     let response = call(&server, "text/html", "\r\norigin: https://shop.example", b"").await;
     assert_eq!(response.status, 415);
     assert!(response.text().contains("application/grpc"), "{}", response.text());
@@ -190,7 +190,7 @@ async fn rejected_request_is_readable_for_an_allowed_origin() {
 
 #[tokio::test]
 async fn truncated_or_malformed_body_is_internal() {
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     let head = format!("POST {ECHO} HTTP/1.1\r\nhost: test\r\ncontent-type: {BINARY}\r\n");
     let response_to = async |rest: &[u8]| {
         let mut tcp = server.tcp().await;
@@ -208,7 +208,7 @@ async fn truncated_or_malformed_body_is_internal() {
 
 #[tokio::test]
 async fn limits_of_a_call_apply_to_grpc_web() {
-    let server = TestServer::start(&[WEB, "--max-message-bytes=5"]).await;
+    let server = TestServer::start(&[WEB, "--max-message-bytes=5"]);
     assert_eq!(call(&server, BINARY, "", &framed(ADA)).await.body, REPLY);
     let response = call(&server, BINARY, "", &framed(b"\x0a\x04Ada!")).await;
     assert!(response.head.contains("grpc-status: 8"), "{}", response.head);
@@ -218,7 +218,7 @@ async fn limits_of_a_call_apply_to_grpc_web() {
 
     let probe = ScriptedProbe::new();
     let flags = [WEB, "--max-in-flight=1"];
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let wait = framed(WAIT);
     let late = call_method(&server, ECHO, BINARY, "\r\ngrpc-timeout: 200m", &wait);
     let over = async {
@@ -234,7 +234,7 @@ async fn limits_of_a_call_apply_to_grpc_web() {
 /// The status of a stream is in its body, whatever happens to the handler.
 #[tokio::test]
 async fn stream_over_http1_ends_with_its_status() {
-    let server = TestServer::with_probe(&[WEB, ADMIN], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&[WEB, ADMIN], &ScriptedProbe::new());
     let expand = async |script, timeout: &str| {
         let message = framed(&ProbeRequest::new(script, [b'x'; 2_000], 2).encode_to_vec());
         let response = call_method(&server, EXPAND, BINARY, timeout, &message).await;
@@ -259,7 +259,7 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 
 #[tokio::test]
 async fn http1_head_over_the_limit_is_431() {
-    let server = TestServer::start(&[WEB]).await;
+    let server = TestServer::start(&[WEB]);
     let padded = async |bytes: usize| {
         let padding = format!("\r\nx-padding: {}", "x".repeat(bytes));
         call(&server, BINARY, &padding, &framed(ADA)).await

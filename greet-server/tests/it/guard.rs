@@ -1,15 +1,16 @@
 //! A guard sees the calls of both paths, and decides by headers before a handler runs. A service
 //! that asks for it finds the caller in the extensions of its requests.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use greet_server::{Caller, Method, Service};
+use greet_testkit::framing::framed;
 use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest};
+use greet_testkit::{ECHO, ScriptedProbe, TestServer, grpc_request};
 use http::{HeaderMap, HeaderValue, Request};
 use tonic::{Code, Response, Status};
-
-use crate::support::{ECHO, TestServer, framed, grpc_request};
 
 /// Requires a bearer token, except for health checks.
 fn require_token(_: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Status> {
@@ -32,7 +33,9 @@ fn with_headers(path: &str, headers: &[(&'static str, &'static str)]) -> Request
 
 #[tokio::test]
 async fn guard_rejects_calls_of_both_paths_and_of_reflection() {
-    let server = TestServer::guarded(&["--admin-listen=127.0.0.1:0"], require_token).await;
+    let server = TestServer::with_server(&[], ScriptedProbe::new().services(), |server| {
+        server.set_guard(|| Rc::new(require_token));
+    });
     let client = server.connect().await;
     let token = ("authorization", "Bearer open sesame");
     let wrong = ("authorization", "Bearer please");
@@ -83,7 +86,7 @@ async fn reply(asks: bool, headers: &[(&'static str, &'static str)]) -> String {
         let service = Service::of::<ProbeServer<_>>(config, Knowing);
         vec![if asks { service.with_caller() } else { service }]
     });
-    let response = server.await.connect().await.send(with_headers(ECHO, headers)).await;
+    let response = server.connect().await.send(with_headers(ECHO, headers)).await;
     String::from_utf8(response.body[7..].to_vec()).unwrap()
 }
 

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use greet_server::{CloseReason, ShutdownReport};
 use greet_testkit::http2::{DATA, GOAWAY, PREFACE, frame, settings};
+use greet_testkit::{TestServer, closed, with_timeout};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-use crate::support::{TestServer, closed, with_timeout};
 
 /// The error code of GOAWAY.
 const PROTOCOL_ERROR: u8 = 1;
@@ -21,7 +20,7 @@ async fn closed_silently_after(bytes: &[u8]) -> ShutdownReport {
 
 /// Sends `bytes` and reads until the server has closed.
 async fn response_to(bytes: &[u8]) -> (Vec<u8>, ShutdownReport) {
-    let server = TestServer::start(&["--handshake-timeout=100ms"]).await;
+    let server = TestServer::start(&["--handshake-timeout=100ms"]);
     let good = server.connect().await;
     let mut tcp = server.tcp().await;
     tcp.write_all(bytes).await.unwrap();
@@ -52,7 +51,7 @@ async fn incomplete_preface_is_closed_at_the_handshake_timeout() {
 /// The timeout covers the whole handshake: a byte does not restart it.
 #[tokio::test]
 async fn trickled_preface_is_closed_at_the_handshake_timeout() {
-    let server = TestServer::start(&["--handshake-timeout=200ms"]).await;
+    let server = TestServer::start(&["--handshake-timeout=200ms"]);
     let good = server.connect().await;
     let mut tcp = server.tcp().await;
     let started = Instant::now();
@@ -82,7 +81,7 @@ async fn other_protocol_gets_goaway_and_is_closed_at_once() {
 
 #[tokio::test]
 async fn http1_request_gets_505_with_an_explanation() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut tcp = server.tcp().await;
     tcp.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     let mut response = String::new();
@@ -97,7 +96,7 @@ async fn http1_request_gets_505_with_an_explanation() {
 
 #[tokio::test]
 async fn data_on_stream_zero_is_a_protocol_error() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut tcp = server.tcp().await;
     let data_on_stream_zero = frame(DATA, 0, 0, &[]);
     tcp.write_all(&[PREFACE, &settings(&[]), &data_on_stream_zero].concat()).await.unwrap();

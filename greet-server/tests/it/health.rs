@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse, HealthListRequest};
-use greet_testkit::ScriptedProbe;
+use greet_testkit::{Client, ScriptedProbe, TestServer, with_timeout};
 use tonic::{Code, Streaming};
-
-use crate::support::{Client, TestServer, with_timeout};
 
 pub(crate) async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.into() };
@@ -33,7 +31,7 @@ pub(crate) async fn next(
 
 #[tokio::test]
 async fn check_knows_the_server_and_its_service_only() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     assert_eq!(check(&client, "").await, Ok(ServingStatus::Serving));
     assert_eq!(check(&client, "probe.Probe").await, Ok(ServingStatus::Serving));
@@ -42,7 +40,7 @@ async fn check_knows_the_server_and_its_service_only() {
 
 #[tokio::test]
 async fn list_has_the_server_and_every_service() {
-    let server = TestServer::with_probe(&[], &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&[], &ScriptedProbe::new());
     let client = server.connect().await;
     let response = client.health().list(HealthListRequest {}).await.unwrap().into_inner();
     let statuses: BTreeMap<_, _> = response
@@ -56,7 +54,7 @@ async fn list_has_the_server_and_every_service() {
 
 #[tokio::test]
 async fn watch_reports_the_drain_and_ends_with_it() {
-    let mut server = TestServer::start(&[]).await;
+    let mut server = TestServer::start(&[]);
     let client = server.connect().await;
     let mut statuses = watch(&client, "probe.Probe").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
@@ -70,7 +68,7 @@ async fn watch_reports_the_drain_and_ends_with_it() {
 
 #[tokio::test]
 async fn watch_of_an_unknown_service_is_accepted() {
-    let mut server = TestServer::start(&[]).await;
+    let mut server = TestServer::start(&[]);
     let client = server.connect().await;
     let mut statuses = watch(&client, "no.such.Service").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::ServiceUnknown));
@@ -80,7 +78,7 @@ async fn watch_of_an_unknown_service_is_accepted() {
 
 #[tokio::test]
 async fn lame_duck_is_not_serving_and_still_answers_new_connections() {
-    let mut server = TestServer::start(&["--drain-delay=1h"]).await;
+    let mut server = TestServer::start(&["--drain-delay=1h"]);
     let early = server.connect().await;
     let mut statuses = watch(&early, "").await;
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));

@@ -3,6 +3,7 @@
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::{GreeterClient, HelloRequest};
 use greet_server::services;
+use greet_testkit::{Client, TestServer};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -10,10 +11,9 @@ use crate::configuration::{error, run_with_file};
 use crate::health::check;
 use crate::reflection::{Reflected, reflect};
 use crate::support::process::{daemon, run};
-use crate::support::{Client, TestServer};
 
-async fn start(flags: &[&str]) -> TestServer {
-    TestServer::with_services(flags, services::all).await
+fn start(flags: &[&str]) -> TestServer {
+    TestServer::with_services(flags, services::all)
 }
 
 async fn say_hello(client: &Client, name: &str) -> Result<String, Status> {
@@ -24,7 +24,7 @@ async fn say_hello(client: &Client, name: &str) -> Result<String, Status> {
 
 #[tokio::test]
 async fn reply_is_hello_and_the_name() {
-    let server = start(&[]).await;
+    let server = start(&[]);
     let client = server.connect().await;
     for name in ["Ada", "", " ", "line\nbreak", "nul\0", "Zoë", "\u{1f600}"] {
         assert_eq!(say_hello(&client, name).await.unwrap(), format!("Hello {name}"));
@@ -34,7 +34,7 @@ async fn reply_is_hello_and_the_name() {
 
 #[tokio::test]
 async fn health_and_reflection_know_the_greeter() {
-    let server = start(&[]).await;
+    let server = start(&[]);
     let client = server.connect().await;
     assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
     let queries = [("symbol", "greet.Greeter.SayHello"), ("symbol", "greet.HelloRequest.name")];
@@ -44,7 +44,7 @@ async fn health_and_reflection_know_the_greeter() {
 
 #[tokio::test]
 async fn name_over_the_limit_is_invalid_argument_with_the_field() {
-    let server = start(&["--max-name-bytes=4096"]).await;
+    let server = start(&["--max-name-bytes=4096"]);
     let client = server.connect().await;
     assert!(say_hello(&client, &"x".repeat(4_096)).await.is_ok());
 

@@ -10,11 +10,9 @@ use greet_testkit::http2::{
     settings,
 };
 use greet_testkit::probe::{ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{Client, ECHO, RawPeer, ScriptedProbe, TestServer, WAIT, closed, with_timeout};
 use prost::Message as _;
 use tokio::io::AsyncReadExt as _;
-
-use crate::support::{Client, ECHO, TestServer, WAIT, closed, with_timeout};
 
 /// A frame type that no extension has.
 const UNKNOWN_TYPE: u8 = 0xfa;
@@ -26,7 +24,7 @@ const ENHANCE_YOUR_CALM: u8 = 11;
 
 /// Starts a server with a well-behaved client and a hostile peer.
 async fn setup(flags: &[&str]) -> (TestServer, Client, RawPeer) {
-    let server = TestServer::start(flags).await;
+    let server = TestServer::start(flags);
     let good = server.connect().await;
     assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     let peer = RawPeer::connect(server.tcp().await).await;
@@ -142,7 +140,7 @@ async fn peer_that_provokes_resets_gets_goaway() {
 #[tokio::test]
 async fn streams_over_the_limit_are_refused_and_the_rest_answered() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-streams=3"], &probe).await;
+    let server = TestServer::with_probe(&["--max-streams=3"], &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     for call in 0..3 {
         peer.call(2 * call + 1, ECHO, Some(WAIT)).await;
@@ -254,7 +252,7 @@ async fn flood_of_rejected_requests_is_enhance_your_calm() {
 async fn client_that_reads_much_may_send_many_window_updates() {
     const REPLY_BYTES: u32 = 1_000_000;
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[], &probe).await;
+    let server = TestServer::with_probe(&[], &probe);
     let mut peer = RawPeer::slow(server.address()).await;
     let request = ProbeRequest::new(Script::Large, "", REPLY_BYTES).encode_to_vec();
     for call in 0..5 {
@@ -272,7 +270,7 @@ async fn client_that_reads_much_may_send_many_window_updates() {
 /// A Watch has no deadline, but a peer that takes none of its messages ends it.
 #[tokio::test]
 async fn watch_without_a_window_is_reset_after_twenty_seconds() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     peer.call(1, "/grpc.health.v1.Health/Watch", Some(b"")).await;
     peer.next_of(HEADERS).await;

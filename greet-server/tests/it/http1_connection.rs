@@ -1,13 +1,13 @@
 //! HTTP/1.1 connections: keep-alive, idle timeout, maximum age, drain, unread replies.
 
 use greet_server::CloseReason;
-use greet_testkit::ScriptedProbe;
+use greet_testkit::framing::framed;
+use greet_testkit::{ECHO, ScriptedProbe, TestServer, WAIT, closed, eventually, with_timeout};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tonic::Code;
 
 use crate::support::http1;
-use crate::support::{ECHO, TestServer, WAIT, closed, eventually, framed, with_timeout};
 
 const WEB: &str = "--grpc-web";
 const BINARY: &str = "application/grpc-web+proto";
@@ -45,7 +45,7 @@ impl Persistent {
 
 #[tokio::test]
 async fn connection_is_kept_alive_until_the_idle_timeout() {
-    let server = TestServer::start(&[WEB, "--handshake-timeout=500ms"]).await;
+    let server = TestServer::start(&[WEB, "--handshake-timeout=500ms"]);
     let mut idle = Persistent(server.tcp().await);
     idle.call().await;
     idle.call().await;
@@ -60,7 +60,7 @@ async fn connection_is_kept_alive_until_the_idle_timeout() {
 
 #[tokio::test]
 async fn connection_closes_at_its_maximum_age() {
-    let server = TestServer::start(&[WEB, "--max-connection-age=300ms"]).await;
+    let server = TestServer::start(&[WEB, "--max-connection-age=300ms"]);
     let mut old = Persistent(server.tcp().await);
     old.call().await;
     old.closed().await;
@@ -71,7 +71,7 @@ async fn connection_closes_at_its_maximum_age() {
 #[tokio::test]
 async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
     let probe = ScriptedProbe::new();
-    let mut server = TestServer::with_probe(&[WEB], &probe).await;
+    let mut server = TestServer::with_probe(&[WEB], &probe);
     let mut idle = Persistent(server.tcp().await);
     idle.call().await;
     let address = server.address().to_owned();
@@ -92,7 +92,7 @@ async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
 async fn peer_that_does_not_read_its_reply_is_closed() {
     let flags =
         [WEB, "--max-message-bytes=65536", "--request-timeout=500ms", "--handshake-timeout=1h"];
-    let server = TestServer::start(&flags).await;
+    let server = TestServer::start(&flags);
     // A small window: the kernel would take replies of several MiB, each of which renews the deadline.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -106,7 +106,7 @@ async fn peer_that_does_not_read_its_reply_is_closed() {
 
 #[tokio::test]
 async fn health_watch_streams_over_http1_and_ends_with_the_drain() {
-    let mut server = TestServer::start(&[WEB]).await;
+    let mut server = TestServer::start(&[WEB]);
     let mut tcp = server.tcp().await;
     let watch = request("/grpc.health.v1.Health/Watch", &framed(b""));
     tcp.write_all(&watch).await.unwrap();
@@ -125,7 +125,7 @@ async fn health_watch_streams_over_http1_and_ends_with_the_drain() {
 #[tokio::test]
 async fn incomplete_head_does_not_delay_the_drain() {
     let flags = [WEB, "--handshake-timeout=1h", "--admin-listen=127.0.0.1:0"];
-    let mut server = TestServer::start(&flags).await;
+    let mut server = TestServer::start(&flags);
     let mut incomplete = Persistent(server.tcp().await);
     incomplete.0.write_all(b"POST /pr").await.unwrap();
     let sample = "\ngreet_connections_open 1\n";

@@ -10,15 +10,15 @@ use greet_testkit::http2::{
     frame, header_block,
 };
 use greet_testkit::probe::Script;
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{
+    COLLECT, ECHO, EXPAND, RELAY, RawPeer, ScriptedProbe, TestServer, WAIT, closed, eventually,
+    with_timeout,
+};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{interval, timeout};
 use tower_service::Service as _;
 
 use crate::support::samples::{ADMIN, scrape_until};
-use crate::support::{
-    COLLECT, ECHO, EXPAND, RELAY, TestServer, WAIT, closed, eventually, with_timeout,
-};
 
 /// Reads until the server has closed, and acknowledges nothing.
 async fn server_closed(peer: &mut RawPeer) {
@@ -28,7 +28,7 @@ async fn server_closed(peer: &mut RawPeer) {
 #[tokio::test]
 async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
     let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=200ms"];
-    let server = TestServer::start(&flags).await;
+    let server = TestServer::start(&flags);
     let good = server.connect().await;
     assert!(good.echo("Ada").await.is_ok());
     let started = Instant::now();
@@ -46,7 +46,7 @@ async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
 async fn calls_of_a_peer_that_does_not_ack_a_ping_are_cancelled() {
     let probe = ScriptedProbe::new();
     let flags = [ADMIN, "--keepalive-interval=100ms", "--keepalive-timeout=200ms"];
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let encoded = header_block(&[("grpc-encoding", "gzip")]);
     let calls = [
@@ -77,7 +77,7 @@ async fn calls_of_a_peer_that_does_not_ack_a_ping_are_cancelled() {
 
 #[tokio::test]
 async fn peer_that_sends_within_the_interval_gets_no_ping() {
-    let server = TestServer::start(&["--keepalive-interval=1s"]).await;
+    let server = TestServer::start(&["--keepalive-interval=1s"]);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let started = Instant::now();
     let mut pause = interval(Duration::from_millis(100));
@@ -99,7 +99,7 @@ async fn peer_that_sends_within_the_interval_gets_no_ping() {
 #[tokio::test]
 async fn peer_that_sends_but_answers_no_ping_stays() {
     let flags = ["--keepalive-interval=200ms", "--keepalive-timeout=1s"];
-    let server = TestServer::start(&flags).await;
+    let server = TestServer::start(&flags);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.next_of(PING).await;
     let started = Instant::now();
@@ -124,7 +124,7 @@ async fn no_keepalive_follows_a_goaway() {
         "--keepalive-timeout=300ms",
     ];
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, ECHO, Some(WAIT)).await;
     peer.next_of(GOAWAY).await;
@@ -142,7 +142,7 @@ async fn no_keepalive_follows_a_goaway() {
 #[tokio::test]
 async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-connection-age=200ms"], &probe).await;
+    let server = TestServer::with_probe(&["--max-connection-age=200ms"], &probe);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let mut client = server.connect().await;
     let waiting = tokio::spawn({
@@ -167,7 +167,7 @@ async fn connection_at_max_age_gets_goaway_and_its_calls_are_answered() {
 #[tokio::test]
 async fn connection_at_max_age_is_cut_after_its_grace() {
     let flags = ["--max-connection-age=100ms", "--max-connection-age-grace=200ms"];
-    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new());
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.call(1, ECHO, None).await; // without a message
     peer.next_of(GOAWAY).await;
@@ -180,7 +180,7 @@ async fn connection_at_max_age_is_cut_after_its_grace() {
 #[tokio::test]
 async fn idle_connection_gets_goaway_and_a_busy_one_does_not() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-connection-idle=200ms"], &probe).await;
+    let server = TestServer::with_probe(&["--max-connection-idle=200ms"], &probe);
     let busy = server.connect().await;
     let waiting = tokio::spawn({
         let busy = busy.clone();

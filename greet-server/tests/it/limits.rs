@@ -1,16 +1,15 @@
 //! Limits of messages, calls, streams and headers: each at its value and one above.
 
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{PREFACE, SETTINGS, settings};
 use greet_testkit::probe::{ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{ECHO, RawPeer, ScriptedProbe, TestServer, grpc_request, with_timeout};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::{ECHO, TestServer, framed, grpc_request, with_timeout};
-
 #[tokio::test]
 async fn message_over_the_limit_is_resource_exhausted() {
-    let server = TestServer::start(&["--max-message-bytes=1000"]).await;
+    let server = TestServer::start(&["--max-message-bytes=1000"]);
     let client = server.connect().await;
     let message = |bytes: usize| {
         let name = "x".repeat(bytes - 3);
@@ -29,7 +28,7 @@ async fn message_over_the_limit_is_resource_exhausted() {
 #[tokio::test]
 async fn message_limit_may_exceed_the_default_of_the_codec() {
     let flags = ["--max-message-bytes=6000000"];
-    let server = TestServer::with_probe(&flags, &ScriptedProbe::new()).await;
+    let server = TestServer::with_probe(&flags, &ScriptedProbe::new());
     let client = server.connect().await;
     let payload = vec![b'x'; 5_000_000];
     let probe = client.probe().max_decoding_message_size(6_000_000);
@@ -41,7 +40,7 @@ async fn message_limit_may_exceed_the_default_of_the_codec() {
 
 #[tokio::test]
 async fn announced_length_over_the_limit_is_refused_before_the_bytes() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     for length in [16_385_u32, u32::MAX] {
         let announced = [&[0][..], &length.to_be_bytes()].concat();
@@ -54,7 +53,7 @@ async fn announced_length_over_the_limit_is_refused_before_the_bytes() {
 async fn client_runs_no_more_calls_than_max_streams() {
     let probe = ScriptedProbe::new();
     let flags = ["--max-streams=3", "--workers=1"];
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let client = server.connect().await;
     assert!(client.run(Script::Echo).await.is_ok(), "the client has the SETTINGS");
     let calls: Vec<_> = (0..4)
@@ -80,7 +79,7 @@ async fn client_runs_no_more_calls_than_max_streams() {
 async fn call_over_max_in_flight_fails_and_is_not_queued() {
     let probe = ScriptedProbe::new();
     let flags = ["--max-in-flight=3", "--workers=2"];
-    let server = TestServer::with_probe(&flags, &probe).await;
+    let server = TestServer::with_probe(&flags, &probe);
     let clients = [server.connect().await, server.connect().await];
     let waiting: Vec<_> = (0..3)
         .map(|call| {
@@ -106,7 +105,7 @@ async fn call_over_max_in_flight_fails_and_is_not_queued() {
 
 #[tokio::test]
 async fn settings_on_the_wire_are_the_documented_ones() {
-    let server = TestServer::start(&["--max-streams=7"]).await;
+    let server = TestServer::start(&["--max-streams=7"]);
     let mut peer = RawPeer { tcp: server.tcp().await };
     peer.send(&[PREFACE, &settings(&[])].concat()).await;
     let frame = peer.next_frame().await;
@@ -129,7 +128,7 @@ async fn settings_on_the_wire_are_the_documented_ones() {
 
 #[tokio::test]
 async fn headers_over_the_limit_are_431() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let mut request = grpc_request(ECHO, framed(b""));
     request.headers_mut().insert("x", "x".repeat(7_500).parse().unwrap());

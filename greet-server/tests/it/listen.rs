@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use tokio::net::TcpStream;
+use greet_testkit::Client;
 
 use crate::support::http1;
+use crate::support::namespace;
 use crate::support::process::{Process, daemon};
-use crate::support::{Client, namespace};
 
 /// Returns the daemon where `daemon.test` has these addresses.
 fn daemon_with_hosts(addresses: &[&str], flags: &[&str]) -> Option<std::process::Command> {
@@ -19,7 +19,7 @@ fn daemon_with_hosts(addresses: &[&str], flags: &[&str]) -> Option<std::process:
 }
 
 async fn assert_served(address: &str) {
-    let client = Client::handshake(TcpStream::connect(address).await.unwrap()).await;
+    let client = Client::connect(address).await;
     assert!(client.is_serving().await.unwrap());
 }
 

@@ -1,8 +1,9 @@
 //! The log of the real binary: access log, filter, and lines that could not be written.
 
 use greet_proto::grpc::health::v1::HealthCheckRequest;
-use greet_testkit::RawPeer;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, header_block};
+use greet_testkit::{Client, RawPeer, eventually, grpc_request};
 use prost::Message as _;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::support::http1;
 use crate::support::process::{Process, daemon};
-use crate::support::{Client, eventually, framed, grpc_request};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
@@ -35,9 +35,7 @@ impl Daemon {
     }
 
     async fn connect(&self) -> Client {
-        let tcp = TcpStream::connect(&self.address).await.unwrap();
-        tcp.set_nodelay(true).unwrap(); // no 40 ms delay of small frames
-        Client::handshake(tcp).await
+        Client::connect(&self.address).await
     }
 
     /// Stops the daemon. Returns its log and the access log's lines.

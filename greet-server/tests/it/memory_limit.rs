@@ -5,19 +5,19 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use greet_server::CloseReason;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     CONTINUATION, DATA, DEFAULT_WINDOW, HEADERS, INITIAL_WINDOW_SIZE, call, call_headers, frame,
 };
 use greet_testkit::probe::{ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{
+    COLLECT, Client, ECHO, EXPAND, RELAY, RawPeer, ScriptedProbe, TestServer, WAIT, closed,
+    grpc_request, with_timeout,
+};
 use http::Request;
 use prost::Message as _;
 
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{
-    COLLECT, Client, ECHO, EXPAND, RELAY, TestServer, WAIT, closed, framed, grpc_request,
-    with_timeout,
-};
 
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 /// Calls of a greedy client, which together exceed the limit.
@@ -28,10 +28,10 @@ const IS_WHOLE: bool = true;
 const HELD: &str = "greet_memory_held_bytes";
 
 /// Starts a server with a limit of 8 MiB and messages of up to 1 MB.
-async fn start() -> (TestServer, ScriptedProbe) {
+fn start() -> (TestServer, ScriptedProbe) {
     let probe = ScriptedProbe::new();
     let flags = ["--memory-limit=8MiB", "--max-message-bytes=1000000", ADMIN];
-    (TestServer::with_probe(&flags, &probe).await, probe)
+    (TestServer::with_probe(&flags, &probe), probe)
 }
 
 /// A message of `bytes` bytes without its last one.
@@ -43,7 +43,7 @@ fn unfinished(bytes: usize) -> Vec<u8> {
 
 /// Makes `CALLS` calls beside a client on each worker, until the server closes the connection.
 async fn assert_closed(window: u32, is_whole: bool, request: Request<Bytes>) {
-    let (server, _probe) = start().await;
+    let (server, _probe) = start();
     let good: [Client; 2] = [server.connect().await, server.connect().await];
     let client = server.connect_h2(|builder| _ = builder.initial_window_size(window)).await;
     let (head, body) = request.into_parts();
@@ -105,7 +105,7 @@ async fn connection_with_most_replies_that_wait_is_closed() {
 /// A request is echoed in its reply; the next one is read only when the window opens.
 #[tokio::test]
 async fn reflection_to_a_peer_without_a_window_holds_little() {
-    let (server, _probe) = start().await;
+    let (server, _probe) = start();
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 0]).await;
     // file_by_filename, in frames of one byte.
     let request = framed(&[&[0x1a, 100][..], &[b'x'; 100]].concat());
@@ -125,7 +125,7 @@ async fn reflection_to_a_peer_without_a_window_holds_little() {
 /// The limit bounds the sum, so an honest client may use most of it.
 #[tokio::test]
 async fn honest_client_below_the_limit_is_served() {
-    let (server, _probe) = start().await;
+    let (server, _probe) = start();
     let client = server.connect_h2(|_| {}).await;
     let message = ProbeRequest::new(Script::Echo, vec![b'x'; 200_000], 0).encode_to_vec();
     let message = Bytes::from(framed(&message));
@@ -152,7 +152,7 @@ async fn honest_client_below_the_limit_is_served() {
 /// Every kind of call returns what it held.
 #[tokio::test]
 async fn nothing_is_held_after_the_last_connection() {
-    let (server, probe) = start().await;
+    let (server, probe) = start();
     let client = server.connect().await;
     client.run(Script::Echo).await.unwrap();
     let held = Samples::scrape(&server).await.get(HELD);
@@ -173,7 +173,7 @@ async fn nothing_is_held_after_the_last_connection() {
 /// refused meanwhile.
 #[tokio::test]
 async fn burst_of_waiting_calls_stays_near_the_limit() {
-    let (server, _probe) = start().await;
+    let (server, _probe) = start();
     let good = server.connect().await;
     let burst: Vec<_> = (0..200).flat_map(|number| call(2 * number + 1, ECHO, None)).collect();
     let mut peers = Vec::new();
@@ -198,7 +198,7 @@ async fn burst_of_waiting_calls_stays_near_the_limit() {
 /// Five frames of a header block are allowed, and HTTP/2 keeps them until the block ends.
 #[tokio::test]
 async fn header_block_without_an_end_is_held() {
-    let (server, _probe) = start().await;
+    let (server, _probe) = start();
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let mut frames = frame(HEADERS, 0, 1, &call_headers(ECHO));
     // The literal of which these are a part has not ended.

@@ -3,19 +3,18 @@
 use std::collections::BTreeSet;
 
 use greet_server::telemetry::metrics::{FAMILIES, MetricType};
-use greet_testkit::ScriptedProbe;
-use greet_testkit::certs::Ca;
+use greet_testkit::certs::{Ca, IdentityDirectory};
+use greet_testkit::framing::framed;
 use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{ECHO, ScriptedProbe, TestServer, WAIT, grpc_request, with_timeout};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::certs::Files;
 use crate::support::http1;
 use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
-use crate::support::{ECHO, TestServer, WAIT, framed, grpc_request, with_timeout};
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_status() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let client = server.connect().await;
     for name in ["Ada", "Grace"] {
         client.echo(name).await.unwrap();
@@ -55,7 +54,7 @@ async fn calls_are_counted_by_method_and_status() {
 #[tokio::test]
 async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN], &probe);
     let client = server.connect().await;
     let abandoned = tokio::spawn(async move { client.run(Script::Wait).await });
     probe.waits_begun(1).await;
@@ -77,7 +76,7 @@ async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
 
 #[tokio::test]
 async fn compressed_message_counts_its_bytes_on_the_wire() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     let client = server.connect().await;
     let mut probe = client.probe().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     probe.echo(ProbeRequest::new(Script::Echo, [b'a'; 4_000], 0)).await.unwrap();
@@ -93,7 +92,7 @@ async fn compressed_message_counts_its_bytes_on_the_wire() {
 
 #[tokio::test]
 async fn connections_are_counted_by_close_reason() {
-    let server = TestServer::start(&[ADMIN, "--max-connections=2"]).await;
+    let server = TestServer::start(&[ADMIN, "--max-connections=2"]);
     let remaining = server.connect().await;
     remaining.echo("Ada").await.unwrap();
     let leaving = server.connect().await;
@@ -117,14 +116,13 @@ async fn connections_are_counted_by_close_reason() {
 #[tokio::test]
 async fn tls_handshakes_are_counted_by_result() {
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
-    let flags = files.flags();
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
+    let flags = files.server_flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain([ADMIN]).collect();
-    let server = TestServer::start(&flags).await;
-    let address = server.url.strip_prefix("https://").unwrap();
-    let mut junk = tokio::net::TcpStream::connect(address).await.unwrap();
+    let server = TestServer::start(&flags);
+    let mut junk = server.tcp().await;
     junk.write_all(b"not a TLS record\r\n").await.unwrap();
-    drop(tokio::net::TcpStream::connect(address).await.unwrap());
+    drop(server.tcp().await);
     let samples =
         scrape_until(&server, |samples| samples.sum("greet_tls_handshakes_total") == 2).await;
     assert_eq!(samples.get("greet_tls_handshakes_total{result=\"failed\"}"), 1);
@@ -135,7 +133,7 @@ async fn tls_handshakes_are_counted_by_result() {
 
 #[tokio::test]
 async fn both_formats_have_exactly_the_catalog_with_its_labels() {
-    let server = TestServer::start(&[ADMIN]).await;
+    let server = TestServer::start(&[ADMIN]);
     server.connect().await.echo("Ada").await.unwrap();
     scrape_until(&server, |samples| samples.calls("probe.Probe/Echo", "OK") == 1).await;
     let prometheus = http1::get(server.admin(), "/metrics").await;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use greet_testkit::framing::framed;
 use greet_testkit::probe::Script;
+use greet_testkit::{ECHO, TestServer, grpc_request, with_timeout};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -18,7 +20,6 @@ use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use crate::support::http1;
-use crate::support::{ECHO, TestServer, framed, grpc_request, with_timeout};
 
 const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 const ADA: &[u8] = b"\x0a\x03Ada";
@@ -107,7 +108,7 @@ async fn dropped(server: &TestServer) -> u64 {
 #[tokio::test]
 async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
     let mut collector = Collector::start(true).await;
-    let server = TestServer::start(&[&collector.endpoint, "--instance=blue"]).await;
+    let server = TestServer::start(&[&collector.endpoint, "--instance=blue"]);
     let client = server.connect().await;
     let mut request = grpc_request(ECHO, framed(ADA));
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -140,7 +141,7 @@ async fn span_continues_the_trace_of_the_caller_with_rpc_attributes() {
 #[tokio::test]
 async fn call_without_context_starts_a_trace_and_errors_set_status() {
     let mut collector = Collector::start(true).await;
-    let server = TestServer::start(&[&collector.endpoint]).await;
+    let server = TestServer::start(&[&collector.endpoint]);
     let client = server.connect().await;
     client.echo("Ada").await.unwrap();
     client.run(Script::Fail).await.unwrap_err();
@@ -170,7 +171,7 @@ async fn call_without_context_starts_a_trace_and_errors_set_status() {
 #[tokio::test]
 async fn server_address_is_the_authority_of_the_request() {
     let mut collector = Collector::start(true).await;
-    let server = TestServer::start(&[&collector.endpoint]).await;
+    let server = TestServer::start(&[&collector.endpoint]);
     let client = server.connect().await;
     let expected = [
         ("http://greet.example:50051", "greet.example", "50051"),
@@ -193,7 +194,7 @@ async fn server_address_is_the_authority_of_the_request() {
 #[tokio::test]
 async fn unsampled_context_exports_no_span() {
     let mut collector = Collector::start(true).await;
-    let server = TestServer::start(&[&collector.endpoint]).await;
+    let server = TestServer::start(&[&collector.endpoint]);
     let client = server.connect().await;
     let mut request = grpc_request(ECHO, framed(ADA));
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -212,7 +213,7 @@ const CALLS: u64 = 2_048 + 512 + 100;
 #[tokio::test]
 async fn hanging_collector_drops_counted_spans_and_no_call() {
     let mut collector = Collector::start(false).await;
-    let server = TestServer::start(&[&collector.endpoint, ADMIN, "--workers=1"]).await;
+    let server = TestServer::start(&[&collector.endpoint, ADMIN, "--workers=1"]);
     let client = server.connect().await;
     for _ in 0..CALLS {
         assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
@@ -228,7 +229,7 @@ async fn hanging_collector_drops_counted_spans_and_no_call() {
 async fn unreachable_collector_delays_neither_calls_nor_shutdown() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let endpoint = format!("--otlp-endpoint=http://{closed}");
-    let server = TestServer::start(&[&endpoint]).await;
+    let server = TestServer::start(&[&endpoint]);
     assert_eq!(server.connect().await.echo("Ada").await.unwrap(), "Ada");
     let started = Instant::now();
     assert_eq!(server.stop().await.answered, 1);

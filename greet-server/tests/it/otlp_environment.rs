@@ -1,12 +1,10 @@
 //! Environment variables of OpenTelemetry. They belong to a process, so these tests run the daemon.
 
-use greet_testkit::certs::Ca;
-use tokio::net::TcpStream;
+use greet_testkit::Client;
+use greet_testkit::certs::{Ca, IdentityDirectory};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::otlp::{Collector, hex};
-use crate::support::Client;
-use crate::support::certs::Files;
 use crate::support::process::{Process, daemon};
 
 /// Runs the daemon with these variables for one call, and returns its log.
@@ -15,8 +13,8 @@ async fn log_of_one_call(collector: &Collector, variables: &[(&str, &str)]) -> S
     let mut command = daemon(&["--listen=127.0.0.1:0", "--instance=blue"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).envs(variables.iter().copied());
     let mut process = Process::start(&mut command);
-    let tcp = TcpStream::connect(process.next_address()).await.unwrap();
-    assert!(Client::handshake(tcp).await.is_serving().await.unwrap());
+    let client = Client::connect(&process.next_address()).await;
+    assert!(client.is_serving().await.unwrap());
     let exit = process.stop_async().await;
     assert_eq!(exit.code, Some(0), "{exit:?}");
     exit.log
@@ -151,7 +149,7 @@ async fn https_collector_is_verified_by_the_given_ca_or_the_system() {
 async fn collector_gets_the_client_certificate() {
     let (ca, client_ca) = (Ca::new("Greet Test CA"), Ca::new("Client CA"));
     let mut collector = tls_collector(&ca, Some(&client_ca)).await;
-    let files = Files::new(&client_ca.sign_serial(2));
+    let files = IdentityDirectory::new(&client_ca.sign_serial(2));
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     let ca_file = ca.ca_file();
     let ca_variable = ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca_file.to_str().unwrap());
@@ -169,7 +167,7 @@ async fn unusable_tls_file_of_the_exporter_turns_tracing_off() {
     let ca = Ca::new("Greet Test CA");
     let mut collector = tls_collector(&ca, None).await;
     let identity = ca.sign_serial(2);
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     files.put("key.pem", &identity.key_pem.replace('\n', ""));
     for (variables, problem) in [

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use greet_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::namespace;
 use crate::support::process::Process;
-use crate::support::{eventually, namespace};
 
 /// Above the number of signals that may be pending at once, which is one.
 const ORPHANS: usize = 20;

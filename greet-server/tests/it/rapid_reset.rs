@@ -2,13 +2,12 @@
 //! counter of h2 does not see. A well-behaved client beside it must not be affected.
 
 use greet_server::{CloseReason, ShutdownReport};
-use greet_testkit::RawPeer;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     CANCEL, DATA, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, call_headers, frame,
 };
+use greet_testkit::{ECHO, RawPeer, TestServer, closed, with_timeout};
 use tokio::io::AsyncReadExt as _;
-
-use crate::support::{ECHO, TestServer, closed, framed, with_timeout};
 
 /// The error code as GOAWAY carries it.
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
@@ -27,7 +26,7 @@ fn call_and_reset(number: u32) -> [Vec<u8>; 2] {
 
 #[tokio::test]
 async fn burst_of_resets_is_enhance_your_calm() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let burst: Vec<u8> = (0..300).flat_map(|number| call_and_reset(number).concat()).collect();
@@ -41,7 +40,7 @@ async fn burst_of_resets_is_enhance_your_calm() {
 /// A worker that was busy reads them all at once; h2 alone would allow 20.
 #[tokio::test]
 async fn client_that_cancels_all_its_calls_at_once_is_served() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     let burst: Vec<u8> = (0..200).flat_map(|number| call_and_reset(number).concat()).collect();
     peer.send(&burst).await;
@@ -51,7 +50,7 @@ async fn client_that_cancels_all_its_calls_at_once_is_served() {
 
 /// Resets `calls` calls one at a time. Returns whether the connection then answers a call.
 async fn call_after_resets(calls: u32) -> (bool, ShutdownReport) {
-    let server = TestServer::start(&["--workers=1"]).await;
+    let server = TestServer::start(&["--workers=1"]);
     let good = server.connect().await;
     let mut peer = RawPeer::connect(server.tcp().await).await;
     for number in 0..calls {
@@ -93,7 +92,7 @@ async fn single_resets_over_the_limit_close_the_connection() {
 #[tokio::test]
 async fn cancelled_streams_that_had_a_message_are_no_abuse() {
     const WATCH: &str = "/grpc.health.v1.Health/Watch";
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     for round in 0..5 {
         let streams = (0..100).map(|number| 200 * round + 2 * number + 1);

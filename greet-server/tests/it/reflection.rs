@@ -1,11 +1,10 @@
 //! Server reflection in both versions of the protocol. An invalid request gets an error response
 //! and the stream continues.
 
+use greet_testkit::{Client, TestServer};
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
 use tonic::Code;
-
-use crate::support::{Client, TestServer};
 
 /// A response of either version.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,7 +84,7 @@ pub(crate) async fn reflect(
 }
 
 async fn both_versions(flags: &[&str], queries: &[(&str, &str)]) -> Result<Vec<Reflected>, Code> {
-    let server = TestServer::start(flags).await;
+    let server = TestServer::start(flags);
     reflect(&server.connect().await, queries).await
 }
 

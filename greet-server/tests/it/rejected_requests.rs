@@ -1,14 +1,15 @@
 //! Requests that HTTP/2 rejects before they become calls: each is counted, and a line of the log
 //! names the peer. Calls that are accepted do not count.
 
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, EVERY_STREAM, GOAWAY, HEADERS, PING,
     RST_STREAM, call_headers, frame, header_block,
 };
-use greet_testkit::{RawPeer, ScriptedProbe};
+use greet_testkit::{ECHO, RawPeer, ScriptedProbe, TestServer, WAIT, eventually};
 
+use crate::support::log;
 use crate::support::samples::{ADMIN, Samples, scrape_until};
-use crate::support::{ECHO, TestServer, WAIT, eventually, framed, log};
 
 const REJECTED: &str = "greet_http2_requests_rejected_total";
 const LINE: &str = "requests rejected by HTTP/2";
@@ -27,7 +28,7 @@ impl Fixture {
     async fn start(flags: &[&str]) -> Fixture {
         log::capture();
         let probe = ScriptedProbe::new();
-        let server = TestServer::with_probe(&[&[ADMIN], flags].concat(), &probe).await;
+        let server = TestServer::with_probe(&[&[ADMIN], flags].concat(), &probe);
         let tcp = server.tcp().await;
         let address = tcp.local_addr().unwrap().to_string();
         Fixture { probe, server, peer: RawPeer::connect(tcp).await, address }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use greet_testkit::framing::framed;
 use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{ECHO, TestServer, grpc_request};
 use http::HeaderMap;
-
-use crate::support::{ECHO, TestServer, framed, grpc_request};
 
 #[tokio::test]
 async fn hundred_concurrent_calls_on_one_connection_are_answered() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let calls = (0..100).map(|number| {
         let client = client.clone();
@@ -23,7 +23,7 @@ async fn hundred_concurrent_calls_on_one_connection_are_answered() {
 
 #[tokio::test]
 async fn connections_are_distributed_evenly_over_the_workers() {
-    let server = TestServer::start(&["--workers=4"]).await;
+    let server = TestServer::start(&["--workers=4"]);
     let mut connections = Vec::new();
     let mut by_thread = BTreeMap::<String, u32>::new();
     for _ in 0..12 {
@@ -38,7 +38,7 @@ async fn connections_are_distributed_evenly_over_the_workers() {
 
 #[tokio::test]
 async fn reply_without_instance_has_only_the_headers_of_grpc() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let request = grpc_request(ECHO, framed(b"\x0a\x03Ada"));
     let response = server.connect().await.send(request).await;
     assert_eq!(names(&response.headers), ["content-type"]);
@@ -49,7 +49,7 @@ async fn reply_without_instance_has_only_the_headers_of_grpc() {
 
 #[tokio::test]
 async fn every_response_names_the_instance() {
-    let server = TestServer::start(&["--instance=blue"]).await;
+    let server = TestServer::start(&["--instance=blue"]);
     let client = server.connect().await;
     let reply = client.probe().echo(ProbeRequest::default()).await.unwrap();
     assert_eq!(reply.metadata().get("greet-instance").unwrap(), "blue");

@@ -2,15 +2,17 @@
 //! gets its reply sent without them.
 
 use greet_server::Service;
+use greet_testkit::framing::framed;
 use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use greet_testkit::{ECHO, EXPAND, TestServer, WireResponse, grpc_request};
 use http::HeaderMap;
 use prost::Message as _;
 use tonic::codegen::BoxStream;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 
-use crate::support::{ECHO, EXPAND, TestServer, WireResponse, framed, grpc_request, http1};
+use crate::support::http1;
 
 const FORBIDDEN: [&str; 7] = [
     "connection",
@@ -70,9 +72,9 @@ impl Probe for Careless {
     }
 }
 
-async fn start(flags: &[&str]) -> TestServer {
+fn start(flags: &[&str]) -> TestServer {
     let services = |config: &_, _: &_| vec![Service::of::<ProbeServer<_>>(config, Careless)];
-    TestServer::with_services(flags, services).await
+    TestServer::with_services(flags, services)
 }
 
 fn message(script: Script, count: u32) -> Vec<u8> {
@@ -88,7 +90,7 @@ fn assert_allowed(headers: &HeaderMap) {
 
 #[tokio::test]
 async fn forbidden_headers_of_a_handler_are_not_sent() {
-    let server = start(&[]).await;
+    let server = start(&[]);
     let client = server.connect_h2(|_| {}).await;
     for encoding in [None, Some("identity")] {
         let send = async |path, body: Vec<u8>| -> WireResponse {
@@ -119,7 +121,7 @@ async fn forbidden_headers_of_a_handler_are_not_sent() {
 
 #[tokio::test]
 async fn forbidden_headers_of_a_handler_do_not_reach_http1() {
-    let server = start(&["--grpc-web"]).await;
+    let server = start(&["--grpc-web"]);
     for (path, script) in [(ECHO, Script::Echo), (ECHO, Script::Fail), (EXPAND, Script::Echo)] {
         let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/grpc-web+proto");
         let reply = http1::request(server.address(), &head, &message(script, 2)).await;

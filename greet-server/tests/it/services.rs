@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use greet_proto::grpc::health::v1::HealthListRequest;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_server::{Service, ServiceHealth};
-use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use greet_testkit::{Client, ScriptedProbe, TestServer, eventually, with_timeout};
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status};
 
 use crate::health::{check, next, watch};
 use crate::reflection::{self, Reflected};
+use crate::support::log;
 use crate::support::samples::{ADMIN, scrape_until};
-use crate::support::{Client, TestServer, eventually, log, with_timeout};
 
 const PROBE: &str = "probe.Probe";
 
@@ -25,7 +25,7 @@ const PROBE: &str = "probe.Probe";
 async fn methods_of_a_service_appear_everywhere() {
     log::capture();
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN, "--access-log=all"], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN, "--access-log=all"], &probe);
     let tcp = server.tcp().await;
     let address = tcp.local_addr().unwrap().to_string();
     let client = Client::handshake(tcp).await;
@@ -69,8 +69,7 @@ async fn owner_sets_the_health_of_its_service_on_all_workers() {
     let server = TestServer::with_services(&[], move |config, _| {
         let service = Service::of::<ProbeServer<_>>(config, ScriptedProbe::new());
         vec![service.with_health(&health)]
-    })
-    .await;
+    });
     let clients = [server.connect().await, server.connect().await]; // one for each worker
     let mut watches = Vec::new();
     for client in &clients {
@@ -124,7 +123,7 @@ async fn state_belongs_to_a_worker() {
     let server = TestServer::with_services(&[], |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(Arc::default()))]
     });
-    assert_eq!(counts(&server.await).await, [1, 2, 1, 2]);
+    assert_eq!(counts(&server).await, [1, 2, 1, 2]);
 }
 
 #[tokio::test]
@@ -133,11 +132,11 @@ async fn state_behind_an_arc_belongs_to_all_workers() {
     let server = TestServer::with_services(&[], move |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(inner.clone()))]
     });
-    assert_eq!(counts(&server.await).await, [1, 2, 3, 4]);
+    assert_eq!(counts(&server).await, [1, 2, 3, 4]);
 
     let whole = Arc::new(Counting(Arc::default()));
     let server = TestServer::with_services(&[], move |config, _| {
         vec![Service::of::<ProbeServer<Counting>>(config, whole.clone())]
     });
-    assert_eq!(counts(&server.await).await, [1, 2, 3, 4]);
+    assert_eq!(counts(&server).await, [1, 2, 3, 4]);
 }

@@ -5,15 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use greet_server::Service;
-use greet_testkit::ScriptedProbe;
 use greet_testkit::probe::probe_server::{Probe, ProbeServer};
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use greet_testkit::{Client, ScriptedProbe, TestServer, with_timeout};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
 use crate::support::samples::{ADMIN, scrape_until};
-use crate::support::{Client, TestServer, with_timeout};
 
 /// Does as the request says, then replies with the name of the thread that runs the pool.
 #[derive(Clone)]
@@ -69,8 +68,7 @@ async fn start() -> Fixture {
     let service = pooled.clone();
     let server = TestServer::with_services(&[ADMIN, "--drain-timeout=1h"], move |config, _| {
         vec![Service::of::<ProbeServer<_>>(config, service.clone())]
-    })
-    .await;
+    });
     let (first, second) = (server.connect().await, server.connect().await);
     assert_eq!(echo(first, Script::Echo).await.unwrap(), b"greet-worker-0");
     let waiting = tokio::spawn(echo(second, Script::Wait));

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 use greet_server::CloseReason;
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, SETTINGS, call_headers, frame,
 };
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
-use greet_testkit::{RawPeer, ScriptedProbe};
-use prost::Message as _;
-
-use crate::support::{
-    COLLECT, ECHO, RELAY, TestServer, WAIT, closed, framed, grpc_request, with_timeout,
+use greet_testkit::{
+    COLLECT, ECHO, RELAY, RawPeer, ScriptedProbe, TestServer, WAIT, closed, grpc_request,
+    with_timeout,
 };
+use prost::Message as _;
 
 /// Messages of a burst; h2 allows 2 056 small DATA frames that no handler has read.
 const MESSAGES: u32 = 20_000;
@@ -26,7 +26,7 @@ fn reply(count: u32) -> Vec<u8> {
 #[tokio::test]
 async fn burst_of_small_messages_is_accepted_with_all_windows_open() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--max-message-bytes=1000000"], &probe).await;
+    let server = TestServer::with_probe(&["--max-message-bytes=1000000"], &probe);
     for first in [SMALL, WAIT] {
         let mut peer = RawPeer::connect(server.tcp().await).await;
         peer.send(&frame(SETTINGS, ACK, 0, &[])).await; // from here, the window is that of the SETTINGS
@@ -48,7 +48,7 @@ async fn burst_of_small_messages_is_accepted_with_all_windows_open() {
 #[tokio::test]
 async fn burst_of_small_messages_is_relayed_as_flow_control_allows() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[], &probe).await;
+    let server = TestServer::with_probe(&[], &probe);
     let client = server.connect_h2(|_| {}).await;
     let (head, _) = grpc_request(RELAY, "").into_parts();
     let (response, mut stream) = client.start(http::Request::from_parts(head, ())).await;
@@ -75,7 +75,7 @@ async fn burst_of_small_messages_is_relayed_as_flow_control_allows() {
 async fn calls_in_frames_of_one_byte_are_answered_when_they_end() {
     const STREAMS: u32 = 100;
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&["--workers=1"], &probe);
     let mut peer = RawPeer::with_settings(server.tcp().await, &[INITIAL_WINDOW_SIZE, 1_000]).await;
     let streams = || (0..STREAMS).map(|call| 2 * call + 1);
     let is_unary = |stream| stream % 4 == 1;

@@ -1,12 +1,11 @@
 //! The published status codes (grpc statuscodes.md) of failures before, in and after the handler.
 
 use bytes::Bytes;
-use greet_testkit::ScriptedProbe;
+use greet_testkit::framing::framed;
 use greet_testkit::probe::Script;
+use greet_testkit::{ECHO, ScriptedProbe, TestServer, grpc_request};
 use http::Request;
 use tonic::Code;
-
-use crate::support::{ECHO, TestServer, framed, grpc_request};
 
 /// Calls Echo with `body` and returns the status.
 async fn status_of(body: impl Into<Bytes>) -> Code {
@@ -14,7 +13,7 @@ async fn status_of(body: impl Into<Bytes>) -> Code {
 }
 
 async fn status_of_call(path: &str, body: impl Into<Bytes>) -> Code {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let response = server.connect().await.send(grpc_request(path, body)).await;
     assert_eq!(response.status, 200);
     Code::from_i32(response.grpc_status().expect("a response has a status"))
@@ -22,7 +21,7 @@ async fn status_of_call(path: &str, body: impl Into<Bytes>) -> Code {
 
 #[tokio::test]
 async fn unknown_method_or_service_is_unimplemented() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let paths = [
         "/probe.Probe/NoSuchMethod",
@@ -75,7 +74,7 @@ async fn compressed_flag_without_an_encoding_is_internal() {
 
 #[tokio::test]
 async fn unsupported_encoding_is_unimplemented_with_accept_encoding() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let mut request = grpc_request(ECHO, framed(b""));
     let encoding = "snappy".parse().unwrap();
     request.headers_mut().insert("grpc-encoding", encoding);
@@ -86,7 +85,7 @@ async fn unsupported_encoding_is_unimplemented_with_accept_encoding() {
 
 #[tokio::test]
 async fn request_that_is_not_grpc_gets_an_http_status() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect().await;
     let post = |content_type| {
         let request = Request::post(format!("http://test{ECHO}"));
@@ -107,7 +106,7 @@ async fn request_that_is_not_grpc_gets_an_http_status() {
 /// h2 passes CONNECT on without a scheme and a path.
 #[tokio::test]
 async fn connect_is_405() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[]);
     let client = server.connect_h2(|_| {}).await;
     let connect = Request::connect("test:443").header("content-type", "application/grpc");
     let response = client.send(connect.body(Bytes::new()).unwrap()).await;
@@ -122,7 +121,7 @@ async fn connect_is_405() {
 #[tokio::test]
 async fn panic_is_internal_for_its_call_only() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&["--workers=1"], &probe);
     let client = server.connect().await;
     let waiting = tokio::spawn({
         let client = client.clone();

@@ -4,9 +4,13 @@
 use std::time::{Duration, Instant};
 
 use greet_server::{AtDrain, Service};
-use greet_testkit::ScriptedProbe;
+use greet_testkit::framing::framed;
 use greet_testkit::probe::probe_server::ProbeServer;
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
+use greet_testkit::{
+    COLLECT, Client, ECHO, EXPAND, RELAY, ScriptedProbe, TestServer, eventually, grpc_request,
+    with_timeout,
+};
 use http::Request;
 use prost::Message as _;
 use tokio::net::TcpStream;
@@ -16,10 +20,6 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status, Streaming};
 
 use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
-use crate::support::{
-    COLLECT, Client, ECHO, EXPAND, RELAY, TestServer, eventually, framed, grpc_request,
-    with_timeout,
-};
 
 /// Reads replies to their end. Returns the count of each, and the status.
 async fn read(mut replies: Streaming<ProbeReply>) -> (Vec<u32>, Status) {
@@ -38,13 +38,12 @@ async fn expand(client: &Client, request: ProbeRequest) -> Streaming<ProbeReply>
 }
 
 /// Starts a server with the probe, on which a drain ends the streams of Expand.
-async fn start_ending_at_drain(probe: &ScriptedProbe) -> TestServer {
+fn start_ending_at_drain(probe: &ScriptedProbe) -> TestServer {
     let probe = probe.clone();
     TestServer::with_services(&["--drain-timeout=1h"], move |config, _| {
         let service = Service::of::<ProbeServer<_>>(config, probe.clone());
         vec![service.at_drain("Expand", AtDrain::End)]
     })
-    .await
 }
 
 /// Starts a drain, and waits for the end of the listener: then the phase is Draining.
@@ -58,7 +57,7 @@ async fn drain(server: &mut TestServer) {
 #[tokio::test]
 async fn panic_in_a_reply_stream_is_internal_for_its_call_only() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&["--workers=1"], &probe);
     let client = server.connect().await;
     let open = expand(&client, ProbeRequest::new(Script::Wait, "", 2)).await;
     probe.waits_begun(1).await;
@@ -97,7 +96,7 @@ async fn panic_in_a_reply_stream_is_internal_for_its_call_only() {
 #[tokio::test]
 async fn reset_stream_drops_its_handler_and_no_other() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&["--workers=1"], &probe);
     let client = server.connect_h2(|_| {}).await;
     let wait = ProbeRequest::new(Script::Wait, "", 1).encode_to_vec();
     let waiting = tokio::spawn({
@@ -140,7 +139,7 @@ async fn reset_stream_drops_its_handler_and_no_other() {
 #[tokio::test]
 async fn failure_reaches_a_client_that_still_sends() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[], &probe).await;
+    let server = TestServer::with_probe(&[], &probe);
     let client = server.connect().await;
     let requests =
         tokio_stream::iter(std::iter::repeat(ProbeRequest::new(Script::Fail, [0; 1_000], 3)));
@@ -154,7 +153,7 @@ async fn failure_reaches_a_client_that_still_sends() {
 #[tokio::test]
 async fn endless_stream_ends_at_its_deadline() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--workers=1"], &probe).await;
+    let server = TestServer::with_probe(&["--workers=1"], &probe);
     let client = server.connect().await;
     let mut request = tonic::Request::new(ProbeRequest::new(Script::Endless, [b'a'; 4_000], 0));
     request.set_timeout(Duration::from_millis(300));
@@ -175,7 +174,7 @@ async fn endless_stream_ends_at_its_deadline() {
 #[tokio::test]
 async fn endless_stream_without_a_window_gets_its_status_at_the_deadline() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[], &probe).await;
+    let server = TestServer::with_probe(&[], &probe);
     let client = server.connect_h2(|h2| _ = h2.initial_window_size(0)).await;
     let message = ProbeRequest::new(Script::Endless, "a", 0).encode_to_vec();
     let mut request = grpc_request(EXPAND, framed(&message));
@@ -191,7 +190,7 @@ async fn endless_stream_without_a_window_gets_its_status_at_the_deadline() {
 #[tokio::test]
 async fn drain_ends_an_endless_stream_whose_method_ends_at_drain() {
     let probe = ScriptedProbe::new();
-    let mut server = start_ending_at_drain(&probe).await;
+    let mut server = start_ending_at_drain(&probe);
     let client = server.connect().await;
     let endless = expand(&client, ProbeRequest::new(Script::Endless, "a", 0)).await;
     let waiting = expand(&client, ProbeRequest::new(Script::Wait, "a", 1)).await;
@@ -211,7 +210,7 @@ async fn drain_ends_an_endless_stream_whose_method_ends_at_drain() {
 #[tokio::test]
 async fn finite_streams_finish_in_a_drain() {
     let probe = ScriptedProbe::new();
-    let mut server = TestServer::with_probe(&["--drain-timeout=1h"], &probe).await;
+    let mut server = TestServer::with_probe(&["--drain-timeout=1h"], &probe);
     let client = server.connect().await;
     let mut replies = expand(&client, ProbeRequest::new(Script::Wait, "a", 20)).await;
     probe.release(1);
@@ -239,7 +238,7 @@ async fn finite_streams_finish_in_a_drain() {
 #[tokio::test]
 async fn stream_that_is_open_at_the_drain_timeout_is_cut() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe).await;
+    let server = TestServer::with_probe(&["--drain-timeout=200ms"], &probe);
     let client = server.connect().await;
     let mut replies = expand(&client, ProbeRequest::new(Script::Wait, "a", 20)).await;
     probe.release(1);
@@ -255,7 +254,7 @@ async fn stream_that_is_open_at_the_drain_timeout_is_cut() {
 #[tokio::test]
 async fn messages_are_counted_while_their_stream_is_open() {
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN], &probe);
     let client = server.connect().await;
     let (relay_sender, requests) = mpsc::channel(1);
     let relayed = client.probe().relay(ReceiverStream::new(requests)).await.unwrap();
@@ -300,7 +299,7 @@ async fn messages_are_counted_while_their_stream_is_open() {
 async fn every_message_of_a_stream_arrives_and_is_counted() {
     const MESSAGES: u32 = 1_000;
     let probe = ScriptedProbe::new();
-    let server = TestServer::with_probe(&[ADMIN, "--max-message-bytes=65536"], &probe).await;
+    let server = TestServer::with_probe(&[ADMIN, "--max-message-bytes=65536"], &probe);
     let client = server.connect().await;
     let payload =
         |position: u32| vec![b'x'; if position.is_multiple_of(100) { 40_000 } else { 20 }];

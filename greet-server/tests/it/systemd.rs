@@ -5,14 +5,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
-use greet_testkit::certs::Ca;
+use greet_testkit::certs::{Ca, IdentityDirectory};
+use greet_testkit::{Client, TEST_TIMEOUT, TestServer};
 use rustix::process::Signal;
-use tokio::net::TcpStream;
 
-use crate::support::certs::Files;
 use crate::support::http1;
 use crate::support::process::{Process, daemon};
-use crate::support::{Client, TEST_TIMEOUT, TestServer};
 
 /// The shell makes descriptor 3 of its standard input, or 3 and 4 of its standard input and error.
 const ONE: &str = "exec 3<&0 0</dev/null";
@@ -40,7 +38,7 @@ async fn inherited_socket_replaces_the_listen_addresses() {
     let mut command = activated(ONE, variables, "--listen unix:/no/such/directory/x", socket);
     let mut process = Process::start(&mut command);
     assert_eq!(process.next_line(), format!("listening on http://{address}"));
-    let client = Client::handshake(TcpStream::connect(address).await.unwrap()).await;
+    let client = Client::connect(&address).await;
     assert!(client.is_serving().await.unwrap());
     assert_eq!(process.stop_async().await.code, Some(0));
 }
@@ -60,8 +58,7 @@ async fn inherited_socket_with_the_name_admin_is_the_admin_port() {
     let variables = "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=admin";
     let mut command = activated(ONE, variables, "--listen 127.0.0.1:0", admin);
     let mut process = Process::start(&mut command);
-    let client = TcpStream::connect(process.next_address()).await.unwrap();
-    let client = Client::handshake(client).await;
+    let client = Client::connect(&process.next_address()).await;
     assert!(client.is_serving().await.unwrap());
     assert_eq!(process.next_line(), format!("admin on http://{admin_address}"));
     assert_eq!(process.stop_async().await.code, Some(0));
@@ -105,8 +102,8 @@ fn inherited_sockets_of_another_process_are_ignored() {
 
 #[test]
 fn systemd_is_notified_of_ready_reloading_and_stopping() {
-    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
-    assert_notifications(&files, &files.flags());
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
+    assert_notifications(&files, &files.server_flags());
     assert_notifications(&files, &[]); // `systemctl reload` waits for READY without TLS too
 }
 
@@ -162,7 +159,7 @@ fn watchdog_of_this_process_is_answered() {
     assert_eq!(notifications, ["READY=1\n", "STOPPING=1\n"]);
 }
 
-fn assert_notifications(files: &Files, flags: &[String]) {
+fn assert_notifications(files: &IdentityDirectory, flags: &[String]) {
     let path = files.path("notify.sock");
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
@@ -188,10 +185,10 @@ fn assert_notifications(files: &Files, flags: &[String]) {
 
 #[tokio::test]
 async fn two_daemons_share_a_port_only_if_both_set_reuse_port() {
-    let first = TestServer::start(&["--reuse-port"]).await;
+    let first = TestServer::start(&["--reuse-port"]);
     let address = format!("--listen={}", first.address());
     assert!(!daemon(&[&address]).output().unwrap().status.success());
-    let second = TestServer::start(&["--reuse-port", &address]).await;
+    let second = TestServer::start(&["--reuse-port", &address]);
     assert_eq!(first.url, second.url);
     first.stop().await;
     assert_eq!(second.connect().await.echo("Ada").await.unwrap(), "Ada");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use greet_server::CloseReason;
-use greet_testkit::certs::{Ca, Identity};
+use greet_testkit::certs::{Ca, Identity, IdentityDirectory};
+use greet_testkit::{Client, TestServer, closed, with_timeout};
 use rustls::crypto::ring;
 use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion, version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,9 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::certs::{Files, pair, roots};
 use crate::support::process::{daemon, run};
-use crate::support::{Client, TestServer, closed, with_timeout};
 
 /// The settings of a client.
 struct TlsClient<'a> {
@@ -29,18 +28,18 @@ impl TlsClient<'_> {
     }
 
     async fn connect(&self, server: &TestServer) -> std::io::Result<TlsStream<TcpStream>> {
-        self.connect_to(server.url.strip_prefix("https://").unwrap()).await
+        self.connect_to(server.address()).await
     }
 
     async fn connect_to(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
-            .with_root_certificates(roots(self.roots));
+            .with_root_certificates(self.roots.roots());
         let mut config = match self.identity {
             None => config.with_no_client_auth(),
             Some(identity) => {
-                let (cert, key) = pair(identity);
+                let (cert, key) = identity.pair();
                 config.with_client_auth_cert(vec![cert], key).unwrap()
             }
         };
@@ -69,16 +68,16 @@ impl TlsClient<'_> {
     }
 }
 
-async fn start(files: &Files, other: &[&str]) -> TestServer {
-    let flags = files.flags();
+fn start(files: &IdentityDirectory, other: &[&str]) -> TestServer {
+    let flags = files.server_flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain(other.iter().copied()).collect();
-    TestServer::start(&flags).await
+    TestServer::start(&flags)
 }
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_served() {
     let ca = Ca::new("Greet Test CA");
-    let server = start(&Files::new(&ca.sign_serial(1)), &[]).await;
+    let server = start(&IdentityDirectory::new(&ca.sign_serial(1)), &[]);
     for version in [&version::TLS12, &version::TLS13] {
         let versions = &[version];
         TlsClient { versions, ..TlsClient::without_certificate(&ca) }.assert_served(&server).await;
@@ -87,9 +86,9 @@ async fn tls_1_2_and_1_3_are_served() {
 
 #[tokio::test]
 async fn unix_socket_stays_plaintext() {
-    let files = Files::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
     let path = files.path("greet.sock");
-    let server = start(&files, &[&format!("--listen=unix:{}", path.display())]).await;
+    let server = start(&files, &[&format!("--listen=unix:{}", path.display())]);
     let client = Client::handshake(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
     assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     server.stop().await;
@@ -98,7 +97,7 @@ async fn unix_socket_stays_plaintext() {
 #[tokio::test]
 async fn client_without_h2_in_alpn_is_closed() {
     let ca = Ca::new("Greet Test CA");
-    let server = start(&Files::new(&ca.sign_serial(1)), &[]).await;
+    let server = start(&IdentityDirectory::new(&ca.sign_serial(1)), &[]);
     let with = |alpn| TlsClient { alpn, ..TlsClient::without_certificate(&ca) };
     assert_eq!(
         with(&[b"http/1.1"]).alert(&server).await,
@@ -115,9 +114,9 @@ async fn client_without_h2_in_alpn_is_closed() {
 async fn mtls_rejects_a_missing_or_unknown_certificate_with_an_alert() {
     let (ca, clients, strangers) =
         (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
-    let files = Files::new(&ca.sign_serial(1));
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
     let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
-    let server = start(&files, &[&client_ca]).await;
+    let server = start(&files, &[&client_ca]);
 
     let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let client = |identity| TlsClient { identity, ..TlsClient::without_certificate(&ca) };
@@ -132,9 +131,9 @@ async fn mtls_rejects_a_missing_or_unknown_certificate_with_an_alert() {
 async fn optional_mtls_accepts_no_certificate_but_not_an_unknown_one() {
     let (ca, clients, strangers) =
         (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
-    let files = Files::new(&ca.sign_serial(1));
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
     let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
-    let server = start(&files, &[&client_ca, "--tls-client-auth=optional"]).await;
+    let server = start(&files, &[&client_ca, "--tls-client-auth=optional"]);
 
     let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let client = |identity| TlsClient { identity, ..TlsClient::without_certificate(&ca) };
@@ -146,8 +145,8 @@ async fn optional_mtls_accepts_no_certificate_but_not_an_unknown_one() {
 #[tokio::test]
 async fn plaintext_is_closed_at_once_and_silence_at_the_timeout() {
     let ca = Ca::new("Greet Test CA");
-    let server = start(&Files::new(&ca.sign_serial(1)), &["--handshake-timeout=200ms"]).await;
-    let address = server.url.strip_prefix("https://").unwrap();
+    let server = start(&IdentityDirectory::new(&ca.sign_serial(1)), &["--handshake-timeout=200ms"]);
+    let address = server.address();
     let start_of_handshake = b"\x16\x03\x01\x02\x00\x01\x00";
     for bytes in [
         &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
@@ -167,10 +166,13 @@ async fn plaintext_is_closed_at_once_and_silence_at_the_timeout() {
 
 /// Starts a daemon for one failed handshake. Returns the log line of the closed connection.
 #[cfg(unix)]
-async fn log_line(files: &Files, handshake: impl AsyncFnOnce(String)) -> serde_json::Value {
+async fn log_line(
+    files: &IdentityDirectory,
+    handshake: impl AsyncFnOnce(String),
+) -> serde_json::Value {
     use crate::support::process::Process;
 
-    let [cert, key] = files.flags();
+    let [cert, key] = files.server_flags();
     let flags = ["--listen=127.0.0.1:0", "--log-format=json", &cert, &key];
     let mut process = Process::start(&mut daemon(&flags));
     handshake(process.next_address()).await;
@@ -184,7 +186,7 @@ async fn log_line(files: &Files, handshake: impl AsyncFnOnce(String)) -> serde_j
 #[tokio::test]
 async fn failed_handshake_is_logged_with_peer_and_error() {
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
     let untrusting = log_line(&files, async |address| {
         let other = Ca::new("another CA");
         TlsClient::without_certificate(&other).connect_to(&address).await.unwrap_err();
@@ -221,7 +223,7 @@ fn start_error(flags: &[String]) -> String {
 #[test]
 fn invalid_tls_file_is_an_error_with_its_path() {
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
     let other = ca.sign_serial(2);
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     let junk = files.put("junk.pem", "not PEM");

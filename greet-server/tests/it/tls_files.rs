@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use greet_testkit::certs::Ca;
+use greet_testkit::certs::{Ca, IdentityDirectory};
 use rustix::process::Signal;
 
 use crate::configuration::error;
-use crate::support::certs::Files;
 use crate::support::process::{Process, daemon, run};
 
 const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
@@ -56,14 +55,14 @@ fn assert_without_key(output: &str, key: &str) {
 #[test]
 fn broken_key_is_reported_with_its_cause_and_without_its_text() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     for (broken, cause) in broken(&identity.key_pem) {
         let key = files.put("key.pem", &broken);
-        let message = error(run(daemon(&["--check"]).args(files.flags())));
+        let message = error(run(daemon(&["--check"]).args(files.server_flags())));
         assert_eq!(message, format!("`{key}` has no usable private key: {cause}"));
         // The flags are easily swapped, so a key may be in the place of a certificate.
         files.put("cert.pem", &broken);
-        let message = error(run(daemon(&["--check"]).args(files.flags())));
+        let message = error(run(daemon(&["--check"]).args(files.server_flags())));
         assert!(message.contains(" has no usable certificate: "), "{message}");
         assert_without_key(&message, &identity.key_pem);
         files.put("cert.pem", &identity.cert_pem);
@@ -84,9 +83,9 @@ fn utf_16_and_der_are_reported() {
     ] {
         let places = [("key.pem", "private key"), ("cert.pem", "certificate")];
         for ((name, kind), cause) in places.into_iter().zip(causes) {
-            let files = Files::new(&identity);
+            let files = IdentityDirectory::new(&identity);
             fs::write(files.path(name), content).unwrap();
-            let message = error(run(daemon(&["--check"]).args(files.flags())));
+            let message = error(run(daemon(&["--check"]).args(files.server_flags())));
             let file = files.path(name).display().to_string();
             assert_eq!(message, format!("`{file}` has no usable {kind}: {cause}"));
         }
@@ -96,11 +95,12 @@ fn utf_16_and_der_are_reported() {
 #[test]
 fn unusable_certificate_and_key_are_explained() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
     let other = Ca::new("Other CA").pem();
     let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-    let check = |more: &[&str]| error(run(daemon(&["--check"]).args(files.flags()).args(more)));
+    let check =
+        |more: &[&str]| error(run(daemon(&["--check"]).args(files.server_flags()).args(more)));
 
     let ca = files.put("ca.pem", &format!("{other}{malformed}"));
     let message = format!("`{ca}`: certificate 2 cannot be used: it is malformed");
@@ -123,19 +123,19 @@ fn unusable_certificate_and_key_are_explained() {
 #[test]
 fn byte_order_mark_before_pem_is_accepted() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     files.put("cert.pem", &format!("\u{feff}{}", identity.cert_pem));
     files.put("key.pem", &format!("\u{feff}{}", identity.key_pem));
-    let (code, _, stderr) = run(daemon(&["--check"]).args(files.flags()));
+    let (code, _, stderr) = run(daemon(&["--check"]).args(files.server_flags()));
     assert_eq!(code, Some(0), "{stderr}");
 }
 
 #[test]
 fn broken_key_is_not_logged_by_a_reload() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    let files = Files::new(&identity);
+    let files = IdentityDirectory::new(&identity);
     let mut command = daemon(&["--listen=127.0.0.1:0", "--log-format=text"]);
-    let mut process = Process::start(command.args(files.flags()));
+    let mut process = Process::start(command.args(files.server_flags()));
     process.next_line();
     let rejected = broken(&identity.key_pem);
     for (broken, cause) in &rejected {
@@ -150,8 +150,8 @@ fn broken_key_is_not_logged_by_a_reload() {
 #[test]
 fn fifo_and_device_are_rejected_without_waiting() {
     let identity = Ca::new("Greet Test CA").sign_serial(1);
-    let files = Files::new(&identity);
-    let [cert, _] = files.flags();
+    let files = IdentityDirectory::new(&identity);
+    let [cert, _] = files.server_flags();
     let check = |key: &Path| {
         error(run(&mut daemon(&["--check", &cert, &format!("--tls-key={}", key.display())])))
     };
@@ -163,7 +163,7 @@ fn fifo_and_device_are_rejected_without_waiting() {
     }
 
     let mut command = daemon(&["--listen=127.0.0.1:0"]);
-    let mut process = Process::start(command.args(files.flags()));
+    let mut process = Process::start(command.args(files.server_flags()));
     process.next_line();
     fs::rename(&fifo, files.path("key.pem")).unwrap();
     process.signal(Signal::HUP);

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use greet_server::ShutdownReport;
-use greet_testkit::certs::{Ca, IdentityFiles};
+use greet_testkit::certs::{Ca, IdentityDirectory, IdentityFiles};
+use greet_testkit::{Client, ScriptedProbe, TestServer, eventually};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use tokio::net::TcpStream;
@@ -12,19 +13,17 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::support::certs::{Files, roots};
 use crate::support::http1;
-use crate::support::{Client, TestServer, eventually};
 
 /// Connects. Returns the serial number of the certificate and the connection.
 async fn connect(server: &TestServer, ca: &Ca) -> (u64, Client) {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots(ca))
+        .with_root_certificates(ca.roots())
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let address = server.url.strip_prefix("https://").unwrap();
+    let address = server.address();
     let tcp = TcpStream::connect(address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
@@ -44,16 +43,16 @@ fn reloads(report: &ShutdownReport) -> (u64, u64) {
     (report.tls_reloads, report.tls_reloads_refused)
 }
 
-async fn start(files: &Files) -> TestServer {
-    let flags = files.flags();
-    TestServer::start(&flags.each_ref().map(String::as_str)).await
+fn start(files: &IdentityDirectory) -> TestServer {
+    let flags = files.server_flags();
+    TestServer::start(&flags.each_ref().map(String::as_str))
 }
 
 #[tokio::test]
 async fn changed_files_are_served_and_connections_stay_open() {
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
-    let server = start(&files).await;
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
+    let server = start(&files);
     let (serial, early) = connect(&server, &ca).await;
     assert_eq!(serial, 1);
 
@@ -71,7 +70,7 @@ async fn swapped_symlink_is_a_change() {
     use std::os::unix::fs::symlink;
 
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
     let generation = |name: &str, serial| {
         std::fs::create_dir(files.path(name)).unwrap();
         IdentityFiles::in_directory(&files.path(name)).write(&ca.sign_serial(serial));
@@ -83,7 +82,7 @@ async fn swapped_symlink_is_a_change() {
         std::fs::remove_file(files.path(file)).unwrap();
         symlink(format!("data/{file}"), files.path(file)).unwrap();
     }
-    let server = start(&files).await;
+    let server = start(&files);
     serves(&server, &ca, 1).await;
 
     symlink("two", files.path("data.new")).unwrap();
@@ -95,11 +94,12 @@ async fn swapped_symlink_is_a_change() {
 #[tokio::test]
 async fn invalid_files_are_rejected_and_the_certificate_stays() {
     let ca = Ca::new("Greet Test CA");
-    let files = Files::new(&ca.sign_serial(1));
-    let [cert, key] = files.flags();
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
+    let [cert, key] = files.server_flags();
     let (request, requested) = watch::channel(0_u32);
     let flags = [&*cert, &*key, "--admin-listen=127.0.0.1:0"];
-    let server = TestServer::reloading(&flags, requested).await;
+    let services = ScriptedProbe::new().services();
+    let server = TestServer::with_server(&flags, services, |it| it.reload_on(requested));
     let assert_rejected = async |count: u32| {
         request.send_modify(|requests| *requests += 1);
         let sample = format!("\ngreet_tls_reloads_total{{result=\"refused\"}} {count}\n");

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use greet_server::{Flags, Server, config};
+use greet_testkit::{Client, TestServer};
 use tokio::net::UnixStream;
 
 use crate::support::process::Process;
-use crate::support::{Client, TestServer, skip};
+use crate::support::skip;
 
 fn listen(path: &Path) -> String {
     format!("--listen=unix:{}", path.display())
@@ -34,7 +35,7 @@ async fn assert_served(path: &Path) {
 async fn unix_socket_serves_and_its_file_is_removed_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     assert_eq!(server.url, format!("unix:{}", path.display()));
     assert_served(&path).await;
     server.stop().await;
@@ -47,7 +48,7 @@ async fn stale_socket_file_is_replaced() {
     let path = directory.path().join("greet.sock");
     drop(UnixListener::bind(&path).unwrap()); // the file stays, as after SIGKILL
     assert!(path.exists());
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     assert_served(&path).await;
     server.stop().await;
 }
@@ -56,7 +57,7 @@ async fn stale_socket_file_is_replaced() {
 async fn live_socket_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     let error = bind(&path).await.unwrap_err();
     assert_eq!(
         error,
@@ -98,7 +99,7 @@ async fn locked_directory_blocks_neither_start_nor_stop() {
     let path = directory.path().join("greet.sock");
     let lock = fs::File::open(&directory).unwrap();
     lock.lock().unwrap();
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     assert_served(&path).await;
     server.stop().await;
     assert!(!path.exists());
@@ -117,7 +118,7 @@ async fn file_that_is_not_a_socket_is_kept() {
 async fn socket_file_of_another_process_is_not_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greet.sock");
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     fs::remove_file(&path).unwrap();
     let _other = UnixListener::bind(&path).unwrap();
     server.stop().await;
@@ -172,7 +173,7 @@ async fn held_lock_is_named_in_the_error() {
     let problem = format!("could not lock `{}`: another process is starting there", lock.display());
     assert!(error.ends_with(&problem), "{error}");
     drop(held); // a leftover file does not prevent the start
-    let server = TestServer::start(&[&listen(&path)]).await;
+    let server = TestServer::start(&[&listen(&path)]);
     server.stop().await;
 }
 

@@ -37,6 +37,10 @@ pub struct IdentityFiles {
     pub key: PathBuf,
 }
 
+/// A temporary directory with `cert.pem` and `key.pem`, which a test replaces.
+#[derive(Debug)]
+pub struct IdentityDirectory(TempDir);
+
 impl Ca {
     /// Creates a CA with this common name.
     pub fn new(common_name: &str) -> Ca {
@@ -151,6 +155,41 @@ impl IdentityFiles {
     /// Returns the flags of a greet-cli with this certificate.
     pub fn client_flags(&self) -> [String; 2] {
         [format!("--cert={}", self.cert.display()), format!("--key={}", self.key.display())]
+    }
+}
+
+impl IdentityDirectory {
+    /// Creates a directory with the files of `identity`.
+    pub fn new(identity: &Identity) -> IdentityDirectory {
+        let directory = IdentityDirectory(tempfile::tempdir().unwrap());
+        directory.write(identity);
+        directory
+    }
+
+    /// Writes both files.
+    pub fn write(&self, identity: &Identity) {
+        self.files().write(identity);
+    }
+
+    /// Returns the paths of both files.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles::in_directory(self.0.path())
+    }
+
+    /// Returns the path of a file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file and returns its path.
+    pub fn put(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    /// Returns the flags of a greet-server with this certificate.
+    pub fn server_flags(&self) -> [String; 2] {
+        self.files().server_flags()
     }
 }
 

@@ -1,29 +1,91 @@
-//! Certificates, raw HTTP/2, message framing, bounded waiting and a scripted service for the tests
-//! of all crates.
+//! The kit of the tests: a server on a free port, clients, raw HTTP/2 peers, certificates, and a
+//! service whose requests say what its handler does.
 //!
-//! Except the services, nothing here shares code with the programs under test.
+//! A test of a service starts a server with it, calls it with the generated client, and checks the
+//! reply and the report:
+//!
+//! ```
+//! # #[cfg(feature = "server")]
+//! # mod test {
+//! use greet_server::Service;
+//! use greet_testkit::TestServer;
+//! use greet_testkit::probe::probe_client::ProbeClient;
+//! use greet_testkit::probe::probe_server::{Probe, ProbeServer};
+//! use greet_testkit::probe::{ProbeReply, ProbeRequest};
+//! use tonic::{Request, Response, Status};
+//!
+//! struct Doubling;
+//!
+//! #[tonic::async_trait]
+//! impl Probe for Doubling {
+//!     async fn echo(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
+//!         let count = request.get_ref().count * 2;
+//!         Ok(Response::new(ProbeReply { count, ..ProbeReply::default() }))
+//!     }
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! # */ #[tokio::main(flavor = "current_thread")] pub
+//! async fn reply_is_the_double() {
+//!     let server = TestServer::with_services(&["--max-in-flight=10"], |config, _| {
+//!         vec![Service::of::<ProbeServer<_>>(config, Doubling)]
+//!     });
+//!     let mut client = ProbeClient::new(server.connect().await);
+//!     let request = ProbeRequest { count: 21, ..ProbeRequest::default() };
+//!     assert_eq!(client.echo(request).await.unwrap().into_inner().count, 42);
+//!
+//!     let report = server.stop().await;
+//!     assert_eq!((report.answered, report.cut), (1, 0));
+//! }
+//! # }
+//! # #[cfg(feature = "server")]
+//! # test::reply_is_the_double();
+//! ```
+//!
+//! - [`TestServer`] takes flags, services and a guard; [`Client`] and [`H2Client`] call it.
+//! - [`ScriptedProbe`] waits, blocks, fails or panics as each request says.
+//! - [`RawPeer`], [`BlockingPeer`] and [`GreedyPeer`] send frames as no client does.
+//! - [`certs`] signs certificates, [`framing`] and [`http2`] encode messages and frames.
+//!
+//! The features `tokio`, `probe` and `server` add what needs more than the standard library. The
+//! clients and peers share no code with the server.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod blocking_peer;
 pub mod certs;
+#[cfg(feature = "server")]
+mod client;
 pub mod framing;
 mod greedy_peer;
+#[cfg(feature = "server")]
+mod h2_client;
 pub mod http2;
 #[cfg(feature = "tokio")]
 mod raw_peer;
 #[cfg(feature = "probe")]
 mod scripted_probe;
+#[cfg(feature = "server")]
+mod test_server;
+#[cfg(feature = "server")]
+mod tls;
 mod wait;
 
 pub use blocking_peer::BlockingPeer;
+#[cfg(feature = "server")]
+pub use client::{Client, WireResponse, grpc_request};
 #[cfg(feature = "probe")]
 pub use generated::*;
 pub use greedy_peer::GreedyPeer;
+#[cfg(feature = "server")]
+pub use h2_client::H2Client;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
 #[cfg(feature = "probe")]
-pub use scripted_probe::ScriptedProbe;
+pub use scripted_probe::{COLLECT, ECHO, EXPAND, RELAY, ScriptedProbe, WAIT};
+#[cfg(feature = "server")]
+pub use test_server::{TestServer, closed};
 pub use wait::{TEST_TIMEOUT, poll_until, repeat_for};
 #[cfg(feature = "tokio")]
 pub use wait::{eventually, with_timeout};

@@ -14,6 +14,17 @@ use crate::probe::probe_server::Probe;
 use crate::probe::{ProbeReply, ProbeRequest, Script};
 use crate::wait::{TEST_TIMEOUT, poll_until, with_timeout};
 
+/// The path of Echo.
+pub const ECHO: &str = "/probe.Probe/Echo";
+/// The path of Collect.
+pub const COLLECT: &str = "/probe.Probe/Collect";
+/// The path of Expand.
+pub const EXPAND: &str = "/probe.Probe/Expand";
+/// The path of Relay.
+pub const RELAY: &str = "/probe.Probe/Relay";
+/// An encoded [`ProbeRequest`] with [`Script::Wait`].
+pub const WAIT: &[u8] = b"\x18\x01";
+
 impl ProbeRequest {
     /// Creates a request with all of its fields.
     pub fn new(script: Script, payload: impl Into<Vec<u8>>, count: u32) -> ProbeRequest {

@@ -1,9 +1,8 @@
 //! An HTTP/1.1 client for one request on one connection.
 
+use greet_testkit::with_timeout;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-use super::with_timeout;
 
 /// A whole response.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -41,7 +41,7 @@ mod unix {
 
     use rustix::process::{Pid, Signal, kill_process};
 
-    use crate::support::with_timeout;
+    use greet_testkit::with_timeout;
 
     /// A running daemon. Dropping it kills it.
     pub(crate) struct Process {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use greet_testkit::{TestServer, eventually};
+
 use super::http1;
-use super::{TestServer, eventually};
 
 pub(crate) const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 

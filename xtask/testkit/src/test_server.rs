@@ -1,0 +1,171 @@
+//! Runs a server on a free port of loopback. It has a thread of its own, so that it serves tests with
+//! and without a runtime, and a test that blocks does not block it.
+
+use std::sync::mpsc;
+use std::thread;
+
+use greet_server::config::{self, Config, Loaded};
+use greet_server::{CloseReason, Flags, Server, Service, ShutdownReport};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use crate::client::connect;
+use crate::probe::probe_server::ProbeServer;
+use crate::{Client, H2Client, ScriptedProbe, with_timeout};
+
+/// The flags that a test may override.
+const DEFAULT_FLAGS: [&str; 2] = ["--listen=127.0.0.1:0", "--workers=2"];
+
+/// A running server. Dropped, it cuts its calls and stops.
+#[derive(Debug)]
+pub struct TestServer {
+    /// The first address: `http(s)://HOST:PORT` or `unix:PATH`.
+    pub url: String,
+    /// The first address of the admin port, if it has one.
+    pub admin_url: Option<String>,
+    drain: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<()>>,
+    report: Option<oneshot::Receiver<ShutdownReport>>,
+}
+
+impl TestServer {
+    /// Starts with a probe of its own. Unless `flags` say otherwise, the server has a free port and
+    /// two workers.
+    pub fn start(flags: &[&str]) -> TestServer {
+        TestServer::with_probe(flags, &ScriptedProbe::new())
+    }
+
+    /// Starts with this probe.
+    pub fn with_probe(flags: &[&str], probe: &ScriptedProbe) -> TestServer {
+        TestServer::with_services(flags, probe.services())
+    }
+
+    /// Starts with these services, such as `services::all`. Each worker calls `services`.
+    pub fn with_services(
+        flags: &[&str],
+        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
+    ) -> TestServer {
+        TestServer::with_server(flags, services, |_| {})
+    }
+
+    /// Starts with a server that `configure` changes before it runs: it may set a guard.
+    pub fn with_server(
+        flags: &[&str],
+        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
+        configure: impl FnOnce(&mut Server) + Send + 'static,
+    ) -> TestServer {
+        let is_default = |default: &&str| {
+            let name = default.split('=').next();
+            !flags.iter().any(|flag| flag.split('=').next() == name)
+        };
+        let defaults = DEFAULT_FLAGS.into_iter().filter(is_default);
+        let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
+        let Loaded { config, flags, .. } = config::load::<Flags>(arguments).unwrap();
+        let services = move |config: &Config| services(config, &flags);
+
+        let (drain, drain_signal) = oneshot::channel();
+        let (cut, cut_signal) = oneshot::channel();
+        let (announce, announced) = mpsc::channel();
+        let (report_sender, report) = oneshot::channel();
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut server = Server::bind(config, services).await.unwrap();
+                configure(&mut server);
+                let admin_url = server.admin_addresses().first().map(ToString::to_string);
+                announce.send((server.addresses()[0].to_string(), admin_url)).unwrap();
+                let report = server.run(received(drain_signal), received(cut_signal)).await;
+                let _ = report_sender.send(report.unwrap()); // the test may be past waiting
+            });
+        });
+        let (url, admin_url) = announced.recv().expect("the server should start");
+        TestServer { url, admin_url, drain: Some(drain), cut: Some(cut), report: Some(report) }
+    }
+
+    /// Returns `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        address(&self.url)
+    }
+
+    /// Returns `HOST:PORT` of the admin port.
+    pub fn admin(&self) -> &str {
+        address(self.admin_url.as_deref().expect("the server has an admin port"))
+    }
+
+    /// Opens a TCP connection.
+    pub async fn tcp(&self) -> TcpStream {
+        connect(self.address()).await
+    }
+
+    /// Opens an HTTP/2 connection.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// Opens an HTTP/2 connection with the h2 crate.
+    pub async fn connect_h2(&self, configure: impl FnOnce(&mut h2::client::Builder)) -> H2Client {
+        H2Client::handshake(self.tcp().await, configure).await
+    }
+
+    /// Sends the first signal.
+    pub fn drain(&mut self) {
+        let _ = self.drain.take().expect("one drain per server").send(());
+    }
+
+    /// Sends the second signal.
+    pub fn cut(&mut self) {
+        let _ = self.cut.take().expect("one cut per server").send(());
+    }
+
+    /// Waits for the end, after [`TestServer::drain`].
+    pub async fn stopped(mut self) -> ShutdownReport {
+        let report = self.report.take().expect("the report is taken once");
+        with_timeout(report).await.expect("the server should not fail")
+    }
+
+    /// Drains and waits for the end.
+    pub async fn stop(mut self) -> ShutdownReport {
+        self.drain();
+        self.stopped().await
+    }
+
+    /// Drains and waits for the end, in a test without a runtime.
+    pub fn blocking_stop(self) -> ShutdownReport {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(self.stop())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        for signal in [self.drain.take(), self.cut.take()].into_iter().flatten() {
+            let _ = signal.send(()); // an error: the server has stopped
+        }
+    }
+}
+
+impl ScriptedProbe {
+    /// Returns the services of a server with nothing but this probe.
+    pub fn services(&self) -> impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static {
+        let probe = self.clone();
+        move |config, _| vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
+    }
+}
+
+/// Returns the number of connections that the server closed for `reason`.
+pub fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
+    let mut closed = report.closed.iter();
+    closed.find(|(counted, _)| *counted == reason).unwrap().1
+}
+
+/// Waits for a signal.
+async fn received(signal: oneshot::Receiver<()>) {
+    if signal.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn address(url: &str) -> &str {
+    url.split_once("://").expect("the server listens on TCP").1
+}
