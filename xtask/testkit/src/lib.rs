@@ -43,13 +43,13 @@
 //! # test::reply_is_the_double();
 //! ```
 //!
-//! - [`TestServer`] takes flags, services and a guard; [`Client`] and [`H2Client`] call it.
-//! - [`ScriptedProbe`] waits, blocks, fails or panics as each request says.
-//! - [`RawPeer`], [`BlockingPeer`] and [`GreedyPeer`] send frames as no client does.
-//! - [`certs`] signs certificates, [`framing`] and [`http2`] encode messages and frames.
+//! - `TestServer` takes flags, services and a guard; `Client` and `H2Client` call it.
+//! - `ScriptedProbe` waits, blocks, fails or panics as each request says.
+//! - `RawPeer`, `BlockingPeer` and `GreedyPeer` send frames as no client does.
+//! - `certs` signs certificates, `framing` and `http2` encode messages and frames.
 //!
-//! The features `tokio`, `probe` and `server` add what needs more than the standard library. The
-//! clients and peers share no code with the server.
+//! The features `tokio`, `probe` and `server` add what needs further crates, because xtask compiles
+//! this one first. The clients and peers share no code with the server.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
