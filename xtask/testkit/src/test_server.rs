@@ -169,3 +169,39 @@ async fn received(signal: oneshot::Receiver<()>) {
 fn address(url: &str) -> &str {
     url.split_once("://").expect("the server listens on TCP").1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Script;
+    use crate::{BlockingPeer, ECHO};
+
+    #[test]
+    fn test_without_a_runtime_gets_the_report() {
+        let server = TestServer::start(&[]);
+        drop(BlockingPeer::calling(&server.url, ECHO, Some(b"")).unwrap());
+        let report = server.blocking_stop();
+        assert_eq!((report.answered, report.cut), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn dropped_server_cuts_its_calls() {
+        let probe = ScriptedProbe::new();
+        let server = TestServer::with_probe(&["--drain-timeout=1h"], &probe);
+        let client = server.connect().await;
+        let begun = async {
+            probe.waits_begun(1).await;
+            drop(server);
+        };
+        let (call, ()) = tokio::join!(with_timeout(client.run(Script::Wait)), begun);
+        assert!(call.is_err());
+    }
+
+    #[test]
+    fn flag_replaces_a_default() {
+        let first = TestServer::start(&["--reuse-port"]);
+        let listen = format!("--listen={}", first.address());
+        let second = TestServer::start(&["--reuse-port", &listen]);
+        assert_eq!(first.url, second.url);
+    }
+}
