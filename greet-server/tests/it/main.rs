@@ -18,13 +18,11 @@ mod embedder;
 mod fair_share;
 mod fast_path;
 mod flow_control;
+mod greeter_service;
 mod grpc_web;
 mod guard;
 mod handshake;
 mod health;
-// <greeter>
-mod hello;
-// </greeter>
 mod hostile_clients;
 mod http1_connection;
 mod keepalive;

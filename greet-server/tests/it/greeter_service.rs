@@ -1,7 +1,8 @@
 //! The Greeter: the reply of SayHello, the limit of its name, and the flag of that limit.
 
+use greet_proto::greet::HelloRequest;
+use greet_proto::greet::greeter_client::GreeterClient;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
-use greet_proto::{GreeterClient, HelloRequest};
 use greet_server::services;
 use greet_testkit::{Client, TestServer};
 use tonic::{Code, Status};
