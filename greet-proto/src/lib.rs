@@ -14,9 +14,6 @@ pub mod service;
 pub mod status;
 
 pub use generated::*;
-pub use greet::greeter_client::GreeterClient;
-pub use greet::greeter_server::{Greeter, GreeterServer};
-pub use greet::{HelloReply, HelloRequest};
 
 /// All files of `proto/` as an encoded `google.protobuf.FileDescriptorSet`, comments included.
 /// Reflection answers from it.

@@ -60,7 +60,7 @@ fn the_service_keeps_its_unary_method() {
 
 #[test]
 fn a_request_has_the_bytes_that_every_protobuf_library_writes() {
-    let request = greet_proto::HelloRequest { name: "Ada".into() };
+    let request = greet_proto::greet::HelloRequest { name: "Ada".into() };
     assert_eq!(request.encode_to_vec(), b"\x0a\x03Ada");
-    assert_eq!(greet_proto::HelloRequest::default().encode_to_vec(), b"");
+    assert_eq!(greet_proto::greet::HelloRequest::default().encode_to_vec(), b"");
 }

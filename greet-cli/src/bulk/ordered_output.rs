@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
+use greet_proto::greet::HelloReply;
 
 use super::source::{InvalidName, Names};
 use super::tally::Tally;

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greet_proto::framing::frame;
+use greet_proto::greet::{HelloReply, HelloRequest};
 use greet_proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
 };
-use greet_proto::{HelloReply, HelloRequest};
 use http::{Request, Uri};
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};

@@ -1,6 +1,6 @@
 //! Describes the facts of each stage, as JSON and as lines of text.
 
-use greet_proto::HelloReply;
+use greet_proto::greet::HelloReply;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};

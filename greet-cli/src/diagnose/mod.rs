@@ -6,8 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::builder::styling::Style;
-use greet_proto::HelloReply;
 use greet_proto::escape::Escaped;
+use greet_proto::greet::HelloReply;
 use greet_proto::grpc::health::v1::HealthCheckResponse;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
-use greet_proto::HelloRequest;
 use greet_proto::framing::frame;
+use greet_proto::greet::HelloRequest;
 
 use crate::bulk::{self, BYTE_ORDER_MARK};
 use crate::client::CallOptions;

@@ -1,6 +1,6 @@
 //! Standard output is data and standard error is prose; a reader may close either.
 
-use greet_proto::HelloReply;
+use greet_proto::greet::HelloReply;
 use tonic::{Response, Status};
 
 use crate::support::{Daemon, closed_pipe, command, greet, run, spawn, unused_address};

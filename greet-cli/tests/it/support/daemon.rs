@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 use std::thread;
 
-use greet_proto::{Greeter, GreeterServer, HelloReply, HelloRequest};
+use greet_proto::greet::greeter_server::{Greeter, GreeterServer};
+use greet_proto::greet::{HelloReply, HelloRequest};
 use greet_server::config::{self, Config, Loaded};
 use greet_server::{Flags, Server, Service, services};
 use greet_testkit::certs::IdentityFiles;
