@@ -50,7 +50,7 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
         #[cfg(unix)]
         greet_server::lifecycle::reaper::start().context("could not install signal handlers")?;
         let mut server = tokio::select! {
-            bound = bind(config, flags) => bound?,
+            bound = bind(config, &flags) => bound?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
@@ -65,9 +65,8 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
 }
 
 /// Takes over the sockets of a supervisor, and binds the configured addresses that they leave.
-async fn bind(config: Config, flags: Flags) -> anyhow::Result<Server> {
-    let services = move |config: &Config| services::all(config, &flags);
-    Ok(Server::with_sockets(config, Sockets::inherited()?, services).await?)
+async fn bind(config: Config, flags: &Flags) -> anyhow::Result<Server> {
+    Ok(Server::with_sockets(config, Sockets::inherited()?, services::all(flags)).await?)
 }
 
 /// Writes one line per listener to standard output, and nothing else: scripts read the address.

@@ -25,12 +25,14 @@ use crate::flags::Flags;
 use crate::grpc::{AtDrain, Service};
 use crate::lifecycle::phase::Phase;
 
-/// Returns the services of one worker, which `flags` configure; every worker calls it once.
+/// Returns the function that makes the services of a worker, which `flags` configure; every worker calls
+/// it once.
 ///
-/// Workers share none, because the reference count of a shared `Arc` would move between cores at
-/// every call. A service whose state belongs to the whole process holds that state in an `Arc`.
-pub fn all(config: &Config, flags: &Flags) -> Vec<Service> {
-    vec![Service::of::<GreeterServer<_>>(config, GreeterService::new(flags.max_name_bytes))]
+/// Workers share no service, because the reference count of a shared `Arc` would move between cores at
+/// every call. State of the whole process is made before the function, which captures it in an `Arc`.
+pub fn all(flags: &Flags) -> impl Fn(&Config) -> Vec<Service> + Send + Sync + use<> {
+    let greeter = GreeterService::new(flags.max_name_bytes);
+    move |config| vec![Service::of::<GreeterServer<_>>(config, greeter)]
 }
 
 /// Adds grpc.health.v1 and server reflection, which report on `services`.

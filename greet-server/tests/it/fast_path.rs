@@ -72,7 +72,7 @@ async fn responses(
 
 #[tokio::test]
 async fn handler_results_are_equal_on_both_paths() {
-    let server = TestServer::with_services(&["--instance=a"], |config, _| {
+    let server = TestServer::with_services(&["--instance=a"], |config| {
         vec![Service::of::<ProbeServer<_>>(config, Elaborate)]
     });
     let client = server.connect().await;

@@ -3,7 +3,6 @@
 use greet_proto::greet::HelloRequest;
 use greet_proto::greet::greeter_client::GreeterClient;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
-use greet_server::services;
 use greet_testkit::{Client, TestServer};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -13,10 +12,6 @@ use crate::health::check;
 use crate::reflection::{Reflected, reflect};
 use crate::support::process::{daemon, run};
 
-fn start(flags: &[&str]) -> TestServer {
-    TestServer::with_services(flags, services::all)
-}
-
 async fn say_hello(client: &Client, name: &str) -> Result<String, Status> {
     let request = HelloRequest { name: name.into() };
     let reply = GreeterClient::new(client.clone()).say_hello(request).await?;
@@ -25,7 +20,7 @@ async fn say_hello(client: &Client, name: &str) -> Result<String, Status> {
 
 #[tokio::test]
 async fn reply_is_hello_and_the_name() {
-    let server = start(&[]);
+    let server = TestServer::of_daemon(&[]);
     let client = server.connect().await;
     for name in ["Ada", "", " ", "line\nbreak", "nul\0", "Zoë", "\u{1f600}"] {
         assert_eq!(say_hello(&client, name).await.unwrap(), format!("Hello {name}"));
@@ -35,7 +30,7 @@ async fn reply_is_hello_and_the_name() {
 
 #[tokio::test]
 async fn health_and_reflection_know_the_greeter() {
-    let server = start(&[]);
+    let server = TestServer::of_daemon(&[]);
     let client = server.connect().await;
     assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
     let queries = [("symbol", "greet.Greeter.SayHello"), ("symbol", "greet.HelloRequest.name")];
@@ -45,7 +40,7 @@ async fn health_and_reflection_know_the_greeter() {
 
 #[tokio::test]
 async fn name_over_the_limit_is_invalid_argument_with_the_field() {
-    let server = start(&["--max-name-bytes=4096"]);
+    let server = TestServer::of_daemon(&["--max-name-bytes=4096"]);
     let client = server.connect().await;
     assert!(say_hello(&client, &"x".repeat(4_096)).await.is_ok());
 

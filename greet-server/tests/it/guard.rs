@@ -82,7 +82,7 @@ impl Probe for Knowing {
 }
 
 async fn reply(asks: bool, headers: &[(&'static str, &'static str)]) -> String {
-    let server = TestServer::with_services(&[], move |config, _| {
+    let server = TestServer::with_services(&[], move |config| {
         let service = Service::of::<ProbeServer<_>>(config, Knowing);
         vec![if asks { service.with_caller() } else { service }]
     });

@@ -73,7 +73,7 @@ impl Probe for Careless {
 }
 
 fn start(flags: &[&str]) -> TestServer {
-    let services = |config: &_, _: &_| vec![Service::of::<ProbeServer<_>>(config, Careless)];
+    let services = |config: &_| vec![Service::of::<ProbeServer<_>>(config, Careless)];
     TestServer::with_services(flags, services)
 }
 

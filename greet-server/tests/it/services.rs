@@ -66,7 +66,7 @@ async fn methods_of_a_service_appear_everywhere() {
 async fn owner_sets_the_health_of_its_service_on_all_workers() {
     let owned = ServiceHealth::default();
     let health = owned.clone();
-    let server = TestServer::with_services(&[], move |config, _| {
+    let server = TestServer::with_services(&[], move |config| {
         let service = Service::of::<ProbeServer<_>>(config, ScriptedProbe::new());
         vec![service.with_health(&health)]
     });
@@ -120,7 +120,7 @@ async fn counts(server: &TestServer) -> Vec<u32> {
 
 #[tokio::test]
 async fn state_belongs_to_a_worker() {
-    let server = TestServer::with_services(&[], |config, _| {
+    let server = TestServer::with_services(&[], |config| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(Arc::default()))]
     });
     assert_eq!(counts(&server).await, [1, 2, 1, 2]);
@@ -129,13 +129,13 @@ async fn state_belongs_to_a_worker() {
 #[tokio::test]
 async fn state_behind_an_arc_belongs_to_all_workers() {
     let inner = Arc::<AtomicU32>::default();
-    let server = TestServer::with_services(&[], move |config, _| {
+    let server = TestServer::with_services(&[], move |config| {
         vec![Service::of::<ProbeServer<_>>(config, Counting(inner.clone()))]
     });
     assert_eq!(counts(&server).await, [1, 2, 3, 4]);
 
     let whole = Arc::new(Counting(Arc::default()));
-    let server = TestServer::with_services(&[], move |config, _| {
+    let server = TestServer::with_services(&[], move |config| {
         vec![Service::of::<ProbeServer<Counting>>(config, whole.clone())]
     });
     assert_eq!(counts(&server).await, [1, 2, 3, 4]);

@@ -66,7 +66,7 @@ async fn echo(client: Client, script: Script) -> Result<Vec<u8>, Status> {
 async fn start() -> Fixture {
     let pooled = Pooled { probe: ScriptedProbe::new(), pool: Arc::default() };
     let service = pooled.clone();
-    let server = TestServer::with_services(&[ADMIN, "--drain-timeout=1h"], move |config, _| {
+    let server = TestServer::with_services(&[ADMIN, "--drain-timeout=1h"], move |config| {
         vec![Service::of::<ProbeServer<_>>(config, service.clone())]
     });
     let (first, second) = (server.connect().await, server.connect().await);

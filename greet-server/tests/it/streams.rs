@@ -40,7 +40,7 @@ async fn expand(client: &Client, request: ProbeRequest) -> Streaming<ProbeReply>
 /// Starts a server with the probe, on which a drain ends the streams of Expand.
 fn start_ending_at_drain(probe: &ScriptedProbe) -> TestServer {
     let probe = probe.clone();
-    TestServer::with_services(&["--drain-timeout=1h"], move |config, _| {
+    TestServer::with_services(&["--drain-timeout=1h"], move |config| {
         let service = Service::of::<ProbeServer<_>>(config, probe.clone());
         vec![service.at_drain("Expand", AtDrain::End)]
     })

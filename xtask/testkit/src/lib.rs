@@ -28,7 +28,7 @@
 //! #[tokio::test]
 //! # */ #[tokio::main(flavor = "current_thread")] pub
 //! async fn reply_is_the_double() {
-//!     let server = TestServer::with_services(&["--max-in-flight=10"], |config, _| {
+//!     let server = TestServer::with_services(&["--max-in-flight=10"], |config| {
 //!         vec![Service::of::<ProbeServer<_>>(config, Doubling)]
 //!     });
 //!     let mut client = ProbeClient::new(server.connect().await);

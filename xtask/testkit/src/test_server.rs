@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use greet_server::config::{self, Config, Loaded};
-use greet_server::{CloseReason, Flags, Server, Service, ShutdownReport};
+use greet_server::{CloseReason, Flags, Server, Service, ShutdownReport, services};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -41,10 +41,15 @@ impl TestServer {
         TestServer::with_services(flags, probe.services())
     }
 
-    /// Starts with these services, such as `services::all`. Each worker calls `services`.
+    /// Starts with the services of the daemon.
+    pub fn of_daemon(flags: &[&str]) -> TestServer {
+        TestServer::with_services_of_flags(flags, services::all, |_| {})
+    }
+
+    /// Starts with these services. Each worker calls `services`.
     pub fn with_services(
         flags: &[&str],
-        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
     ) -> TestServer {
         TestServer::with_server(flags, services, |_| {})
     }
@@ -52,7 +57,15 @@ impl TestServer {
     /// Starts with a server that `configure` changes before it runs: it may set a guard.
     pub fn with_server(
         flags: &[&str],
-        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
+        services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
+        configure: impl FnOnce(&mut Server) + Send + 'static,
+    ) -> TestServer {
+        TestServer::with_services_of_flags(flags, |_| services, configure)
+    }
+
+    fn with_services_of_flags<S: Fn(&Config) -> Vec<Service> + Send + Sync + 'static>(
+        flags: &[&str],
+        services: impl FnOnce(&Flags) -> S,
         configure: impl FnOnce(&mut Server) + Send + 'static,
     ) -> TestServer {
         let is_default = |default: &&str| {
@@ -62,7 +75,7 @@ impl TestServer {
         let defaults = DEFAULT_FLAGS.into_iter().filter(is_default);
         let arguments = ["greet-server"].into_iter().chain(defaults).chain(flags.iter().copied());
         let Loaded { config, flags, .. } = config::load::<Flags>(arguments).unwrap();
-        let services = move |config: &Config| services(config, &flags);
+        let services = services(&flags);
 
         let (drain, drain_signal) = oneshot::channel();
         let (cut, cut_signal) = oneshot::channel();
@@ -147,9 +160,9 @@ impl Drop for TestServer {
 
 impl ScriptedProbe {
     /// Returns the services of a server with nothing but this probe.
-    pub fn services(&self) -> impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static {
+    pub fn services(&self) -> impl Fn(&Config) -> Vec<Service> + Send + Sync + use<> {
         let probe = self.clone();
-        move |config, _| vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
+        move |config| vec![Service::of::<ProbeServer<_>>(config, probe.clone())]
     }
 }
 

@@ -65,20 +65,22 @@ impl Daemon {
         F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = HelloResult> + Send + 'static,
     {
-        Daemon::with_services(flags, move |config, _| {
-            vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
+        Daemon::with_services(flags, |_| {
+            move |config: &Config| {
+                vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
+            }
         })
     }
 
-    fn with_services(
+    fn with_services<S: Fn(&Config) -> Vec<Service> + Send + Sync + 'static>(
         flags: &[&str],
-        services: impl Fn(&Config, &Flags) -> Vec<Service> + Send + Sync + 'static,
+        services: impl FnOnce(&Flags) -> S,
     ) -> Daemon {
         let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
         let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
         let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
         let Loaded { config, flags, .. } = config::load::<Flags>(arguments.concat()).unwrap();
-        let services = move |config: &Config| services(config, &flags);
+        let services = services(&flags);
         let (drain, drain_signal) = oneshot::channel();
         let (announce, announced) = mpsc::channel();
         let thread = thread::spawn(move || {

@@ -3,7 +3,6 @@
 use greet_proto::greet::HelloRequest;
 use greet_proto::greet::greeter_client::GreeterClient;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
-use greet_server::services;
 use greet_testkit::TestServer;
 
 use crate::health::check;
@@ -11,7 +10,7 @@ use crate::reflection::{Reflected, reflect};
 
 #[tokio::test]
 async fn reply_has_the_name_of_the_request() {
-    let server = TestServer::with_services(&[], services::all);
+    let server = TestServer::of_daemon(&[]);
     let mut client = GreeterClient::new(server.connect().await);
     let request = HelloRequest { name: "Ada".to_owned() };
     let reply = client.say_hello(request).await.unwrap().into_inner();
@@ -23,7 +22,7 @@ async fn reply_has_the_name_of_the_request() {
 
 #[tokio::test]
 async fn health_and_reflection_know_the_service() {
-    let server = TestServer::with_services(&[], services::all);
+    let server = TestServer::of_daemon(&[]);
     let client = server.connect().await;
     assert_eq!(check(&client, "greet.Greeter").await, Ok(ServingStatus::Serving));
     let reflected = reflect(&client, &[("symbol", "greet.Greeter.SayHello")]).await.unwrap();
