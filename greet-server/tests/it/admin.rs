@@ -34,7 +34,7 @@ async fn readiness_ends_at_lame_duck_and_liveness_does_not() {
     assert!(metrics.text().contains("\ngreet_phase{phase=\"lame_duck\"} 1\n"));
     assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     server.cut();
-    server.stopped().await;
+    server.stop().await;
     let is_refused = async || TcpStream::connect(&admin).await.is_err();
     eventually("the admin port closes with the daemon", is_refused).await;
 }

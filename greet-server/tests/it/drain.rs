@@ -51,7 +51,7 @@ async fn call_in_flight_is_answered_and_new_connections_are_refused() {
     listener_closed(&address).await;
     probe.release(1);
     waiting.await.unwrap().unwrap();
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (1, 0, 0));
 }
 
@@ -77,7 +77,7 @@ async fn handshake_completes_during_drain_and_gets_goaway() {
     let mut late = RawPeer { tcp: late };
     assert!(late.next_of(GOAWAY).await.payload.starts_with(&EVERY_STREAM));
     drop(late);
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!(closed(&report, CloseReason::DrainedInHandshake), 0);
     assert_eq!(closed(&report, CloseReason::Panic), 0);
 }
@@ -94,7 +94,7 @@ async fn peer_that_does_not_close_is_read_for_a_second_after_fin() {
     with_timeout(peer.tcp.read_to_end(&mut Vec::new())).await.unwrap();
     peer.send(&frame(PING, 0, 0, &[0; 8])).await;
 
-    let report = server.stopped().await;
+    let report = server.stop().await;
     let took = started.elapsed();
     assert!((1..3).contains(&took.as_secs()), "{took:?}");
     assert_eq!(report.exit_code(), 0);
@@ -209,7 +209,7 @@ async fn second_signal_cuts_at_once() {
     listener_closed(&address).await;
     let started = Instant::now();
     server.cut();
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!((report.cut, report.exit_code()), (1, 3));
     assert!(with_timeout(waiting).await.unwrap().is_err());
@@ -220,7 +220,7 @@ async fn second_signal_ends_the_lame_duck_phase() {
     let mut server = TestServer::start(&["--drain-delay=1h"]);
     server.drain();
     server.cut();
-    assert_eq!(server.stopped().await.exit_code(), 0);
+    assert_eq!(server.stop().await.exit_code(), 0);
 }
 
 /// Four clients call in a loop and reconnect after a GOAWAY. The number of replies that they
@@ -251,7 +251,7 @@ async fn every_accepted_call_is_answered_under_load() {
         with_timeout(replies.recv()).await.unwrap();
     }
     server.drain();
-    let report = server.stopped().await;
+    let report = server.stop().await;
     let mut received = 0;
     for client in clients {
         received += with_timeout(client).await.unwrap();

@@ -62,7 +62,7 @@ async fn watch_reports_the_drain_and_ends_with_it() {
     server.drain();
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::NotServing));
     assert_eq!(next(&mut statuses).await, Err(Code::Unavailable));
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.answered, report.cut), (1, 0));
 }
 
@@ -90,5 +90,5 @@ async fn lame_duck_is_not_serving_and_still_answers_new_connections() {
     assert_eq!(late.echo("Ada").await.unwrap(), "Ada");
 
     server.cut();
-    server.stopped().await;
+    server.stop().await;
 }

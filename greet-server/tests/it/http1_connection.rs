@@ -84,7 +84,7 @@ async fn drain_closes_an_idle_connection_and_answers_a_call_in_flight() {
     idle.closed().await;
     probe.release(1);
     assert_eq!(in_flight.await.unwrap().status, 200);
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.answered, report.exit_code()), (2, 0));
 }
 
@@ -119,7 +119,7 @@ async fn health_watch_streams_over_http1_and_ends_with_the_drain() {
     with_timeout(tcp.read_to_end(&mut response)).await.unwrap();
     let unavailable = format!("grpc-status: {}\r\n", Code::Unavailable as i32);
     assert!(String::from_utf8_lossy(&response).contains(&unavailable), "{response:?}");
-    server.stopped().await;
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -133,6 +133,6 @@ async fn incomplete_head_does_not_delay_the_drain() {
     eventually("the connection is counted", is_counted).await;
     server.drain();
     incomplete.closed().await;
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.exit_code(), closed(&report, CloseReason::Drained)), (0, 1));
 }

@@ -95,7 +95,7 @@ async fn pool_outlives_the_drain_of_the_worker_that_opened_it() {
     fixture.drain_first_worker().await;
     fixture.pooled.probe.release(1);
     assert_eq!(fixture.waiting.await.unwrap().unwrap(), b"greet-worker-0");
-    let report = fixture.server.stopped().await;
+    let report = fixture.server.stop().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (2, 0, 0));
     fixture.pooled.closed().await;
 }
@@ -105,7 +105,7 @@ async fn cut_ends_the_pool_and_the_server() {
     let mut fixture = start().await;
     fixture.drain_first_worker().await;
     fixture.server.cut();
-    let report = fixture.server.stopped().await;
+    let report = fixture.server.stop().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (1, 1, 3));
     fixture.pooled.closed().await;
     assert!(fixture.waiting.await.unwrap().is_err());

@@ -203,7 +203,7 @@ async fn drain_ends_an_endless_stream_whose_method_ends_at_drain() {
         assert_eq!(status.code(), Code::Unavailable, "{status}");
         assert_eq!(status.message(), "the server is draining");
     }
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (2, 0, 0));
 }
 
@@ -231,7 +231,7 @@ async fn finite_streams_finish_in_a_drain() {
     sender.send(ProbeRequest::new(Script::Echo, "a", 8)).await.unwrap();
     drop(sender);
     assert_eq!(read(relayed).await.0, [8]);
-    let report = server.stopped().await;
+    let report = server.stop().await;
     assert_eq!((report.answered, report.cut, report.exit_code()), (2, 0, 0));
 }
 

@@ -123,24 +123,19 @@ impl TestServer {
 
     /// Sends the first signal.
     pub fn drain(&mut self) {
-        let _ = self.drain.take().expect("one drain per server").send(());
+        send(&mut self.drain);
     }
 
     /// Sends the second signal.
     pub fn cut(&mut self) {
-        let _ = self.cut.take().expect("one cut per server").send(());
+        send(&mut self.cut);
     }
 
-    /// Waits for the end, after [`TestServer::drain`].
-    pub async fn stopped(mut self) -> ShutdownReport {
-        let report = self.report.take().expect("the report is taken once");
-        with_timeout(report).await.expect("the server should not fail")
-    }
-
-    /// Drains and waits for the end.
+    /// Drains, if that has not begun, and waits for the end.
     pub async fn stop(mut self) -> ShutdownReport {
         self.drain();
-        self.stopped().await
+        let report = self.report.take().expect("a server stops once");
+        with_timeout(report).await.expect("the server should not fail")
     }
 
     /// Drains and waits for the end, in a test without a runtime.
@@ -152,9 +147,8 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        for signal in [self.drain.take(), self.cut.take()].into_iter().flatten() {
-            let _ = signal.send(()); // an error: the server has stopped
-        }
+        self.drain();
+        self.cut();
     }
 }
 
@@ -170,6 +164,13 @@ impl ScriptedProbe {
 pub fn closed(report: &ShutdownReport, reason: CloseReason) -> u64 {
     let mut closed = report.closed.iter();
     closed.find(|(counted, _)| *counted == reason).unwrap().1
+}
+
+/// Sends a signal once.
+fn send(signal: &mut Option<oneshot::Sender<()>>) {
+    if let Some(signal) = signal.take() {
+        let _ = signal.send(()); // an error: the server has stopped
+    }
 }
 
 /// Waits for a signal.
