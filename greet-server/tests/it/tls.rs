@@ -115,8 +115,7 @@ async fn mtls_rejects_a_missing_or_unknown_certificate_with_an_alert() {
     let (ca, clients, strangers) =
         (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
     let files = IdentityDirectory::new(&ca.sign_serial(1));
-    let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
-    let server = start(&files, &[&client_ca]);
+    let server = start(&files, &[&clients.client_ca_flag()]);
 
     let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let client = |identity| TlsClient { identity, ..TlsClient::without_certificate(&ca) };
@@ -132,8 +131,7 @@ async fn optional_mtls_accepts_no_certificate_but_not_an_unknown_one() {
     let (ca, clients, strangers) =
         (Ca::new("Greet Test CA"), Ca::new("clients"), Ca::new("strangers"));
     let files = IdentityDirectory::new(&ca.sign_serial(1));
-    let client_ca = format!("--tls-client-ca={}", files.put("clients.pem", &clients.pem()));
-    let server = start(&files, &[&client_ca, "--tls-client-auth=optional"]);
+    let server = start(&files, &[&clients.client_ca_flag(), "--tls-client-auth=optional"]);
 
     let (known, stranger) = (clients.sign_serial(2), strangers.sign_serial(3));
     let client = |identity| TlsClient { identity, ..TlsClient::without_certificate(&ca) };

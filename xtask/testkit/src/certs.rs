@@ -115,9 +115,30 @@ impl Ca {
 
     /// Signs a certificate for loopback and writes it as `NAME.pem` and `NAME.key`.
     pub fn sign_files(&self, name: &str) -> IdentityFiles {
-        let files = self.files(name);
-        files.write(&self.sign(name, &LOOPBACK, |_| {}));
+        self.sign_files_with(name, &LOOPBACK, |_| {})
+    }
+
+    /// Signs a certificate for `names` and writes it as `COMMON_NAME.pem` and `COMMON_NAME.key`;
+    /// `change` may alter its parameters.
+    pub fn sign_files_with(
+        &self,
+        common_name: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> IdentityFiles {
+        let files = self.files(common_name);
+        files.write(&self.sign(common_name, names, change));
         files
+    }
+
+    /// Returns the flag of a greet-cli that trusts this CA.
+    pub fn ca_cert_flag(&self) -> String {
+        format!("--ca-cert={}", self.ca_file().display())
+    }
+
+    /// Returns the flag of a greet-server that requires client certificates of this CA.
+    pub fn client_ca_flag(&self) -> String {
+        format!("--tls-client-ca={}", self.ca_file().display())
     }
 
     /// Returns the paths of `NAME.pem` and `NAME.key`.
