@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 use crate::support::certs::Ca;
 use crate::support::fake_server::{never_reply, serve_on};
 use crate::support::host_name::HostName;
-use crate::support::{CommandOutput, Daemon, assert_timing, greet, parse_object, spawn};
+use crate::support::sample::{CALL, CALL_LINES, LINE, input};
+use crate::support::{CommandOutput, Daemon, assert_timing, cli, parse_object, spawn};
 
-const TEN: [&str; 4] = ["--output=json", "hello", "--name=Ada", "--count=10"];
+/// Returns the arguments of ten calls.
+fn ten() -> Vec<&'static str> {
+    [&["--output=json"], CALL, &["--count=10"]].concat()
+}
 
 fn daemon(address: IpAddr, port: u16, flags: &[&str]) -> Daemon {
     let listen = format!("--listen={}", SocketAddr::new(address, port));
@@ -43,10 +47,10 @@ fn calls_rotate_over_addresses_of_name() {
     let _daemons = daemons(&name, port);
     let calls = 10 / name.addresses.len() as u64;
     for flags in [&[][..], &["--concurrency=1"], &["--connections=3"], &["--wait=5s"]] {
-        let ran = name.greet("dns", port, &[&TEN, flags].concat());
+        let ran = name.run("dns", port, &[&ten()[..], flags].concat());
         assert_eq!(answered_by(&ran), evenly(&name, port, calls), "{flags:?}");
     }
-    let ran = name.greet("dns", port, &["-v", "hello", "--name=Ada", "--count=10"]);
+    let ran = name.run("dns", port, &[&["-v"][..], CALL, &["--count=10"]].concat());
     for (peer, calls) in evenly(&name, port, calls) {
         assert!(ran.stderr.contains(&format!("{calls:>8}  {peer}\n")), "{ran:?}");
     }
@@ -57,7 +61,7 @@ fn lookup_time_is_reported_by_call_that_made_it() {
     let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
-    let ran = name.greet("dns", port, &[&TEN[..], &["--concurrency=1"]].concat());
+    let ran = name.run("dns", port, &[&ten()[..], &["--concurrency=1"]].concat());
     let objects = ran.objects();
     let looked_up = |call: &&Value| call["timing_us"]["dns"].is_u64();
     let calls = &objects[..10];
@@ -74,10 +78,10 @@ fn refusing_address_is_ejected_and_no_call_fails() {
     let port = name.free_port();
     for alive in name.addresses.iter().take(2) {
         let _daemon = daemon(*alive, port, &[]);
-        let ran = name.greet("dns", port, &TEN);
+        let ran = name.run("dns", port, &ten());
         let alive = SocketAddr::new(*alive, port).to_string();
         assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
-        let ran = name.greet("dns", port, &["--output=json", "hello", "--name=Ada"]);
+        let ran = name.run("dns", port, &[&["--output=json"][..], CALL].concat());
         assert!(ran.object()["timing_us"]["dns"].is_u64(), "this call looked the name up: {ran:?}");
     }
 }
@@ -90,7 +94,7 @@ fn silent_address_uses_only_its_share_of_timeout() {
     let port = name.free_port();
     serve_on(TcpListener::bind((silent, port)).unwrap(), never_reply);
     let _daemon = daemon(alive, port, &[]);
-    let ran = name.greet("dns", port, &[&["--timeout=2s"], &TEN[..]].concat());
+    let ran = name.run("dns", port, &[&["--timeout=2s"], &ten()[..]].concat());
     let alive = SocketAddr::new(alive, port).to_string();
     assert_eq!(answered_by(&ran), BTreeMap::from([(alive, 10)]));
 }
@@ -99,31 +103,31 @@ fn silent_address_uses_only_its_share_of_timeout() {
 fn all_addresses_refusing_is_exit_code_3() {
     let name = HostName::dual_stack();
     let port = name.free_port();
-    let ran = name.greet("dns", port, &["hello", "--name=Ada"]);
+    let ran = name.run("dns", port, CALL);
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(3)));
     assert!(ran.stderr.starts_with("greet-cli: tcp: could not connect to "), "{ran:?}");
     assert!(ran.stderr.contains(": connection refused\n\nhint: "), "{ran:?}");
     for arguments in [&["health"][..], &["load", "--count=10"], &["diagnose"]] {
-        assert_eq!(name.greet("dns", port, arguments).code, Some(3), "{arguments:?}");
+        assert_eq!(name.run("dns", port, arguments).code, Some(3), "{arguments:?}");
     }
 }
 
 #[test]
 fn unknown_name_fails_in_dns_stage() {
     let target = "dns:///no-such-host.invalid:1";
-    for arguments in [&["hello", "--name=Ada"][..], &["health"], &["load", "--count=10"]] {
-        let ran = greet(target, arguments);
+    for arguments in [CALL, &["health"], &["load", "--count=10"]] {
+        let ran = cli(target, arguments);
         let line = "greet-cli: dns: could not look up no-such-host.invalid: ";
         assert!(ran.stderr.starts_with(line), "{ran:?}");
         assert_eq!(ran.code, Some(3), "{ran:?}");
     }
-    let diagnosis = greet(target, &["--output=json", "diagnose"]).object();
+    let diagnosis = cli(target, &["--output=json", "diagnose"]).object();
     assert_eq!(diagnosis["error"]["stage"], "dns");
 
     let daemon = Daemon::start(&[]);
     let both = format!("{target},{}", daemon.target);
     let counts = BTreeMap::from([(daemon.address().to_owned(), 10)]);
-    assert_eq!(answered_by(&greet(&both, &TEN)), counts);
+    assert_eq!(answered_by(&cli(&both, &ten())), counts);
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn load_resolves_dns_target() {
     let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemons = daemons(&name, port);
-    let ran = name.greet("dns", port, &["--output=json", "load", "--count=100"]);
+    let ran = name.run("dns", port, &["--output=json", "load", "--count=100"]);
     assert_eq!(ran.object()["calls"]["by_status"], json!({"OK": 100}), "{ran:?}");
 }
 
@@ -140,7 +144,7 @@ fn every_address_is_diagnosed() {
     let name = HostName::dual_stack();
     let port = name.free_port();
     let _daemon = daemon(name.addresses[0], port, &[]);
-    let ran = name.greet("dns", port, &["--output=json", "diagnose"]);
+    let ran = name.run("dns", port, &["--output=json", "diagnose"]);
     let diagnoses = ran.objects();
     assert_eq!(diagnoses.len(), name.addresses.len());
     let oks = diagnoses.iter().filter(|diagnosis| diagnosis["ok"] == true).count();
@@ -159,10 +163,10 @@ fn certificate_is_checked_against_name_not_address() {
     let [cert, key] = ca.sign_with("server", &[name.name], |_| {}).server_flags();
     let start = |address: &IpAddr| daemon(*address, port, &[&cert, &key]);
     let _daemons: Vec<_> = name.addresses.iter().map(start).collect();
-    let ran = name.greet("dns+https", port, &[&[ca.ca_cert_flag().as_str()], &TEN[..]].concat());
+    let ran = name.run("dns+https", port, &[&[ca.ca_cert_flag().as_str()], &ten()[..]].concat());
     let calls = 10 / name.addresses.len() as u64;
     assert_eq!(answered_by(&ran), evenly(&name, port, calls));
-    let ran = name.greet("dns+https", port, &["hello", "--name=Ada"]);
+    let ran = name.run("dns+https", port, CALL);
     assert!(ran.stderr.starts_with("greet-cli: tls: "), "{ran:?}");
 }
 
@@ -176,11 +180,11 @@ fn name_is_looked_up_again_once_all_addresses_fail() {
     name.set_addresses(&[old]);
     let before = daemon(old, port, &[]);
     let target = name.target("dns", port);
-    let flags = ["--target", &target, "--output=json", "hello", "--names-from=-"];
-    let mut calls = spawn(name.command(&flags));
+    let flags = ["--target", &target, "--output=json"];
+    let mut calls = spawn(name.command(&[&flags[..], CALL_LINES].concat()));
     let mut assert_each_answered_by = |address: IpAddr| {
-        for greeted in ["Ada", "Grace", "Edsger", "Barbara"] {
-            calls.write(&format!("{greeted}\n"));
+        for text in ["Ada", "Grace", "Edsger", "Barbara"] {
+            calls.write(&input(&[text]));
             let peer = parse_object(&calls.read_line())["peer"].take();
             assert_eq!(peer, SocketAddr::new(address, port).to_string());
         }
@@ -206,11 +210,11 @@ fn wait_looks_name_up_again() {
     let port = name.free_port();
     name.set_addresses(&[old]);
     let target = name.target("dns", port);
-    let flags = ["--target", &target, "--wait=20s", "hello", "--name=Ada"];
+    let flags = [&["--target", &target, "--wait=20s"][..], CALL].concat();
     let mut waiting = spawn(name.command(&flags));
     let line = waiting.read_stderr_line();
     assert!(line.starts_with(&format!("greet-cli: waiting for {target}: tcp: ")), "{line}");
     let _daemon = daemon(new, port, &[]);
     name.set_addresses(&[new]);
-    waiting.finish().assert("Hello Ada\n", "", 0);
+    waiting.finish().assert(LINE, "", 0);
 }

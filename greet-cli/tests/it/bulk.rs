@@ -1,4 +1,4 @@
-//! `hello` with many names: replies in order, errors with their line, and nothing lost.
+//! Many calls of a command: replies in order, errors with their line, and nothing lost.
 
 use std::io::{Read as _, Write as _};
 use std::iter;
@@ -14,43 +14,29 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::support::fake_server::{END, never_reply, record, serve};
+use crate::support::sample::{CALL, CALL_LINES, LINES, calls, input, lines};
 use crate::support::{
-    CommandOutput, Daemon, command, greet, parse_object, run, spawn, unused_address,
+    CommandOutput, Daemon, cli, command, parse_object, run, spawn, unused_address,
 };
 
-/// Returns `greet-cli hello --names-from -`.
-fn names_from_stdin(target: &str, flags: &[&str]) -> Command {
-    command(&[&["--target", target, "hello", "--names-from=-"], flags].concat())
+/// Returns a command with a call for each line of standard input.
+fn from_stdin(target: &str, flags: &[&str]) -> Command {
+    command(&[&["--target", target], CALL_LINES, flags].concat())
 }
 
-/// Greets the names in `lines` through standard input.
-fn greet_lines(target: &str, lines: &[u8], flags: &[&str]) -> CommandOutput {
-    spawn(names_from_stdin(target, flags)).finish_with(lines)
+/// Sends the texts as lines through standard input.
+fn call_lines(target: &str, texts: &[&str], flags: &[&str]) -> CommandOutput {
+    spawn(from_stdin(target, flags)).finish_with(input(texts).as_bytes())
 }
 
 #[test]
-fn lines_are_greeted_in_order() {
+fn lines_are_answered_in_order() {
     let daemon = Daemon::start(&[]);
-    let names: String = (0..5_000).map(|number| format!("{number}\n")).collect();
-    let replies: String = (0..5_000).map(|number| format!("Hello {number}\n")).collect();
+    let texts: Vec<_> = (0..5_000).map(|number| number.to_string()).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     for flags in [&["--concurrency=1"][..], &[], &["--connections=4", "--concurrency=300"]] {
-        greet_lines(&daemon.target, names.as_bytes(), flags).assert(&replies, "", 0);
+        call_lines(&daemon.target, &texts, flags).assert(&lines(&texts), "", 0);
     }
-}
-
-#[test]
-fn names_are_read_from_file_with_unterminated_last_line() {
-    let daemon = Daemon::start(&[]);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, "\u{feff}Ada\r\n\nGrace").unwrap();
-    let from = format!("--names-from={}", file.path().display());
-    greet(&daemon.target, &["hello", &from]).assert("Hello Ada\nHello \nHello Grace\n", "", 0);
-    let ran = greet(&daemon.target, &["hello", "--names-from=/no/such"]);
-    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)));
-    assert!(ran.stderr.starts_with("greet-cli: could not read `/no/such`: "), "{ran:?}");
-    let ran = greet(&daemon.target, &["hello", "--names-from=/"]);
-    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
-    assert!(ran.stderr.starts_with("greet-cli: could not read `/`: "), "{ran:?}");
 }
 
 /// A directory can be opened as standard input, and fails when it is read.
@@ -59,8 +45,8 @@ fn names_are_read_from_file_with_unterminated_last_line() {
 fn unreadable_stdin_is_exit_code_2() {
     let daemon = Daemon::start(&[]);
     for (arguments, line) in [
-        (&["hello", "--names-from=-"][..], "could not read line 1 of `-`: "),
-        (&["load", "--names-from=-", "--count=1"], "could not read `-`: "),
+        (CALL_LINES, "could not read line 1 of `-`: "),
+        (&["load", LINES, "--count=1"], "could not read `-`: "),
     ] {
         let mut command = command(&[&["--target", &daemon.target], arguments].concat());
         command.stdin(std::fs::File::open("/").unwrap());
@@ -72,8 +58,8 @@ fn unreadable_stdin_is_exit_code_2() {
 #[test]
 fn failures_name_their_line_and_do_not_stop_others() {
     let daemon = Daemon::scripted();
-    greet_lines(&daemon.target, b"a\n5\nb\n3\n5\nc\n", &[]).assert(
-        "Hello a\nHello b\nHello c\n",
+    call_lines(&daemon.target, &["a", "5", "b", "3", "5", "c"], &[]).assert(
+        &lines(&["a", "b", "c"]),
         "greet-cli: line 2: rpc: NOT_FOUND: as asked\n\
          greet-cli: line 4: rpc: INVALID_ARGUMENT: as asked\n\
          greet-cli: line 5: rpc: NOT_FOUND: as asked\n\
@@ -86,8 +72,9 @@ fn failures_name_their_line_and_do_not_stop_others() {
 #[test]
 fn line_that_is_not_utf8_is_named_and_skipped() {
     let daemon = Daemon::start(&[]);
-    greet_lines(&daemon.target, b"a\n\xff\xfe\nb\n", &[]).assert(
-        "Hello a\nHello b\n",
+    let bytes = [input(&["a"]).as_bytes(), b"\xff\xfe\n", input(&["b"]).as_bytes()].concat();
+    spawn(from_stdin(&daemon.target, &[])).finish_with(&bytes).assert(
+        &lines(&["a", "b"]),
         "greet-cli: line 2: not UTF-8\n",
         2,
     );
@@ -97,27 +84,27 @@ fn line_that_is_not_utf8_is_named_and_skipped() {
 fn fail_fast_starts_no_call_after_failure() {
     let daemon = Daemon::scripted();
     let flags = ["--fail-fast", "--concurrency=1"];
-    let ran = greet_lines(&daemon.target, b"a\n5\nb\n", &flags);
-    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\n", Some(69)), "{ran:?}");
+    let ran = call_lines(&daemon.target, &["a", "5", "b"], &flags);
+    assert_eq!((ran.stdout.as_str(), ran.code), (lines(&["a"]).as_str(), Some(69)), "{ran:?}");
 }
 
 #[test]
 fn slow_call_does_not_delay_other_lines() {
     let daemon = Daemon::scripted();
     let flags = ["--timeout=1s", "--concurrency=2"];
-    let ran = greet_lines(&daemon.target, b"a\nhang\nb\nc\nd\n", &flags);
-    assert_eq!(ran.stdout, "Hello a\nHello b\nHello c\nHello d\n");
+    let ran = call_lines(&daemon.target, &["a", "hang", "b", "c", "d"], &flags);
+    assert_eq!(ran.stdout, lines(&["a", "b", "c", "d"]));
     assert!(ran.stderr.starts_with("greet-cli: line 2: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
     assert_eq!(ran.code, Some(68));
 }
 
 #[test]
-fn line_from_terminal_is_greeted_at_once() {
+fn line_from_terminal_is_answered_at_once() {
     let daemon = Daemon::start(&[]);
-    let mut running = spawn(names_from_stdin(&daemon.target, &[]));
-    for name in ["Ada", "Grace"] {
-        running.write(&format!("{name}\n"));
-        assert_eq!(running.read_line(), format!("Hello {name}\n"));
+    let mut running = spawn(from_stdin(&daemon.target, &[]));
+    for text in ["Ada", "Grace"] {
+        running.write(&input(&[text]));
+        assert_eq!(running.read_line(), lines(&[text]));
     }
     running.finish().assert("", "", 0);
 }
@@ -132,14 +119,14 @@ fn replies_before_signal_are_printed() {
     use rustix::process::Signal;
 
     for signal in [Signal::INT, Signal::TERM] {
-        let (daemon, names) = Daemon::with_received_names(&[]);
-        let mut running = spawn(names_from_stdin(&daemon.target, &["--concurrency=2"]));
-        running.write("a\nhang\nb\nc\nhang\n");
+        let (daemon, texts) = Daemon::with_received_texts(&[]);
+        let mut running = spawn(from_stdin(&daemon.target, &["--concurrency=2"]));
+        running.write(&input(&["a", "hang", "b", "c", "hang"]));
         // With two calls at a time, the second "hang" arrives when "b" and "c" have been answered.
-        names.iter().filter(|name| name == "hang").nth(1).unwrap();
+        texts.iter().filter(|text| text == "hang").nth(1).unwrap();
         running.send_signal(signal);
         let ran = running.finish();
-        assert_eq!(ran.stdout, "Hello a\nHello b\nHello c\n");
+        assert_eq!(ran.stdout, lines(&["a", "b", "c"]));
         assert_eq!(ran.status.signal(), Some(signal.as_raw()));
     }
 }
@@ -149,15 +136,15 @@ fn replies_before_signal_are_printed() {
 #[test]
 fn interrupt_closes_connections_and_resets_no_call() {
     for arguments in [
-        &["hello", "--name=Ada", "--count=1000", "--concurrency=20"][..],
-        &["hello", "--names-from=-", "--concurrency=20", "--connections=1"],
+        &[CALL, &["--count=1000", "--concurrency=20"]].concat()[..],
+        &[CALL_LINES, &["--concurrency=20", "--connections=1"]].concat(),
         &["load", "--concurrency=20", "--connections=1", "--warm-up=0s"],
     ] {
         let (sender, frames) = mpsc::channel();
         let address = serve(record(sender));
         let mut running = spawn(command(&[&["--target", &address], arguments].concat()));
-        if arguments.contains(&"--names-from=-") {
-            running.write(&"Ada\n".repeat(20));
+        if arguments.contains(&LINES) {
+            running.write(&input(&["Ada"; 20]));
         }
         frames.iter().filter(|frame| frame.kind == HEADERS).nth(19).unwrap();
         running.send_signal(rustix::process::Signal::INT);
@@ -176,13 +163,13 @@ fn interrupt_closes_connections_and_resets_no_call() {
 #[test]
 fn interrupted_calls_are_cancelled_without_abuse() {
     let flags = ["--max-streams=300", "--admin-listen=127.0.0.1:0"];
-    let (daemon, names) = Daemon::with_received_names(&flags);
+    let (daemon, texts) = Daemon::with_received_texts(&flags);
     let admin = daemon.admin.as_deref().unwrap().trim_start_matches("http://");
     // The replies after the first "hang" are printed at the end.
-    let names_in_turn = ["hello", "--name=hang", "--name=Ada"];
-    let arguments = [&names_in_turn[..], &["--count=1000", "--concurrency=300"]].concat();
-    let running = spawn(command(&[&["--target", &daemon.target], &arguments[..]].concat()));
-    names.iter().filter(|name| name == "hang").nth(299).unwrap();
+    let mut command = command(&["--target", &daemon.target]);
+    command.args(calls(&[], &["hang", "Ada"])).args(["--count=1000", "--concurrency=300"]);
+    let running = spawn(command);
+    texts.iter().filter(|text| text == "hang").nth(299).unwrap();
     running.send_signal(rustix::process::Signal::INT);
     assert_eq!(running.finish().stdout.lines().count(), 299);
     let metrics = || {
@@ -201,13 +188,13 @@ fn interrupted_calls_are_cancelled_without_abuse() {
 }
 
 #[test]
-fn count_repeats_names_and_tallies_servers() {
+fn count_repeats_calls_and_tallies_servers() {
     let daemon = Daemon::start(&["--instance=blue"]);
-    let count = ["hello", "--name=a", "--name=b", "--count=3"];
-    let ran = greet(&daemon.target, &count);
-    ran.assert(&"Hello a\nHello b\n".repeat(3), "", 0);
+    let count = |flag| [calls(&[flag], &["a", "b"]), vec!["--count=3".to_owned()]].concat();
+    let ran = cli(&daemon.target, &count("--output=text"));
+    ran.assert(&lines(&["a", "b"]).repeat(3), "", 0);
 
-    let ran = greet(&daemon.target, &[&["--output=json"], &count[..]].concat());
+    let ran = cli(&daemon.target, &count("--output=json"));
     let mut objects = ran.objects();
     let mut tally = objects.pop().unwrap();
     assert_eq!(objects.len(), 6);
@@ -219,7 +206,7 @@ fn count_repeats_names_and_tallies_servers() {
             "answered_by": {"blue": 6}, "connect_failures": [], "total_us": null,
         })
     );
-    let ran = greet(&daemon.target, &[&["-v"], &count[..]].concat());
+    let ran = cli(&daemon.target, &count("-v"));
     assert!(ran.stderr.contains("6 calls in "), "{ran:?}");
     assert!(ran.stderr.ends_with("       6  blue\n"), "{ran:?}");
 }
@@ -228,12 +215,12 @@ fn count_repeats_names_and_tallies_servers() {
 fn targets_take_turns_and_are_tallied() {
     let (blue, green) = (Daemon::start(&["--instance=blue"]), Daemon::start(&[]));
     let both = format!("{},{}", blue.target, green.target);
-    let ran = greet(&both, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let ran = cli(&both, &[&["--output=json"][..], CALL, &["--count=10"]].concat());
     let tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!(tally["answered_by"], json!({"blue": 5, (green.address()): 5}));
 
     let with_refusing = format!("{},{}", unused_address(), blue.target);
-    let ran = greet(&with_refusing, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let ran = cli(&with_refusing, &[&["--output=json"][..], CALL, &["--count=10"]].concat());
     let tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!((&tally["failed"], &tally["answered_by"]), (&json!(0), &json!({"blue": 10})));
 }
@@ -241,20 +228,18 @@ fn targets_take_turns_and_are_tallied() {
 #[test]
 fn calls_are_spread_over_connections() {
     let daemon = Daemon::start(&[]);
-    let flags = ["--output=json", "hello", "--name=Ada", "--count=9", "--connections=3"];
-    let objects = greet(&daemon.target, &flags).objects();
+    let flags = [&["--output=json"][..], CALL, &["--count=9", "--connections=3"]].concat();
+    let objects = cli(&daemon.target, &flags).objects();
     let made = objects.iter().filter(|object| object["timing_us"]["tcp"].is_u64()).count();
     assert_eq!(made, 3);
 }
 
 #[test]
-fn name_conflicts_with_names_from() {
-    let ran = greet("x:1", &["hello", "--name=a", "--names-from=-"]);
-    assert_eq!(ran.code, Some(2));
-    let ran = greet("x:1", &["hello", "--names-from=-", "--count=2"]);
+fn number_over_limit_is_usage_error() {
+    let ran = cli("x:1", &[CALL_LINES, &["--count=2"]].concat());
     assert_eq!(ran.code, Some(2));
     for flag in ["--concurrency=0", "--concurrency=10001", "--connections=0", "--count=0"] {
-        let ran = greet("x:1", &["hello", "--name=a", flag]);
+        let ran = cli("x:1", &[CALL, &[flag]].concat());
         assert_eq!(ran.code, Some(2));
         assert!(ran.stderr.contains(flag.split('=').next().unwrap()), "{ran:?}");
     }
@@ -262,8 +247,8 @@ fn name_conflicts_with_names_from() {
 
 #[test]
 fn wait_adds_at_most_its_duration() {
-    let flags = ["--wait=300ms", "--timeout=1s", "-q", "hello", "--name=a", "--count=2"];
-    let ran = greet(&serve(never_reply), &flags);
+    let flags = ["--wait=300ms", "--timeout=1s", "-q"];
+    let ran = cli(&serve(never_reply), &[&flags[..], CALL, &["--count=2"]].concat());
     assert_eq!(ran.code, Some(3));
     assert!(ran.elapsed < Duration::from_millis(1_600), "{ran:?}");
 }
@@ -276,8 +261,9 @@ fn number_of_hints_is_limited() {
         details.add_bad_request_violation(request.into_inner().name, "no");
         Err(Status::with_error_details(tonic::Code::InvalidArgument, "no", details))
     });
-    let names: String = (0..50).map(|number| format!("{number}\n")).collect();
-    let ran = greet_lines(&daemon.target, names.as_bytes(), &[]);
+    let texts: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    let ran = call_lines(&daemon.target, &texts, &[]);
     assert_eq!(ran.stderr.matches("INVALID_ARGUMENT").count(), 50);
     assert_eq!(ran.stderr.matches("hint: ").count(), 10, "{ran:?}");
 }

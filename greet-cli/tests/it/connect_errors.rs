@@ -1,14 +1,15 @@
 //! Errors of the stages dns and tcp: no connection, exit code 3.
 
 use crate::support::error_snapshot::assert_error;
+use crate::support::sample::CALL;
 #[cfg(target_os = "linux")]
 use crate::support::silent_listener::SilentListener;
-use crate::support::{greet, unused_address};
+use crate::support::{cli, unused_address};
 
 #[test]
 fn unknown_host() {
     // The text of the resolver differs between systems.
-    let ran = greet("no-such-host.invalid:1", &["hello", "--name=Ada"]);
+    let ran = cli("no-such-host.invalid:1", CALL);
     assert_eq!(ran.code, Some(3));
     let line = "greet-cli: dns: could not look up no-such-host.invalid: ";
     assert!(ran.stderr.starts_with(line), "{ran:?}");

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::host_name::HostName;
-use crate::support::{Daemon, greet, parse_object, unused_address};
+use crate::support::sample::{CALL, LINE};
+use crate::support::{Daemon, cli, parse_object, unused_address};
 
 /// Returns the line about a target that refuses connections.
 fn line(address: &str) -> String {
@@ -26,11 +27,11 @@ fn failures(report: &Value, address: &str) -> u64 {
 fn dead_target_is_reported_once_while_calls_succeed() {
     let (daemon, dead) = (Daemon::start(&[]), unused_address());
     let targets = format!("{dead},{}", daemon.target);
-    greet(&targets, &["hello", "--name=Ada"]).assert("Hello Ada\n", &line(&dead), 0);
-    greet(&targets, &["-q", "hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
-    let ran = greet(&targets, &["hello", "--name=Ada", "--count=500", "--connections=3"]);
-    ran.assert(&"Hello Ada\n".repeat(500), &line(&dead), 0);
-    let wait = greet(&targets, &["--wait=1s", "hello", "--name=Ada"]);
+    cli(&targets, CALL).assert(LINE, &line(&dead), 0);
+    cli(&targets, &[&["-q"][..], CALL].concat()).assert(LINE, "", 0);
+    let ran = cli(&targets, &[CALL, &["--count=500", "--connections=3"]].concat());
+    ran.assert(&LINE.repeat(500), &line(&dead), 0);
+    let wait = cli(&targets, &[&["--wait=1s"][..], CALL].concat());
     assert_eq!((wait.stderr.matches(&line(&dead)).count(), wait.code), (1, Some(0)), "{wait:?}");
 }
 
@@ -38,14 +39,14 @@ fn dead_target_is_reported_once_while_calls_succeed() {
 fn dead_target_is_in_json() {
     let (daemon, dead) = (Daemon::start(&[]), unused_address());
     let targets = format!("{dead},{}", daemon.target);
-    let ran = greet(&targets, &["--output=json", "hello", "--name=Ada"]);
+    let ran = cli(&targets, &[&["--output=json"][..], CALL].concat());
     assert_eq!(ran.stderr, line(&dead));
     let object = ran.object();
     let attempt = &object["earlier_attempts"][0];
     assert_eq!(attempt["target"], format!("http://{dead}"));
     assert_eq!((&attempt["peer"], &attempt["error"]["stage"]), (&json!(null), &json!("tcp")));
 
-    let ran = greet(&targets, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let ran = cli(&targets, &[&["--output=json"][..], CALL, &["--count=10"]].concat());
     let tally = parse_object(ran.stdout.lines().last().unwrap());
     assert_eq!((failures(&tally["connect_failures"], &dead), &tally["failed"]), (1, &json!(0)));
 }
@@ -53,12 +54,12 @@ fn dead_target_is_in_json() {
 #[test]
 fn every_target_that_is_dead_is_reported() {
     let (first, second) = (unused_address(), unused_address());
-    let ran = greet(&format!("{first},{second}"), &["hello", "--name=Ada"]);
+    let ran = cli(&format!("{first},{second}"), CALL);
     let failure = format!("greet-cli: tcp: could not connect to {second}: connection refused\n");
     assert!(ran.stderr.starts_with(&failure), "{ran:?}");
     assert!(ran.stderr.ends_with(&line(&first)), "{ran:?}");
     assert_eq!((ran.stderr.lines().count(), ran.code), (4, Some(3)), "{ran:?}");
-    let only = greet(&first, &["hello", "--name=Ada"]);
+    let only = cli(&first, CALL);
     assert_eq!(only.stderr.lines().count(), 3, "the failure of the call says it: {only:?}");
 }
 
@@ -69,7 +70,7 @@ fn dead_address_of_name_is_reported() {
     };
     let port = name.free_port();
     let _daemon = Daemon::start(&[&format!("--listen={alive}:{port}")]);
-    let ran = name.greet("dns", port, &["--output=json", "hello", "--name=Ada", "--count=10"]);
+    let ran = name.run("dns", port, &[&["--output=json"][..], CALL, &["--count=10"]].concat());
     let target = name.target("dns", port);
     let cause = format!("could not connect to {dead}:{port}: connection refused");
     assert_eq!(ran.stderr, format!("greet-cli: {target}: tcp: {cause}\n"));
@@ -84,11 +85,11 @@ fn load_counts_failures_to_connect_by_target() {
     let (daemon, dead) = (Daemon::start(&[]), unused_address());
     let targets = format!("{dead},{}", daemon.target);
     let flags = ["load", "--count=200", "--threads=2", "--connections=4"];
-    let ran = greet(&targets, &[&["--output=json"], &flags[..]].concat());
+    let ran = cli(&targets, &[&["--output=json"], &flags[..]].concat());
     assert_eq!((ran.stderr.as_str(), ran.code), (line(&dead).as_str(), Some(0)));
     let object = ran.object();
     assert!(failures(&object["connect_failures"], &dead) >= 2, "one for each thread: {object}");
-    let ran = greet(&targets, &flags);
+    let ran = cli(&targets, &flags);
     assert_eq!(ran.stderr, line(&dead));
     assert!(ran.stdout.contains(&format!(" failed to http://{dead}\nbytes ")), "{ran:?}");
 }

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::certs::{Ca, LOOPBACK, expired, tls_config};
 use crate::support::fake_server::{
-    answer_each, hello_ada, never_reply, reply, serve, serve_tls, trailers_only,
+    answer_each, never_reply, reply, sample_reply, serve, serve_tls, trailers_only,
 };
-use crate::support::{Daemon, command, greet, run, unused_address};
+use crate::support::sample::{DIAGNOSED, message};
+use crate::support::{Daemon, cli, command, run, unused_address};
 
 fn diagnosed(target: &str, flags: &[&str]) -> (Value, Option<i32>) {
-    let ran = greet(target, &[flags, &["--output=json", "diagnose"]].concat());
+    let ran = cli(target, &[flags, &["--output=json", "diagnose"]].concat());
     assert_eq!(ran.stderr, "");
     (ran.object(), ran.code)
 }
@@ -29,7 +30,7 @@ fn all_stages_succeed() {
     assert_eq!(details(1)["peer"], daemon.address());
     assert_eq!(details(3)["settings"]["max_concurrent_streams"], 200);
     assert_eq!(details(4)["serving"], "SERVING");
-    assert_eq!(details(5)["message"], "Hello greet-cli");
+    assert_eq!(message(details(5)), DIAGNOSED);
     assert_eq!(details(5)["instance"], "blue");
 }
 
@@ -61,7 +62,7 @@ fn rejected_certificate_is_shown() {
     assert_eq!(certificate["not_after"], "2021-01-01T00:00:00Z");
     assert!(certificate["days_left"].as_i64().unwrap() < -1_000);
 
-    let ran = greet(&target, &[&ca.ca_cert_flag(), "diagnose"]);
+    let ran = cli(&target, &[&ca.ca_cert_flag(), "diagnose"]);
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(3)));
     assert!(ran.stdout.contains("tls     failed"), "{ran:?}");
     assert!(ran.stdout.contains("expired on 2021-01-01T00:00:00Z\n"), "{ran:?}");
@@ -71,7 +72,7 @@ fn rejected_certificate_is_shown() {
 #[test]
 fn diagnosis_continues_after_failed_health_check() {
     let daemon = Daemon::start(&[]);
-    let ran = greet(&daemon.target, &["--output=json", "diagnose", "--service=no.Such"]);
+    let ran = cli(&daemon.target, &["--output=json", "diagnose", "--service=no.Such"]);
     let diagnosis = ran.object();
     assert_eq!(results(&diagnosis), ["ok", "ok", "none", "ok", "failed", "ok"]);
     assert_eq!((&diagnosis["error"]["stage"], ran.code), (&json!("health"), Some(69)));
@@ -92,7 +93,7 @@ fn draining_server_is_not_serving() {
 #[test]
 fn missing_health_service_is_not_a_failure() {
     let unimplemented = trailers_only(&[("grpc-status", "12")]);
-    let address = serve(answer_each(vec![unimplemented, hello_ada()]));
+    let address = serve(answer_each(vec![unimplemented, sample_reply()]));
     let (diagnosis, code) = diagnosed(&address, &[]);
     assert_eq!((&results(&diagnosis)[4..], code), (&["none", "ok"][..], Some(0)));
 }
@@ -109,7 +110,7 @@ fn first_failed_stage_determines_exit_code() {
 fn every_target_has_its_own_timeout() {
     let daemon = Daemon::start(&[]);
     let targets = format!("{},{}", serve(never_reply), daemon.target);
-    let ran = greet(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
+    let ran = cli(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
     let oks: Vec<_> = ran.objects().iter().map(|object| object["ok"] == true).collect();
     assert_eq!((oks, ran.code), (vec![false, true], Some(3)));
 }

@@ -1,5 +1,6 @@
 //! Environment variables: each connection flag has one, and the flag overrides it.
 
+use crate::support::sample::{CALL, LINE};
 use crate::support::{CommandOutput, Daemon, command, run, unused_address};
 
 fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
@@ -12,18 +13,18 @@ fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
 fn flag_overrides_target_variable() {
     let daemon = Daemon::start(&[]);
     let target = [("GREET_TARGET", daemon.target.as_str())];
-    with(&target, &["hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
+    with(&target, CALL).assert(LINE, "", 0);
 
     let elsewhere = [("GREET_TARGET", "unix:/no/such.sock")];
-    let flag = ["hello", "--name=Ada", "--target", &daemon.target];
-    with(&elsewhere, &flag).assert("Hello Ada\n", "", 0);
+    let flag = [CALL, &["--target", &daemon.target]].concat();
+    with(&elsewhere, &flag).assert(LINE, "", 0);
 }
 
 #[test]
 fn variables_set_other_flags() {
     let address = unused_address();
     let quiet = [("GREET_TARGET", address.as_str()), ("GREET_QUIET", "1")];
-    with(&quiet, &["hello", "--name=Ada"]).assert("", "", 3);
+    with(&quiet, CALL).assert("", "", 3);
 
     let ran = with(&[("GREET_TARGET", &address), ("GREET_OUTPUT", "json")], &["health"]);
     assert_eq!(ran.object()["ok"], false);
@@ -41,8 +42,8 @@ fn empty_variable_is_unset() {
     let names = ["TIMEOUT", "CONNECT_TIMEOUT", "WAIT", "HEADER", "OUTPUT", "VERBOSE", "QUIET"];
     let names = names.map(|name| format!("GREET_{name}"));
     let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
-    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
-    with(&variables, &hello).assert("Hello Ada\n", "", 0);
+    let call = [&["--target", &daemon.target][..], CALL].concat();
+    with(&variables, &call).assert(LINE, "", 0);
     assert_eq!(with(&[("GREET_TARGET", "")], &["--timeout=1ms", "-q", "health"]).stderr, "");
 }
 
@@ -50,11 +51,11 @@ fn empty_variable_is_unset() {
 fn flag_overrides_variable_of_opposite_flag() {
     let address = unused_address();
     let target = ("GREET_TARGET", address.as_str());
-    let verbose = with(&[target, ("GREET_QUIET", "1")], &["-v", "hello", "--name=Ada"]);
+    let verbose = with(&[target, ("GREET_QUIET", "1")], &[&["-v"][..], CALL].concat());
     assert!(verbose.stderr.contains("* tcp"), "{verbose:?}");
-    with(&[target, ("GREET_VERBOSE", "1")], &["-q", "hello", "--name=Ada"]).assert("", "", 3);
+    with(&[target, ("GREET_VERBOSE", "1")], &[&["-q"][..], CALL].concat()).assert("", "", 3);
     let off = [target, ("GREET_QUIET", "false"), ("GREET_VERBOSE", "0")];
-    assert!(with(&off, &["hello", "--name=Ada"]).stderr.starts_with("greet-cli: tcp: "));
+    assert!(with(&off, CALL).stderr.starts_with("greet-cli: tcp: "));
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn invalid_variable_is_named() {
     let form = "is not a duration such as 250ms, 5s or 1m";
     let soon = [("GREET_TIMEOUT", "soon")];
     with(&soon, &["health"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
-    with(&soon, &["hello"]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
+    with(&soon, &[CALL[0]]).assert("", &format!("greet-cli: GREET_TIMEOUT: \"soon\" {form}\n"), 2);
     let line = format!("greet-cli: --timeout: \"later\" {form}\n");
     with(&soon, &["--timeout=later", "health"]).assert("", &line, 2);
     let line = "greet-cli: GREET_INSECURE: \"flase\" is neither true nor false\n";
@@ -108,8 +109,8 @@ fn unknown_variable_is_a_warning() {
 fn trailing_newline_in_header_variable_is_ignored() {
     let daemon = Daemon::start(&[]);
     let headers = [("GREET_HEADER", "a: b\nc: d\n")];
-    let hello = ["--target", &daemon.target, "hello", "--name=Ada"];
-    with(&headers, &hello).assert("Hello Ada\n", "", 0);
+    let call = [&["--target", &daemon.target][..], CALL].concat();
+    with(&headers, &call).assert(LINE, "", 0);
 }
 
 /// Each program ignores the variables of the other without a warning.

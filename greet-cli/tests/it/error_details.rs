@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-use crate::support::{Daemon, greet};
-
-const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+use crate::support::sample::CALL;
+use crate::support::{Daemon, cli};
 
 /// Starts a daemon that fails every call with a status and `details`.
 fn fails_with(details: &[u8]) -> Daemon {
@@ -23,14 +22,13 @@ fn fails_with(details: &[u8]) -> Daemon {
 
 /// Returns the lines of the details on standard error.
 fn lines(daemon: &Daemon) -> Vec<String> {
-    let ran = greet(&daemon.target, &HELLO);
+    let ran = cli(&daemon.target, CALL);
     let lines = ran.stderr.lines().skip(1).take_while(|line| !line.is_empty());
     lines.map(str::to_owned).collect()
 }
 
 fn in_json(daemon: &Daemon) -> Value {
-    greet(&daemon.target, &[&["--output=json"], &HELLO[..]].concat()).object()["error"]["details"]
-        .take()
+    cli(&daemon.target, &[&["--output=json"], CALL].concat()).object()["error"]["details"].take()
 }
 
 #[test]
@@ -173,29 +171,15 @@ fn lines_of_details_are_limited() {
 }
 
 #[test]
-fn each_of_several_failures_has_its_details() {
-    let daemon = Daemon::start(&[]);
-    let name = format!("--name={}", "x".repeat(4_097));
-    let ran = greet(&daemon.target, &["hello", &name, "--name=Ada"]);
-    ran.assert(
-        "Hello Ada\n",
-        "greet-cli: call 1: rpc: INVALID_ARGUMENT: name is 4097 bytes long; the limit is 4096 bytes\n  \
-         BadRequest field=\"name\" description=\"is 4097 bytes long; the limit is 4096 bytes\"\n\
-         hint: correct `name` and retry\n",
-        67,
-    );
-}
-
-#[test]
 fn diagnose_and_load_report_details() {
     let details = encode(&[("a/b.C", b"x")]);
     let detail = json!([{"@type": "a/b.C", "valueBytes": 1}]);
     let daemon = fails_with(&details);
-    let object = greet(&daemon.target, &["--output=json", "diagnose"]).object();
+    let object = cli(&daemon.target, &["--output=json", "diagnose"]).object();
     assert_eq!(object["error"]["details"], detail);
-    let ran = greet(&daemon.target, &["diagnose"]);
+    let ran = cli(&daemon.target, &["diagnose"]);
     assert!(ran.stdout.contains("  a/b.C valueBytes=1\n"), "{ran:?}");
-    let object = greet(&daemon.target, &["--output=json", "load", "--count=2"]).object();
+    let object = cli(&daemon.target, &["--output=json", "load", "--count=2"]).object();
     assert_eq!(object["error"]["details"], detail);
 }
 

@@ -4,6 +4,7 @@
 
 use std::process::Command;
 
+use crate::support::sample::{CALL, LINE};
 use crate::support::{CommandOutput, Daemon, run};
 
 /// Runs greet-cli after `ulimit FLAGS`.
@@ -16,7 +17,6 @@ fn with_limit(ulimit: &str, target: &str, arguments: &[&str]) -> CommandOutput {
 }
 
 const LOAD: [&str; 5] = ["-q", "load", "--threads=1", "--connections=60", "--count=60"];
-const HELLO: [&str; 4] = ["hello", "--name=Ada", "--count=60", "--connections=60"];
 
 #[test]
 fn soft_limit_is_raised_to_hard_limit() {
@@ -24,6 +24,10 @@ fn soft_limit_is_raised_to_hard_limit() {
     let ran = with_limit("-S -n 30", &daemon.target, &LOAD);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.starts_with("calls    60 ok, 0 failed "), "{ran:?}");
-    let ran = with_limit("-S -n 30", &daemon.target, &HELLO);
-    ran.assert(&"Hello Ada\n".repeat(60), "", 0);
+    let ran = with_limit(
+        "-S -n 30",
+        &daemon.target,
+        &[CALL, &["--count=60", "--connections=60"]].concat(),
+    );
+    ran.assert(&LINE.repeat(60), "", 0);
 }

@@ -8,21 +8,28 @@ use serde_json::json;
 use crate::support::fake_server::{
     OK, answer, data, never_reply, reply_headers, serve, trailers, trailers_only,
 };
+use crate::support::sample::SERVICE;
 use crate::support::{
-    Daemon, Running, assert_timing, command, greet, parse_object, spawn, unused_address,
+    Daemon, Running, assert_timing, cli, command, parse_object, spawn, unused_address,
 };
+
+/// Returns the lines of `health --all`, each with this end.
+fn rows(end: &str) -> String {
+    let columns = SERVICE.len();
+    format!("{:<columns$}{end}\n{SERVICE}{end}\n", "(server)")
+}
 
 #[test]
 fn serving_server_is_serving() {
     let daemon = Daemon::start(&[]);
-    greet(&daemon.target, &["health"]).assert("SERVING\n", "", 0);
-    greet(&daemon.target, &["health", "--service", "greet.Greeter"]).assert("SERVING\n", "", 0);
+    cli(&daemon.target, &["health"]).assert("SERVING\n", "", 0);
+    cli(&daemon.target, &["health", "--service", SERVICE]).assert("SERVING\n", "", 0);
 }
 
 #[test]
 fn unknown_service_is_not_found() {
     let daemon = Daemon::start(&[]);
-    greet(&daemon.target, &["health", "--service", "no.Such"]).assert(
+    cli(&daemon.target, &["health", "--service", "no.Such"]).assert(
         "",
         "greet-cli: rpc: NOT_FOUND: unknown service\n\n\
          hint: the server does not know this name: check its spelling and case\n",
@@ -34,13 +41,13 @@ fn unknown_service_is_not_found() {
 fn draining_server_is_not_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=1s"]);
     daemon.drain_until_not_serving();
-    greet(&daemon.target, &["health"]).assert("NOT_SERVING\n", "", 4);
+    cli(&daemon.target, &["health"]).assert("NOT_SERVING\n", "", 4);
 }
 
 #[test]
 fn health_in_json_is_one_object() {
     let daemon = Daemon::start(&[]);
-    let mut object = greet(&daemon.target, &["--output=json", "health"]).object();
+    let mut object = cli(&daemon.target, &["--output=json", "health"]).object();
     object["timing_us"].take();
     assert_eq!(
         object,
@@ -51,14 +58,14 @@ fn health_in_json_is_one_object() {
             "headers": {}, "trailers": {}, "attempts": 1, "timing_us": null, "error": null,
         })
     );
-    let ran = greet(&unused_address(), &["--output=json", "health"]);
+    let ran = cli(&unused_address(), &["--output=json", "health"]);
     assert_eq!(ran.code, Some(3));
     assert_eq!((&ran.object()["ok"], &ran.object()["serving"]), (&json!(false), &json!(null)));
 }
 
 #[test]
 fn silent_server_is_not_connected() {
-    let ran = greet(&serve(never_reply), &["--timeout=50ms", "health"]);
+    let ran = cli(&serve(never_reply), &["--timeout=50ms", "health"]);
     assert_eq!(ran.code, Some(3));
 }
 
@@ -112,22 +119,22 @@ fn watch_in_json_prints_one_object_per_change() {
 #[test]
 fn verbose_watch_reports_stages_and_headers_of_change() {
     let daemon = Daemon::start(&[]);
-    let ran = greet(&daemon.target, &["-v", "health", "--watch", "--wait=20s"]);
+    let ran = cli(&daemon.target, &["-v", "health", "--watch", "--wait=20s"]);
     for part in ["* tcp ", "> :path: /grpc.health.v1.Health/Watch\n", "* rpc "] {
         assert_eq!(ran.stderr.matches(part).count(), 1, "{part}: {ran:?}");
     }
-    let ran = greet(&unused_address(), &["-v", "health", "--watch", "--wait=1ms"]);
+    let ran = cli(&unused_address(), &["-v", "health", "--watch", "--wait=1ms"]);
     assert!(ran.stderr.starts_with("* dns ") && ran.stderr.contains("\n* tcp "), "{ran:?}");
 }
 
 #[test]
 fn watch_with_wait_ends_at_serving() {
     let daemon = Daemon::start(&[]);
-    let ran = greet(&daemon.target, &["health", "--watch", "--wait=20s"]);
+    let ran = cli(&daemon.target, &["health", "--watch", "--wait=20s"]);
     assert_eq!((ran.stdout.ends_with(" SERVING\n"), ran.code), (true, Some(0)), "{ran:?}");
-    let ran = greet(&unused_address(), &["health", "--watch", "--wait=300ms"]);
+    let ran = cli(&unused_address(), &["health", "--watch", "--wait=300ms"]);
     assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
-    let ran = greet(&daemon.target, &["health", "--watch", "--wait=300ms", "--service=no.Such"]);
+    let ran = cli(&daemon.target, &["health", "--watch", "--wait=300ms", "--service=no.Such"]);
     assert_eq!((ran.stdout.ends_with(" SERVICE_UNKNOWN\n"), ran.code), (true, Some(4)), "{ran:?}");
 }
 
@@ -144,9 +151,9 @@ fn missing_health_service_is_named_once_and_ends_wait() {
             "greet-cli: rpc: UNIMPLEMENTED: unknown service\n\n\
              hint: the server does not implement {missing}: {instead}\n"
         );
-        greet(&address, &["health", flag]).assert("", &lines, 76);
-        greet(&address, &["--wait=1h", "health", flag]).assert("", &lines, 76);
-        let ran = greet(&address, &["--output=json", "health", flag]);
+        cli(&address, &["health", flag]).assert("", &lines, 76);
+        cli(&address, &["--wait=1h", "health", flag]).assert("", &lines, 76);
+        let ran = cli(&address, &["--output=json", "health", flag]);
         assert_eq!(ran.object()["error"]["cause"], "UNIMPLEMENTED: unknown service");
     }
 }
@@ -155,14 +162,14 @@ fn missing_health_service_is_named_once_and_ends_wait() {
 fn every_service_is_listed_with_status() {
     let mut daemon = Daemon::start(&["--drain-delay=1s"]);
     let all = ["health", "--all"];
-    greet(&daemon.target, &all).assert("(server)      SERVING\ngreet.Greeter SERVING\n", "", 0);
-    let object = greet(&daemon.target, &["--output=json", "health", "--all"]).object();
-    assert_eq!(object["services"], json!({"": "SERVING", "greet.Greeter": "SERVING"}));
+    cli(&daemon.target, &all).assert(&rows(" SERVING"), "", 0);
+    let object = cli(&daemon.target, &["--output=json", "health", "--all"]).object();
+    assert_eq!(object["services"], json!({"": "SERVING", SERVICE: "SERVING"}));
     daemon.drain_until_not_serving();
-    let rows = "(server)      NOT_SERVING\ngreet.Greeter NOT_SERVING\n";
-    greet(&daemon.target, &all).assert(rows, "", 4);
+    let rows = rows(" NOT_SERVING");
+    cli(&daemon.target, &all).assert(&rows, "", 4);
     let waiting = format!("greet-cli: waiting for {}: (server) NOT_SERVING\n", daemon.target);
-    greet(&daemon.target, &["health", "--all", "--wait=100ms"]).assert(rows, &waiting, 4);
+    cli(&daemon.target, &["health", "--all", "--wait=100ms"]).assert(&rows, &waiting, 4);
 }
 
 /// Starts a server that lists these services.
@@ -184,8 +191,8 @@ fn list_is_sorted_escaped_and_exits_with_4_if_not_all_serving() {
         ("a\u{1b}[2J", ServingStatus::Serving),
     ];
     let rows = format!("{:<48} SERVING\n{:<48} UNKNOWN\n{long} SERVING\n", "a\\u{1b}[2J", "b");
-    greet(&list_server(&services), &["health", "--all"]).assert(&rows, "", 4);
-    let ran = greet(&list_server(&services), &["--output=json", "health", "--all"]);
+    cli(&list_server(&services), &["health", "--all"]).assert(&rows, "", 4);
+    let ran = cli(&list_server(&services), &["--output=json", "health", "--all"]);
     assert_eq!((&ran.object()["ok"], ran.code), (&json!(false), Some(4)));
 }
 
@@ -193,13 +200,13 @@ fn list_is_sorted_escaped_and_exits_with_4_if_not_all_serving() {
 fn empty_list_is_not_serving() {
     let address = list_server(&[]);
     let note = format!("greet-cli: http://{address}: the server lists no service\n");
-    greet(&address, &["health", "--all"]).assert("", &note, 4);
+    cli(&address, &["health", "--all"]).assert("", &note, 4);
 }
 
 #[test]
 fn all_conflicts_with_service_and_watch() {
     for flag in ["--service=x", "--watch"] {
-        let ran = greet(&unused_address(), &["health", "--all", flag]);
+        let ran = cli(&unused_address(), &["health", "--all", flag]);
         assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
         assert!(ran.stderr.contains("cannot be used with"), "{ran:?}");
     }
@@ -209,24 +216,24 @@ fn all_conflicts_with_service_and_watch() {
 fn all_targets_are_checked() {
     let daemon = Daemon::start(&[]);
     let refusing = unused_address();
-    let ran = greet(&format!("{},{refusing}", daemon.target), &["health"]);
+    let ran = cli(&format!("{},{refusing}", daemon.target), &["health"]);
     assert_eq!(ran.stdout, format!("SERVING {}\n", daemon.target));
     let line = format!("greet-cli: http://{refusing}: tcp: could not connect to {refusing}: ");
     assert!(ran.stderr.starts_with(&line), "{ran:?}");
     assert_eq!(ran.stderr.matches("hint: ").count(), 1, "{ran:?}");
     assert_eq!(ran.code, Some(3));
-    let ran = greet(&format!("{},{refusing}", daemon.target), &["health", "--all"]);
+    let ran = cli(&format!("{},{refusing}", daemon.target), &["health", "--all"]);
     let suffix = &daemon.target;
-    let rows = format!("(server)      SERVING {suffix}\ngreet.Greeter SERVING {suffix}\n");
+    let rows = rows(&format!(" SERVING {suffix}"));
     assert_eq!((ran.stdout, ran.code), (rows, Some(3)));
-    let ran = greet(&format!("{},{refusing}", daemon.target), &["health", "--watch"]);
+    let ran = cli(&format!("{},{refusing}", daemon.target), &["health", "--watch"]);
     assert_eq!(ran.code, Some(2), "--watch has one target");
 }
 
 #[test]
 fn watch_with_wait_ends_in_time_on_silent_server() {
     let silent = serve(never_reply);
-    let ran = greet(&silent, &["--timeout=5s", "health", "--watch", "--wait=300ms"]);
+    let ran = cli(&silent, &["--timeout=5s", "health", "--watch", "--wait=300ms"]);
     assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
     assert!(ran.stderr.contains("sent no SETTINGS within"), "{ran:?}");
 }

@@ -2,42 +2,29 @@
 
 use serde_json::json;
 
-use crate::support::{Daemon, assert_timing, greet};
+use crate::support::{Daemon, assert_timing, cli};
 
 #[test]
 fn only_reply_is_printed() {
     let daemon = Daemon::start(&[]);
     for name in ["Ada", "", "Zoë \u{1f600}", "-v"] {
-        let ran = greet(&daemon.target, &["hello", "--name", name]);
+        let ran = cli(&daemon.target, &["hello", "--name", name]);
         ran.assert(&format!("Hello {name}\n"), "", 0);
     }
-    greet(daemon.address(), &["hello", "--name", "Ada"]).assert("Hello Ada\n", "", 0);
+    cli(daemon.address(), &["hello", "--name", "Ada"]).assert("Hello Ada\n", "", 0);
 }
 
 #[test]
-fn names_are_greeted_in_order() {
+fn replies_are_in_order_of_names() {
     let daemon = Daemon::start(&[]);
     let names = ["hello", "--name", "a", "--name", "b", "--name", "a"];
-    greet(&daemon.target, &names).assert("Hello a\nHello b\nHello a\n", "", 0);
-}
-
-#[cfg(unix)]
-#[test]
-fn unix_socket_is_target() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = format!("unix:{}", directory.path().join("greet.sock").display());
-    let _daemon = Daemon::start(&["--listen", &target]);
-    let ran = greet(&target, &["hello", "--name", "Ada", "--output", "json"]);
-    let object = ran.object();
-    assert_eq!(object["message"], "Hello Ada");
-    assert_eq!(object["peer"], target);
-    assert_eq!(object["timing_us"]["dns"], json!(null));
+    cli(&daemon.target, &names).assert("Hello a\nHello b\nHello a\n", "", 0);
 }
 
 #[test]
 fn hello_in_json_is_one_object() {
     let daemon = Daemon::start(&["--instance=blue"]);
-    let ran = greet(&daemon.target, &["hello", "--name", "Ada", "--output=json"]);
+    let ran = cli(&daemon.target, &["hello", "--name", "Ada", "--output=json"]);
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
     let mut object = ran.object();
     assert_timing(&object, &["dns", "tcp", "http2", "rpc"]);
@@ -56,34 +43,58 @@ fn hello_in_json_is_one_object() {
 }
 
 #[test]
-fn second_call_reuses_connection() {
+fn each_of_several_failures_has_its_details() {
     let daemon = Daemon::start(&[]);
-    let names = ["--output=json", "hello", "--name=a", "--name=b"];
-    let objects = greet(&daemon.target, &names).objects();
-    assert_eq!(objects.len(), 2);
-    assert!(objects[0]["timing_us"]["tcp"].is_u64());
-    assert_eq!(objects[1]["timing_us"]["tcp"], json!(null));
-    assert_eq!(objects[1]["peer"], daemon.address());
+    let name = format!("--name={}", "x".repeat(4_097));
+    let ran = cli(&daemon.target, &["hello", &name, "--name=Ada"]);
+    ran.assert(
+        "Hello Ada\n",
+        "greet-cli: call 1: rpc: INVALID_ARGUMENT: name is 4097 bytes long; the limit is 4096 bytes\n  \
+         BadRequest field=\"name\" description=\"is 4097 bytes long; the limit is 4096 bytes\"\n\
+         hint: correct `name` and retry\n",
+        67,
+    );
 }
 
 #[test]
-fn metadata_is_sent_and_received() {
-    let daemon = Daemon::scripted();
-    let headers = ["-H", "x-ascii: a: b", "--header=x-bin: AP8="];
-    let ran =
-        greet(&daemon.target, &[&headers[..], &["--output=json", "hello", "--name=Ada"]].concat());
-    let object = ran.object();
-    assert_eq!(object["headers"]["seen-x-ascii"], "a: b");
-    assert_eq!(object["headers"]["seen-bin"], "AP8");
-    let agent = concat!("greet-cli/", env!("CARGO_PKG_VERSION"));
-    assert_eq!(object["headers"]["seen-user-agent"], agent);
+fn name_over_limit_error_states_limit() {
+    let daemon = Daemon::start(&[]);
+    cli(&daemon.target, &["hello", "--name", &"x".repeat(5_000)]).assert(
+        "",
+        "greet-cli: rpc: INVALID_ARGUMENT: name is 5000 bytes long; the limit is 4096 bytes\n  \
+         BadRequest field=\"name\" description=\"is 5000 bytes long; the limit is 4096 bytes\"\n\n\
+         hint: correct `name` and retry\n",
+        67,
+    );
 }
 
 #[test]
-fn remaining_time_is_sent_as_grpc_timeout() {
-    let daemon = Daemon::scripted();
-    let ran = greet(&daemon.target, &["--timeout=2s", "--output=json", "hello", "--name=Ada"]);
-    let sent = ran.object()["headers"]["seen-grpc-timeout"].as_str().unwrap().to_owned();
-    let millis: u64 = sent.strip_suffix('m').unwrap().parse().unwrap();
-    assert!((1_000..=2_000).contains(&millis), "{sent}");
+fn reply_is_escaped_to_one_line() {
+    let daemon = Daemon::start(&[]);
+    let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}", "--name=\u{202e}adA"];
+    let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\nHello \\u{202e}adA\n";
+    cli(&daemon.target, &names).assert(shown, "", 0);
+    let json = cli(&daemon.target, &["--output=json", "hello", "--name=two\nlines"]);
+    assert_eq!(json.object()["message"], "Hello two\nlines", "JSON is exact");
+}
+
+#[test]
+fn names_are_read_from_file_with_unterminated_last_line() {
+    let daemon = Daemon::start(&[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "\u{feff}Ada\r\n\nGrace").unwrap();
+    let from = format!("--names-from={}", file.path().display());
+    cli(&daemon.target, &["hello", &from]).assert("Hello Ada\nHello \nHello Grace\n", "", 0);
+    let ran = cli(&daemon.target, &["hello", "--names-from=/no/such"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)));
+    assert!(ran.stderr.starts_with("greet-cli: could not read `/no/such`: "), "{ran:?}");
+    let ran = cli(&daemon.target, &["hello", "--names-from=/"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(2)), "{ran:?}");
+    assert!(ran.stderr.starts_with("greet-cli: could not read `/`: "), "{ran:?}");
+}
+
+#[test]
+fn name_conflicts_with_names_from() {
+    let ran = cli("x:1", &["hello", "--name=a", "--names-from=-"]);
+    assert_eq!(ran.code, Some(2));
 }

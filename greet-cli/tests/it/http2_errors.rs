@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::support::certs::Ca;
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{allow_streams, answer, never_reply, reply, serve};
-use crate::support::{Daemon, greet};
+use crate::support::sample::CALL;
+use crate::support::{Daemon, cli};
 
 #[test]
 fn greet_server_with_tls_is_named() {
@@ -39,7 +40,7 @@ fn error_page_of_proxy_is_quoted() {
 #[test]
 fn other_protocol_is_quoted() {
     assert_error("http2_other_protocol", &serve(reply(b"SSH-2.0-OpenSSH_10.0\r\n")), &[]);
-    let ran = greet(&serve(reply(b"hi\r\n")), &["hello", "--name=Ada"]);
+    let ran = cli(&serve(reply(b"hi\r\n")), CALL);
     assert!(ran.stderr.contains("it sent \"hi\""), "shorter than a frame header: {ran:?}");
 }
 
@@ -73,7 +74,7 @@ fn server_that_allows_no_streams() {
     let address = serve(allow_streams(0));
     assert_error("http2_no_streams_allowed", &address, &[]);
     // A watch reports each change until the wait ends.
-    let ran = greet(&address, &["--timeout=100ms", "--wait=200ms", "health", "--watch"]);
+    let ran = cli(&address, &["--timeout=100ms", "--wait=200ms", "health", "--watch"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.stderr.contains(": its SETTINGS_MAX_CONCURRENT_STREAMS is 0\n"), "{ran:?}");
 }
@@ -81,8 +82,8 @@ fn server_that_allows_no_streams() {
 #[test]
 fn call_over_limit_of_streams_was_not_sent() {
     let address = serve(allow_streams(1));
-    let flags = ["--timeout=300ms", "--output=json", "hello", "--name=Ada", "--name=Grace"];
-    let ran = greet(&address, &flags);
+    let flags = [&["--timeout=300ms", "--output=json"][..], CALL, &["--name=Grace"]].concat();
+    let ran = cli(&address, &flags);
     let [first, second] = &ran.objects()[..] else { panic!("{ran:?}") };
     assert_eq!(first["status"]["name"], "DEADLINE_EXCEEDED");
     assert_eq!((&second["status"], &second["timing_us"]["rpc"]), (&Value::Null, &Value::Null));
@@ -94,6 +95,6 @@ fn call_over_limit_of_streams_was_not_sent() {
 #[test]
 fn peer_is_reported_without_http2() {
     let address = serve(reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-    let object = greet(&address, &["--output=json", "hello", "--name=Ada"]).object();
+    let object = cli(&address, &[&["--output=json"][..], CALL].concat()).object();
     assert_eq!(object["peer"], address);
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{CommandOutput, Daemon, command, greet, scripted, spawn, unused_address};
+use crate::support::sample::flag;
+use crate::support::{CommandOutput, Daemon, cli, command, scripted, spawn, unused_address};
 
 /// Runs `greet-cli --output=json load`.
 fn load(target: &str, flags: &[&str]) -> CommandOutput {
-    greet(target, &[&["--output=json", "load", "--threads=2"], flags].concat())
+    cli(target, &[&["--output=json", "load", "--threads=2"], flags].concat())
 }
 
 fn number(object: &Value, pointer: &str) -> u64 {
@@ -94,7 +95,7 @@ fn stall_delays_every_call_due_during_it() {
 fn violated_threshold_is_named_and_exits_with_5() {
     let daemon = Daemon::start(&[]);
     let flags = ["load", "--count=100", "--fail-if=p99>0us", "--fail-if=max>1h", "--fail-if=rps<1"];
-    let ran = greet(&daemon.target, &flags);
+    let ran = cli(&daemon.target, &flags);
     assert_eq!(ran.code, Some(5), "{ran:?}");
     let lines: Vec<_> = ran.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "{ran:?}");
@@ -109,7 +110,7 @@ fn violated_threshold_is_named_and_exits_with_5() {
 
 #[test]
 fn invalid_threshold_is_usage_error_with_example() {
-    let ran = greet(&unused_address(), &["load", "--fail-if=p99=20ms"]);
+    let ran = cli(&unused_address(), &["load", "--fail-if=p99=20ms"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("such as p99>20ms"), "{ran:?}");
 }
@@ -117,8 +118,10 @@ fn invalid_threshold_is_usage_error_with_example() {
 #[test]
 fn failures_are_counted_by_status_and_stage() {
     let daemon = Daemon::scripted();
-    let flags = ["--count=90", "--name=Ada", "--name=14", "--name=5", "--threads=1"];
-    let ran = greet(&daemon.target, &[&["--output=json", "load"], &flags[..]].concat());
+    let texts = ["Ada", "14", "5"].map(flag);
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    let flags = ["--output=json", "load", "--count=90", "--threads=1"];
+    let ran = cli(&daemon.target, &[&flags[..], &texts].concat());
     let object = ran.object();
     assert_eq!(ran.code, Some(0), "one answered call is enough without --fail-if");
     let by_status = json!({ "OK": 30, "UNAVAILABLE": 30, "NOT_FOUND": 30 });
@@ -126,9 +129,9 @@ fn failures_are_counted_by_status_and_stage() {
     assert_eq!(object["calls"]["by_failed_stage"], json!({ "rpc": 60 }));
     assert_eq!(object["error"]["cause"], "UNAVAILABLE: as asked");
 
-    let ran = load(&daemon.target, &["--count=10", "--name=5", "--fail-if=p99>1h"]);
+    let ran = load(&daemon.target, &["--count=10", &flag("5"), "--fail-if=p99>1h"]);
     assert_eq!(ran.code, Some(5), "without a latency, a latency threshold is violated");
-    let ran = load(&daemon.target, &["--count=10", "--name=5"]);
+    let ran = load(&daemon.target, &["--count=10", &flag("5")]);
     assert_eq!(ran.code, Some(64 + 5), "nothing was measured");
     assert_eq!(ran.object()["ok"], false);
     let ran = load(&daemon.target, &["--duration=1ns", "--warm-up=0s"]);
@@ -139,7 +142,7 @@ fn failures_are_counted_by_status_and_stage() {
 
 #[test]
 fn unreachable_server_is_not_measured() {
-    let ran = greet(&unused_address(), &["load", "--duration=1h"]);
+    let ran = cli(&unused_address(), &["load", "--duration=1h"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: tcp: could not connect to "), "{ran:?}");
     let ran = load(&unused_address(), &["--duration=1h"]);
@@ -150,7 +153,7 @@ fn unreachable_server_is_not_measured() {
 
 #[test]
 fn refused_connections_after_drain_are_counted() {
-    let (mut daemon, calls) = Daemon::with_received_names(&[]);
+    let (mut daemon, calls) = Daemon::with_received_texts(&[]);
     let target = daemon.target.clone();
     let flags = ["--concurrency=4", "--connections=2", "--duration=2s", "--warm-up=0s"];
     let loading = std::thread::spawn(move || load(&target, &flags));
@@ -181,7 +184,7 @@ fn page_holds_report_and_unwritable_path_is_named() {
 fn interrupted_load_prints_report() {
     use std::os::unix::process::ExitStatusExt as _;
 
-    let (daemon, calls) = Daemon::with_received_names(&[]);
+    let (daemon, calls) = Daemon::with_received_texts(&[]);
     let flags = ["--target", &daemon.target, "--output=json", "load", "--duration=1h"];
     let interrupted = |warm_up: &str| {
         let running = spawn(command(&[&flags[..], &[warm_up, "--concurrency=10"]].concat()));

@@ -10,13 +10,12 @@ use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::error_snapshot::assert_error;
-use crate::support::{CommandOutput, Daemon, command, greet, run};
-
-const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+use crate::support::sample::{CALL, LINE};
+use crate::support::{CommandOutput, Daemon, cli, command, run};
 
 /// Runs `greet-cli --target TARGET` with a limit of open files.
-fn greet_with_open_files(limit: u32, target: &str, flags: &[&str]) -> CommandOutput {
-    let plain = command(&[&["--target", target], &HELLO[..], flags].concat());
+fn run_with_open_files(limit: u32, target: &str, flags: &[&str]) -> CommandOutput {
+    let plain = command(&[&["--target", target], CALL, flags].concat());
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).env_clear();
     command.arg(plain.get_program()).args(plain.get_args());
@@ -31,7 +30,7 @@ fn limit_of_open_files_is_named_at_every_stage() {
     let mut stages = Vec::new();
     for limit in 4..=20 {
         for target in [&daemon.target, &named] {
-            let ran = greet_with_open_files(limit, target, &["--output=json"]);
+            let ran = run_with_open_files(limit, target, &["--output=json"]);
             if ran.code == Some(0) {
                 continue;
             }
@@ -55,7 +54,7 @@ fn many_connections_reach_limit_of_open_files() {
     let daemon = Daemon::start(&[]);
     let flags = ["--connections=50", "--concurrency=50", "--count=50"];
     let limit = "this process has reached its limit of open files, 20\n";
-    let ran = greet_with_open_files(20, &daemon.target, &flags);
+    let ran = run_with_open_files(20, &daemon.target, &flags);
     assert!(ran.stderr.contains(limit), "{ran:?}");
 }
 
@@ -72,8 +71,8 @@ fn path_of_unix_socket_over_limit_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let longest = socket_target(directory.path(), LIMIT);
     let _daemon = Daemon::start(&["--listen", &longest]);
-    greet(&longest, &HELLO).assert("Hello Ada\n", "", 0);
-    let ran = greet(&socket_target(directory.path(), LIMIT + 1), &HELLO);
+    cli(&longest, CALL).assert(LINE, "", 0);
+    let ran = cli(&socket_target(directory.path(), LIMIT + 1), CALL);
     let line = format!("the path of the socket has {} bytes; the limit is {LIMIT}\n", LIMIT + 1);
     assert!(ran.stderr.contains(&line), "{ran:?}");
     assert_eq!(ran.code, Some(3));
@@ -83,7 +82,7 @@ fn path_of_unix_socket_over_limit_is_named() {
 #[test]
 fn full_queue_of_unix_socket_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("greet.sock");
+    let path = directory.path().join("server.sock");
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
     listener.listen(0).unwrap();
@@ -96,11 +95,11 @@ fn full_queue_of_unix_socket_is_named() {
 #[test]
 fn missing_permission_for_unix_socket_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("greet.sock");
+    let path = directory.path().join("server.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let target = format!("unix:{}", path.display());
-    let plain = command(&[&["--target", &target], &HELLO[..]].concat());
+    let plain = command(&[&["--target", &target], CALL].concat());
     let mut without_capabilities = Command::new("unshare");
     without_capabilities.arg("--user").arg(plain.get_program()).args(plain.get_args());
     let is_root = rustix::process::geteuid().is_root();

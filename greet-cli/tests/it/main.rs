@@ -8,6 +8,7 @@ mod support;
 mod addresses;
 mod balance;
 mod bulk;
+mod call;
 mod connect_errors;
 mod dead_targets;
 mod diagnose;
@@ -16,7 +17,9 @@ mod environment;
 mod error_details;
 mod fd_limit;
 mod health;
+// <greeter>
 mod hello;
+// </greeter>
 mod http2_errors;
 mod load;
 #[cfg(unix)]

@@ -1,26 +1,24 @@
 //! Standard output is data and standard error is prose; a reader may close either.
 
-use greet_proto::greet::HelloReply;
 use tonic::{Response, Status};
 
-use crate::support::{Daemon, closed_pipe, command, greet, run, spawn, unused_address};
-
-const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+use crate::support::sample::{CALL, LINE, PATH, Reply, calls, lines};
+use crate::support::{Daemon, cli, closed_pipe, command, run, spawn, unused_address};
 
 #[test]
 fn closed_stdout_is_not_a_failure() {
     let daemon = Daemon::start(&[]);
     for output in ["text", "json"] {
-        let mut command = command(&["--target", &daemon.target, "--output", output, "hello"]);
-        command.args(["--name=Ada", "--name=Bob"]).stdout(closed_pipe());
+        let mut command = command(&["--target", &daemon.target, "--output", output]);
+        command.args(calls(&[], &["Ada", "Bob"])).stdout(closed_pipe());
         run(command).assert("", "", 0);
     }
 }
 
 #[test]
 fn closed_stdout_keeps_exit_code_of_failure() {
-    for arguments in [["--output=json", "hello", "--name=Ada"], ["--output=json", "health", "-q"]] {
-        let mut command = command(&["--target", &unused_address()]);
+    for arguments in [CALL, &["health", "-q"]] {
+        let mut command = command(&["--target", &unused_address(), "--output=json"]);
         command.args(arguments).stdout(closed_pipe());
         assert_eq!(run(command).code, Some(3));
     }
@@ -30,8 +28,8 @@ fn closed_stdout_keeps_exit_code_of_failure() {
 #[test]
 fn full_disk_is_exit_code_1() {
     let daemon = Daemon::start(&[]);
-    let one = ["hello", "--name=Ada", "--count=1"];
-    let many = ["hello", "--name=Ada", "--count=50000"];
+    let one = [CALL, &["--count=1"]].concat();
+    let many = [CALL, &["--count=50000"]].concat();
     for arguments in [&one[..], &many, &["health"], &["diagnose"], &["man"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = command(&[&["--target", &daemon.target], arguments].concat());
@@ -46,24 +44,24 @@ fn full_disk_is_exit_code_1() {
 fn closed_stdout_ends_many_calls() {
     let daemon = Daemon::start(&[]);
     let count = "--count=1000000000";
-    let mut running = spawn(command(&["--target", &daemon.target, "hello", "--name=Ada", count]));
-    assert_eq!(running.read_line(), "Hello Ada\n");
+    let mut running = spawn(command(&[&["--target", &daemon.target][..], CALL, &[count]].concat()));
+    assert_eq!(running.read_line(), LINE);
     running.close_stdout().assert("", "", 0);
 }
 
 #[test]
 fn quiet_writes_nothing_to_stderr() {
     let address = unused_address();
-    greet(&address, &[&["-q"], &HELLO[..]].concat()).assert("", "", 3);
-    greet(&address, &[&["--quiet", "--wait=1ms"], &HELLO[..]].concat()).assert("", "", 3);
+    cli(&address, &[&["-q"], CALL].concat()).assert("", "", 3);
+    cli(&address, &[&["--quiet", "--wait=1ms"], CALL].concat()).assert("", "", 3);
 }
 
 #[test]
 fn verbose_reports_stages_and_headers_on_stderr_only() {
     let daemon = Daemon::start(&["--instance=blue"]);
-    let flags = ["--verbose", "--timeout=300ms", "-H", "x-a: b", "hello", "--name=a", "--name=b"];
-    let ran = greet(&daemon.target, &flags);
-    assert_eq!((ran.stdout.as_str(), ran.code), ("Hello a\nHello b\n", Some(0)));
+    let flags = ["--verbose", "--timeout=300ms", "-H", "x-a: b"];
+    let ran = cli(&daemon.target, &calls(&flags, &["a", "b"]));
+    assert_eq!((ran.stdout.as_str(), ran.code), (lines(&["a", "b"]).as_str(), Some(0)));
     let words: Vec<_> = ran.stderr.lines().filter_map(|line| line.split(' ').nth(1)).collect();
     let request = [
         ":method:",
@@ -82,7 +80,7 @@ fn verbose_reports_stages_and_headers_on_stderr_only() {
     assert_eq!(words, calls, "{}", ran.stderr);
     for line in [
         format!("> :authority: {}\n", daemon.address()),
-        "> :path: /greet.Greeter/SayHello\n".to_owned(),
+        format!("> :path: {PATH}\n"),
         "> x-a: b\n> content-type: application/grpc\n> te: trailers\n".to_owned(),
     ] {
         assert!(ran.stderr.contains(&line), "{line}: {}", ran.stderr);
@@ -95,7 +93,7 @@ fn verbose_reports_stages_and_headers_on_stderr_only() {
 #[test]
 fn verbose_redacts_credentials() {
     let daemon = Daemon::with_handler(|request| async move {
-        let mut reply = Response::new(HelloReply::default());
+        let mut reply = Response::new(Reply::default());
         let cookie = request.metadata().get("authorization").unwrap().clone();
         reply.metadata_mut().insert("set-cookie", cookie);
         Ok(reply)
@@ -111,7 +109,7 @@ fn verbose_redacts_credentials() {
         &from_file,
     ];
     let headers = headers.map(|header| ["-H", header]).concat();
-    let ran = greet(&daemon.target, &[&["-v"], &headers[..], &["hello", "--name=Ada"]].concat());
+    let ran = cli(&daemon.target, &[&["-v"], &headers[..], CALL].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.stderr.contains("s3cret") && !ran.stderr.contains("czNjcmV0"), "{ran:?}");
     for line in [
@@ -128,19 +126,9 @@ fn verbose_redacts_credentials() {
 
 #[test]
 fn closed_stderr_is_not_a_failure() {
-    let mut command = command(&["--target", &unused_address(), "hello", "--name=Ada"]);
+    let mut command = command(&[&["--target", &unused_address()][..], CALL].concat());
     command.stderr(closed_pipe());
     assert_eq!(run(command).code, Some(3));
-}
-
-#[test]
-fn reply_is_escaped_to_one_line() {
-    let daemon = Daemon::start(&[]);
-    let names = ["hello", "--name=two\nlines", "--name=\u{1b}]0;title\u{7}", "--name=\u{202e}adA"];
-    let shown = "Hello two\\nlines\nHello \\u{1b}]0;title\\u{7}\nHello \\u{202e}adA\n";
-    greet(&daemon.target, &names).assert(shown, "", 0);
-    let json = greet(&daemon.target, &["--output=json", "hello", "--name=two\nlines"]);
-    assert_eq!(json.object()["message"], "Hello two\nlines", "JSON is exact");
 }
 
 #[test]
@@ -148,9 +136,9 @@ fn failure_message_from_server_is_escaped() {
     // The message would clear the screen and reverse the text after it.
     let daemon = Daemon::with_handler(|_| async { Err(Status::not_found("\u{1b}[2J\u{2066}")) });
     let shown = "rpc: NOT_FOUND: \\u{1b}[2J\\u{2066}";
-    for flags in [&["--name=a"][..], &["--name=a", "--name=b"]] {
-        let ran = greet(&daemon.target, &[&["hello"], flags].concat());
-        assert_eq!(ran.stderr.matches(shown).count(), flags.len(), "{ran:?}");
+    for texts in [&["a"][..], &["a", "b"]] {
+        let ran = cli(&daemon.target, &calls(&[], texts));
+        assert_eq!(ran.stderr.matches(shown).count(), texts.len(), "{ran:?}");
         assert!(!ran.stderr.contains(['\u{1b}', '\u{2066}']), "{ran:?}");
     }
 }
@@ -167,15 +155,15 @@ fn color_follows_flag_then_variables() {
     };
     let terminal = ("CLICOLOR_FORCE", "1");
     let no_color = ("NO_COLOR", "1");
-    assert_eq!(colored(&[], &HELLO), (false, false));
-    assert_eq!(colored(&[terminal], &HELLO), (false, true));
-    assert_eq!(colored(&[terminal, no_color], &HELLO), (false, false));
+    assert_eq!(colored(&[], CALL), (false, false));
+    assert_eq!(colored(&[terminal], CALL), (false, true));
+    assert_eq!(colored(&[terminal, no_color], CALL), (false, false));
     assert_eq!(colored(&[terminal], &["--color=never", "health"]), (false, false));
     assert_eq!(colored(&[no_color], &["--color", "always", "health"]), (false, true));
     assert_eq!(colored(&[no_color, ("GREET_COLOR", "always")], &["health"]), (false, true));
     assert_eq!(colored(&[], &["--color=always", "diagnose"]), (true, false));
     assert_eq!(colored(&[terminal, no_color], &["diagnose"]), (false, false));
     assert_eq!(colored(&[], &["--color=always", "diagnose", "--output=json"]), (false, false));
-    assert_eq!(colored(&[], &["--color=always", "hello"]), (false, true), "usage error");
-    assert_eq!(colored(&[], &["hello", "--color=always", "--help"]), (true, false));
+    assert_eq!(colored(&[], &["--color=always", CALL[0]]), (false, true), "usage error");
+    assert_eq!(colored(&[], &[CALL[0], "--color=always", "--help"]), (true, false));
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use greet_testkit::framing::text_message;
 use greet_testkit::http2::{END_STREAM, RST_STREAM, frame};
 
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{
-    OK, answer, close_after_request, data, headers, hello_ada, reply_headers, serve, trailers,
-    trailers_only,
+    OK, answer, close_after_request, data, headers, reply_headers, sample_message, sample_reply,
+    serve, trailers, trailers_only,
 };
-use crate::support::{Daemon, greet};
+use crate::support::sample::{CALL, LINE, calls};
+use crate::support::{Daemon, cli};
 
 /// Starts a server that answers with `frames`.
 fn server(frames: &[Vec<u8>]) -> String {
@@ -19,8 +19,8 @@ fn server(frames: &[Vec<u8>]) -> String {
 
 #[test]
 fn reply_of_fake_server_is_accepted() {
-    let address = server(&[hello_ada()]);
-    greet(&address, &["hello", "--name=Ada"]).assert("Hello Ada\n", "", 0);
+    let address = server(&[sample_reply()]);
+    cli(&address, CALL).assert(LINE, "", 0);
 }
 
 #[test]
@@ -33,11 +33,7 @@ fn trailers_only_reply_carries_status() {
 fn reply_without_status() {
     assert_error(
         "rpc_no_status",
-        &server(&[
-            reply_headers(),
-            data(&text_message("Hello Ada")),
-            trailers(&[("x-other", "1")]),
-        ]),
+        &server(&[reply_headers(), sample_message(), trailers(&[("x-other", "1")])]),
         &[],
     );
 }
@@ -52,12 +48,7 @@ fn unary_reply_must_have_one_message() {
     assert_error("rpc_no_message", &server(&[reply_headers(), trailers(&OK)]), &[]);
     assert_error(
         "rpc_two_messages",
-        &server(&[
-            reply_headers(),
-            data(&text_message("Hello Ada")),
-            data(&text_message("Hello Ada")),
-            trailers(&OK),
-        ]),
+        &server(&[reply_headers(), sample_message(), sample_message(), trailers(&OK)]),
         &[],
     );
 }
@@ -67,7 +58,7 @@ fn http_reply_of_proxy_is_mapped_to_status() {
     let bad_gateway = [(":status", "502"), ("content-type", "text/html"), ("server", "nginx/1.26")];
     let page = frame(0, END_STREAM, 1, b"<html><title>upstream is gone</title></html>");
     assert_error("rpc_bad_gateway", &server(&[headers(0, &bad_gateway), page]), &[]);
-    let unauthorized = [(":status", "401"), ("www-authenticate", "Bearer realm=\"greeters\"")];
+    let unauthorized = [(":status", "401"), ("www-authenticate", "Bearer realm=\"services\"")];
     assert_error("rpc_unauthorized", &server(&[headers(END_STREAM, &unauthorized)]), &[]);
     let redirect = [(":status", "302"), ("location", "https://login.example/")];
     assert_error("rpc_redirect", &server(&[headers(END_STREAM, &redirect)]), &[]);
@@ -108,7 +99,7 @@ fn reset_by_server() {
         [("CANCEL", 8_u32, 65), ("ENHANCE_YOUR_CALM", 11, 72), ("INADEQUATE_SECURITY", 12, 71)]
     {
         let reset = frame(RST_STREAM, 0, 1, &error_code.to_be_bytes());
-        let ran = greet(&server(&[reset]), &["hello", "--name=Ada"]);
+        let ran = cli(&server(&[reset]), CALL);
         assert_eq!(ran.code, Some(exit_code), "{name}");
     }
 }
@@ -122,7 +113,7 @@ fn connection_lost_after_request() {
 #[test]
 fn deadline_exceeded_without_reply() {
     let daemon = Daemon::scripted();
-    let ran = greet(&daemon.target, &["hello", "--name=hang", "--timeout=300ms"]);
+    let ran = cli(&daemon.target, &calls(&["--timeout=300ms"], &["hang"]));
     assert_eq!(ran.code, Some(68));
     assert!(ran.elapsed >= Duration::from_millis(300), "{ran:?}");
     let line = ran.stderr.lines().next().unwrap();
@@ -142,7 +133,7 @@ fn malformed_status_message_keeps_status() {
 #[test]
 fn control_characters_from_server_are_escaped() {
     let message = [("grpc-status", "13"), ("grpc-message", "one%0Atwo%1B[31m")];
-    let ran = greet(&server(&[reply_headers(), trailers(&message)]), &["hello", "--name=Ada"]);
+    let ran = cli(&server(&[reply_headers(), trailers(&message)]), CALL);
     let line = "greet-cli: rpc: INTERNAL: one\\ntwo\\u{1b}[31m";
     assert_eq!((ran.stderr.lines().next(), ran.code), (Some(line), Some(77)));
 }

@@ -1,9 +1,8 @@
 //! `https://` targets: trust, client certificates and the expected server name.
 
 use crate::support::certs::Ca;
-use crate::support::{CommandOutput, Daemon, command, greet, run};
-
-const HELLO: [&str; 2] = ["hello", "--name=Ada"];
+use crate::support::sample::{CALL, LINE};
+use crate::support::{CommandOutput, Daemon, cli, command, run};
 
 /// Starts a daemon with a certificate for these names.
 fn daemon(names: &[&str]) -> (Ca, Daemon) {
@@ -20,15 +19,15 @@ fn mtls_daemon() -> (Ca, Daemon, [String; 2]) {
     (ca, daemon, client)
 }
 
-fn hello(daemon: &Daemon, flags: &[&str]) -> CommandOutput {
-    greet(&daemon.target, &[flags, &HELLO].concat())
+fn call(daemon: &Daemon, flags: &[&str]) -> CommandOutput {
+    cli(&daemon.target, &[flags, CALL].concat())
 }
 
 #[test]
-fn server_with_trusted_ca_is_greeted() {
+fn server_with_trusted_ca_is_called() {
     let (ca, daemon) = daemon(&["localhost", "127.0.0.1"]);
-    hello(&daemon, &[&ca.ca_cert_flag()]).assert("Hello Ada\n", "", 0);
-    let object = hello(&daemon, &[&ca.ca_cert_flag(), "--output=json"]).object();
+    call(&daemon, &[&ca.ca_cert_flag()]).assert(LINE, "", 0);
+    let object = call(&daemon, &[&ca.ca_cert_flag(), "--output=json"]).object();
     assert!(object["timing_us"]["tls"].as_u64().unwrap() > 0, "{object}");
 }
 
@@ -36,9 +35,9 @@ fn server_with_trusted_ca_is_greeted() {
 fn load_accepts_tls_flags() {
     let (ca, daemon, [cert, key]) = mtls_daemon();
     let flags = [&ca.ca_cert_flag(), &cert, &key, "--output=json", "load", "--count=50"];
-    let object = greet(&daemon.target, &flags).object();
+    let object = cli(&daemon.target, &flags).object();
     assert_eq!(object["calls"]["by_status"]["OK"], 50, "{object}");
-    let ran = greet(&daemon.target, &[&ca.ca_cert_flag(), "load", "--count=50"]);
+    let ran = cli(&daemon.target, &[&ca.ca_cert_flag(), "load", "--count=50"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.starts_with("greet-cli: tls: "), "{ran:?}");
 }
@@ -47,37 +46,37 @@ fn load_accepts_tls_flags() {
 fn trust_comes_from_variable_or_system() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
     for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
-        let mut command = command(&["--target", &daemon.target, "hello", "--name=Ada"]);
+        let mut command = command(&[&["--target", &daemon.target][..], CALL].concat());
         command.env(variable, ca.file("ca.pem"));
-        run(command).assert("Hello Ada\n", "", 0);
+        run(command).assert(LINE, "", 0);
     }
 }
 
 #[test]
 fn client_certificate_is_accepted() {
     let (ca, daemon, [cert, key]) = mtls_daemon();
-    hello(&daemon, &[&ca.ca_cert_flag(), &cert, &key]).assert("Hello Ada\n", "", 0);
+    call(&daemon, &[&ca.ca_cert_flag(), &cert, &key]).assert(LINE, "", 0);
 }
 
 #[test]
 fn server_name_overrides_host() {
-    let (ca, daemon) = daemon(&["greeter.example"]);
-    let name = "--server-name=greeter.example";
-    hello(&daemon, &[&ca.ca_cert_flag(), name]).assert("Hello Ada\n", "", 0);
+    let (ca, daemon) = daemon(&["service.example"]);
+    let name = "--server-name=service.example";
+    call(&daemon, &[&ca.ca_cert_flag(), name]).assert(LINE, "", 0);
 }
 
 #[test]
 fn server_name_can_be_address() {
     let (ca, daemon) = daemon(&["::1"]);
-    hello(&daemon, &[&ca.ca_cert_flag(), "--server-name=::1"]).assert("Hello Ada\n", "", 0);
+    call(&daemon, &[&ca.ca_cert_flag(), "--server-name=::1"]).assert(LINE, "", 0);
 }
 
 #[test]
 fn insecure_prints_warning() {
-    let (_, daemon) = daemon(&["greeter.example"]);
+    let (_, daemon) = daemon(&["service.example"]);
     let warning = "greet-cli: --insecure: the server's certificate is not verified\n";
-    hello(&daemon, &["--insecure"]).assert("Hello Ada\n", warning, 0);
-    hello(&daemon, &["--insecure", "--quiet"]).assert("Hello Ada\n", "", 0);
+    call(&daemon, &["--insecure"]).assert(LINE, warning, 0);
+    call(&daemon, &["--insecure", "--quiet"]).assert(LINE, "", 0);
 }
 
 /// Wireshark reads this file.
@@ -86,9 +85,9 @@ fn sslkeylogfile_receives_keys() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
     let log = ca.file("keys.log");
     let mut command =
-        command(&["--target", &daemon.target, &ca.ca_cert_flag(), "hello", "--name=Ada"]);
+        command(&[&["--target", &daemon.target, &ca.ca_cert_flag()][..], CALL].concat());
     command.env("SSLKEYLOGFILE", &log);
-    run(command).assert("Hello Ada\n", "", 0);
+    run(command).assert(LINE, "", 0);
     let keys = std::fs::read_to_string(log).unwrap();
     assert!(keys.contains("CLIENT_TRAFFIC_SECRET_0 "), "{keys}");
 }
@@ -97,17 +96,17 @@ fn sslkeylogfile_receives_keys() {
 fn unusable_sslkeylogfile_is_reported() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
     let mut command =
-        command(&["--target", &daemon.target, &ca.ca_cert_flag(), "hello", "--name=Ada"]);
+        command(&[&["--target", &daemon.target, &ca.ca_cert_flag()][..], CALL].concat());
     command.env("SSLKEYLOGFILE", "/no/keys.log");
     let note = "greet-cli: SSLKEYLOGFILE: could not write `/no/keys.log`: \
                 No such file or directory (os error 2)\n";
-    run(command).assert("Hello Ada\n", note, 0);
+    run(command).assert(LINE, note, 0);
 }
 
 #[test]
 fn flags_without_effect_are_rejected() {
     let rejected = |flags: &[&str], problem: &str| {
-        let ran = run(command(&[flags, &HELLO].concat()));
+        let ran = run(command(&[flags, CALL].concat()));
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains(problem), "{ran:?}");
     };
@@ -116,7 +115,7 @@ fn flags_without_effect_are_rejected() {
         "--ca-cert: has no effect without an https:// or dns+https:/// target",
     );
     rejected(&["--target=https://x:1", "--cert=x"], "--cert: needs --key (GREET_KEY)");
-    let ran = run(command(&["hello", "--name=Ada", "--insecure"]));
+    let ran = run(command(&[CALL, &["--insecure"]].concat()));
     assert!(
         ran.stderr
             .contains("--insecure: has no effect without an https:// or dns+https:/// target"),

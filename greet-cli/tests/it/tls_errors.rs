@@ -12,7 +12,8 @@ use crate::support::certs::{
 };
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{never_reply, reply, serve, serve_tls, serve_tls_then_close};
-use crate::support::{Daemon, command, greet, run};
+use crate::support::sample::{CALL, LINE};
+use crate::support::{Daemon, cli, command, run};
 
 const H2: &[&[u8]] = &[b"h2"];
 
@@ -51,7 +52,7 @@ fn assert_certificate_error(
 #[test]
 fn plaintext_greet_server_is_named() {
     let daemon = Daemon::start(&[]);
-    assert_error("tls_plaintext_greet_server", &https(daemon.address()), &[]);
+    assert_error("tls_plaintext_daemon", &https(daemon.address()), &[]);
 }
 
 #[test]
@@ -98,8 +99,8 @@ fn missing_intermediate_is_named() {
     assert_error("tls_missing_intermediate", &target, &[&root.ca_cert_flag()]);
     append(&server, &intermediate.pem());
     let daemon = Daemon::with_tls(&server, &[]);
-    let ran = greet(&daemon.target, &[&root.ca_cert_flag(), "hello", "--name=Ada"]);
-    ran.assert("Hello Ada\n", "", 0);
+    let ran = cli(&daemon.target, &[&[root.ca_cert_flag().as_str()][..], CALL].concat());
+    ran.assert(LINE, "", 0);
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn ca_that_was_created_anew_with_same_name() {
     let server = intermediate.sign("server");
     append(&server, &root.intermediate("Intermediate CA").pem());
     let target = tls_server(tls_config(&server, H2));
-    let ran = greet(&target, &[&root.ca_cert_flag(), "hello", "--name=Ada"]);
+    let ran = cli(&target, &[&[root.ca_cert_flag().as_str()][..], CALL].concat());
     let line = "(CN=server) is not signed with the known key of CN=Intermediate CA\n";
     assert!(ran.stderr.contains(line), "{ran:?}");
 }
@@ -166,7 +167,7 @@ fn no_ca_is_trusted() {
     let ca = Ca::new("Test CA");
     let target = tls_server(tls_config(&ca.sign("server"), H2));
     let run_with = |variable: &str, value: &str| {
-        let mut command = command(&["--target", &target, "hello", "--name=Ada"]);
+        let mut command = command(&[&["--target", &target][..], CALL].concat());
         command.env(variable, value);
         run(command)
     };
@@ -195,7 +196,7 @@ fn no_ca_is_trusted() {
 
 #[test]
 fn certificate_for_other_name() {
-    assert_certificate_error("tls_wrong_name", &["greeter.example", "10.0.0.1"], |_| {});
+    assert_certificate_error("tls_wrong_name", &["service.example", "10.0.0.1"], |_| {});
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn wildcard_that_does_not_include_name() {
         let server = ca.sign_with("server", &[wildcard, "other.example"], |_| {});
         let target = tls_server(tls_config(&server, H2));
         let server_name = format!("--server-name={name}");
-        let ran = greet(&target, &[&ca.ca_cert_flag(), &server_name, "hello", "--name=Ada"]);
+        let ran = cli(&target, &[&[ca.ca_cert_flag().as_str(), &server_name][..], CALL].concat());
         let line = format!("is valid for {wildcard}, which does not include {name}\n");
         assert!(ran.stderr.contains(&line), "{ran:?}");
     }
@@ -334,10 +335,11 @@ fn alert_is_read_before_immediate_close() {
     let address = serve_tls_then_close(ca.mtls_config(&ca.sign("server"), &TLS13));
     let [cert, key] = other.sign("client").client_flags();
     for _ in 0..10 {
-        let ran = greet(&https(&address), &[&ca.ca_cert_flag(), "hello", "--name=Ada"]);
+        let ran = cli(&https(&address), &[&[ca.ca_cert_flag().as_str()][..], CALL].concat());
         assert!(ran.stderr.contains(" requires a client certificate\n"), "{ran:?}");
-        let identity = [&ca.ca_cert_flag(), &cert, &key, "hello", "--name=Ada"];
-        let ran = greet(&https(&address), &identity);
+        let ca_cert = ca.ca_cert_flag();
+        let identity = [&[ca_cert.as_str(), &cert, &key][..], CALL].concat();
+        let ran = cli(&https(&address), &identity);
         assert!(ran.stderr.contains(" rejected the client certificate: unknown_ca\n"), "{ran:?}");
     }
 }
@@ -350,8 +352,8 @@ fn certificate_from_before_1970_is_read() {
         params.not_after = rcgen::date_time_ymd(1961, 1, 1);
     });
     let target = tls_server(tls_config(&server, H2));
-    for verb in [&["hello", "--name=Ada"][..], &["diagnose"]] {
-        let ran = greet(&target, &[&[ca.ca_cert_flag().as_str()], verb].concat());
+    for verb in [CALL, &["diagnose"]] {
+        let ran = cli(&target, &[&[ca.ca_cert_flag().as_str()], verb].concat());
         assert_eq!(ran.code, Some(3), "{ran:?}");
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use greet_testkit::certs::IdentityFiles;
 
 use crate::support::certs::{Ca, patch_certificate};
-use crate::support::{CommandOutput, Daemon, command, greet, run};
+use crate::support::sample::{CALL, LINE};
+use crate::support::{CommandOutput, Daemon, cli, command, run};
 
 const ENCRYPTED: &str = "it is encrypted; decrypt it with openssl pkey -in FILE -out NEW_FILE";
 const NO_LINE_BREAKS: &str = "its line breaks are missing";
@@ -13,9 +14,9 @@ const MALFORMED_BEGIN: &str =
     "a BEGIN line is malformed; it has five hyphens on each side and no other text";
 
 /// Runs greet-cli with a client certificate; it ends before it connects.
-fn hello_with(client: &IdentityFiles) -> CommandOutput {
+fn call_with(client: &IdentityFiles) -> CommandOutput {
     let [cert, key] = client.client_flags();
-    greet("https://127.0.0.1:1", &[&cert, &key, "hello", "--name=Ada"])
+    cli("https://127.0.0.1:1", &[&[cert.as_str(), &key][..], CALL].concat())
 }
 
 #[track_caller]
@@ -56,7 +57,7 @@ fn faulty_key_file_is_explained_without_its_content() {
         fs::write(&client.key, text).unwrap();
         let file = client.key.display();
         let reason = format!("`{file}` has no usable private key: {problem}");
-        assert_rejected(&hello_with(&client), &reason);
+        assert_rejected(&call_with(&client), &reason);
     }
 }
 
@@ -76,7 +77,7 @@ fn binary_key_file_is_explained() {
     ] {
         fs::write(&client.key, bytes).unwrap();
         let reason = format!("`{}` has no usable private key: {problem}", client.key.display());
-        assert_rejected(&hello_with(&client), &reason);
+        assert_rejected(&call_with(&client), &reason);
     }
 }
 
@@ -91,9 +92,9 @@ fn faulty_certificate_file_is_explained() {
     {
         fs::write(&client.cert, text).unwrap();
         let reason = format!("`{}` has no usable certificate: {problem}", client.cert.display());
-        assert_rejected(&hello_with(&client), &reason);
+        assert_rejected(&call_with(&client), &reason);
         let ca_cert = format!("--ca-cert={}", client.cert.display());
-        let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+        let ran = cli("https://127.0.0.1:1", &[&[ca_cert.as_str()][..], CALL].concat());
         assert_rejected(&ran, &reason);
     }
 }
@@ -110,12 +111,12 @@ fn certificate_that_cannot_be_used_is_named_by_number() {
         format!("`{file}`: certificate {number} cannot be used: {problem}")
     };
     fs::copy(&version_1, &client.cert).unwrap();
-    assert_rejected(&hello_with(&client), &reason(1, "it is not X.509 version 3"));
+    assert_rejected(&call_with(&client), &reason(1, "it is not X.509 version 3"));
     fs::write(&client.cert, malformed).unwrap();
-    assert_rejected(&hello_with(&client), &reason(1, "it is malformed"));
+    assert_rejected(&call_with(&client), &reason(1, "it is malformed"));
     fs::write(&client.cert, ca.pem() + malformed).unwrap();
     let ca_cert = format!("--ca-cert={}", client.cert.display());
-    let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+    let ran = cli("https://127.0.0.1:1", &[&[ca_cert.as_str()][..], CALL].concat());
     assert_rejected(&ran, &reason(2, "it is malformed"));
 }
 
@@ -130,8 +131,9 @@ fn byte_order_mark_before_pem_is_accepted() {
         fs::write(file, format!("\u{feff}{text}")).unwrap();
     }
     let [cert, key] = client.client_flags();
-    let flags = [&ca.ca_cert_flag(), cert.as_str(), &key, "hello", "--name=Ada"];
-    greet(&daemon.target, &flags).assert("Hello Ada\n", "", 0);
+    let ca_cert = ca.ca_cert_flag();
+    let flags = [&[ca_cert.as_str(), cert.as_str(), &key][..], CALL].concat();
+    cli(&daemon.target, &flags).assert(LINE, "", 0);
 }
 
 #[test]
@@ -140,9 +142,9 @@ fn missing_file_and_directory_are_named() {
     let mut client = ca.sign("client");
     client.key = "/no.key".into();
     let reason = "could not read `/no.key`: No such file or directory (os error 2)";
-    assert_rejected(&hello_with(&client), reason);
+    assert_rejected(&call_with(&client), reason);
     client.key = "/".into();
-    assert_rejected(&hello_with(&client), "could not read `/`: it is a directory");
+    assert_rejected(&call_with(&client), "could not read `/`: it is a directory");
 }
 
 /// A reader of a FIFO waits for a writer, and `/dev/zero` has no end.
@@ -156,9 +158,9 @@ fn fifo_and_device_are_rejected_without_reading() {
     for file in [fifo.as_str(), "/dev/zero"] {
         client.key = file.into();
         let reason = format!("could not read `{file}`: it is not a regular file");
-        assert_rejected(&hello_with(&client), &reason);
+        assert_rejected(&call_with(&client), &reason);
         let ca_cert = format!("--ca-cert={file}");
-        let ran = greet("https://127.0.0.1:1", &[&ca_cert, "hello", "--name=Ada"]);
+        let ran = cli("https://127.0.0.1:1", &[&[ca_cert.as_str()][..], CALL].concat());
         assert_rejected(&ran, &reason);
     }
 }
@@ -169,14 +171,14 @@ fn fifo_and_device_are_rejected_without_reading() {
 fn file_of_process_substitution_is_read() {
     let ca = Ca::new("Test CA");
     let daemon = Daemon::with_tls(&ca.sign("server"), &[]);
-    let flags = ["--target", &daemon.target, "--ca-cert=/dev/stdin", "hello", "--name=Ada"];
+    let flags = [&["--target", &daemon.target, "--ca-cert=/dev/stdin"][..], CALL].concat();
     let mut command = command(&flags);
     let (reader, mut writer) = std::io::pipe().unwrap();
     let pem = fs::read(ca.file("ca.pem")).unwrap();
     std::io::Write::write_all(&mut writer, &pem).unwrap(); // fits into the pipe
     drop(writer);
     command.stdin(reader);
-    run(command).assert("Hello Ada\n", "", 0);
+    run(command).assert(LINE, "", 0);
 }
 
 #[test]
@@ -188,7 +190,7 @@ fn certificates_in_wrong_order_are_named() {
     fs::write(&client.cert, format!("{issuer}{cert}")).unwrap();
     let (cert, key) = (client.cert.display(), client.key.display());
     let reason = format!("`{cert}` is in the wrong order: the certificate of `{key}` is not first");
-    assert_rejected(&hello_with(&client), &reason);
+    assert_rejected(&call_with(&client), &reason);
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn key_of_other_certificate_is_named() {
     client.cert = ca.sign("other").cert;
     let (cert, key) = (client.cert.display(), client.key.display());
     let reason = format!("the key in `{key}` does not match the certificate in `{cert}`");
-    assert_rejected(&hello_with(&client), &reason);
+    assert_rejected(&call_with(&client), &reason);
 }
 
 #[test]
@@ -214,5 +216,5 @@ fn key_of_unsupported_type_is_named() {
          ECDSA on P-256 or P-384, or Ed25519",
         client.key.display()
     );
-    assert_rejected(&hello_with(&client), &reason);
+    assert_rejected(&call_with(&client), &reason);
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tonic::Status;
 
-use crate::support::{CommandOutput, Daemon, command, greet, run, scripted, unused_address};
+use crate::support::sample::{CALL, LINE, calls};
+use crate::support::{CommandOutput, Daemon, cli, command, run, scripted, unused_address};
 
 /// A daemon that records the traceparent of each call.
 struct TracedDaemon {
@@ -72,23 +73,23 @@ fn assert_reports_trace(ran: &CommandOutput, trace: &str) {
 #[test]
 fn command_is_trace_and_call_is_span() {
     let daemon = TracedDaemon::start();
-    let ran = greet(&daemon.target, &["--trace", "hello", "--name=a", "--name=b"]);
+    let ran = cli(&daemon.target, &calls(&["--trace"], &["a", "b"]));
     let first = daemon.trace_of(2);
     assert_reports_trace(&ran, &first);
-    let ran = greet(&daemon.target, &["hello", "--name=a", "--trace", "--output=json"]);
+    let ran = cli(&daemon.target, &[CALL, &["--trace", "--output=json"]].concat());
     let second = daemon.trace_of(1);
     assert_reports_trace(&ran, &second);
     assert_eq!(ran.object()["trace_id"], second);
     assert_ne!(first, second);
-    let ran = greet(&daemon.target, &["-q", "--trace", "hello", "--name=a"]);
-    ran.assert("Hello a\n", "", 0);
+    let ran = cli(&daemon.target, &[&["-q", "--trace"], CALL].concat());
+    ran.assert(LINE, "", 0);
 }
 
 #[test]
 fn every_attempt_is_its_own_span() {
     let daemon = TracedDaemon::failing(1);
-    let flags = ["--trace", "--retries=1", "--retry-on=UNAVAILABLE", "hello", "--name=a"];
-    let ran = greet(&daemon.target, &flags);
+    let flags = ["--trace", "--retries=1", "--retry-on=UNAVAILABLE"];
+    let ran = cli(&daemon.target, &[&flags[..], CALL].concat());
     assert_reports_trace(&ran, &daemon.trace_of(2));
 }
 
@@ -96,7 +97,7 @@ fn every_attempt_is_its_own_span() {
 fn load_traces_every_call() {
     let daemon = TracedDaemon::start();
     let flags = ["--trace", "--output=json", "load", "--count=100", "--threads=2"];
-    let ran = greet(&daemon.target, &flags);
+    let ran = cli(&daemon.target, &flags);
     let trace = daemon.trace_of(100);
     assert_reports_trace(&ran, &trace);
     assert_eq!(ran.object()["trace_id"], trace);
@@ -105,20 +106,21 @@ fn load_traces_every_call() {
 #[test]
 fn every_object_carries_trace_id() {
     let daemon = Daemon::start(&[]);
-    for verb in [&["health"][..], &["diagnose"], &["hello", "--name=a", "--count=2"]] {
-        let ran = greet(&daemon.target, &[&["--trace", "--output=json"], verb].concat());
+    let calls = [CALL, &["--count=2"]].concat();
+    for verb in [&["health"][..], &["diagnose"], &calls] {
+        let ran = cli(&daemon.target, &[&["--trace", "--output=json"], verb].concat());
         let objects = ran.objects();
         assert_reports_trace(&ran, objects[0]["trace_id"].as_str().unwrap());
         assert!(objects.iter().all(|object| object["trace_id"] == objects[0]["trace_id"]));
     }
-    let ran = greet(&unused_address(), &["--trace", "--output=json", "hello", "--name=a"]);
+    let ran = cli(&unused_address(), &[&["--trace", "--output=json"], CALL].concat());
     assert_eq!((ran.object()["trace_id"].is_string(), ran.code), (true, Some(3)));
 }
 
 #[test]
 fn traceparent_is_sent_on_request_only() {
     let daemon = TracedDaemon::start();
-    let ran = greet(&daemon.target, &["--output=json", "hello", "--name=a"]);
+    let ran = cli(&daemon.target, &[&["--output=json"], CALL].concat());
     assert_eq!((ran.object().get("trace_id"), ran.stderr.as_str()), (None, ""));
     assert_eq!(daemon.take_received(), [None]);
 }
@@ -128,9 +130,9 @@ fn own_traceparent_conflicts_with_trace_flag() {
     let daemon = TracedDaemon::start();
     let own = format!("00-{:032x}-{:016x}-01", 7, 7);
     let header = format!("--header=traceparent: {own}");
-    greet(&daemon.target, &[&header, "hello", "--name=a"]).assert("Hello a\n", "", 0);
+    cli(&daemon.target, &[&[header.as_str()], CALL].concat()).assert(LINE, "", 0);
     assert_eq!(daemon.take_received(), [Some(own)]);
-    greet(&daemon.target, &[&header, "--trace", "hello", "--name=a"]).assert(
+    cli(&daemon.target, &[&[header.as_str(), "--trace"], CALL].concat()).assert(
         "",
         "greet-cli: --trace: cannot be used with --header traceparent\n",
         2,

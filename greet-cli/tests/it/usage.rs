@@ -1,5 +1,6 @@
 //! Usage errors: exit code 2 and the expected form, before anything is sent.
 
+use crate::support::sample::CALL;
 use crate::support::{command, run};
 
 #[track_caller]
@@ -11,8 +12,7 @@ fn rejected(arguments: &[&str], reason: &str) {
 
 #[test]
 fn invalid_value_error_names_flag_and_expected_form() {
-    let hello = ["hello", "--name=Ada"];
-    let with = |flag| [&hello[..], &[flag]].concat();
+    let with = |flag| [CALL, &[flag]].concat();
     rejected(&with("--target=ftp://x:1"), "--target: \"ftp://x:1\" is not http://HOST:PORT");
     rejected(&with("--target=dns:///localhost:99999"), "is not http://HOST:PORT");
     rejected(&with("--count=0"), "--count: \"0\" is not a whole number above zero");
@@ -38,14 +38,13 @@ fn invalid_value_error_names_flag_and_expected_form() {
     rejected(&with("--header=x-bin: ?"), "not base64");
     rejected(&with("--header=x: caf\u{e9}"), "header x is not printable ASCII at byte 4");
     rejected(&with("--output=xml"), "--output: \"xml\" is not one of text, json");
-    rejected(&["-q", "-v", "hello", "--name=Ada"], "--verbose: cannot be used with --quiet");
+    rejected(&[&["-q", "-v"][..], CALL].concat(), "--verbose: cannot be used with --quiet");
 }
 
 #[test]
 fn usage_error_is_one_line_with_suggestion() {
     for (arguments, line) in [
         (&["health", "--timeout=5"][..], "--timeout: 5 has no unit; did you mean 5s?"),
-        (&["hello", "Ada"], "unexpected argument 'Ada' found; did you mean --name Ada?"),
         (&["load", "A B"], "unexpected argument 'A B' found; did you mean --name \"A B\"?"),
         (&["health", "x.Y"], "unexpected argument 'x.Y' found; did you mean --service x.Y?"),
         (&["health", "x:1"], "unexpected argument 'x:1' found; did you mean --target x:1?"),
@@ -75,9 +74,8 @@ fn usage_error_is_one_line_with_suggestion() {
 }
 
 #[test]
-fn subcommand_and_name_are_required() {
+fn subcommand_is_required() {
     rejected(&[], "Usage: greet-cli");
-    rejected(&["hello"], "--name <NAME>");
 }
 
 #[test]
@@ -105,15 +103,18 @@ fn argument_that_is_not_utf8_is_named_and_escaped() {
 
     let path: &[u8] = b"--ca-cert=/no/such\xff";
     for (arguments, line) in [
-        (&[&b"--name=Zo\xc3\xab\xff\x1b[2J"[..]][..], r#"--name: "Zoë\xff\u{1b}[2J" is not UTF-8"#),
-        (&[b"--name", b"a=\xff"], r#"--name: "a=\xff" is not UTF-8"#),
-        (&[path, b"--name=a", b"--timeout=\xff"], r#"--timeout: "\xff" is not UTF-8"#),
-        (&[b"--name=a", b"-Hs3cret\xff"], "--header: the value is not UTF-8"),
-        (&[b"--name=a", b"-H", b"s3cret\xff"], "--header: the value is not UTF-8"),
-        (&[b"--name=a", b"--header=s3cret\xff"], "--header: the value is not UTF-8"),
-        (&[b"--name=a", b"--header", b"s3cret\xff"], "--header: the value is not UTF-8"),
+        (
+            &[&b"--service=Zo\xc3\xab\xff\x1b[2J"[..]][..],
+            r#"--service: "Zoë\xff\u{1b}[2J" is not UTF-8"#,
+        ),
+        (&[b"--service", b"a=\xff"], r#"--service: "a=\xff" is not UTF-8"#),
+        (&[path, b"--service=a", b"--timeout=\xff"], r#"--timeout: "\xff" is not UTF-8"#),
+        (&[b"--service=a", b"-Hs3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--service=a", b"-H", b"s3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--service=a", b"--header=s3cret\xff"], "--header: the value is not UTF-8"),
+        (&[b"--service=a", b"--header", b"s3cret\xff"], "--header: the value is not UTF-8"),
     ] {
-        let mut command = command(&["hello"]);
+        let mut command = command(&["health"]);
         command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
         run(command).assert("", &format!("greet-cli: {line}\n"), 2);
     }

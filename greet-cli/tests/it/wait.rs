@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::support::{Daemon, assert_timing, command, greet, spawn, unused_address};
+use crate::support::sample::{CALL, LINE};
+use crate::support::{Daemon, assert_timing, cli, command, spawn, unused_address};
 
 #[test]
 fn wait_covers_late_server_start() {
     let address = unused_address();
-    let flags = ["--target", &address, "--wait=20s", "hello", "--name=Ada"];
+    let flags = [&["--target", &address, "--wait=20s"][..], CALL].concat();
     let mut waiting = spawn(command(&flags));
     assert_eq!(
         waiting.read_stderr_line(),
@@ -17,13 +18,13 @@ fn wait_covers_late_server_start() {
         )
     );
     let _daemon = Daemon::start(&["--listen", &address]);
-    waiting.finish().assert("Hello Ada\n", "", 0);
+    waiting.finish().assert(LINE, "", 0);
 }
 
 #[test]
 fn wait_ends_in_time_with_cause() {
-    for verb in [&["hello", "--name=Ada"][..], &["health"]] {
-        let ran = greet(&unused_address(), &[&["--wait=300ms"], verb].concat());
+    for verb in [CALL, &["health"]] {
+        let ran = cli(&unused_address(), &[&["--wait=300ms"], verb].concat());
         let limits = Duration::from_millis(300)..Duration::from_millis(1_300);
         assert!(limits.contains(&ran.elapsed), "{ran:?}");
         assert_eq!(ran.code, Some(3));
@@ -36,7 +37,7 @@ fn wait_ends_in_time_with_cause() {
 fn health_waits_for_serving() {
     let mut daemon = Daemon::start(&["--drain-delay=2s"]);
     daemon.drain_until_not_serving();
-    let ran = greet(&daemon.target, &["--wait=200ms", "health"]);
+    let ran = cli(&daemon.target, &["--wait=200ms", "health"]);
     ran.assert(
         "NOT_SERVING\n",
         &format!("greet-cli: waiting for {}: NOT_SERVING\n", daemon.target),
@@ -47,6 +48,6 @@ fn health_waits_for_serving() {
 #[test]
 fn connection_made_while_waiting_is_reported_by_call() {
     let daemon = Daemon::start(&[]);
-    let ran = greet(&daemon.target, &["--wait=1s", "--output=json", "hello", "--name=Ada"]);
+    let ran = cli(&daemon.target, &[&["--wait=1s", "--output=json"][..], CALL].concat());
     assert_timing(&ran.object(), &["tcp", "http2", "rpc"]);
 }

@@ -3,8 +3,6 @@
 use std::sync::mpsc;
 use std::thread;
 
-use greet_proto::greet::greeter_server::{Greeter, GreeterServer};
-use greet_proto::greet::{HelloReply, HelloRequest};
 use greet_server::config::{self, Config, Loaded};
 use greet_server::{Flags, Server, Service, services};
 use greet_testkit::certs::IdentityFiles;
@@ -12,7 +10,7 @@ use tokio::sync::oneshot;
 use tonic::metadata::AsciiMetadataKey;
 use tonic::{Request, Response, Status};
 
-use super::{command, spawn};
+use super::{command, sample, spawn};
 
 /// A running daemon. Dropped, it drains and stops.
 pub(crate) struct Daemon {
@@ -36,13 +34,13 @@ impl Daemon {
         Daemon::start(&[&[cert.as_str(), &key], flags].concat())
     }
 
-    /// Starts with [`scripted`] as the implementation of SayHello.
+    /// Starts with [`scripted`] as the implementation of the sample's method.
     pub(crate) fn scripted() -> Daemon {
         Daemon::with_handler(scripted)
     }
 
-    /// Starts with [`scripted`], and returns the names of the calls as they arrive.
-    pub(crate) fn with_received_names(flags: &[&str]) -> (Daemon, mpsc::Receiver<String>) {
+    /// Starts with [`scripted`], and returns the texts of the calls as they arrive.
+    pub(crate) fn with_received_texts(flags: &[&str]) -> (Daemon, mpsc::Receiver<String>) {
         let (sender, received) = mpsc::channel();
         let daemon = Daemon::with_flags_and_handler(flags, move |request| {
             let _ = sender.send(request.get_ref().name.clone()); // the test may be past reading
@@ -51,24 +49,22 @@ impl Daemon {
         (daemon, received)
     }
 
-    /// Starts with `handler` as the implementation of SayHello.
+    /// Starts with `handler` as the implementation of the sample's method.
     pub(crate) fn with_handler<F, R>(handler: F) -> Daemon
     where
-        F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = HelloResult> + Send + 'static,
+        F: Fn(Request<sample::Request>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = sample::Result> + Send + 'static,
     {
         Daemon::with_flags_and_handler(&[], handler)
     }
 
     fn with_flags_and_handler<F, R>(flags: &[&str], handler: F) -> Daemon
     where
-        F: Fn(Request<HelloRequest>) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = HelloResult> + Send + 'static,
+        F: Fn(Request<sample::Request>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = sample::Result> + Send + 'static,
     {
         Daemon::with_services(flags, |_| {
-            move |config: &Config| {
-                vec![Service::of::<GreeterServer<_>>(config, Handler(handler.clone()))]
-            }
+            move |config: &Config| vec![sample::service(config, handler.clone())]
         })
     }
 
@@ -124,25 +120,9 @@ impl Drop for Daemon {
     }
 }
 
-type HelloResult = Result<Response<HelloReply>, Status>;
-
-/// A greeter that calls a function.
-struct Handler<F>(F);
-
-#[tonic::async_trait]
-impl<F, R> Greeter for Handler<F>
-where
-    F: Fn(Request<HelloRequest>) -> R + Send + Sync + 'static,
-    R: Future<Output = HelloResult> + Send + 'static,
-{
-    async fn say_hello(&self, request: Request<HelloRequest>) -> HelloResult {
-        (self.0)(request).await
-    }
-}
-
-/// Fails with status N if the name is a number N, never replies to "hang", and greets other names.
+/// Fails with status N if the name is a number N, never replies to "hang", and answers other names.
 /// The headers of the reply repeat some of the request as `seen-KEY`.
-pub(crate) async fn scripted(request: Request<HelloRequest>) -> HelloResult {
+pub(crate) async fn scripted(request: Request<sample::Request>) -> sample::Result {
     let metadata = request.metadata().clone();
     let name = request.into_inner().name;
     if name == "hang" {
@@ -153,7 +133,7 @@ pub(crate) async fn scripted(request: Request<HelloRequest>) -> HelloResult {
         status.metadata_mut().insert("x-why", "test".parse().unwrap());
         return Err(status);
     }
-    let mut reply = Response::new(HelloReply { message: format!("Hello {name}") });
+    let mut reply = Response::new(sample::reply(&name));
     for key in ["x-ascii", "user-agent", "grpc-timeout"] {
         if let Some(value) = metadata.get(key) {
             let key: AsciiMetadataKey = format!("seen-{key}").parse().unwrap();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{CommandOutput, greet};
+use super::sample::CALL;
+use super::{CommandOutput, cli};
 
 /// The deadline of the call, and what the command may take beyond it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -12,9 +13,9 @@ const COMMAND_GRACE: Duration = Duration::from_millis(200);
 #[track_caller]
 pub(crate) fn assert_error(name: &str, target: &str, flags: &[&str]) {
     let timeout = format!("--timeout={}ms", CALL_TIMEOUT.as_millis());
-    let arguments = [&[timeout.as_str()], flags, &["hello", "--name=Ada"]].concat();
-    let text = greet(target, &arguments);
-    let json = greet(target, &[&["--output=json"], &arguments[..]].concat());
+    let arguments = [&[timeout.as_str()], flags, CALL].concat();
+    let text = cli(target, &arguments);
+    let json = cli(target, &[&["--output=json"], &arguments[..]].concat());
     for output in [&text, &json] {
         assert!(output.elapsed <= CALL_TIMEOUT + COMMAND_GRACE, "{output:?}");
     }

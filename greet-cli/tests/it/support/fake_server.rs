@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use greet_testkit::framing::{framed, text_message};
+use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     DATA, END_HEADERS, END_STREAM, FRAME_HEADER_BYTES, Frame, HEADERS, PREFACE, frame,
     header_block, settings,
 };
+use prost::Message as _;
 use rustls::{ServerConfig, ServerConnection};
+
+use super::sample;
 
 /// The trailers of a successful reply.
 pub(crate) const OK: [(&str, &str); 1] = [("grpc-status", "0")];
@@ -164,9 +167,14 @@ fn move_to_stream(stream: u32, mut frames: &[u8]) -> Vec<u8> {
     moved
 }
 
-/// Encodes the reply "Hello Ada".
-pub(crate) fn hello_ada() -> Vec<u8> {
-    [reply_headers(), data(&text_message("Hello Ada")), trailers(&OK)].concat()
+/// Encodes the reply of the sample.
+pub(crate) fn sample_reply() -> Vec<u8> {
+    [reply_headers(), sample_message(), trailers(&OK)].concat()
+}
+
+/// Encodes the message of that reply.
+pub(crate) fn sample_message() -> Vec<u8> {
+    data(&sample::reply("Ada").encode_to_vec())
 }
 
 /// Encodes HEADERS of stream 1.

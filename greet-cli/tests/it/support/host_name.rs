@@ -58,7 +58,7 @@ impl HostName {
         }
         let unshare = UNSHARE.into_iter().find(|flags| is_permitted(flags))?;
         let hosts = Some((unshare, NamedTempFile::new().unwrap()));
-        let mut name = HostName { name: "greeter.test", addresses: Vec::new(), hosts };
+        let mut name = HostName { name: "service.test", addresses: Vec::new(), hosts };
         name.set_addresses(&addresses);
         Some(name)
     }
@@ -90,7 +90,7 @@ impl HostName {
     }
 
     /// Runs `greet-cli --target SCHEME:///NAME:PORT ARGUMENTS…`.
-    pub(crate) fn greet(&self, scheme: &str, port: u16, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn run(&self, scheme: &str, port: u16, arguments: &[&str]) -> CommandOutput {
         run(self.command(&[&["--target", &self.target(scheme, port)], arguments].concat()))
     }
 

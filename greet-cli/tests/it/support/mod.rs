@@ -6,9 +6,11 @@ mod daemon;
 pub(crate) mod error_snapshot;
 pub(crate) mod fake_server;
 pub(crate) mod host_name;
+pub(crate) mod sample;
 #[cfg(target_os = "linux")]
 pub(crate) mod silent_listener;
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, PipeWriter, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
@@ -69,7 +71,9 @@ impl CommandOutput {
 pub(crate) fn parse_object(line: &str) -> Value {
     let object: Value = serde_json::from_str(line).unwrap();
     let schema = match object["schema"].as_str() {
+        // <greeter>
         Some("greet.hello/v1") => include_str!("../../../schema/hello.schema.json"),
+        // </greeter>
         Some("greet.health/v1") => include_str!("../../../schema/health.schema.json"),
         Some("greet.health_list/v1") => include_str!("../../../schema/health_list.schema.json"),
         Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),
@@ -108,8 +112,10 @@ pub(crate) fn run(mut command: Command) -> CommandOutput {
 }
 
 /// Runs `greet-cli --target TARGET ARGUMENTS…`.
-pub(crate) fn greet(target: &str, arguments: &[&str]) -> CommandOutput {
-    run(command(&[&["--target", target], arguments].concat()))
+pub(crate) fn cli(target: &str, arguments: &[impl AsRef<OsStr>]) -> CommandOutput {
+    let mut command = command(&["--target", target]);
+    command.args(arguments);
+    run(command)
 }
 
 /// A running command with pipes for its standard streams. Dropped, it is killed.
