@@ -81,9 +81,6 @@ fn describe(error: &Error) -> String {
         Error::InappropriateHandshakeMessage { got_type, .. } => {
             return format!("the server sent an unexpected message: {}", words(got_type));
         }
-        Error::InvalidEncryptedClientHello(reason) => {
-            return format!("the encrypted client hello failed: {}", words(reason));
-        }
         Error::InvalidMessage(reason) => {
             return format!("the server sent a malformed message: {}", words(reason));
         }
@@ -160,7 +157,6 @@ fn alert_error(
 fn alert_name(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::Unknown(number) => format!("alert {number}"),
-        AlertDescription::EncryptedClientHelloRequired => "ech_required".to_owned(),
         AlertDescription::UnrecognisedName => "unrecognized_name".to_owned(),
         named => words(&named).replace(' ', "_"),
     }
@@ -171,8 +167,8 @@ mod tests {
     use std::sync::Arc;
 
     use rustls::{
-        CertRevocationListError, CertificateError, ContentType, EncryptedClientHelloError,
-        HandshakeType, InconsistentKeys, InvalidMessage, OtherError,
+        CertRevocationListError, CertificateError, ContentType, HandshakeType, InconsistentKeys,
+        InvalidMessage, OtherError,
     };
 
     use super::*;
@@ -187,17 +183,16 @@ mod tests {
                 got_type: ContentType::ApplicationData,
             },
             Error::InappropriateHandshakeMessage {
-                expect_types: vec![HandshakeType::ServerHello],
-                got_type: HandshakeType::HelloRetryRequest,
+                expect_types: vec![HandshakeType::Certificate],
+                got_type: HandshakeType::KeyUpdate,
             },
-            Error::InvalidEncryptedClientHello(EncryptedClientHelloError::NoCompatibleConfig),
             Error::InvalidMessage(InvalidMessage::MissingData("KeyShare")),
             Error::NoCertificatesPresented,
             Error::UnsupportedNameType,
             Error::DecryptError,
             Error::EncryptError,
             Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
-            Error::PeerIncompatible(PeerIncompatible::ServerRejectedEncryptedClientHello(None)),
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
             Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite),
             Error::AlertReceived(AlertDescription::UnknownCA),
             Error::InvalidCertificate(CertificateError::BadEncoding),
@@ -221,7 +216,7 @@ mod tests {
             described.push(text);
         }
         described.dedup();
-        assert_eq!(described.len(), 24, "{described:#?}");
+        assert_eq!(described.len(), 23, "{described:#?}");
     }
 
     #[test]
