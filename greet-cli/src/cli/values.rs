@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn authority_is_a_name_and_may_have_a_port() {
-        for good in ["greeter.example", "greeter.example:443", "[::1]", "127.0.0.1:1", "a_b"] {
+        for good in ["service.example", "service.example:443", "[::1]", "127.0.0.1:1", "a_b"] {
             assert_eq!(authority(good).unwrap().as_str(), good);
         }
         for bad in ["", ":443", "a:", "a:b", "a:65536", "user@a", "http://a", "a/b", "a b", "::1"] {

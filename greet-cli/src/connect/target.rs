@@ -178,13 +178,13 @@ mod tests {
     fn url_address_and_socket_path_are_targets() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
         assert_eq!(shown("http://127.0.0.1:50051"), "http://127.0.0.1:50051");
-        assert_eq!(shown("http://greeter:1/"), "http://greeter:1");
-        assert_eq!(shown("https://greeter:1"), "https://greeter:1");
-        assert_eq!(shown("https://greeter.example"), "https://greeter.example:443");
-        assert_eq!(shown("greeter.example:443"), "http://greeter.example:443");
+        assert_eq!(shown("http://service:1/"), "http://service:1");
+        assert_eq!(shown("https://service:1"), "https://service:1");
+        assert_eq!(shown("https://service.example"), "https://service.example:443");
+        assert_eq!(shown("service.example:443"), "http://service.example:443");
         assert_eq!(shown("[::1]:50051"), "http://[::1]:50051");
         assert_eq!(shown("https://[::1]/"), "https://[::1]:443");
-        assert_eq!(shown("unix:/run/greet.sock"), "unix:/run/greet.sock");
+        assert_eq!(shown("unix:/run/server.sock"), "unix:/run/server.sock");
         assert_eq!(shown(":1"), "http://localhost:1");
         assert_eq!(shown("localhost"), "http://localhost:50051");
         assert_eq!(shown("[::1]"), "http://[::1]:50051");
@@ -193,23 +193,23 @@ mod tests {
     #[test]
     fn dns_target_stands_for_all_addresses_of_name() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
-        assert_eq!(shown("dns:///greeter:1"), "dns:///greeter:1");
-        assert_eq!(shown("dns:///greeter"), "dns:///greeter:50051");
+        assert_eq!(shown("dns:///service:1"), "dns:///service:1");
+        assert_eq!(shown("dns:///service"), "dns:///service:50051");
         assert_eq!(shown("dns:///[::1]:1/"), "dns:///[::1]:1");
-        assert_eq!(shown("dns+https:///greeter.example"), "dns+https:///greeter.example:443");
-        let target: Target = "dns+https:///greeter:1".parse().unwrap();
-        assert_eq!((target.scheme(), target.authority().as_str()), ("https", "greeter:1"));
-        for authority in ["dns://8.8.8.8/greeter:1", "dns://greeter:1", "dns+https://ns/greeter"] {
+        assert_eq!(shown("dns+https:///service.example"), "dns+https:///service.example:443");
+        let target: Target = "dns+https:///service:1".parse().unwrap();
+        assert_eq!((target.scheme(), target.authority().as_str()), ("https", "service:1"));
+        for authority in ["dns://8.8.8.8/service:1", "dns://service:1", "dns+https://ns/service"] {
             let reason = authority.parse::<Target>().unwrap_err();
             assert!(reason.contains(NAME_SERVER_HINT), "{reason}");
         }
         for bad in [
             "dns:///",
-            "dns:///greeter:",
-            "dns:///greeter:65536",
-            "dns+https:///greeter:http",
+            "dns:///service:",
+            "dns:///service:65536",
+            "dns+https:///service:http",
             "dns:///a/b:1",
-            "dns+http:///greeter:1",
+            "dns+http:///service:1",
         ] {
             assert_eq!(bad.parse::<Target>(), Err(format!("{bad:?} is not {FORMS}")));
         }
@@ -218,11 +218,11 @@ mod tests {
     #[test]
     fn scheme_is_case_insensitive() {
         let shown = |given: &str| given.parse::<Target>().unwrap().to_string();
-        assert_eq!(shown("HTTP://Greeter:1"), "http://Greeter:1");
-        assert_eq!(shown("Https://greeter"), "https://greeter:443");
-        assert_eq!(shown("DNS:///greeter"), "dns:///greeter:50051");
-        assert_eq!(shown("DNS+https:///greeter"), "dns+https:///greeter:443");
-        assert_eq!(shown("Unix:/run/Greet.sock"), "unix:/run/Greet.sock");
+        assert_eq!(shown("HTTP://Service:1"), "http://Service:1");
+        assert_eq!(shown("Https://service"), "https://service:443");
+        assert_eq!(shown("DNS:///service"), "dns:///service:50051");
+        assert_eq!(shown("DNS+https:///service"), "dns+https:///service:443");
+        assert_eq!(shown("Unix:/run/Server.sock"), "unix:/run/Server.sock");
     }
 
     #[test]
