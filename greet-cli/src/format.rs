@@ -39,6 +39,14 @@ impl fmt::Display for HumanBytes {
     }
 }
 
+/// Returns at most `max_chars` characters of a text, with a mark of what is missing.
+pub(crate) fn truncated(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Breaks a text into lines of at most `columns` characters; a longer word has a line of its own.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

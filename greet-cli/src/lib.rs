@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod fd_limit;
 mod format;
+mod json;
 mod load;
 mod output;
 
