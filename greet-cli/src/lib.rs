@@ -14,6 +14,7 @@ mod fd_limit;
 mod format;
 mod json;
 mod load;
+mod method;
 mod output;
 
 use std::io::{self, Write as _};
@@ -97,7 +98,7 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
     let stdout = &mut Stdout::new(output.output);
     let stderr = &mut Stderr::new(output.output, output.verbosity());
     let call = match subcommand {
-        Command::Call(call) => call,
+        Command::Call(call) => *call,
         Command::Completions { shell } => {
             return commands::reference::completions(&command(), shell, stdout);
         }
@@ -127,9 +128,18 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
     }
     let context = Context { targets: connection.target, wait: connection.wait, call_options };
     match call {
+        // <greeter>
         CallCommand::Hello(hello) => {
-            commands::hello::run(&hello.options(), context, stdout, stderr).await
+            let method = method::SayHello::new();
+            commands::call::run(&method, &hello.options(), context, stdout, stderr).await
         }
+        // </greeter>
+        CallCommand::Call(call) => match call.options() {
+            Ok((method, options)) => {
+                commands::call::run(&method, &options, context, stdout, stderr).await
+            }
+            Err(invalid) => usage_error(&invalid, stderr),
+        },
         CallCommand::Health(HealthArgs { all: true, .. }) => {
             commands::health_list::run(context, stdout, stderr).await
         }
@@ -139,13 +149,20 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
         CallCommand::Health(HealthArgs { service, .. }) => {
             commands::health::run(&service, context, stdout, stderr).await
         }
-        CallCommand::Diagnose(args) => {
-            commands::diagnose::run(&args.service, context, stdout, stderr).await
-        }
-        CallCommand::Load(load) => {
-            commands::load::run(&load.options(), context, stdout, stderr).await
-        }
+        CallCommand::Diagnose(diagnose) => match diagnose.options() {
+            Ok(options) => commands::diagnose::run(&options, context, stdout, stderr).await,
+            Err(invalid) => usage_error(&invalid, stderr),
+        },
+        CallCommand::Load(load) => match load.options() {
+            Ok(options) => commands::load::run(options, context, stdout, stderr).await,
+            Err(invalid) => usage_error(&invalid, stderr),
+        },
     }
+}
+
+fn usage_error(reason: &str, stderr: &Stderr) -> anyhow::Result<Exit> {
+    stderr.error(format_args!("{reason}"));
+    Ok(Exit::Usage)
 }
 
 /// Ends the process with the signal that interrupted it: a shell stops its script after Ctrl-C only

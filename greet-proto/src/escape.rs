@@ -28,7 +28,8 @@ impl fmt::Display for Escaped<'_> {
 
 /// Returns whether a terminal acts on the character instead of showing it (general categories Cc,
 /// Cf, Zl and Zp of Unicode 17, without the joiners).
-fn is_unsafe(character: char) -> bool {
+#[must_use]
+pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -1,24 +1,27 @@
-//! Calls SayHello for many names, concurrently, and prints the replies in the order of the names.
+//! Calls a method for many inputs, concurrently, and prints the replies in the order of the inputs.
 
 pub(crate) mod interrupt;
 mod ordered_output;
 mod source;
 mod tally;
 
+use bytes::Bytes;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use self::ordered_output::{OrderedOutput, Outcome};
+use self::source::Line;
 use crate::client::Client;
 use crate::exit::Exit;
+use crate::method::Method;
 use crate::output::{Stderr, Stdout, Written};
 
-pub(crate) use self::source::{BYTE_ORDER_MARK, NameSource, Names, open};
+pub(crate) use self::source::{BYTE_ORDER_MARK, Inputs, Source, open};
 
-/// The options of `hello`.
+/// The options of a command with one call for each input.
 #[derive(Debug)]
 pub(crate) struct BulkOptions {
-    pub(crate) source: NameSource,
+    pub(crate) source: Source,
     /// Maximum calls in flight.
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
@@ -34,12 +37,13 @@ const MAX_WAITING_PER_CALL: u64 = 16;
 /// Fails if standard output is not writable.
 pub(crate) async fn run(
     client: &Client,
-    mut names: Names,
+    method: &dyn Method,
+    mut inputs: Inputs,
     options: &BulkOptions,
     stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
-    let is_one = names.calls() == Some(1);
+    let is_one = inputs.calls() == Some(1);
     let mut interrupted = std::pin::pin!(async {
         if is_one {
             std::future::pending().await // the default action of the signal applies
@@ -47,7 +51,7 @@ pub(crate) async fn run(
             interrupt::first_signal().await
         }
     });
-    let mut output = OrderedOutput::new(stdout, stderr, &names, options.with_tally);
+    let mut output = OrderedOutput::new(stdout, stderr, method, &inputs, options.with_tally);
     let mut in_flight = FuturesUnordered::new();
     let (mut started, mut has_more, mut unreadable) = (0, true, None);
     let window = options.concurrency as u64 * MAX_WAITING_PER_CALL;
@@ -58,7 +62,7 @@ pub(crate) async fn run(
         if !may_start && in_flight.is_empty() {
             break None;
         }
-        // Outcomes come before names, because they make room.
+        // Outcomes come before inputs, because they make room.
         let is_flush_due = tokio::select! {
             biased;
             () = std::future::ready(()), if output.stdout.is_full() => true,
@@ -67,11 +71,15 @@ pub(crate) async fn run(
                 output.push(index, outcome);
                 false
             }
-            name = names.next(), if may_start => {
-                match name {
-                    // Boxed because it is large.
-                    Ok(Some(Ok(name))) => in_flight.push(Box::pin(greet(client, started, name))),
-                    Ok(Some(Err(invalid))) => output.push(started, Outcome::InvalidName(invalid)),
+            input = inputs.next(), if may_start => {
+                match input {
+                    Ok(Some(input)) => match encoded(method, input) {
+                        // Boxed because it is large.
+                        Ok((input, body)) => {
+                            in_flight.push(Box::pin(call(client, method, started, input, body)));
+                        }
+                        Err(reason) => output.push(started, Outcome::InvalidInput(reason)),
+                    },
                     Ok(None) => has_more = false,
                     Err(error) => (has_more, unreadable) = (false, Some(error)),
                 }
@@ -109,7 +117,21 @@ pub(crate) async fn run(
     Ok(exit.or(Exit::Usage))
 }
 
-async fn greet(client: &Client, index: u64, name: String) -> (u64, Outcome) {
-    let call = Box::new(client.say_hello(&name).await);
-    (index, Outcome::Called { name, call })
+/// Returns the input and its request, or the reason that it is not one.
+fn encoded(method: &dyn Method, input: Line) -> Result<(String, Bytes), String> {
+    let input = input.map_err(|invalid| invalid.to_string())?;
+    let body = method.encode(&input)?;
+    Ok((input, body))
+}
+
+async fn call(
+    client: &Client,
+    method: &dyn Method,
+    index: u64,
+    input: String,
+    body: Bytes,
+) -> (u64, Outcome) {
+    let call = client.call(method.path(), &body, None).await;
+    let call = Box::new(call.decoded(|reply| method.decode(reply)));
+    (index, Outcome::Called { input, call })
 }

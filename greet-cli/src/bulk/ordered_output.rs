@@ -1,16 +1,16 @@
-//! Prints the outcome of each name in the order of the names.
+//! Prints the outcome of each input in the order of the inputs.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use greet_proto::escape::Escaped;
-use greet_proto::greet::HelloReply;
+use serde_json::Value;
 
-use super::source::{InvalidName, Names};
+use super::source::Inputs;
 use super::tally::Tally;
 use crate::client::{Call, ConnectFailure};
 use crate::error::ConnectError;
 use crate::exit::Exit;
-use crate::output::report::{CallReport, Hello};
+use crate::method::Method;
+use crate::output::report::{CallReport, MethodCall};
 use crate::output::{Stderr, Stdout, Written};
 
 /// Maximum hints at the end, because parts of their text come from servers.
@@ -18,15 +18,20 @@ const MAX_HINTS: usize = 10;
 
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Called { name: String, call: Box<Call<HelloReply>> },
-    InvalidName(InvalidName),
+    Called {
+        input: String,
+        call: Box<Call<Value>>,
+    },
+    /// The reason that an input is not a request.
+    InvalidInput(String),
 }
 
 /// The outcomes that wait to be printed, and the results of those that were.
 pub(super) struct OrderedOutput<'a> {
     pub(super) stdout: &'a mut Stdout,
     stderr: &'a mut Stderr,
-    /// The noun for a name in messages.
+    method: &'a dyn Method,
+    /// The noun for an input in messages.
     label: &'static str,
     is_one: bool,
     with_tally: bool,
@@ -49,10 +54,11 @@ impl<'a> OrderedOutput<'a> {
     pub(super) fn new(
         stdout: &'a mut Stdout,
         stderr: &'a mut Stderr,
-        names: &Names,
+        method: &'a dyn Method,
+        inputs: &Inputs,
         with_tally: bool,
     ) -> OrderedOutput<'a> {
-        let calls = names.calls();
+        let calls = inputs.calls();
         let is_one = calls == Some(1);
         if !is_one {
             stderr.begin_progress(calls);
@@ -60,6 +66,7 @@ impl<'a> OrderedOutput<'a> {
         OrderedOutput {
             stdout,
             stderr,
+            method,
             label: if calls.is_some() { "call" } else { "line" },
             is_one,
             with_tally,
@@ -73,11 +80,11 @@ impl<'a> OrderedOutput<'a> {
         }
     }
 
-    /// Adds the outcome of the name at `index`.
+    /// Adds the outcome of the input at `index`.
     pub(super) fn push(&mut self, index: u64, outcome: Outcome) {
         self.has_failed |= match &outcome {
             Outcome::Called { call, .. } => call.result.is_err(),
-            Outcome::InvalidName(_) => true,
+            Outcome::InvalidInput(_) => true,
         };
         let place = usize::try_from(index - self.printed).expect("the window fits into memory");
         if place >= self.outcomes.len() {
@@ -135,9 +142,9 @@ impl<'a> OrderedOutput<'a> {
         self.printed += 1;
         let (label, number) = (self.label, self.printed);
         self.stderr.progress(self.printed);
-        let (name, call) = match outcome {
-            Outcome::Called { name, call } => (name, call),
-            Outcome::InvalidName(problem) => {
+        let (input, call) = match outcome {
+            Outcome::Called { input, call } => (input, call),
+            Outcome::InvalidInput(problem) => {
                 self.exit = self.exit.or(Exit::Usage);
                 self.tally.failed += 1;
                 let written = self.keep_order().await?;
@@ -149,13 +156,11 @@ impl<'a> OrderedOutput<'a> {
         if !self.with_tally {
             self.stderr.verbose(&call); // the tally is shorter
         }
-        let message = call.result.as_ref().ok().map(|reply| reply.message.as_str());
-        // Escaped, so that a line end in a name does not split its reply.
-        self.stdout.line(message.map(Escaped), || Hello {
-            schema: "greet.hello/v1",
-            ok: call.result.is_ok(),
-            name: &name,
-            message,
+        let (method, reply) = (self.method, call.result.as_ref().ok());
+        self.stdout.line(reply.map(|reply| method.line(reply)), || MethodCall {
+            schema: method.schema(),
+            ok: reply.is_some(),
+            facts: method.facts(&input, reply),
             call: CallReport::new(&call),
         });
         let Err(failure) = &call.result else {

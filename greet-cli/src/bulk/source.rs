@@ -1,4 +1,4 @@
-//! Yields the names to greet, from the command line or from the lines of a file.
+//! Yields the input of each call, from the command line or from the lines of a file.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -10,39 +10,39 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 #[derive(Debug)]
-pub(crate) enum NameSource {
+pub(crate) enum Source {
     Typed {
-        names: Vec<String>,
-        /// Calls for each name.
+        inputs: Vec<String>,
+        /// Calls for each input.
         count: NonZeroU64,
     },
-    /// A file with one name a line; `-` is standard input.
+    /// A file with one input a line; `-` is standard input.
     File(PathBuf),
 }
 
 #[derive(Debug)]
-pub(crate) enum Names {
-    /// The names of the command line in turn, up to a number of calls.
-    Typed { names: Vec<String>, next: u64, calls: u64 },
+pub(crate) enum Inputs {
+    /// The inputs of the command line in turn, up to a number of calls.
+    Typed { inputs: Vec<String>, next: u64, calls: u64 },
     /// Lines of a file or of standard input.
     Read { lines: Lines, from: PathBuf, next: u64 },
 }
 
-/// A name, or the reason that a line is not one.
-pub(super) type Name = Result<String, InvalidName>;
+/// The text of a line, or the reason that it is not text.
+pub(super) type Line = Result<String, InvalidLine>;
 
-impl Names {
+impl Inputs {
     /// Fails if the file cannot be opened.
-    pub(crate) fn new(source: &NameSource) -> anyhow::Result<Names> {
+    pub(crate) fn new(source: &Source) -> anyhow::Result<Inputs> {
         match source {
-            NameSource::Typed { names, count } => {
-                let calls = count.get().saturating_mul(names.len() as u64);
-                Ok(Names::Typed { names: names.clone(), next: 0, calls })
+            Source::Typed { inputs, count } => {
+                let calls = count.get().saturating_mul(inputs.len() as u64);
+                Ok(Inputs::Typed { inputs: inputs.clone(), next: 0, calls })
             }
-            NameSource::File(path) => {
+            Source::File(path) => {
                 let file =
                     open(path).with_context(|| format!("could not read `{}`", path.display()))?;
-                Ok(Names::Read { lines: Lines::new(file), from: path.clone(), next: 0 })
+                Ok(Inputs::Read { lines: Lines::new(file), from: path.clone(), next: 0 })
             }
         }
     }
@@ -50,21 +50,21 @@ impl Names {
     /// Returns the number of calls, if it is known.
     pub(crate) fn calls(&self) -> Option<u64> {
         match self {
-            Names::Typed { calls, .. } => Some(*calls),
-            Names::Read { .. } => None,
+            Inputs::Typed { calls, .. } => Some(*calls),
+            Inputs::Read { .. } => None,
         }
     }
 
-    /// Returns the next name. Fails if the file is not readable.
-    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Name>> {
+    /// Returns the next input. Fails if the file is not readable.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Line>> {
         match self {
-            Names::Typed { next, calls, .. } if next == calls => Ok(None),
-            Names::Typed { names, next, .. } => {
-                let index = usize::try_from(*next % names.len() as u64).unwrap_or_default();
+            Inputs::Typed { next, calls, .. } if next == calls => Ok(None),
+            Inputs::Typed { inputs, next, .. } => {
+                let index = usize::try_from(*next % inputs.len() as u64).unwrap_or_default();
                 *next += 1;
-                Ok(Some(Ok(names[index].clone())))
+                Ok(Some(Ok(inputs[index].clone())))
             }
-            Names::Read { lines, from, next } => {
+            Inputs::Read { lines, from, next } => {
                 let line = lines.next().await;
                 *next += 1;
                 line.with_context(|| format!("could not read line {next} of `{}`", from.display()))
@@ -95,9 +95,9 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A mark that some editors write before the first line.
 pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The reason that a line is not a name.
+/// The reason that a line is not text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidName {
+pub(crate) enum InvalidLine {
     #[error("not UTF-8")]
     NotUtf8,
     #[error("longer than {MAX_LINE_BYTES} bytes")]
@@ -106,8 +106,8 @@ pub(crate) enum InvalidName {
 
 #[derive(Debug)]
 pub(crate) struct Lines {
-    batches: mpsc::Receiver<io::Result<Vec<Name>>>,
-    batch: vec::IntoIter<Name>,
+    batches: mpsc::Receiver<io::Result<Vec<Line>>>,
+    batch: vec::IntoIter<Line>,
 }
 
 impl Lines {
@@ -135,7 +135,7 @@ impl Lines {
     }
 
     /// Returns the next line without its line end. Cancel safe.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Name>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             if let Some(line) = self.batch.next() {
                 return Ok(Some(line));
@@ -150,7 +150,7 @@ impl Lines {
 
 /// Reads a line and the complete lines in the buffer, so that a line from a terminal does not wait
 /// for the next. Returns no lines at the end.
-fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Name>> {
+fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Line>> {
     let mut batch = Vec::new();
     while let Some(line) = read_line(from)? {
         batch.push(line);
@@ -161,7 +161,7 @@ fn read_batch(from: &mut BufReader<impl Read>) -> io::Result<Vec<Name>> {
     Ok(batch)
 }
 
-fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Name>> {
+fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Line>> {
     let mut line = Vec::new();
     from.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
     if line.is_empty() {
@@ -169,10 +169,10 @@ fn read_line(from: &mut BufReader<impl Read>) -> io::Result<Option<Name>> {
     }
     if line.pop_if(|last| *last == b'\n').is_none() && line.len() > MAX_LINE_BYTES {
         from.skip_until(b'\n')?;
-        return Ok(Some(Err(InvalidName::TooLong)));
+        return Ok(Some(Err(InvalidLine::TooLong)));
     }
     line.pop_if(|last| *last == b'\r');
-    Ok(Some(String::from_utf8(line).map_err(|_| InvalidName::NotUtf8)))
+    Ok(Some(String::from_utf8(line).map_err(|_| InvalidLine::NotUtf8)))
 }
 
 #[cfg(test)]
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    fn lines(bytes: &[u8], at_a_time: usize) -> Vec<Result<String, InvalidName>> {
+    fn lines(bytes: &[u8], at_a_time: usize) -> Vec<Result<String, InvalidLine>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut lines = Lines::new(Dribble(bytes.to_vec(), at_a_time));
         let mut all = Vec::new();
@@ -223,7 +223,7 @@ mod tests {
         let text = b"a\n\xff\nb\n";
         assert_eq!(
             lines(text, 2),
-            [Ok("a".to_owned()), Err(InvalidName::NotUtf8), Ok("b".to_owned())]
+            [Ok("a".to_owned()), Err(InvalidLine::NotUtf8), Ok("b".to_owned())]
         );
     }
 
@@ -233,8 +233,8 @@ mod tests {
         let fits = lines(&text(MAX_LINE_BYTES), BUFFER_BYTES);
         assert_eq!(fits[1].as_ref().map(String::len), Ok(MAX_LINE_BYTES));
         let too_long = lines(&text(MAX_LINE_BYTES + 1), BUFFER_BYTES);
-        assert_eq!(too_long[1..], [Err(InvalidName::TooLong), Ok("b".to_owned())]);
+        assert_eq!(too_long[1..], [Err(InvalidLine::TooLong), Ok("b".to_owned())]);
         let endless = lines(&b"x".repeat(5 * MAX_LINE_BYTES), BUFFER_BYTES);
-        assert_eq!(endless, [Err(InvalidName::TooLong)]);
+        assert_eq!(endless, [Err(InvalidLine::TooLong)]);
     }
 }

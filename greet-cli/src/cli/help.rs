@@ -6,18 +6,21 @@ pub(super) const TEMPLATE: &str = "\
 
 {all-args}{after-help}";
 
-pub(super) const EXAMPLES: &str = "\
-Examples:
-  greet-cli hello --name Ada                           # Hello Ada
-  greet-cli --wait 30s health && greet-cli hello --name Ada
-  greet-cli --target https://greeter.example diagnose  # report each stage";
+pub(super) const EXAMPLES: &str = concat!(
+    "Examples:\n",
+    // <greeter>
+    "  greet-cli hello --name Ada                           # Hello Ada\n",
+    // </greeter>
+    "  greet-cli --wait 30s health && greet-cli call SayHello --json '{}'\n",
+    "  greet-cli --target https://service.example diagnose  # report each stage",
+);
 
-pub(super) const HELLO_EXAMPLES: &str = "\
+pub(super) const CALL_EXAMPLES: &str = "\
 Examples:
-  greet-cli hello --name Ada --name Grace
-  greet-cli hello --names-from names.txt > greetings.txt
-  greet-cli -v hello --name Ada --count 100     # count the calls per instance
-  greet-cli --output json hello --name Ada | jq -r '.message // .error.cause'";
+  greet-cli call Health/Check                      # {\"status\":\"SERVING\"}
+  greet-cli call grpc.health.v1.Health/Check --json '{\"service\": \"a.B\"}'
+  greet-cli call SayHello --json-from requests.ndjson > replies.ndjson
+  greet-cli --output json call SayHello | jq '.reply // .error'";
 
 pub(super) const HEALTH_EXAMPLES: &str = "\
 Examples:
@@ -28,7 +31,7 @@ Examples:
 
 pub(super) const DIAGNOSE_EXAMPLES: &str = "\
 Examples:
-  greet-cli --target https://greeter.example --ca-cert ca.pem diagnose
+  greet-cli --target https://service.example --ca-cert ca.pem diagnose
   greet-cli --output json diagnose |
     jq '.stages[] | select(.result == \"failed\")'";
 

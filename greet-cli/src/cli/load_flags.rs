@@ -2,15 +2,16 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgGroup;
 use greet_flags::values::{duration, number, timeout};
 
+use super::call_flags::{MethodParser, valid_requests};
 use super::values::{count, rate};
-use crate::load::{LoadNames, LoadOptions, Shape, Threshold, Until};
+use crate::load::{LoadInputs, LoadOptions, Shape, Threshold, Until};
+use crate::method::{JsonMethod, Method};
 
-const DEFAULT_NAME: &str = "Ada";
 /// With ten calls on each, enough to saturate one core of a fast server.
 const DEFAULT_CONNECTIONS: &str = "10";
 const DEFAULT_CONCURRENCY: u32 = 100;
@@ -25,7 +26,6 @@ const MAX_CONNECTIONS: u32 = 10_000;
 const MAX_THREADS: u32 = 1_024;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("source").args(["names", "names_from", "seed"]))]
 pub(crate) struct LoadArgs {
     /// Concurrent calls; with --rate the maximum [default: 100; with --rate: 1000]
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_CONCURRENCY))]
@@ -56,18 +56,22 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = number(1..=MAX_THREADS))]
     threads: Option<u32>,
 
-    /// Name to greet; repeat for several, used in turn [default: Ada]
-    #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
-    names: Vec<String>,
+    /// Unary method: package.Service/Method, or a unique end of it
+    #[arg(value_name = "METHOD", value_parser = MethodParser, hide_possible_values = true)]
+    method: Option<JsonMethod>,
 
-    /// File with one name per line (- is standard input), used in turn
-    #[arg(long, value_name = "FILE")]
-    names_from: Option<PathBuf>,
+    /// Request in the JSON mapping of protobuf; repeat for several, used in turn [default: {}]
+    #[arg(long, value_name = "JSON")]
+    json: Vec<String>,
 
-    /// Greet random names; the same seed gives the same names
-    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
-    seed: Option<u64>,
+    /// File with one request per line (- is standard input), used in turn
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    json_from: Option<PathBuf>,
 
+    // <greeter>
+    #[command(flatten)]
+    names: super::name_flags::LoadNameArgs,
+    // </greeter>
     /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000; metrics: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
     #[arg(long, value_name = "RULE")]
     fail_if: Vec<Threshold>,
@@ -78,7 +82,8 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
-    pub(crate) fn options(self) -> LoadOptions {
+    /// Fails with the place and the reason if a request is not valid.
+    pub(crate) fn options(self) -> Result<LoadOptions, String> {
         let (until, warm_up) = match self.count {
             Some(calls) => (Until::Calls(calls.get()), Duration::ZERO),
             None => (Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), DEFAULT_WARM_UP),
@@ -87,26 +92,31 @@ impl LoadArgs {
         let concurrency = self.concurrency.unwrap_or(default);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(u32::try_from(cores).unwrap_or(u32::MAX));
-        LoadOptions {
-            names: match (self.names_from, self.seed) {
-                (Some(file), _) => LoadNames::File(file),
-                (None, Some(seed)) => LoadNames::Random { seed },
-                (None, None) if self.names.is_empty() => {
-                    LoadNames::Typed(vec![DEFAULT_NAME.to_owned()])
-                }
-                (None, None) => LoadNames::Typed(self.names),
-            },
-            shape: Shape {
-                concurrency,
-                connections: self.connections,
-                // A thread needs a connection and a call.
-                threads: threads.min(self.connections).min(concurrency),
-                rate: self.rate,
-                until,
-                warm_up: self.warm_up.unwrap_or(warm_up),
-            },
-            thresholds: self.fail_if,
-            html: self.html,
+        let shape = Shape {
+            concurrency,
+            connections: self.connections,
+            // A thread needs a connection and a call.
+            threads: threads.min(self.connections).min(concurrency),
+            rate: self.rate,
+            until,
+            warm_up: self.warm_up.unwrap_or(warm_up),
+        };
+        let (thresholds, html) = (self.fail_if.clone(), self.html.clone());
+        let (method, inputs) = self.method_and_inputs()?;
+        Ok(LoadOptions { method, inputs, shape, thresholds, html })
+    }
+
+    fn method_and_inputs(self) -> Result<(Arc<dyn Method>, LoadInputs), String> {
+        // <greeter>
+        if self.method.is_none() && self.json.is_empty() && self.json_from.is_none() {
+            return Ok((Arc::new(crate::method::SayHello::new()), self.names.inputs()));
         }
+        // </greeter>
+        let method = self.method.unwrap_or_else(JsonMethod::default_method);
+        let inputs = match self.json_from {
+            Some(file) => LoadInputs::File(file),
+            None => LoadInputs::Typed(valid_requests(&method, self.json)?),
+        };
+        Ok((Arc::new(method), inputs))
     }
 }

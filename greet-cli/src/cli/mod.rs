@@ -2,21 +2,29 @@
 //! them; a variable for each global flag; a value parser for each value, so that later code gets
 //! valid values only.
 
+mod bulk_flags;
+mod call_flags;
 mod connection_flags;
-mod hello_flags;
 mod help;
 mod load_flags;
+// <greeter>
+mod name_flags;
+// </greeter>
 mod parse;
 mod values;
+
+use std::sync::Arc;
 
 use clap::{Arg, Parser, Subcommand};
 use clap_complete::Shell;
 use greet_flags::variables::with_variable;
 
+use self::call_flags::{CallArgs, MethodParser, valid_requests};
 use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
-use self::hello_flags::HelloArgs;
 use self::load_flags::LoadArgs;
 pub(crate) use self::parse::{Parsed, UsageError, parse};
+use crate::diagnose::DiagnoseOptions;
+use crate::method::{JsonMethod, Method as _};
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]
@@ -37,7 +45,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
-    Call(CallCommand),
+    Call(Box<CallCommand>),
     /// Print a completion script
     #[command(help_template = help::TEMPLATE, before_help = help::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -55,10 +63,16 @@ pub(crate) enum Command {
 /// The commands that call a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallCommand {
+    // <greeter>
     /// Call greet.Greeter/SayHello and print one reply per line
-    #[command(help_template = help::TEMPLATE, before_help = help::HELLO_EXAMPLES)]
+    #[command(help_template = help::TEMPLATE, before_help = name_flags::HELLO_EXAMPLES)]
     #[command(mut_args = with_hyphen_value)]
-    Hello(HelloArgs),
+    Hello(name_flags::HelloArgs),
+    // </greeter>
+    /// Call any unary method with JSON and print one reply per line
+    #[command(help_template = help::TEMPLATE, before_help = help::CALL_EXAMPLES)]
+    #[command(mut_args = with_hyphen_value)]
+    Call(CallArgs),
     /// Check the server's health (grpc.health.v1); for exec probes
     #[command(help_template = help::TEMPLATE, before_help = help::HEALTH_EXAMPLES)]
     Health(HealthArgs),
@@ -88,9 +102,36 @@ pub(crate) struct HealthArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiagnoseArgs {
+    /// Unary method to call: package.Service/Method, or a unique end of it
+    #[arg(value_name = "METHOD", value_parser = MethodParser, hide_possible_values = true)]
+    method: Option<JsonMethod>,
+
+    /// Request in the JSON mapping of protobuf [default: {}]
+    #[arg(long, value_name = "JSON")]
+    json: Option<String>,
+
     /// Service whose health to check [default: the server as a whole]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
+}
+
+impl DiagnoseArgs {
+    /// Fails with the place and the reason if the request is not valid.
+    pub(crate) fn options(self) -> Result<DiagnoseOptions, String> {
+        let DiagnoseArgs { method, json, service } = self;
+        // <greeter>
+        if method.is_none() && json.is_none() {
+            // The name identifies this program in logs of the server.
+            let (method, input) = (crate::method::SayHello::new(), "greet-cli".to_owned());
+            let body = method.encode(&input)?;
+            return Ok(DiagnoseOptions { method: Arc::new(method), input, body, service });
+        }
+        // </greeter>
+        let method = method.unwrap_or_else(JsonMethod::default_method);
+        let input = valid_requests(&method, json.into_iter().collect())?.remove(0);
+        let body = method.encode(&input)?;
+        Ok(DiagnoseOptions { method: Arc::new(method), input, body, service })
+    }
 }
 
 /// Takes `-1s` after `--timeout` as its value, so that the error states the expected form and not an

@@ -5,7 +5,7 @@ use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{
     ArgMatches, ColorChoice, Command, CommandFactory as _, FromArgMatches as _, ValueEnum as _,
@@ -15,6 +15,10 @@ use greet_flags::variables::{UnknownVariable, ignore_empty_variable, unknown_var
 
 use super::Args;
 use crate::connect::Target;
+use crate::method::unary_methods;
+
+/// The only required argument that clap lists no values for.
+const METHOD: &str = "<METHOD>";
 
 /// The reason to end without running a subcommand.
 #[derive(Debug)]
@@ -110,7 +114,15 @@ fn explain(error: clap::Error, arguments: &[OsString]) -> UsageError {
         return UsageError::Invalid(reason);
     }
     let place = |flag: &str| place(flag, arguments);
-    UsageError::Invalid(usage::explain(&error, place, |word| with_flag(word, arguments)))
+    let reason = usage::explain(&error, place, |word| with_flag(word, arguments));
+    let lacks_method = error.kind() == ErrorKind::MissingRequiredArgument
+        && error.get(ContextKind::InvalidArg)
+            == Some(&ContextValue::Strings(vec![METHOD.to_owned()]));
+    UsageError::Invalid(if lacks_method {
+        format!("{reason}; the methods are {}", unary_methods().join(", "))
+    } else {
+        reason
+    })
 }
 
 /// Names the argument or the variable that is not UTF-8, which errors of clap do not.
@@ -172,17 +184,21 @@ fn place(flag: &str, arguments: &[OsString]) -> String {
     if is_typed { format!("--{flag}") } else { variable(flag) }
 }
 
-/// Puts the flag before an argument that lacks one: `hello Ada` means `hello --name Ada`.
+/// Puts the flag before an argument that lacks one: `health x.Y` means `health --service x.Y`.
 fn with_flag(argument: &str, arguments: &[OsString]) -> Option<String> {
     let command = Args::command();
     let subcommand = arguments.iter().find_map(|word| command.find_subcommand(word))?;
     let has = |flag: &&str| subcommand.get_arguments().any(|it| it.get_long() == Some(flag));
     let flag = match argument {
         _ if argument.starts_with('-') => return None,
+        _ if argument.starts_with('{') => ["json"].into_iter().find(has)?,
         _ if argument.contains(':') => "target",
         _ => ["name", "service"].into_iter().find(has)?,
     };
-    let is_one_word = !argument.contains(char::is_whitespace);
-    let quoted = if is_one_word { argument.to_owned() } else { format!("{argument:?}") };
+    let quoted = match argument {
+        _ if argument.contains('"') => format!("'{argument}'"),
+        _ if argument.contains(char::is_whitespace) => format!("{argument:?}"),
+        _ => argument.to_owned(),
+    };
     Some(format!("--{flag} {quoted}"))
 }

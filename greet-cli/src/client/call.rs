@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use super::retry::RetryPolicy;
 use super::trace::Trace;
 use super::wire::{CommonHeaders, SentHeaders};
 use crate::connect::{Stages, Target, Tls};
-use crate::error::CallError;
+use crate::error::{CallError, RpcError};
 use crate::format::HumanDuration;
 
 /// The header with the name of the server that answered.
@@ -60,7 +61,7 @@ pub(crate) struct Call<Reply> {
     /// Number of attempts, on any connection and target.
     pub(crate) attempts: u32,
     /// The first of the attempts before the last.
-    pub(crate) earlier: Vec<Call<Reply>>,
+    pub(crate) earlier: Vec<Call<Bytes>>,
     /// The stages of connecting; only the peer if the connection existed already.
     pub(crate) stages: Stages,
     /// Whether the reply was more than a status.
@@ -87,6 +88,31 @@ impl<Reply: Default> Call<Reply> {
             is_refused: false,
             rpc: None,
             total: Duration::ZERO,
+        }
+    }
+}
+
+impl Call<Bytes> {
+    /// Decodes the reply with a function that returns the problem if it cannot.
+    pub(crate) fn decoded<Reply>(
+        self,
+        decode: impl FnOnce(Bytes) -> Result<Reply, String>,
+    ) -> Call<Reply> {
+        Call {
+            result: self.result.and_then(|reply| {
+                decode(reply).map_err(|problem| RpcError::undecodable(&problem).into())
+            }),
+            request: self.request,
+            headers: self.headers,
+            trailers: self.trailers,
+            target: self.target,
+            attempts: self.attempts,
+            earlier: self.earlier,
+            stages: self.stages,
+            has_started: self.has_started,
+            is_refused: self.is_refused,
+            rpc: self.rpc,
+            total: self.total,
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Calls the Greeter and Health services: selects a target in turn, connects when necessary,
-//! retries as gRFC A6 allows, and records the course of each call.
+//! Calls methods: selects a target in turn, connects when necessary, retries as gRFC A6 allows, and
+//! records the course of each call. Messages are bytes here; [`health`] has the typed calls of
+//! grpc.health.v1.
 
 mod balancer;
 mod call;
 mod connect_failures;
+mod health;
 pub(crate) mod metadata;
 mod pool;
 mod response_stream;
@@ -16,18 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use greet_proto::framing::frame;
-use greet_proto::greet::{HelloReply, HelloRequest};
-use greet_proto::grpc::health::v1::{
-    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
-};
+use http::uri::PathAndQuery;
 use http::{Request, Uri};
-use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 
 use self::balancer::{Balancer, Remaining, Unreachable};
-use self::pool::{Endpoint, Method, PooledConnection, Shared};
+use self::pool::{Endpoint, PooledConnection, Shared};
 use self::response_stream::ResponseStream;
 use self::retry::Retries;
 use self::wire::{NotAccepted, OutgoingCall};
@@ -67,48 +64,43 @@ impl Client {
         Client { call_options, targets, balancer, shared }
     }
 
-    pub(crate) async fn say_hello(&self, name: &str) -> Call<HelloReply> {
-        let body = frame(&HelloRequest { name: name.to_owned() }).into();
-        self.call(Method::SayHello, &body, None).await
-    }
-
-    /// Sends a request that has its message prefix already, on the connection with this number if that
-    /// is open.
-    pub(crate) async fn say_framed_hello(
+    /// Calls a unary method. `body` is the request with its prefix. The call takes the connection with
+    /// the number `connection` if that is open, and else the next in turn. Each retry is an attempt of
+    /// its own.
+    pub(crate) async fn call(
         &self,
-        hello: &Bytes,
-        connection: usize,
-    ) -> Call<HelloReply> {
-        self.call(Method::SayHello, hello, Some(connection)).await
-    }
-
-    pub(crate) async fn check_health(&self, service: &str) -> Call<HealthCheckResponse> {
-        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        self.call_health(Method::Check, &body, StatusSource::NoHealthService).await
-    }
-
-    /// Returns the health of every service (gRFC A90).
-    pub(crate) async fn list_health(&self) -> Call<HealthListResponse> {
-        let body = frame(&HealthListRequest {}).into();
-        self.call_health(Method::List, &body, StatusSource::NoHealthList).await
-    }
-
-    async fn call_health<Reply: Message + Default>(
-        &self,
-        method: Method,
+        path: &PathAndQuery,
         body: &Bytes,
-        missing: StatusSource,
-    ) -> Call<Reply> {
-        let call: Call<Reply> = self.call(method, body, None).await;
-        Call { result: call.result.map_err(|error| error.naming_missing(missing)), ..call }
+        connection: Option<usize>,
+    ) -> Call<Bytes> {
+        let started = Instant::now();
+        let deadline = self.call_options.deadline(started);
+        let previous_attempts = 0;
+        let mut request =
+            UnaryRequest { path, body, connection, started, deadline, previous_attempts };
+        let mut retries = self.call_options.retries.begin();
+        let mut effort = Effort { attempts: 0, ahead: Duration::ZERO, earlier: Vec::new() };
+        loop {
+            let mut call = self.attempt(&request, &mut effort).await;
+            let Some(pause) = pause(&mut retries, &call, deadline) else {
+                call.attempts = effort.attempts;
+                call.earlier = effort.earlier;
+                call.total = effort.ahead + started.elapsed();
+                return call;
+            };
+            request.previous_attempts += u32::from(call.rpc.is_some());
+            effort.keep(call);
+            sleep(pause).await;
+        }
     }
 
-    /// Returns once the reply starts; its messages have no deadline. The call is that up to the start of
-    /// the reply, and has a failure if there is no reply.
-    pub(crate) async fn watch_health(
+    /// Calls a server-streaming method. Returns once the reply starts; its messages have no deadline.
+    /// The call is that up to the start of the reply, and has a failure if there is no reply.
+    async fn open_stream(
         &self,
-        service: &str,
-    ) -> (Call<HealthCheckResponse>, Option<ResponseStream<HealthCheckResponse>>) {
+        path: &PathAndQuery,
+        body: &Bytes,
+    ) -> (Call<Bytes>, Option<ResponseStream>) {
         let (deadline, mut stages) =
             (self.call_options.deadline(Instant::now()), Stages::default());
         let connected = self.balancer.connection(&self.call_options, deadline, &mut stages).await;
@@ -119,10 +111,10 @@ impl Client {
                 return (Call { result, stages, attempts: 1, ..Call::new(target) }, None);
             }
         };
-        let body = frame(&HealthCheckRequest { service: service.to_owned() }).into();
-        let request = wire::request(&self.outgoing_call(endpoint.uri(Method::Watch)));
+        let uri = endpoint.uri(path);
+        let request = wire::request(&self.outgoing_call(&uri));
         let mut call = Call { attempts: 1, ..self.begin(&request, &endpoint, &mut connection) };
-        let opened = match wire::send(&mut connection.sender, request, &body) {
+        let opened = match wire::send(&mut connection.sender, request, body) {
             Ok(response) => timeout_at(deadline, wire::open(response)).await,
             Err(not_accepted) => Ok(Err(not_accepted)),
         };
@@ -215,40 +207,8 @@ impl Client {
         connected.map_err(|unreachable| unreachable.error)
     }
 
-    /// Calls a method. Each retry is an attempt of its own.
-    async fn call<Reply: Message + Default>(
-        &self,
-        method: Method,
-        body: &Bytes,
-        connection: Option<usize>,
-    ) -> Call<Reply> {
-        let started = Instant::now();
-        let deadline = self.call_options.deadline(started);
-        let previous_attempts = 0;
-        let mut request =
-            UnaryRequest { method, body, connection, started, deadline, previous_attempts };
-        let mut retries = self.call_options.retries.begin();
-        let mut effort = Effort { attempts: 0, ahead: Duration::ZERO, earlier: Vec::new() };
-        loop {
-            let mut call = self.attempt(&request, &mut effort).await;
-            let Some(pause) = pause(&mut retries, &call, deadline) else {
-                call.attempts = effort.attempts;
-                call.earlier = effort.earlier;
-                call.total = effort.ahead + started.elapsed();
-                return call;
-            };
-            request.previous_attempts += u32::from(call.rpc.is_some());
-            effort.keep(call);
-            sleep(pause).await;
-        }
-    }
-
     /// Makes one attempt, on the first connection that accepts the call.
-    async fn attempt<Reply: Message + Default>(
-        &self,
-        request: &UnaryRequest<'_>,
-        effort: &mut Effort<Reply>,
-    ) -> Call<Reply> {
+    async fn attempt(&self, request: &UnaryRequest<'_>, effort: &mut Effort) -> Call<Bytes> {
         let mut refused = None;
         if let Some((endpoint, connection)) = self.balancer.open_connection(request.connection) {
             let call = self.send(request, effort, &endpoint, connection).await;
@@ -264,12 +224,12 @@ impl Client {
 
     /// Makes an attempt on connections that are opened if necessary. `refused` are the stages of the
     /// connection that has refused the call already.
-    async fn attempt_on_any_connection<Reply: Message + Default>(
+    async fn attempt_on_any_connection(
         &self,
         request: &UnaryRequest<'_>,
-        effort: &mut Effort<Reply>,
+        effort: &mut Effort,
         refused: Option<Stages>,
-    ) -> Call<Reply> {
+    ) -> Call<Bytes> {
         let (mut unreachable, mut looked_up_again) = (0, false);
         let (mut refusals, mut stages) =
             (u32::from(refused.is_some()), refused.unwrap_or_default());
@@ -308,20 +268,20 @@ impl Client {
     }
 
     /// Sends a call on a connection, and waits for the reply.
-    async fn send<Reply: Message + Default>(
+    async fn send(
         &self,
         request: &UnaryRequest<'_>,
-        effort: &mut Effort<Reply>,
+        effort: &mut Effort,
         endpoint: &Endpoint,
         mut connection: PooledConnection,
-    ) -> Call<Reply> {
+    ) -> Call<Bytes> {
         effort.attempts += 1;
         effort.ahead += connection.ahead;
-        let UnaryRequest { method, body, started, deadline, previous_attempts, .. } = *request;
+        let UnaryRequest { path, body, started, deadline, previous_attempts, .. } = *request;
         let sent = Instant::now();
         let timeout = Some(deadline.saturating_duration_since(sent));
-        let outgoing =
-            OutgoingCall { timeout, previous_attempts, ..self.outgoing_call(endpoint.uri(method)) };
+        let uri = endpoint.uri(path);
+        let outgoing = OutgoingCall { timeout, previous_attempts, ..self.outgoing_call(&uri) };
         let sent_request = wire::request(&outgoing);
         let mut call = self.begin(&sent_request, endpoint, &mut connection);
         let replied = match wire::send(&mut connection.sender, sent_request, body) {
@@ -355,12 +315,12 @@ impl Client {
     }
 
     /// Returns a call that is about to be sent on a connection.
-    fn begin<Reply: Default>(
+    fn begin(
         &self,
         request: &Request<()>,
         endpoint: &Endpoint,
         connection: &mut PooledConnection,
-    ) -> Call<Reply> {
+    ) -> Call<Bytes> {
         let mut call = Call::new(Arc::clone(&endpoint.target));
         if self.call_options.keeps_requests {
             call.request = Some(self.call_options.headers.shown(request));
@@ -379,7 +339,7 @@ impl Client {
 /// A call of a unary method.
 #[derive(Debug)]
 struct UnaryRequest<'a> {
-    method: Method,
+    path: &'a PathAndQuery,
     /// The message and its prefix.
     body: &'a Bytes,
     /// The number of the connection to use; `None` for the next in turn.
@@ -392,17 +352,17 @@ struct UnaryRequest<'a> {
 
 /// What all attempts of a call took.
 #[derive(Debug)]
-struct Effort<Reply> {
+struct Effort {
     attempts: u32,
     /// Time spent on connecting before the call started.
     ahead: Duration,
     /// The first failed attempts.
-    earlier: Vec<Call<Reply>>,
+    earlier: Vec<Call<Bytes>>,
 }
 
-impl<Reply> Effort<Reply> {
+impl Effort {
     /// Keeps a failed attempt, if there is room.
-    fn keep(&mut self, attempt: Call<Reply>) {
+    fn keep(&mut self, attempt: Call<Bytes>) {
         if self.earlier.len() < MAX_KEPT_ATTEMPTS {
             self.earlier.push(attempt);
         }
@@ -410,11 +370,7 @@ impl<Reply> Effort<Reply> {
 }
 
 /// Returns the pause before the next attempt, or `None` if `call` is the result.
-fn pause<Reply>(
-    retries: &mut Retries<'_>,
-    call: &Call<Reply>,
-    deadline: Instant,
-) -> Option<Duration> {
+fn pause(retries: &mut Retries<'_>, call: &Call<Bytes>, deadline: Instant) -> Option<Duration> {
     // gRFC A6: a reply that has started commits the call.
     let failure = call.result.as_ref().err().filter(|_| !call.has_started)?;
     let pause = retries.pause(failure, [&call.headers, &call.trailers])?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Uri;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -19,30 +20,15 @@ use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up}
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
-/// A method that the client calls; its number is the index of its path in [`PATHS`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Method {
-    SayHello,
-    Check,
-    Watch,
-    List,
-}
-
-const PATHS: [&str; 4] = [
-    "/greet.Greeter/SayHello",
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.health.v1.Health/List",
-];
-
 /// A target, or one address of a `dns:` target.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) target: Arc<Target>,
     address: Option<SocketAddr>,
     looked_up: Mutex<Option<LookedUp>>,
-    /// The URI of each path in [`PATHS`].
-    uris: [Uri; PATHS.len()],
+    /// The `:scheme` and the `:authority` of its calls.
+    scheme: Scheme,
+    authority: Authority,
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
     shared: Arc<Shared>,
@@ -120,7 +106,8 @@ impl Endpoint {
             target: Arc::clone(target),
             address: None,
             looked_up: Mutex::default(),
-            uris: PATHS.map(|path| uri(target, &authority, path)),
+            scheme: target.scheme().parse().expect("http and https are schemes"),
+            authority: authority.parse().expect("targets and server names are valid"),
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
             shared: Arc::clone(shared),
@@ -135,7 +122,8 @@ impl Endpoint {
             target: Arc::clone(&self.target),
             address,
             looked_up: Mutex::default(),
-            uris: self.uris.clone(),
+            scheme: self.scheme.clone(),
+            authority: self.authority.clone(),
             tls: self.tls.clone(),
             slots: self.slots.iter().map(|_| Mutex::default()).collect(),
             shared: Arc::clone(&self.shared),
@@ -180,8 +168,13 @@ impl Endpoint {
         result
     }
 
-    pub(crate) fn uri(&self, method: Method) -> &Uri {
-        &self.uris[method as usize]
+    /// Returns the URI of a method.
+    pub(crate) fn uri(&self, path: &PathAndQuery) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path.clone());
+        Uri::from_parts(parts).expect("it has all parts")
     }
 
     /// Returns a connection, or for `None` the next in turn, if it is open.
@@ -291,10 +284,4 @@ impl Endpoint {
             }
         });
     }
-}
-
-fn uri(target: &Target, authority: &str, path: &'static str) -> Uri {
-    let uri = Uri::builder().scheme(target.scheme()).authority(authority);
-    let uri = uri.path_and_query(path).build();
-    uri.expect("targets, authorities and server names are valid, and paths are fixed")
 }

@@ -1,12 +1,9 @@
 //! Reads the reply of a call: messages with their prefixes, trailers, and the status.
 
-use std::marker::PhantomData;
-
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use h2::RecvStream;
 use http::{HeaderMap, StatusCode};
-use prost::Message;
 use tonic::Status;
 
 use super::status::{from_reply, from_stream_error};
@@ -16,7 +13,7 @@ use crate::error::{RpcError, StatusSource};
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct ResponseStream<Reply> {
+pub(crate) struct ResponseStream {
     http: StatusCode,
     /// Whether the reply is more than headers with a status.
     pub(super) has_started: bool,
@@ -28,15 +25,14 @@ pub(crate) struct ResponseStream<Reply> {
     /// The size of the last frame, which still occupies the flow-control window. At the end of the
     /// stream h2 releases it.
     unreleased: usize,
-    message: PhantomData<Reply>,
 }
 
-impl<Reply: Message + Default> ResponseStream<Reply> {
+impl ResponseStream {
     pub(super) fn new(
         http: StatusCode,
         headers: HeaderMap,
         body: Result<RecvStream, RpcError>,
-    ) -> ResponseStream<Reply> {
+    ) -> ResponseStream {
         ResponseStream {
             http,
             has_started: body.as_ref().is_ok_and(|body| !body.is_end_stream()),
@@ -45,19 +41,18 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
             body,
             received: BytesMut::new(),
             unreleased: 0,
-            message: PhantomData,
         }
     }
 
     /// Returns the next message. After `None`, [`ResponseStream::status`] returns the status.
-    pub(crate) async fn next(&mut self) -> Option<Result<Reply, RpcError>> {
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {
             let body = self.body.as_mut().ok()?;
             match first_message(&self.received) {
                 Ok(Some(message)) => {
-                    let (reply, length) = (decode(message), message.len());
-                    self.received.advance(PREFIX_BYTES + length);
-                    return Some(reply);
+                    let length = message.len();
+                    self.received.advance(PREFIX_BYTES);
+                    return Some(self.received.split_to(length).freeze());
                 }
                 Ok(None) => {}
                 Err(status) => {
@@ -84,7 +79,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
     }
 
     /// Returns the message of a unary reply.
-    pub(super) async fn only(&mut self) -> Result<Reply, RpcError> {
+    pub(super) async fn only(&mut self) -> Result<Bytes, RpcError> {
         let (mut first, mut count) = (None, 0);
         while let Some(reply) = self.next().await {
             count += 1;
@@ -92,7 +87,7 @@ impl<Reply: Message + Default> ResponseStream<Reply> {
         }
         self.status()?;
         match first {
-            Some(reply) if count == 1 => reply,
+            Some(reply) if count == 1 => Ok(reply),
             reply => {
                 let number = if reply.is_some() { "more than one" } else { "no" };
                 let status = Status::unimplemented(format!("the reply has {number} message"));
@@ -136,13 +131,6 @@ fn first_message(received: &[u8]) -> Result<Option<&[u8]>, Status> {
         return Err(Status::resource_exhausted(message));
     }
     Ok(rest.get(..length))
-}
-
-fn decode<Reply: Message + Default>(message: &[u8]) -> Result<Reply, RpcError> {
-    Reply::decode(message).map_err(|error| {
-        let message = format!("the reply cannot be decoded: {error}");
-        RpcError::new(StatusSource::BadReply, Status::internal(message))
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
-use prost::Message;
 use tokio::time::timeout;
 
 use super::metadata::{Metadata, is_secret, redacted};
@@ -126,17 +125,15 @@ pub(crate) fn awaits_stream(sender: &mut SendRequest<Bytes>) -> bool {
 }
 
 /// Returns the reply of a unary method, with the stream that has its headers and trailers.
-pub(crate) async fn unary<Reply: Message + Default>(
+pub(crate) async fn unary(
     response: ResponseFuture,
-) -> Result<(Result<Reply, RpcError>, ResponseStream<Reply>), NotAccepted> {
+) -> Result<(Result<Bytes, RpcError>, ResponseStream), NotAccepted> {
     let mut replies = open(response).await?;
     Ok((replies.only().await, replies))
 }
 
 /// Returns when the reply starts, or fails.
-pub(crate) async fn open<Reply: Message + Default>(
-    response: ResponseFuture,
-) -> Result<ResponseStream<Reply>, NotAccepted> {
+pub(crate) async fn open(response: ResponseFuture) -> Result<ResponseStream, NotAccepted> {
     let response = match response.await {
         Ok(response) => response,
         Err(error) if was_not_processed(&error) => return Err(error.into()),

@@ -1,19 +1,16 @@
-//! `diagnose`: connects, checks the health, calls SayHello, and reports the result of each stage.
+//! `diagnose`: connects, checks the health, calls a method, and reports the result of each stage.
 
 use futures_util::future::{join, join_all};
 
 use super::{Context, wait_until_reachable};
 use crate::client::Client;
 use crate::connect::{Stages, Target};
-use crate::diagnose::{Diagnosis, DiagnosisTable};
+use crate::diagnose::{DiagnoseOptions, Diagnosis, DiagnosisTable};
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout};
 
-/// The name in the call to SayHello, which identifies this program in logs of the server.
-const NAME: &str = "greet-cli";
-
 pub(crate) async fn run(
-    service: &str,
+    options: &DiagnoseOptions,
     context: Context,
     stdout: &mut Stdout,
     stderr: &Stderr,
@@ -21,7 +18,7 @@ pub(crate) async fn run(
     let diagnoses = context.targets.iter().map(async |target| {
         let client = || Client::new(context.call_options.clone(), std::slice::from_ref(target), 1);
         wait_until_reachable(&client(), context.wait, stderr).await;
-        diagnose_target(client(), target, service).await
+        diagnose_target(client(), target, options).await
     });
     let mut exit = Exit::Done;
     for (index, diagnosis) in join_all(diagnoses).await.into_iter().flatten().enumerate() {
@@ -38,28 +35,34 @@ pub(crate) async fn run(
 }
 
 /// Diagnoses each server of a target: with `dns:///` one per address.
-async fn diagnose_target(client: Client, target: &Target, service: &str) -> Vec<Diagnosis> {
+async fn diagnose_target(
+    client: Client,
+    target: &Target,
+    options: &DiagnoseOptions,
+) -> Vec<Diagnosis> {
     let mut stages = Stages::default();
     match client.split(&mut stages).await {
         Ok(clients) => {
-            let diagnose_server = |client| diagnose_server(client, target, service, stages.clone());
+            let diagnose_server = |client| diagnose_server(client, target, options, stages.clone());
             join_all(clients.iter().map(diagnose_server)).await
         }
         Err(error) => vec![Diagnosis::from_failed_connection(target, &stages, error)],
     }
 }
 
-/// Runs all stages. Health and SayHello run at once, because a server may answer only one of them
-/// in time.
+/// Runs all stages. Both calls run at once, because a server may answer only one of them in time.
 async fn diagnose_server(
     client: &Client,
     target: &Target,
-    service: &str,
+    options: &DiagnoseOptions,
     mut stages: Stages,
 ) -> Diagnosis {
     if let Err(error) = client.connect(&mut stages).await {
         return Diagnosis::from_failed_connection(target, &stages, error);
     }
-    let (health, hello) = join(client.check_health(service), client.say_hello(NAME)).await;
-    Diagnosis::from_calls(target, &stages, &health, &hello)
+    let DiagnoseOptions { method, body, service, .. } = options;
+    let calls = join(client.check_health(service), client.call(method.path(), body, None));
+    let (health, call) = calls.await;
+    let call = call.decoded(|reply| method.decode(reply));
+    Diagnosis::from_calls(target, &stages, &health, options, &call)
 }

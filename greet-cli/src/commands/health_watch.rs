@@ -62,8 +62,7 @@ impl Watch<'_> {
             if let Some(mut replies) = replies {
                 let mut is_first = true;
                 loop {
-                    let reply = replies.next().await.unwrap_or_else(|| Err(replies.ended()));
-                    call.result = reply.map_err(CallError::from);
+                    call.result = replies.next().await;
                     let Ok(reply) = &call.result else {
                         break;
                     };

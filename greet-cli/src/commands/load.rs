@@ -12,11 +12,11 @@ use crate::error::CallError;
 use crate::exit::Exit;
 use crate::fd_limit;
 use crate::load;
-use crate::load::{LoadOptions, Plan, Summary, TextReport, page};
+use crate::load::{LoadOptions, Plan, Summary, TextReport, Threshold, page};
 use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
-    options: &LoadOptions,
+    options: LoadOptions,
     context: Context,
     stdout: &mut Stdout,
     stderr: &mut Stderr,
@@ -25,9 +25,9 @@ pub(crate) async fn run(
     let Context { targets, wait, call_options } = context;
     let client = Client::new(call_options.clone(), &targets, 1);
     fd_limit::raise_to_hard_limit();
-    let prepared = open_page(options).and_then(|html| {
-        Ok((html, Plan::new(&options.names, options.shape, targets, call_options)?))
-    });
+    let LoadOptions { method, inputs, shape, thresholds, html } = options;
+    let prepared = open_page(html.as_deref())
+        .and_then(|html| Ok((html, Plan::new(method, inputs, shape, targets, call_options)?)));
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
         Err(invalid) => {
@@ -40,7 +40,7 @@ pub(crate) async fn run(
         Ok(summary) => (summary, None),
         Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
-    let report = load::report(&plan, &summary, &options.thresholds);
+    let report = load::report(&plan, &summary, &thresholds);
     let text = TextReport { plan: &plan, summary: &summary }.to_string();
     stdout.line(unreachable.is_none().then_some(&text), || &report);
     stdout.flush_blocking()?;
@@ -53,12 +53,12 @@ pub(crate) async fn run(
         let written = file.write_all(page(&report).as_bytes());
         written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
-    Ok(conclude(options, &summary, stderr))
+    Ok(conclude(&thresholds, &summary, stderr))
 }
 
 /// Opens the file of `--html`, if given. The old content stays until there is a report.
-fn open_page(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
-    let Some(name) = options.html.as_deref() else {
+fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
+    let Some(name) = name else {
         return Ok(None);
     };
     let file = File::options().create(true).write(true).truncate(false).open(name);
@@ -66,11 +66,11 @@ fn open_page(options: &LoadOptions) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// Reports what the figures do not show, and returns the exit code.
-fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
+fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exit {
     if let Some(bottleneck) = summary.bottleneck() {
         stderr.note(format_args!("{bottleneck}"));
     }
-    for rule in options.thresholds.iter().filter(|rule| rule.is_violated(summary)) {
+    for rule in thresholds.iter().filter(|rule| rule.is_violated(summary)) {
         stderr.error(format_args!(
             "--fail-if: threshold '{rule}' violated: {}",
             rule.measured(summary)
@@ -82,7 +82,7 @@ fn conclude(options: &LoadOptions, summary: &Summary, stderr: &Stderr) -> Exit {
     if let Some(failure) = failure {
         stderr.failure(failure);
     }
-    let exit = load::exit(summary, &options.thresholds);
+    let exit = load::exit(summary, thresholds);
     if exit == Exit::Usage {
         stderr.note(format_args!("no call was sent during the measurement"));
     }

@@ -1,10 +1,10 @@
 //! The subcommands, one file each; `reference` has those that print documentation.
 
+pub(crate) mod call;
 pub(crate) mod diagnose;
 pub(crate) mod health;
 pub(crate) mod health_list;
 pub(crate) mod health_watch;
-pub(crate) mod hello;
 pub(crate) mod load;
 pub(crate) mod reference;
 

@@ -1,14 +1,19 @@
 //! Describes the facts of each stage, as JSON and as lines of text.
 
-use greet_proto::greet::HelloReply;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::DiagnoseOptions;
 use crate::client::{Call, metadata};
 use crate::connect::dns::without_port;
 use crate::connect::tls::certificate::{Certificate, rfc3339};
 use crate::connect::{Stages, TlsFacts};
+use crate::format::truncated;
+use crate::method::name;
+
+/// Maximum characters of a reply in the text; `--output json` has all.
+const MAX_REPLY_CHARS: usize = 200;
 
 /// The facts of a stage.
 #[derive(Debug, Serialize)]
@@ -59,16 +64,18 @@ impl Details {
         Details { json: json!({ "serving": status }), lines: vec![status.to_owned()] }
     }
 
-    pub(super) fn hello(call: &Call<HelloReply>) -> Details {
-        let message = call.result.as_ref().ok().map(|reply| &reply.message);
-        let instance = call.instance();
+    pub(super) fn call(options: &DiagnoseOptions, call: &Call<Value>) -> Details {
+        let DiagnoseOptions { method, input, .. } = options;
+        let (reply, instance) = (call.result.as_ref().ok(), call.instance());
         let lines = [
-            message.map(|message| format!("{message:?}")),
+            reply.map(|reply| truncated(&reply.to_string(), MAX_REPLY_CHARS)),
             instance.map(|instance| format!("greet-instance: {instance}")),
         ];
-        let headers = metadata::custom(&call.headers);
-        let json = json!({ "message": message, "instance": instance, "headers": headers });
-        Details { json, lines: lines.into_iter().flatten().collect() }
+        let mut json = method.facts(input, reply);
+        json.insert("method".to_owned(), name(method.as_ref()).into());
+        json.insert("instance".to_owned(), instance.into());
+        json.insert("headers".to_owned(), json!(metadata::custom(&call.headers)));
+        Details { json: json.into(), lines: lines.into_iter().flatten().collect() }
     }
 }
 

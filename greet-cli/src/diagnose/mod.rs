@@ -3,14 +3,16 @@
 mod details;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::builder::styling::Style;
 use greet_proto::escape::Escaped;
-use greet_proto::greet::HelloReply;
 use greet_proto::grpc::health::v1::HealthCheckResponse;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
+use serde_json::Value;
 
 use self::details::Details;
 use crate::client::Call;
@@ -18,8 +20,20 @@ use crate::connect::{Stages, Target};
 use crate::error::{CallError, ConnectError, Stage, detail_lines};
 use crate::exit::Exit;
 use crate::format::{HumanDuration, wrap};
+use crate::method::Method;
 use crate::output::report::{ErrorReport, micros};
 use crate::output::style::{ERROR, HINT, OK};
+
+/// The options of `diagnose`.
+#[derive(Debug)]
+pub(crate) struct DiagnoseOptions {
+    pub(crate) method: Arc<dyn Method>,
+    pub(crate) input: String,
+    /// The request that the input encodes.
+    pub(crate) body: Bytes,
+    /// The service whose health is checked.
+    pub(crate) service: String,
+}
 
 /// `greet.diagnose/v1`
 #[derive(Debug, Serialize)]
@@ -78,20 +92,21 @@ impl Diagnosis {
         target: &Target,
         stages: &Stages,
         health: &Call<HealthCheckResponse>,
-        hello: &Call<HelloReply>,
+        options: &DiagnoseOptions,
+        call: &Call<Value>,
     ) -> Diagnosis {
         let mut findings = connection_findings(stages, None);
         let (health, health_exit) = health_finding(health);
         findings.push(health);
         findings.push(Finding {
             stage: "rpc",
-            result: if hello.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
-            time_us: hello.rpc.map(micros),
-            details: Some(Details::hello(hello)),
-            error: hello.result.as_ref().err().map(ErrorReport::new),
+            result: if call.result.is_ok() { StageResult::Ok } else { StageResult::Failed },
+            time_us: call.rpc.map(micros),
+            details: Some(Details::call(options, call)),
+            error: call.result.as_ref().err().map(ErrorReport::new),
         });
-        let hello_exit = hello.result.as_ref().err().map_or(Exit::Done, CallError::exit);
-        Diagnosis::new(target, findings, health_exit.or(hello_exit))
+        let call_exit = call.result.as_ref().err().map_or(Exit::Done, CallError::exit);
+        Diagnosis::new(target, findings, health_exit.or(call_exit))
     }
 
     fn new(target: &Target, stages: Vec<Finding>, exit: Exit) -> Diagnosis {

@@ -44,12 +44,17 @@ impl RpcError {
         RpcError { source, status }
     }
 
+    pub(crate) fn undecodable(problem: &str) -> RpcError {
+        let message = format!("the reply cannot be decoded: {problem}");
+        RpcError::new(StatusSource::BadReply, Status::internal(message))
+    }
+
     /// Returns what most likely helps.
     pub(crate) fn hint(&self) -> String {
         let hint = match (self.source, self.status.code()) {
             (StatusSource::Server, code) => return self.hint_for_status(code),
             (StatusSource::NoHealthService, _) => {
-                "the server does not implement grpc.health.v1: check it with hello or diagnose"
+                "the server does not implement grpc.health.v1: check it with call or diagnose"
             }
             (StatusSource::NoHealthWatch, _) => {
                 "the server does not implement grpc.health.v1.Health/Watch: use health without --watch"
@@ -67,7 +72,7 @@ impl RpcError {
             }
             (StatusSource::NoStatus, _) => "a proxy drops HTTP/2 trailers: configure it for gRPC",
             (StatusSource::BadReply, _) => {
-                "check that the server implements greet.Greeter, and that no proxy changes replies"
+                "check that the server has the same .proto, and that no proxy changes replies"
             }
             (StatusSource::Reset, _) => "the server or a proxy cancelled the call: see its log",
             (StatusSource::ConnectionLost, _) => {
@@ -111,7 +116,7 @@ impl RpcError {
         });
         let others = [
             (NoStatus, Status::unknown("the reply ended without grpc-status")),
-            (BadReply, Status::internal("the reply cannot be decoded: PROBLEM")),
+            (BadReply, RpcError::undecodable("PROBLEM").status),
             (Reset, Status::internal("the server reset the call: REASON")),
             (ConnectionLost, Status::unavailable("the connection was lost before the reply")),
         ];

@@ -12,17 +12,20 @@ mod thresholds;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-pub(crate) use self::plan::{LoadNames, Plan, Shape, Until};
+pub(crate) use self::plan::{LoadInputs, Plan, Shape, Until};
 pub(crate) use self::render::TextReport;
 pub(crate) use self::report::{page, report};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::thresholds::{Threshold, exit};
+use crate::method::Method;
 
 /// The options of `load`.
 #[derive(Debug)]
 pub(crate) struct LoadOptions {
-    pub(crate) names: LoadNames,
+    pub(crate) method: Arc<dyn Method>,
+    pub(crate) inputs: LoadInputs,
     pub(crate) shape: Shape,
     pub(crate) thresholds: Vec<Threshold>,
     /// The file for the HTML report.

@@ -7,36 +7,31 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
-use greet_proto::framing::frame;
-use greet_proto::greet::HelloRequest;
 
 use crate::bulk::{self, BYTE_ORDER_MARK};
 use crate::client::CallOptions;
 use crate::connect::Target;
+use crate::method::Method;
 
-/// Number of random names, which are sent in turn.
-const RANDOM_NAMES: usize = 4_096;
-const MAX_RANDOM_NAME: usize = 16;
-/// Maximum size of a file of names, which are kept in memory.
-const MAX_NAMES_BYTES: u64 = 64 * 1024 * 1024;
+/// Maximum size of a file of requests, which are kept in memory.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) targets: Vec<Target>,
     pub(super) call_options: CallOptions,
-    /// Framed messages, which are sent in turn.
-    pub(super) messages: Arc<[Bytes]>,
+    pub(super) method: Arc<dyn Method>,
+    /// Requests with their prefixes, which are sent in turn.
+    pub(super) requests: Arc<[Bytes]>,
     pub(super) shape: Shape,
 }
 
+/// The inputs of the requests.
 #[derive(Debug)]
-pub(crate) enum LoadNames {
+pub(crate) enum LoadInputs {
     Typed(Vec<String>),
-    /// A file with one name a line; `-` is standard input.
+    /// A file with one input a line; `-` is standard input.
     File(PathBuf),
-    Random {
-        seed: u64,
-    },
 }
 
 /// The amount of load and its duration.
@@ -70,16 +65,18 @@ pub(super) struct Share {
 }
 
 impl Plan {
-    /// Fails if the names are not readable.
+    /// Fails if the inputs are not readable, or not requests.
     pub(crate) fn new(
-        names: &LoadNames,
+        method: Arc<dyn Method>,
+        inputs: LoadInputs,
         shape: Shape,
         targets: Vec<Target>,
         call_options: CallOptions,
     ) -> anyhow::Result<Plan> {
         let call_options =
             CallOptions { overall_deadline: None, keeps_requests: false, ..call_options };
-        Ok(Plan { targets, call_options, messages: messages(names)?, shape })
+        let requests = requests(method.as_ref(), inputs)?;
+        Ok(Plan { targets, call_options, method, requests, shape })
     }
 
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
@@ -108,25 +105,25 @@ fn part(whole: u64, parts: u64, index: u64) -> u64 {
     whole / parts + u64::from(index < whole % parts)
 }
 
-fn messages(names: &LoadNames) -> anyhow::Result<Arc<[Bytes]>> {
-    let names = match names {
-        LoadNames::Typed(names) => names.clone(),
-        LoadNames::Random { seed } => {
-            let mut random = fastrand::Rng::with_seed(*seed);
-            (0..RANDOM_NAMES).map(|_| random_name(&mut random)).collect()
-        }
-        LoadNames::File(path) => bulk::open(path)
-            .map_err(anyhow::Error::from)
-            .and_then(read_names)
-            .with_context(|| format!("could not read `{}`", path.display()))?,
+fn requests(method: &dyn Method, inputs: LoadInputs) -> anyhow::Result<Arc<[Bytes]>> {
+    let encode = |(number, input): (usize, String)| {
+        method.encode(&input).map_err(|reason| anyhow!("line {number}: {reason}"))
     };
-    Ok(names.into_iter().map(|name| frame(&HelloRequest { name }).into()).collect())
+    let encode_all = |inputs: Vec<String>| (1..).zip(inputs).map(encode).collect();
+    match inputs {
+        LoadInputs::Typed(inputs) => encode_all(inputs),
+        LoadInputs::File(path) => bulk::open(&path)
+            .map_err(anyhow::Error::from)
+            .and_then(read_lines)
+            .and_then(encode_all)
+            .with_context(|| format!("could not read `{}`", path.display())),
+    }
 }
 
-fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
+fn read_lines(from: impl Read) -> anyhow::Result<Vec<String>> {
     let mut bytes = Vec::new();
-    from.take(MAX_NAMES_BYTES + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= MAX_NAMES_BYTES, "longer than {MAX_NAMES_BYTES} bytes");
+    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= MAX_FILE_BYTES, "longer than {MAX_FILE_BYTES} bytes");
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         anyhow!("line {}: not UTF-8", valid.iter().filter(|byte| **byte == b'\n').count() + 1)
@@ -134,12 +131,6 @@ fn read_names(from: impl Read) -> anyhow::Result<Vec<String>> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     ensure!(!text.is_empty(), "it is empty");
     Ok(text.lines().map(str::to_owned).collect())
-}
-
-fn random_name(random: &mut fastrand::Rng) -> String {
-    let rest = random.usize(1..MAX_RANDOM_NAME);
-    let first = std::iter::once(random.uppercase());
-    first.chain(std::iter::repeat_with(|| random.lowercase()).take(rest)).collect()
 }
 
 #[cfg(test)]
@@ -155,24 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lines_and_at_least_one_is_required() {
-        assert_eq!(read_names(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
-        assert_eq!(read_names("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
-        assert_eq!(read_names(&b""[..]).unwrap_err().to_string(), "it is empty");
-        assert_eq!(read_names(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2: not UTF-8");
-        let long = vec![b'x'; usize::try_from(MAX_NAMES_BYTES).unwrap()];
-        assert!(read_names(&long[..]).is_ok());
-        assert!(read_names(&[&long[..], b"x"].concat()[..]).is_err());
-    }
-
-    #[test]
-    fn same_seed_gives_same_random_names() {
-        let names = |seed| {
-            let mut random = fastrand::Rng::with_seed(seed);
-            (0..100).map(|_| random_name(&mut random)).collect::<Vec<_>>()
-        };
-        assert_eq!(names(7), names(7));
-        assert_ne!(names(7), names(8));
-        assert!(names(7).iter().all(|name| (2..=MAX_RANDOM_NAME).contains(&name.len())));
+    fn inputs_are_lines_and_at_least_one_is_required() {
+        assert_eq!(read_lines(&b"Ada\r\n\nlast"[..]).unwrap(), ["Ada", "", "last"]);
+        assert_eq!(read_lines("\u{feff}Ada".as_bytes()).unwrap(), ["Ada"]);
+        assert_eq!(read_lines(&b""[..]).unwrap_err().to_string(), "it is empty");
+        assert_eq!(read_lines(&b"Ada\n\xff\n"[..]).unwrap_err().to_string(), "line 2: not UTF-8");
+        let long = vec![b'x'; usize::try_from(MAX_FILE_BYTES).unwrap()];
+        assert!(read_lines(&long[..]).is_ok());
+        assert!(read_lines(&[&long[..], b"x"].concat()[..]).is_err());
     }
 }

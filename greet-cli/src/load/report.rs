@@ -10,6 +10,7 @@ use super::recorder::Histogram;
 use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
 use crate::exit::Exit;
+use crate::method::name;
 use crate::output::report::{ErrorReport, connect_failures, micros};
 
 /// The width of each bucket of the histogram, relative to the one before.
@@ -30,6 +31,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
     json!({
         "schema": "greet.load/v1",
         "ok": exit(summary, thresholds) == Exit::Done,
+        "method": name(plan.method.as_ref()),
         "targets": plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "started": humantime::format_rfc3339_seconds(summary.started).to_string(),
         "version": env!("CARGO_PKG_VERSION"),

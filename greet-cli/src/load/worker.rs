@@ -4,11 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
@@ -18,6 +20,7 @@ use super::recorder::{Counts, REPORT_INTERVAL};
 use super::schedule::{Clock, Schedule};
 use crate::client::{Client, ConnectFailure};
 use crate::error::CallError;
+use crate::method::Method;
 
 /// Pause after a failure to connect, so that a recovering server is not flooded.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
@@ -102,7 +105,9 @@ async fn run(
     let callers = Rc::new(Callers {
         client,
         // Copies, because clones would share reference counts across threads.
-        messages: plan.messages.iter().map(|hello| Bytes::copy_from_slice(hello)).collect(),
+        path: plan.method.path().as_str().parse().expect("it was a path"),
+        method: Arc::clone(&plan.method),
+        requests: plan.requests.iter().map(|request| Bytes::copy_from_slice(request)).collect(),
         measure,
         end,
         schedule,
@@ -131,7 +136,9 @@ async fn run(
 /// The state that the callers of a worker share.
 struct Callers {
     client: Rc<Client>,
-    messages: Box<[Bytes]>,
+    path: PathAndQuery,
+    method: Arc<dyn Method>,
+    requests: Box<[Bytes]>,
     measure: Instant,
     end: Option<Instant>,
     schedule: Option<Schedule>,
@@ -151,8 +158,9 @@ impl Callers {
     async fn run_caller(self: Rc<Self>, caller: usize, concurrency: usize) {
         let mut connection = caller;
         while let Some((number, due)) = self.next_call().await {
-            let index = usize::try_from(number).unwrap_or(0) % self.messages.len();
-            let call = self.client.say_framed_hello(&self.messages[index], connection).await;
+            let index = usize::try_from(number).unwrap_or(0) % self.requests.len();
+            let call = self.client.call(&self.path, &self.requests[index], Some(connection)).await;
+            let call = call.decoded(|reply| self.method.decode(reply));
             connection = connection.wrapping_add(concurrency);
             if due >= self.measure {
                 self.counts.borrow_mut().record(due.elapsed(), &call);

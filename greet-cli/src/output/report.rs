@@ -5,20 +5,19 @@ use std::time::Duration;
 
 use greet_proto::status::code_name;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tonic::Code;
 
 use crate::client::{Call, ConnectFailure, metadata};
 use crate::error::CallError;
 
-/// `greet.hello/v1`
+/// A call of a method; the schema and the facts differ between methods.
 #[derive(Debug, Serialize)]
-pub(crate) struct Hello<'a> {
+pub(crate) struct MethodCall {
     pub(crate) schema: &'static str,
     pub(crate) ok: bool,
-    pub(crate) name: &'a str,
-    /// The greeting; null on failure.
-    pub(crate) message: Option<&'a str>,
+    #[serde(flatten)]
+    pub(crate) facts: Map<String, Value>,
     #[serde(flatten)]
     pub(crate) call: CallReport,
 }

@@ -9,7 +9,7 @@ fn completions_exist_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(command(&["completions", shell]));
         assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
-        assert!(ran.stdout.contains("names-from"), "{shell}");
+        assert!(ran.stdout.contains("json-from"), "{shell}");
     }
     assert_eq!(run(command(&["completions", "csh"])).code, Some(2));
 }
@@ -26,12 +26,19 @@ fn bash_completes_commands_and_flags() {
         let output = bash.args(["-c", &check, "bash", &script]).stderr(Stdio::null()).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
-    assert_eq!(completed("greet-cli hel", "hel", "greet-cli"), "hello help\n");
-    assert_eq!(completed("greet-cli hello --na", "--na", "hello"), "--name --names-from\n");
+    assert_eq!(completed("greet-cli hea", "hea", "greet-cli"), "health\n");
+    assert_eq!(completed("greet-cli call --js", "--js", "call"), "--json --json-from\n");
+    assert_eq!(
+        completed("greet-cli call grpc.health.v1.Health/C", "grpc.health.v1.Health/C", "call"),
+        "grpc.health.v1.Health/Check\n"
+    );
     assert_eq!(completed("greet-cli load --fai", "--fai", "load"), "--fail-if\n");
     assert_eq!(completed("greet-cli completions b", "b", "completions"), "bash\n");
-    let commands = "hello health diagnose load completions man errors help\n";
-    assert_eq!(completed("greet-cli ''", "''", "greet-cli"), commands);
+    let commands = completed("greet-cli ''", "''", "greet-cli");
+    assert!(
+        commands.ends_with("call health diagnose load completions man errors help\n"),
+        "{commands}"
+    );
     assert_eq!(completed("greet-cli --retr", "--retr", "greet-cli"), "--retries --retry-on\n");
     let statuses = "UNKNOWN UNIMPLEMENTED UNAVAILABLE UNAUTHENTICATED\n";
     assert_eq!(completed("greet-cli --retry-on UN", "UN", "--retry-on"), statuses);
@@ -43,9 +50,10 @@ fn fish_script_offers_values_and_no_files() {
     let script = run(command(&["completions", "fish"])).stdout;
     let lines = |part: &str| script.lines().filter(|line| line.contains(part)).count();
     assert_eq!(lines("-n \"__fish_greet_cli_using_subcommand completions\" -a \"bash elvish "), 1);
-    // Before the subcommand and after each of the seven.
-    assert_eq!([lines("-l retry-on "), lines("UNAVAILABLE\\t''")], [8, 8]);
-    assert_eq!(lines("-r -f -a \"always\\t''") + lines("-r -f -a \"auto\\t''"), 8);
+    // Before the subcommand and after each of them.
+    let places = commands().len();
+    assert_eq!([lines("-l retry-on "), lines("UNAVAILABLE\\t''")], [places; 2]);
+    assert_eq!(lines("-r -f -a \"always\\t''") + lines("-r -f -a \"auto\\t''"), places);
     assert!(script.lines().filter(|line| line.contains("-l timeout")).all(|it| it.ends_with("-f")));
     assert!(script.ends_with("complete -c greet-cli -f\n"));
     assert_eq!(script.matches("    or return 0\n").count(), 1, "clap_complete has changed");
@@ -57,7 +65,7 @@ fn man_page_has_every_command_and_flag() {
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
     let page = ran.stdout.replace('\\', "");
     for part in
-        ["GREET-CLI HELLO", "names-from", "ca-cert", "64 + n", "GREET_TARGET", "SSLKEYLOGFILE"]
+        ["GREET-CLI CALL", "json-from", "ca-cert", "64 + n", "GREET_TARGET", "SSLKEYLOGFILE"]
     {
         assert!(page.contains(part), "{part}");
     }
@@ -79,24 +87,19 @@ fn errors_fit_80_columns_and_have_json() {
     assert_eq!((&last["stage"], &last["exit_code"]), (&"rpc".into(), &80.into()));
 }
 
-/// Commands with a help text; the first is the program itself.
-const COMMANDS: [&[&str]; 8] = [
-    &[],
-    &["hello"],
-    &["health"],
-    &["diagnose"],
-    &["load"],
-    &["completions"],
-    &["man"],
-    &["errors"],
-];
+/// Returns the commands with a help text; the first is the program itself.
+fn commands() -> Vec<Vec<String>> {
+    let command = greet_cli::command();
+    let names = command.get_subcommands().map(|command| vec![command.get_name().to_owned()]);
+    [Vec::new()].into_iter().chain(names).collect()
+}
 
 #[test]
 fn help_fits_80_columns() {
-    for (arguments, flag) in COMMANDS.iter().flat_map(|it| [(it, "-h"), (it, "--help")]) {
+    for (arguments, flag) in commands().iter().flat_map(|it| [(it, "-h"), (it, "--help")]) {
         for columns in ["", "80", "200"] {
-            let mut command = command(&[arguments, &[flag][..]].concat());
-            command.env("COLUMNS", columns);
+            let mut command = command(&[flag]);
+            command.args(arguments).env("COLUMNS", columns);
             let help = run(command).stdout;
             assert!(help.contains("Usage: "), "{help}");
             for line in help.lines() {
@@ -108,13 +111,15 @@ fn help_fits_80_columns() {
     let listed = all.split_once("Commands:\n").unwrap().1.lines();
     let listed =
         listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("  help "));
-    assert_eq!(listed.count(), COMMANDS.len() - 1, "{all}");
+    assert_eq!(listed.count(), commands().len() - 1, "{all}");
 }
 
 #[test]
 fn help_starts_with_examples() {
-    for arguments in COMMANDS {
-        let help = run(command(&[arguments, &["-h"]].concat())).stdout;
+    for arguments in commands() {
+        let mut command = command(&[]);
+        command.args(&arguments).arg("-h");
+        let help = run(command).stdout;
         let [examples, usage] = ["Examples:", "Usage:"].map(|part| help.find(part).unwrap());
         assert!(examples < usage, "{arguments:?}");
     }

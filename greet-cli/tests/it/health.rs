@@ -143,7 +143,7 @@ fn missing_health_service_is_named_once_and_ends_wait() {
     let missing = [("grpc-status", "12"), ("grpc-message", "unknown service")];
     let address = serve(answer(trailers_only(&missing)));
     for (flag, missing, instead) in [
-        ("--wait=0s", "grpc.health.v1", "check it with hello or diagnose"),
+        ("--wait=0s", "grpc.health.v1", "check it with call or diagnose"),
         ("--watch", "grpc.health.v1.Health/Watch", "use health without --watch"),
         ("--all", "grpc.health.v1.Health/List", "use health without --all"),
     ] {

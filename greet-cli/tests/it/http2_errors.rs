@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::certs::Ca;
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{allow_streams, answer, never_reply, reply, serve};
-use crate::support::sample::CALL;
+use crate::support::sample::{CALL, calls};
 use crate::support::{Daemon, cli};
 
 #[test]
@@ -82,8 +82,8 @@ fn server_that_allows_no_streams() {
 #[test]
 fn call_over_limit_of_streams_was_not_sent() {
     let address = serve(allow_streams(1));
-    let flags = [&["--timeout=300ms", "--output=json"][..], CALL, &["--name=Grace"]].concat();
-    let ran = cli(&address, &flags);
+    let flags = ["--timeout=300ms", "--output=json"];
+    let ran = cli(&address, &calls(&flags, &["Ada", "Grace"]));
     let [first, second] = &ran.objects()[..] else { panic!("{ran:?}") };
     assert_eq!(first["status"]["name"], "DEADLINE_EXCEEDED");
     assert_eq!((&second["status"], &second["timing_us"]["rpc"]), (&Value::Null, &Value::Null));

@@ -45,21 +45,21 @@ fn invalid_value_error_names_flag_and_expected_form() {
 fn usage_error_is_one_line_with_suggestion() {
     for (arguments, line) in [
         (&["health", "--timeout=5"][..], "--timeout: 5 has no unit; did you mean 5s?"),
-        (&["load", "A B"], "unexpected argument 'A B' found; did you mean --name \"A B\"?"),
+        (&["health", "A B"], "unexpected argument 'A B' found; did you mean --service \"A B\"?"),
         (&["health", "x.Y"], "unexpected argument 'x.Y' found; did you mean --service x.Y?"),
         (&["health", "x:1"], "unexpected argument 'x:1' found; did you mean --target x:1?"),
         (
             &["health", "--tineout=1s"],
             "unexpected argument '--tineout' found; did you mean --timeout?",
         ),
-        (&["--name=A", "hello"], "unexpected argument '--name' found; 'hello --name' exists"),
+        (&["--json={}", "call"], "unexpected argument '--json' found; 'call --json' exists"),
         (
             &["health", "--timeout", "-1s"],
             "--timeout: \"-1s\" is not a duration such as 250ms, 5s or 1m",
         ),
         (&["load", "--count", "-1"], "--count: \"-1\" is not a whole number above zero"),
         (&["--target=https://x", "--key=k", "health"], "--key: needs --cert (GREET_CERT)"),
-        (&["helo"], "unrecognized subcommand 'helo'; did you mean hello?"),
+        (&["cal"], "unrecognized subcommand 'cal'; did you mean call?"),
         (
             &["completions", "fisch"],
             "\"fisch\" is not one of bash, elvish, fish, powershell, zsh; did you mean \"fish\"?",

@@ -138,14 +138,14 @@ fn takes_value(flag: &Arg) -> bool {
     flag.get_action().takes_values()
 }
 
-/// Returns `-q, --quiet` or `--target <TARGET>`.
+/// Returns `-q, --quiet`, `--target <TARGET>` or `<METHOD>`.
 fn synopsis(flag: &Arg) -> String {
     let short = flag.get_short().map(|short| format!("-{short}"));
     let long = flag.get_long().map(|long| format!("--{long}"));
     let names: Vec<_> = short.into_iter().chain(long).collect();
     let placeholder = placeholder(flag);
     let value = if placeholder.is_empty() { placeholder } else { format!(" <{placeholder}>") };
-    names.join(", ") + &value
+    (names.join(", ") + &value).trim_start().to_owned()
 }
 
 fn placeholder(flag: &Arg) -> String {
@@ -172,6 +172,7 @@ mod tests {
         Command::new("sample").next_help_heading("Connection").args([
             target.env("SAMPLE_TARGET").default_value("x:1"),
             wait,
+            Arg::new("method").value_name("METHOD").help("Method"),
             quiet.help("Print nothing").help_heading("Output"),
         ])
     }
@@ -183,6 +184,7 @@ mod tests {
             "| flag | variable | default | meaning |\n|---|---|---|---|\n\
              | `--target <TARGET>` | `SAMPLE_TARGET` | `x:1` | The server: a\\|b |\n\
              | `--wait <DUR>` |  | the rest | Time |\n\
+             | `<METHOD>` |  |  | Method |\n\
              | `-q, --quiet` |  |  | Print nothing |\n"
         );
     }

@@ -74,6 +74,7 @@ pub(crate) fn parse_object(line: &str) -> Value {
         // <greeter>
         Some("greet.hello/v1") => include_str!("../../../schema/hello.schema.json"),
         // </greeter>
+        Some("greet.call/v1") => include_str!("../../../schema/call.schema.json"),
         Some("greet.health/v1") => include_str!("../../../schema/health.schema.json"),
         Some("greet.health_list/v1") => include_str!("../../../schema/health_list.schema.json"),
         Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),

@@ -1,0 +1,73 @@
+//! Flags that name a method and its requests: of `call`, `load` and `diagnose`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, ArgGroup, Command, Error};
+
+use super::bulk_flags::{BulkArgs, FILE};
+use crate::bulk::BulkOptions;
+use crate::method::{JsonMethod, Method as _, unary_methods};
+
+/// The request of a call without `--json`: all fields have their default values.
+const EMPTY_REQUEST: &str = "{}";
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("source").args(["json", FILE]))]
+pub(crate) struct CallArgs {
+    /// Unary method: package.Service/Method, or a unique end of it
+    #[arg(value_name = "METHOD", value_parser = MethodParser, hide_possible_values = true)]
+    pub(crate) method: JsonMethod,
+
+    /// Request in the JSON mapping of protobuf; repeat for several, answered in this order [default: {}]
+    #[arg(long, value_name = "JSON")]
+    json: Vec<String>,
+
+    /// File with one request per line (- is standard input)
+    #[arg(id = FILE, long = "json-from", value_name = "FILE")]
+    json_from: Option<PathBuf>,
+
+    #[command(flatten)]
+    bulk: BulkArgs,
+}
+
+impl CallArgs {
+    /// Fails with the place and the reason if a request is not valid.
+    pub(crate) fn options(self) -> Result<(JsonMethod, BulkOptions), String> {
+        let requests = valid_requests(&self.method, self.json)?;
+        Ok((self.method, self.bulk.options(self.json_from, requests)))
+    }
+}
+
+/// Returns the requests of `--json` after a check, or the default.
+pub(super) fn valid_requests(
+    method: &JsonMethod,
+    json: Vec<String>,
+) -> Result<Vec<String>, String> {
+    for request in &json {
+        method.encode(request).map_err(|reason| format!("--json: {reason}"))?;
+    }
+    Ok(if json.is_empty() { vec![EMPTY_REQUEST.to_owned()] } else { json })
+}
+
+/// Parses the name of a method. Completion scripts offer the names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MethodParser;
+
+impl TypedValueParser for MethodParser {
+    type Value = JsonMethod;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        given: &OsStr,
+    ) -> Result<JsonMethod, Error> {
+        JsonMethod::find.parse_ref(command, flag, given)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        Some(Box::new(unary_methods().into_iter().map(PossibleValue::new)))
+    }
+}
