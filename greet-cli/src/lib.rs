@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use greet_flags::product::CLI;
 #[cfg(unix)]
 use signal_hook::low_level::emulate_default_handler;
 
@@ -55,7 +56,7 @@ pub fn main() -> ExitCode {
     // A panic is an internal error with exit code 1; the default is an undocumented code.
     std::panic::set_hook(Box::new(move |panic| {
         if verbosity != Verbosity::Quiet {
-            let _ = writeln!(io::stderr(), "greet-cli: internal error, please report it: {panic}");
+            let _ = writeln!(io::stderr(), "{CLI}: internal error, please report it: {panic}");
         }
     }));
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(parsed)));

@@ -122,7 +122,8 @@ impl DiagnoseArgs {
         // <greeter>
         if method.is_none() && json.is_none() {
             // The name identifies this program in logs of the server.
-            let (method, input) = (crate::method::SayHello::new(), "greet-cli".to_owned());
+            let (method, input) =
+                (crate::method::SayHello::new(), greet_flags::product::CLI.to_owned());
             let body = method.encode(&input)?;
             return Ok(DiagnoseOptions { method: Arc::new(method), input, body, service });
         }
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn defaults_are_valid() {
-        let args = Args::try_parse_from(["greet-cli", "hello", "--name", "Ada"]).unwrap();
+        let args = Args::try_parse_from(["greet-cli", "health"]).unwrap();
         assert_eq!(args.connection.target[0].to_string(), "http://127.0.0.1:50051");
         assert_eq!(args.connection.timeout, Duration::from_secs(5));
         assert_eq!(args.connection.wait, Duration::ZERO);

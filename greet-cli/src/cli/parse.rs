@@ -86,9 +86,12 @@ impl Args {
         }
         // Not `requires` of clap, whose error does not name the variable.
         let source = |flag: &str| if typed(flag) { format!("--{flag}") } else { variable(flag) };
+        let needs = |flag: &str, other: &str| {
+            format!("{}: needs --{other} ({})", source(flag), variable(other))
+        };
         match (&self.tls.cert, &self.tls.key) {
-            (Some(_), None) => return Err(format!("{}: needs --key (GREET_KEY)", source("cert"))),
-            (None, Some(_)) => return Err(format!("{}: needs --cert (GREET_CERT)", source("key"))),
+            (Some(_), None) => return Err(needs("cert", "key")),
+            (None, Some(_)) => return Err(needs("key", "cert")),
             _ => {}
         }
         let has_tls = self.connection.target.iter().any(Target::is_tls);

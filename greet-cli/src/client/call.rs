@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use greet_flags::product;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use crate::error::{CallError, RpcError};
 use crate::format::HumanDuration;
 
 /// The header with the name of the server that answered.
-const INSTANCE: HeaderName = HeaderName::from_static("greet-instance");
+const INSTANCE: HeaderName = HeaderName::from_static(product::INSTANCE_HEADER);
 
 /// Options that all calls of a command share.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use greet_flags::product;
 use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
@@ -21,7 +22,7 @@ use crate::error::RpcError;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const PRODUCT: HeaderValue =
-    HeaderValue::from_static(concat!("greet-cli/", env!("CARGO_PKG_VERSION")));
+    HeaderValue::from_static(concat!(product!("-cli/"), env!("CARGO_PKG_VERSION")));
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The number of attempts that were sent before (gRFC A6).
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");

@@ -1,5 +1,6 @@
 //! Describes the facts of each stage, as JSON and as lines of text.
 
+use greet_flags::product::INSTANCE_HEADER;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -69,7 +70,7 @@ impl Details {
         let (reply, instance) = (call.result.as_ref().ok(), call.instance());
         let lines = [
             reply.map(|reply| truncated(&reply.to_string(), MAX_REPLY_CHARS)),
-            instance.map(|instance| format!("greet-instance: {instance}")),
+            instance.map(|instance| format!("{INSTANCE_HEADER}: {instance}")),
         ];
         let mut json = method.facts(input, reply);
         json.insert("method".to_owned(), name(method.as_ref()).into());

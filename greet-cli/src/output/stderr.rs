@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use greet_flags::product::CLI;
 use greet_proto::escape::Escaped;
 use greet_proto::status::code_name;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -39,7 +40,7 @@ impl Stderr {
             let (line, hint) = (Escaped(&line), Escaped(&hint));
             let details = details(failure);
             self.write_line(format_args!(
-                "{ERROR}greet-cli:{ERROR:#} {line}{details}\n\n{HINT}hint:{HINT:#} {hint}"
+                "{ERROR}{CLI}:{ERROR:#} {line}{details}\n\n{HINT}hint:{HINT:#} {hint}"
             ));
         }
     }
@@ -49,7 +50,7 @@ impl Stderr {
         if self.format == Format::Text {
             let line = format!("{which}: {failure}");
             let (line, details) = (Escaped(&line), details(failure));
-            self.write_line(format_args!("{ERROR}greet-cli:{ERROR:#} {line}{details}"));
+            self.write_line(format_args!("{ERROR}{CLI}:{ERROR:#} {line}{details}"));
         }
     }
 
@@ -120,13 +121,13 @@ impl Stderr {
 
     /// Prints one line, which may include text from a server.
     pub(crate) fn note(&self, note: fmt::Arguments<'_>) {
-        self.write_line(format_args!("greet-cli: {}", Escaped(&note.to_string())));
+        self.write_line(format_args!("{CLI}: {}", Escaped(&note.to_string())));
     }
 
     /// Prints the reason for a failure that has no hint.
     pub(crate) fn error(&self, reason: fmt::Arguments<'_>) {
         let reason = reason.to_string();
-        self.write_line(format_args!("{ERROR}greet-cli:{ERROR:#} {}", Escaped(&reason)));
+        self.write_line(format_args!("{ERROR}{CLI}:{ERROR:#} {}", Escaped(&reason)));
     }
 
     /// Prints a line about all calls, on a terminal or with --verbose.
