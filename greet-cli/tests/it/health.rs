@@ -89,7 +89,7 @@ fn watch_prints_every_change_with_time() {
     assert_eq!(next_state(), "NOT_SERVING");
     assert_eq!(next_state(), "UNREACHABLE");
     let address = daemon.address().to_owned();
-    drop(daemon);
+    daemon.stop();
     let _restarted = Daemon::start(&["--listen", &address]);
     assert_eq!(next_state(), "SERVING");
 }

@@ -1,31 +1,28 @@
-//! The daemon in a thread of the test process.
+//! The daemon in the test process, with the services of the tests.
 
 use std::sync::mpsc;
-use std::thread;
 
-use greet_server::config::{self, Config, Loaded};
-use greet_server::{Flags, Server, Service, services};
+use greet_server::config::Config;
+use greet_testkit::TestServer;
 use greet_testkit::certs::IdentityFiles;
-use tokio::sync::oneshot;
 use tonic::metadata::AsciiMetadataKey;
 use tonic::{Request, Response, Status};
 
 use super::{command, sample, spawn};
 
-/// A running daemon. Dropped, it drains and stops.
+/// A running daemon. Dropped, it cuts its calls and stops.
 pub(crate) struct Daemon {
     /// The announced URL.
     pub(crate) target: String,
     /// The URL of the admin port, if it has one.
     pub(crate) admin: Option<String>,
-    drain: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    server: TestServer,
 }
 
 impl Daemon {
     /// Starts with `flags`; the default is a free port of loopback.
     pub(crate) fn start(flags: &[&str]) -> Daemon {
-        Daemon::with_services(flags, services::all)
+        Daemon::from_server(TestServer::of_daemon(&with_defaults(flags)))
     }
 
     /// Starts with the certificate of `server`.
@@ -63,40 +60,22 @@ impl Daemon {
         F: Fn(Request<sample::Request>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = sample::Result> + Send + 'static,
     {
-        Daemon::with_services(flags, |_| {
-            move |config: &Config| vec![sample::service(config, handler.clone())]
-        })
+        let services = move |config: &Config| vec![sample::service(config, handler.clone())];
+        Daemon::from_server(TestServer::with_services(&with_defaults(flags), services))
     }
 
-    fn with_services<S: Fn(&Config) -> Vec<Service> + Send + Sync + 'static>(
-        flags: &[&str],
-        services: impl FnOnce(&Flags) -> S,
-    ) -> Daemon {
-        let listens = flags.iter().any(|flag| flag.starts_with("--listen"));
-        let listen: &[&str] = if listens { &[] } else { &["--listen=127.0.0.1:0"] };
-        let arguments = [&["greet-server", "--workers=1", "--drain-timeout=100ms"], listen, flags];
-        let Loaded { config, flags, .. } = config::load::<Flags>(arguments.concat()).unwrap();
-        let services = services(&flags);
-        let (drain, drain_signal) = oneshot::channel();
-        let (announce, announced) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let server = Server::bind(config, services).await.unwrap();
-                let admin = server.admin_addresses().first().map(ToString::to_string);
-                announce.send((server.addresses().remove(0).to_string(), admin)).unwrap();
-                let drain_signal = async { drain_signal.await.unwrap_or(()) };
-                server.run(drain_signal, std::future::pending()).await.unwrap();
-            });
-        });
-        let (target, admin) = announced.recv().unwrap();
-        Daemon { target, admin, drain: Some(drain), thread: Some(thread) }
+    fn from_server(server: TestServer) -> Daemon {
+        Daemon { target: server.url.clone(), admin: server.admin_url.clone(), server }
     }
 
     /// Sends the first signal.
     pub(crate) fn drain(&mut self) {
-        drop(self.drain.take());
+        self.server.drain();
+    }
+
+    /// Drains and waits for the end.
+    pub(crate) fn stop(self) {
+        self.server.blocking_stop();
     }
 
     /// Drains, and returns once the health service reports NOT_SERVING.
@@ -109,15 +88,13 @@ impl Daemon {
 
     /// Returns `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
-        self.target.split_once("//").unwrap().1
+        self.server.address()
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.drain();
-        self.thread.take().unwrap().join().unwrap();
-    }
+/// Returns `flags` after those of all daemons.
+fn with_defaults<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    [&["--workers=1", "--drain-timeout=100ms"], flags].concat()
 }
 
 /// Fails with status N if the name is a number N, never replies to "hang", and answers other names.
