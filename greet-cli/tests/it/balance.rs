@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use greet_testkit::certs::Ca;
 use serde_json::{Value, json};
 
-use crate::support::certs::Ca;
 use crate::support::fake_server::{never_reply, serve_on};
 use crate::support::host_name::HostName;
 use crate::support::sample::{CALL, CALL_LINES, LINE, input};
@@ -160,7 +160,7 @@ fn certificate_is_checked_against_name_not_address() {
     let name = HostName::dual_stack();
     let port = name.free_port();
     let ca = Ca::new("Test CA");
-    let [cert, key] = ca.sign_with("server", &[name.name], |_| {}).server_flags();
+    let [cert, key] = ca.sign_files_with("server", &[name.name], |_| {}).server_flags();
     let start = |address: &IpAddr| daemon(*address, port, &[&cert, &key]);
     let _daemons: Vec<_> = name.addresses.iter().map(start).collect();
     let ran = name.run("dns+https", port, &[&[ca.ca_cert_flag().as_str()], &ten()[..]].concat());

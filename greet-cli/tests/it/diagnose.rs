@@ -1,8 +1,9 @@
 //! `diagnose` checks every stage of a call and reports each result, whichever stage fails.
 
+use greet_testkit::certs::{Ca, LOOPBACK};
 use serde_json::{Value, json};
 
-use crate::support::certs::{Ca, LOOPBACK, expired, tls_config};
+use crate::support::certs::{expired, tls_config};
 use crate::support::fake_server::{
     answer_each, never_reply, reply, sample_reply, serve, serve_tls, trailers_only,
 };
@@ -37,8 +38,8 @@ fn all_stages_succeed() {
 #[test]
 fn tls_details_are_reported() {
     let ca = Ca::new("Test CA");
-    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
-    let [cert, key] = ca.sign("client").client_flags();
+    let daemon = Daemon::with_tls(&ca.sign_files("server"), &[&ca.client_ca_flag()]);
+    let [cert, key] = ca.sign_files("client").client_flags();
     let (diagnosis, code) = diagnosed(&daemon.target, &[&ca.ca_cert_flag(), &cert, &key]);
     assert_eq!(code, Some(0), "{diagnosis}");
     let tls = &diagnosis["stages"][2]["details"];
@@ -52,7 +53,7 @@ fn tls_details_are_reported() {
 #[test]
 fn rejected_certificate_is_shown() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign_with("server", &LOOPBACK, expired);
+    let server = ca.sign_files_with("server", &LOOPBACK, expired);
     let target = format!("https://{}", serve_tls(tls_config(&server, &[b"h2"])));
     let (diagnosis, code) = diagnosed(&target, &[&ca.ca_cert_flag()]);
     assert_eq!(code, Some(3));

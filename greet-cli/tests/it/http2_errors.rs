@@ -1,9 +1,9 @@
 //! Errors of the stage http2: the server accepts no call, exit code 3.
 
+use greet_testkit::certs::Ca;
 use greet_testkit::http2::{GOAWAY, frame};
 use serde_json::Value;
 
-use crate::support::certs::Ca;
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{allow_streams, answer, never_reply, reply, serve};
 use crate::support::sample::{CALL, calls};
@@ -11,7 +11,7 @@ use crate::support::{Daemon, cli};
 
 #[test]
 fn greet_server_with_tls_is_named() {
-    let daemon = Daemon::with_tls(&Ca::new("Test CA").sign("server"), &[]);
+    let daemon = Daemon::with_tls(&Ca::new("Test CA").sign_files("server"), &[]);
     assert_error("http2_server_expects_tls", daemon.address(), &[]);
 }
 

@@ -1,7 +1,9 @@
 //! The names of a target: the address to connect to, `:authority`, and the name of TLS.
 
+use greet_testkit::certs::Ca;
+
 use crate::support::authority_server::{AuthorityServer, Names};
-use crate::support::certs::{Ca, tls_config};
+use crate::support::certs::tls_config;
 use crate::support::cli;
 use crate::support::sample::CALL;
 
@@ -56,7 +58,7 @@ fn authority_of_unix_socket_can_be_set() {
 #[test]
 fn authority_is_server_name_unless_that_is_given() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign_with("server", &["service.example", "127.0.0.1"], |_| {});
+    let server = ca.sign_files_with("server", &["service.example", "127.0.0.1"], |_| {});
     let server = AuthorityServer::start(Some(tls_config(&server, &[b"h2"])));
     let target = format!("https://{}", server.address);
     let names = |flags: &[&str]| {

@@ -1,21 +1,22 @@
 //! `https://` targets: trust, client certificates and the expected server name.
 
-use crate::support::certs::Ca;
+use greet_testkit::certs::Ca;
+
 use crate::support::sample::{CALL, LINE};
 use crate::support::{CommandOutput, Daemon, cli, command, run};
 
 /// Starts a daemon with a certificate for these names.
 fn daemon(names: &[&str]) -> (Ca, Daemon) {
     let ca = Ca::new("Test CA");
-    let server = ca.sign_with("server", names, |_| {});
+    let server = ca.sign_files_with("server", names, |_| {});
     (ca, Daemon::with_tls(&server, &[]))
 }
 
 /// Starts a daemon that requires client certificates, and returns the flags of a client with one.
 fn mtls_daemon() -> (Ca, Daemon, [String; 2]) {
     let ca = Ca::new("Test CA");
-    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
-    let client = ca.sign("client").client_flags();
+    let daemon = Daemon::with_tls(&ca.sign_files("server"), &[&ca.client_ca_flag()]);
+    let client = ca.sign_files("client").client_flags();
     (ca, daemon, client)
 }
 
@@ -47,7 +48,7 @@ fn trust_comes_from_variable_or_system() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
     for variable in ["GREET_CA_CERT", "SSL_CERT_FILE"] {
         let mut command = command(&[&["--target", &daemon.target][..], CALL].concat());
-        command.env(variable, ca.file("ca.pem"));
+        command.env(variable, ca.ca_file());
         run(command).assert(LINE, "", 0);
     }
 }
@@ -83,7 +84,7 @@ fn insecure_prints_warning() {
 #[test]
 fn sslkeylogfile_receives_keys() {
     let (ca, daemon) = daemon(&["127.0.0.1"]);
-    let log = ca.file("keys.log");
+    let log = ca.path("keys.log");
     let mut command =
         command(&[&["--target", &daemon.target, &ca.ca_cert_flag()][..], CALL].concat());
     command.env("SSLKEYLOGFILE", &log);

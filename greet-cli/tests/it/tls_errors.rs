@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use greet_testkit::certs::IdentityFiles;
+use greet_testkit::certs::{Ca, IdentityFiles, LOOPBACK};
 use rcgen::{CustomExtension, GeneralSubtree, KeyPair, NameConstraints, SanType};
 use rustls::ServerConfig;
 use rustls::version::{TLS12, TLS13};
 
 use crate::support::certs::{
-    Ca, LOOPBACK, expired, for_clients_only, not_yet_valid, patch_certificate, tls_config,
+    expired, for_clients_only, mtls_config, not_yet_valid, patch_certificate, tls_config,
 };
 use crate::support::error_snapshot::assert_error;
 use crate::support::fake_server::{never_reply, reply, serve, serve_tls, serve_tls_then_close};
@@ -44,7 +44,7 @@ fn assert_certificate_error(
     change: impl FnOnce(&mut rcgen::CertificateParams),
 ) {
     let ca = Ca::new("Test CA");
-    let server = ca.sign_with("server", names, change);
+    let server = ca.sign_files_with("server", names, change);
     let target = tls_server(tls_config(&server, H2));
     assert_error(snapshot, &target, &[&ca.ca_cert_flag()]);
 }
@@ -85,7 +85,7 @@ fn handshake_timeout() {
 #[test]
 fn issuer_that_is_neither_trusted_nor_sent() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
-    let target = tls_server(tls_config(&ca.sign("server"), H2));
+    let target = tls_server(tls_config(&ca.sign_files("server"), H2));
     assert_error("tls_missing_issuer", &target, &[&other.ca_cert_flag()]);
     assert_error("tls_missing_issuer", &target, &[]); // with the roots of the system
 }
@@ -94,7 +94,7 @@ fn issuer_that_is_neither_trusted_nor_sent() {
 fn missing_intermediate_is_named() {
     let root = Ca::new("Root CA");
     let intermediate = root.intermediate("Intermediate CA");
-    let server = intermediate.sign("server");
+    let server = intermediate.sign_files("server");
     let target = tls_server(tls_config(&server, H2));
     assert_error("tls_missing_intermediate", &target, &[&root.ca_cert_flag()]);
     append(&server, &intermediate.pem());
@@ -107,7 +107,7 @@ fn missing_intermediate_is_named() {
 fn untrusted_root_that_is_sent_is_named() {
     let root = Ca::new("Root CA");
     let intermediate = root.intermediate("Intermediate CA");
-    let server = intermediate.sign("server");
+    let server = intermediate.sign_files("server");
     append(&server, &intermediate.pem());
     append(&server, &root.pem());
     let target = tls_server(tls_config(&server, H2));
@@ -117,7 +117,7 @@ fn untrusted_root_that_is_sent_is_named() {
 #[test]
 fn self_signed_certificate() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
-    let server = ca.sign("server");
+    let server = ca.sign_files("server");
     let signed = rcgen::generate_simple_self_signed(LOOPBACK.map(str::to_owned)).unwrap();
     std::fs::write(&server.cert, signed.cert.pem()).unwrap();
     std::fs::write(&server.key, signed.signing_key.serialize_pem()).unwrap();
@@ -128,13 +128,13 @@ fn self_signed_certificate() {
 #[test]
 fn ca_that_was_created_anew_with_same_name() {
     let (old, new) = (Ca::new("Test CA"), Ca::new("Test CA"));
-    let target = tls_server(tls_config(&old.sign("server"), H2));
+    let target = tls_server(tls_config(&old.sign_files("server"), H2));
     assert_error("tls_bad_signature", &target, &[&new.ca_cert_flag()]);
 
     // The broken link is found where an intermediate CA was created anew.
     let root = Ca::new("Root CA");
     let intermediate = root.intermediate("Intermediate CA");
-    let server = intermediate.sign("server");
+    let server = intermediate.sign_files("server");
     append(&server, &root.intermediate("Intermediate CA").pem());
     let target = tls_server(tls_config(&server, H2));
     let ran = cli(&target, &[&[root.ca_cert_flag().as_str()][..], CALL].concat());
@@ -145,8 +145,8 @@ fn ca_that_was_created_anew_with_same_name() {
 #[test]
 fn server_without_key_of_its_certificate() {
     let ca = Ca::new("Test CA");
-    let mut server = ca.sign("server");
-    server.key = ca.sign("other").key;
+    let mut server = ca.sign_files("server");
+    server.key = ca.sign_files("other").key;
     let target = tls_server(tls_config(&server, H2));
     assert_error("tls_other_key", &target, &[&ca.ca_cert_flag()]);
 }
@@ -155,7 +155,7 @@ fn server_without_key_of_its_certificate() {
 fn certificates_in_wrong_order() {
     let root = Ca::new("Root CA");
     let intermediate = root.intermediate("Intermediate CA");
-    let server = intermediate.sign("server");
+    let server = intermediate.sign_files("server");
     let leaf = std::fs::read_to_string(&server.cert).unwrap();
     std::fs::write(&server.cert, format!("{}{leaf}", intermediate.pem())).unwrap();
     let target = tls_server(tls_config(&server, H2));
@@ -165,7 +165,7 @@ fn certificates_in_wrong_order() {
 #[test]
 fn no_ca_is_trusted() {
     let ca = Ca::new("Test CA");
-    let target = tls_server(tls_config(&ca.sign("server"), H2));
+    let target = tls_server(tls_config(&ca.sign_files("server"), H2));
     let run_with = |variable: &str, value: &str| {
         let mut command = command(&[&["--target", &target][..], CALL].concat());
         command.env(variable, value);
@@ -214,14 +214,14 @@ fn wildcard_that_does_not_include_name() {
         ("*.example.com", "a.b.example.com"),
         ("*.example.com", "example.com"),
     ] {
-        let server = ca.sign_with("server", &[wildcard, "other.example"], |_| {});
+        let server = ca.sign_files_with("server", &[wildcard, "other.example"], |_| {});
         let target = tls_server(tls_config(&server, H2));
         let server_name = format!("--server-name={name}");
         let ran = cli(&target, &[&[ca.ca_cert_flag().as_str(), &server_name][..], CALL].concat());
         let line = format!("is valid for {wildcard}, which does not include {name}\n");
         assert!(ran.stderr.contains(&line), "{ran:?}");
     }
-    let server = ca.sign_with("server", &["*.localhost"], |_| {});
+    let server = ca.sign_files_with("server", &["*.localhost"], |_| {});
     let target = tls_server(tls_config(&server, H2));
     let flags = [&ca.ca_cert_flag(), "--server-name=a.localhost"];
     assert_error("tls_wildcard_mismatch", &target, &flags);
@@ -239,7 +239,7 @@ fn name_constraints_of_ca() {
         let excluded_subtrees = Vec::new();
         params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees });
     });
-    let target = tls_server(tls_config(&ca.sign("server"), H2));
+    let target = tls_server(tls_config(&ca.sign_files("server"), H2));
     assert_error("tls_name_not_permitted", &target, &[&ca.ca_cert_flag()]);
 }
 
@@ -257,7 +257,7 @@ fn unsupported_critical_extension() {
 #[test]
 fn unsupported_signature_algorithm() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign("server");
+    let server = ca.sign_files("server");
     let (sha256, sha512) = (ECDSA_WITH_SHA256, [&ECDSA_WITH_SHA256[..9], &[4]].concat());
     patch_certificate(&server.cert, &sha256, &sha512);
     let target = tls_server(tls_config(&server, H2));
@@ -268,16 +268,16 @@ fn unsupported_signature_algorithm() {
 fn unsupported_key_of_ca() {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let ca = Ca::with("Test CA", key, |_| {});
-    let target = tls_server(tls_config(&ca.sign("server"), H2));
+    let target = tls_server(tls_config(&ca.sign_files("server"), H2));
     let p521 = [&SECP384R1[..6], &[35]].concat();
-    patch_certificate(ca.file("ca.pem"), &SECP384R1, &p521);
+    patch_certificate(ca.ca_file(), &SECP384R1, &p521);
     assert_error("tls_p521_ca", &target, &[&ca.ca_cert_flag()]);
 }
 
 #[test]
 fn certificate_of_version_1() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign("server");
+    let server = ca.sign_files("server");
     patch_certificate(&server.cert, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]);
     let target = tls_server(tls_config(&server, H2));
     assert_error("tls_version_1", &target, &[&ca.ca_cert_flag()]);
@@ -301,9 +301,9 @@ fn certificate_not_for_servers() {
 #[test]
 fn client_certificate_required() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign("server");
+    let server = ca.sign_files("server");
     let daemon = Daemon::with_tls(&server, &[&ca.client_ca_flag()]);
-    let tls12 = tls_server(ca.mtls_config(&server, &TLS12));
+    let tls12 = tls_server(mtls_config(&ca, &server, &TLS12));
     for target in [&daemon.target, &tls12] {
         assert_error("tls_client_certificate_required", target, &[&ca.ca_cert_flag()]);
     }
@@ -312,8 +312,8 @@ fn client_certificate_required() {
 #[test]
 fn client_certificate_rejected() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
-    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
-    let [cert, key] = other.sign("client").client_flags();
+    let daemon = Daemon::with_tls(&ca.sign_files("server"), &[&ca.client_ca_flag()]);
+    let [cert, key] = other.sign_files("client").client_flags();
     let snapshot = "tls_client_certificate_rejected";
     assert_error(snapshot, &daemon.target, &[&ca.ca_cert_flag(), &cert, &key]);
 }
@@ -321,7 +321,7 @@ fn client_certificate_rejected() {
 #[test]
 fn no_http2_over_tls() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign("server");
+    let server = ca.sign_files("server");
     let none = tls_server(tls_config(&server, &[]));
     assert_error("tls_no_alpn", &none, &[&ca.ca_cert_flag()]);
     let http1 = tls_server(tls_config(&server, &[b"http/1.1"]));
@@ -332,8 +332,8 @@ fn no_http2_over_tls() {
 #[test]
 fn alert_is_read_before_immediate_close() {
     let (ca, other) = (Ca::new("Test CA"), Ca::new("Another CA"));
-    let address = serve_tls_then_close(ca.mtls_config(&ca.sign("server"), &TLS13));
-    let [cert, key] = other.sign("client").client_flags();
+    let address = serve_tls_then_close(mtls_config(&ca, &ca.sign_files("server"), &TLS13));
+    let [cert, key] = other.sign_files("client").client_flags();
     for _ in 0..10 {
         let ran = cli(&https(&address), &[&[ca.ca_cert_flag().as_str()][..], CALL].concat());
         assert!(ran.stderr.contains(" requires a client certificate\n"), "{ran:?}");
@@ -347,7 +347,7 @@ fn alert_is_read_before_immediate_close() {
 #[test]
 fn certificate_from_before_1970_is_read() {
     let ca = Ca::new("Test CA");
-    let server = ca.sign_with("server", &LOOPBACK, |params| {
+    let server = ca.sign_files_with("server", &LOOPBACK, |params| {
         params.not_before = rcgen::date_time_ymd(1960, 1, 1);
         params.not_after = rcgen::date_time_ymd(1961, 1, 1);
     });

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use greet_testkit::certs::IdentityFiles;
+use greet_testkit::certs::{Ca, IdentityFiles};
 
-use crate::support::certs::{Ca, patch_certificate};
+use crate::support::certs::patch_certificate;
 use crate::support::sample::{CALL, LINE};
 use crate::support::{CommandOutput, Daemon, cli, command, run};
 
@@ -27,7 +27,7 @@ fn assert_rejected(ran: &CommandOutput, reason: &str) {
 #[test]
 fn faulty_key_file_is_explained_without_its_content() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let key = fs::read_to_string(&client.key).unwrap();
     let base64: String = key.lines().filter(|line| !line.starts_with('-')).collect();
     let rfc1421 = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
@@ -64,7 +64,7 @@ fn faulty_key_file_is_explained_without_its_content() {
 #[test]
 fn binary_key_file_is_explained() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let utf16: Vec<u8> = "\u{feff}key".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let pkcs12 = "it is PKCS #12; convert it with openssl pkcs12 -nodes -in FILE -out NEW_FILE";
     for (bytes, problem) in [
@@ -84,7 +84,7 @@ fn binary_key_file_is_explained() {
 #[test]
 fn faulty_certificate_file_is_explained() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let cert = fs::read_to_string(&client.cert).unwrap();
     let key = fs::read_to_string(&client.key).unwrap();
     for (text, problem) in
@@ -102,9 +102,9 @@ fn faulty_certificate_file_is_explained() {
 #[test]
 fn certificate_that_cannot_be_used_is_named_by_number() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let malformed = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-    let version_1 = ca.sign("old").cert;
+    let version_1 = ca.sign_files("old").cert;
     patch_certificate(&version_1, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]);
     let reason = |number: u32, problem: &str| {
         let file = client.cert.display();
@@ -123,9 +123,9 @@ fn certificate_that_cannot_be_used_is_named_by_number() {
 #[test]
 fn byte_order_mark_before_pem_is_accepted() {
     let ca = Ca::new("Test CA");
-    let daemon = Daemon::with_tls(&ca.sign("server"), &[&ca.client_ca_flag()]);
-    let client = ca.sign("client");
-    let ca_cert = ca.file("ca.pem");
+    let daemon = Daemon::with_tls(&ca.sign_files("server"), &[&ca.client_ca_flag()]);
+    let client = ca.sign_files("client");
+    let ca_cert = ca.ca_file();
     for file in [client.cert.as_path(), &client.key, ca_cert.as_ref()] {
         let text = fs::read_to_string(file).unwrap();
         fs::write(file, format!("\u{feff}{text}")).unwrap();
@@ -139,7 +139,7 @@ fn byte_order_mark_before_pem_is_accepted() {
 #[test]
 fn missing_file_and_directory_are_named() {
     let ca = Ca::new("Test CA");
-    let mut client = ca.sign("client");
+    let mut client = ca.sign_files("client");
     client.key = "/no.key".into();
     let reason = "could not read `/no.key`: No such file or directory (os error 2)";
     assert_rejected(&call_with(&client), reason);
@@ -152,10 +152,10 @@ fn missing_file_and_directory_are_named() {
 #[test]
 fn fifo_and_device_are_rejected_without_reading() {
     let ca = Ca::new("Test CA");
-    let mut client = ca.sign("client");
-    let fifo = ca.file("fifo");
+    let mut client = ca.sign_files("client");
+    let fifo = ca.path("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    for file in [fifo.as_str(), "/dev/zero"] {
+    for file in [fifo.to_str().unwrap(), "/dev/zero"] {
         client.key = file.into();
         let reason = format!("could not read `{file}`: it is not a regular file");
         assert_rejected(&call_with(&client), &reason);
@@ -170,11 +170,11 @@ fn fifo_and_device_are_rejected_without_reading() {
 #[test]
 fn file_of_process_substitution_is_read() {
     let ca = Ca::new("Test CA");
-    let daemon = Daemon::with_tls(&ca.sign("server"), &[]);
+    let daemon = Daemon::with_tls(&ca.sign_files("server"), &[]);
     let flags = [&["--target", &daemon.target, "--ca-cert=/dev/stdin"][..], CALL].concat();
     let mut command = command(&flags);
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let pem = fs::read(ca.file("ca.pem")).unwrap();
+    let pem = fs::read(ca.ca_file()).unwrap();
     std::io::Write::write_all(&mut writer, &pem).unwrap(); // fits into the pipe
     drop(writer);
     command.stdin(reader);
@@ -184,9 +184,9 @@ fn file_of_process_substitution_is_read() {
 #[test]
 fn certificates_in_wrong_order_are_named() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let cert = fs::read_to_string(&client.cert).unwrap();
-    let issuer = fs::read_to_string(ca.file("ca.pem")).unwrap();
+    let issuer = fs::read_to_string(ca.ca_file()).unwrap();
     fs::write(&client.cert, format!("{issuer}{cert}")).unwrap();
     let (cert, key) = (client.cert.display(), client.key.display());
     let reason = format!("`{cert}` is in the wrong order: the certificate of `{key}` is not first");
@@ -196,8 +196,8 @@ fn certificates_in_wrong_order_are_named() {
 #[test]
 fn key_of_other_certificate_is_named() {
     let ca = Ca::new("Test CA");
-    let mut client = ca.sign("client");
-    client.cert = ca.sign("other").cert;
+    let mut client = ca.sign_files("client");
+    client.cert = ca.sign_files("other").cert;
     let (cert, key) = (client.cert.display(), client.key.display());
     let reason = format!("the key in `{key}` does not match the certificate in `{cert}`");
     assert_rejected(&call_with(&client), &reason);
@@ -206,7 +206,7 @@ fn key_of_other_certificate_is_named() {
 #[test]
 fn key_of_unsupported_type_is_named() {
     let ca = Ca::new("Test CA");
-    let client = ca.sign("client");
+    let client = ca.sign_files("client");
     let secp256k1 = "-----BEGIN PRIVATE KEY-----\n\
         MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgwFgmMGS5QmEHOqFpDh1z\n\
         -----END PRIVATE KEY-----\n";

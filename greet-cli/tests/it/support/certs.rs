@@ -1,4 +1,4 @@
-//! Certificates, valid and invalid, as flags and as configurations of rustls.
+//! Invalid certificates, and configurations of rustls for servers.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use greet_testkit::certs::{self, IdentityFiles};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
+use greet_testkit::certs::{Ca, IdentityFiles};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,80 +15,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
-pub(crate) use greet_testkit::certs::LOOPBACK;
-
-/// A CA with a directory for the files that it signs.
-pub(crate) struct Ca(certs::Ca);
-
-impl Ca {
-    pub(crate) fn new(common_name: &str) -> Ca {
-        Ca(certs::Ca::new(common_name))
-    }
-
-    /// Creates a CA with this key; `change` may alter its parameters.
-    pub(crate) fn with(
-        common_name: &str,
-        key: KeyPair,
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> Ca {
-        Ca(certs::Ca::with(common_name, key, change))
-    }
-
-    /// Creates an intermediate CA that this one signs.
-    pub(crate) fn intermediate(&self, common_name: &str) -> Ca {
-        Ca(self.0.intermediate(common_name))
-    }
-
-    /// Returns the CA's certificate in PEM.
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Returns the path of a file in the directory.
-    pub(crate) fn file(&self, name: &str) -> String {
-        self.0.path(name).display().to_string()
-    }
-
-    /// Signs a certificate for loopback.
-    pub(crate) fn sign(&self, common_name: &str) -> IdentityFiles {
-        self.0.sign_files(common_name)
-    }
-
-    /// Signs a certificate for `names`; `change` may alter its parameters.
-    pub(crate) fn sign_with(
-        &self,
-        common_name: &str,
-        names: &[&str],
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> IdentityFiles {
-        let files = self.0.files(common_name);
-        files.write(&self.0.sign(common_name, names, change));
-        files
-    }
-
-    /// Returns the flag of a client that trusts this CA.
-    pub(crate) fn ca_cert_flag(&self) -> String {
-        format!("--ca-cert={}", self.file("ca.pem"))
-    }
-
-    /// Returns the flag of a daemon that requires client certificates of this CA.
-    pub(crate) fn client_ca_flag(&self) -> String {
-        format!("--tls-client-ca={}", self.file("ca.pem"))
-    }
-
-    /// Configures a server that requires client certificates of this CA.
-    pub(crate) fn mtls_config(
-        &self,
-        server: &IdentityFiles,
-        version: &'static SupportedProtocolVersion,
-    ) -> Arc<ServerConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.0.ca_file()).unwrap()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-        config(server, &[version], verifier.build().unwrap(), &[b"h2"])
-    }
+/// Configures a server that requires client certificates of `ca`.
+pub(crate) fn mtls_config(
+    ca: &Ca,
+    server: &IdentityFiles,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ServerConfig> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(ca.roots()), provider());
+    config(server, &[version], verifier.build().unwrap(), &[b"h2"])
 }
 
 /// Configures a server that requires no client certificate.
