@@ -3,6 +3,7 @@
 
 mod ci;
 mod demo;
+mod dist;
 mod e2e;
 mod harness;
 mod reference;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
         Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
-        Task::Dist => reference::dist(),
+        Task::Dist => dist::run(),
         // <greeter>
         Task::Bench(args) => bench::run(&args),
         Task::New(args) => new::run(&args),

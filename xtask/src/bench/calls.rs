@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
+use super::cpu::steal_time;
 use super::h2load::{Generator, Sample, Shape};
 use super::peers::Peer;
 use crate::harness::command::progress;
 use crate::harness::daemon::Daemon;
-use crate::harness::resources::steal_time;
 
 /// Calls from which the number of calls of a sample is estimated.
 const CALLS_TO_TRY: u64 = 2_000;

@@ -5,12 +5,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::calls::{Effort, median};
+use super::cpu::cpu_time_of_children;
 use super::h2load::{Generator, Shape};
 use super::peers::{CLIENT_CORE, Starter, on_core};
 use crate::harness::command::{capture, program};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
-use crate::harness::resources::cpu_time_of_children;
 use crate::harness::stacks;
 use crate::harness::tools;
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod clients;
+mod cpu;
 mod document;
 mod figures;
 mod h2load;
@@ -20,7 +21,6 @@ use greet_testkit::BlockingPeer;
 use crate::harness::command::{print, progress};
 use crate::harness::programs::root;
 use crate::harness::resources::raise_descriptor_limit;
-#[cfg(feature = "docs")]
 use crate::harness::{command::program, daemon::Daemon, programs::Programs, report};
 
 use calls::Effort;
@@ -125,7 +125,6 @@ fn measure(starter: &Starter, effort: Effort) -> anyhow::Result<Figures> {
 }
 
 /// Returns the CPU time of a call of `guided`, relative to `plain`, for `cargo xtask dist`.
-#[cfg(feature = "docs")]
 pub(crate) fn gain(plain: &Programs, guided: &Programs) -> anyhow::Result<f64> {
     report::require_linux()?;
     require_a_core_each()?;

@@ -43,27 +43,15 @@ pub(crate) fn cpu_time(daemon: &Daemon) -> anyhow::Result<Duration> {
     cpu_fields(&daemon.id().to_string(), 11)
 }
 
-/// Returns the CPU time of the children of this process that have ended.
-pub(crate) fn cpu_time_of_children() -> anyhow::Result<Duration> {
-    cpu_fields("self", 13)
-}
-
 /// Adds up two fields of `/proc/PROCESS/stat`, counted from the one after the name.
-fn cpu_fields(process: &str, first: usize) -> anyhow::Result<Duration> {
+pub(crate) fn cpu_fields(process: &str, first: usize) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
     Ok(sum_of_ticks(fields.split(' ').skip(first).take(2)))
 }
 
-/// Returns the CPU time that other guests of the machine took from all cores.
-pub(crate) fn steal_time() -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    let total = stat.lines().next().context("/proc/stat is empty")?;
-    Ok(sum_of_ticks(total.split_whitespace().skip(8).take(1)))
-}
-
-/// The unit is USER_HZ, 100 a second on every Linux that Rust supports.
-fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> Duration {
+/// Adds up times of `/proc`. Their unit is USER_HZ, 100 a second on every Linux that Rust supports.
+pub(crate) fn sum_of_ticks<'a>(fields: impl Iterator<Item = &'a str>) -> Duration {
     const MS_PER_TICK: u64 = 10;
     let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * MS_PER_TICK)

@@ -45,10 +45,6 @@ pub(crate) fn promtool() -> anyhow::Result<Command> {
     apt("promtool", "--version", "prometheus")
 }
 
-pub(crate) fn chromium() -> anyhow::Result<Command> {
-    apt("chromium", "--version", "chromium")
-}
-
 pub(crate) fn nginx() -> anyhow::Result<Command> {
     apt("nginx", "-v", "nginx-light")
 }

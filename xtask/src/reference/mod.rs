@@ -1,14 +1,16 @@
-//! `cargo xtask docs` and `dist`: files generated from the definitions in both programs.
+//! `cargo xtask docs`: files generated from the definitions in both programs.
 //!
 //! The definitions need the crates of both programs (feature `docs`), but `cargo xtask demo` should
 //! compile few crates first. So a build without the feature runs one that has it.
 
 #[cfg(feature = "docs")]
-mod dist;
-#[cfg(feature = "docs")]
 mod documents;
 #[cfg(feature = "docs")]
+mod pages;
+#[cfg(feature = "docs")]
 mod tables;
+
+use std::path::{Path, PathBuf};
 
 /// Write, or only compare
 #[derive(Debug, clap::Args)]
@@ -16,37 +18,41 @@ pub(crate) struct Args {
     /// Fail if a document is out of date, and write nothing
     #[arg(long)]
     check: bool,
-}
-
-/// Generates the tables of the documents.
-pub(crate) fn docs(args: &Args) -> anyhow::Result<()> {
-    if args.check { check() } else { run("docs") }
+    /// Write the manual pages and completion scripts instead
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "check")]
+    pages: Option<PathBuf>,
 }
 
 /// Fails if a document is out of date.
 pub(crate) fn check() -> anyhow::Result<()> {
-    run("docs --check")
+    docs(&Args { check: true, pages: None })
 }
 
-/// Writes manual pages and completion scripts.
-pub(crate) fn dist() -> anyhow::Result<()> {
-    run("dist")
+/// Writes the manual pages and completion scripts into folders of `directory`.
+pub(crate) fn pages(directory: &Path) -> anyhow::Result<()> {
+    docs(&Args { check: false, pages: Some(directory.to_owned()) })
 }
 
+/// Generates the tables of the documents.
 #[cfg(feature = "docs")]
-fn run(task: &str) -> anyhow::Result<()> {
-    match task {
-        "docs" => documents::write(),
-        "docs --check" => documents::check(),
-        _ => dist::write(),
+pub(crate) fn docs(args: &Args) -> anyhow::Result<()> {
+    match args {
+        Args { check: true, .. } => documents::check(),
+        Args { pages: Some(directory), .. } => pages::write(directory),
+        Args { .. } => documents::write(),
     }
 }
 
+/// Runs a build that has the definitions.
 #[cfg(not(feature = "docs"))]
-fn run(task: &str) -> anyhow::Result<()> {
-    let xtask = "run --quiet --locked --package xtask --features docs --";
+pub(crate) fn docs(args: &Args) -> anyhow::Result<()> {
+    let xtask = "run --quiet --locked --package xtask --features docs -- docs";
     let mut cargo = crate::harness::programs::cargo();
-    let status = cargo.args(xtask.split(' ')).args(task.split(' ')).status()?;
-    anyhow::ensure!(status.success(), "cargo xtask {task}: {status}");
+    cargo.args(xtask.split(' ')).args(args.check.then_some("--check"));
+    if let Some(directory) = &args.pages {
+        cargo.arg("--pages").arg(directory);
+    }
+    let status = cargo.status()?;
+    anyhow::ensure!(status.success(), "cargo xtask docs: {status}");
     Ok(())
 }

@@ -8,10 +8,9 @@ use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, target_directory};
 use crate::harness::stacks;
-use crate::harness::tools;
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    tools::chromium()?;
+    stacks::chromium()?;
     let page = Daemon::spawn(stacks::web("clients/web/serve.js")?.arg("127.0.0.1:0"))?;
     let origin = page.target.clone();
     let ours = |origin: &str| {
@@ -26,7 +25,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let long = "x".repeat(5_000);
     let url = format!("{origin}/?server={}&name=Ada&name=Zo%C3%AB&name={long}", daemon.target);
     let shown =
-        browse(tools::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
+        browse(stacks::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
     for expected in [
         r#"<li class="answered">Hello Ada</li>"#,
         r#"<li class="answered">Hello Zoë</li>"#,
@@ -38,7 +37,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let daemon = ours("https://elsewhere.example")?;
     let url = format!("{origin}/?server={}&name=Ada", daemon.target);
-    let shown = browse(&mut tools::chromium()?, &url)?;
+    let shown = browse(&mut stacks::chromium()?, &url)?;
     anyhow::ensure!(!shown.contains("Hello Ada"), "the origin was allowed: {shown}");
     anyhow::ensure!(shown.contains(r#"<li class="failed">"#), "the page shows no failure: {shown}");
     let ended = daemon.stop()?;

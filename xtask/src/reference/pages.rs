@@ -1,5 +1,4 @@
-//! `cargo xtask dist`: writes what is released: the profile-guided programs, their manual pages and
-//! completion scripts.
+//! Writes the manual pages and completion scripts of both programs.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +6,6 @@ use std::path::Path;
 use clap::Command;
 use clap_complete::Shell;
 use greet_flags::reference::{completions, man_page};
-
-use crate::bench;
-use crate::harness::command::{print, progress};
-use crate::harness::guided;
-use crate::harness::programs::{self, target_directory};
-use crate::harness::report::Missing;
 
 /// Variables that greet-server reads besides those of its flags.
 const SERVER_VARIABLES: [(&str, &str); 4] = [
@@ -32,25 +25,10 @@ const SHELLS: [(Shell, &str); 5] = [
     (Shell::Zsh, "zsh"),
 ];
 
-/// Writes into `target/dist`.
-pub(crate) fn write() -> anyhow::Result<()> {
-    let directory = target_directory()?.join("dist");
-    write_program(&directory, &greet_server::command(), &SERVER_VARIABLES)?;
-    write_program(&directory, &greet_cli::command(), &greet_cli::documentation::VARIABLES)?;
-    let (plain, guided) = (programs::build(true)?, guided::build()?);
-    let programs = directory.join("bin");
-    fs::create_dir_all(&programs)?;
-    for program in [&guided.server, &guided.cli] {
-        fs::copy(program, programs.join(program.file_name().expect("a program has a name")))?;
-    }
-    progress(format_args!("{}: written", directory.display()));
-    match bench::gain(&plain, &guided) {
-        Ok(ratio) => print(format_args!(
-            "CPU time of a call, 10x10: {ratio:.2} of what the build without a profile takes"
-        )),
-        Err(error) if error.is::<Missing>() => print(format_args!("SKIP measuring: {error}")),
-        Err(error) => Err(error),
-    }
+/// Writes into folders of `directory`.
+pub(crate) fn write(directory: &Path) -> anyhow::Result<()> {
+    write_program(directory, &greet_server::command(), &SERVER_VARIABLES)?;
+    write_program(directory, &greet_cli::command(), &greet_cli::documentation::VARIABLES)
 }
 
 fn write_program(
