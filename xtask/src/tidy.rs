@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::harness::command::{capture, program};
 use crate::harness::programs::root;
+use crate::harness::sources::files;
 
 /// Banned text and its replacement. Split, so that this file passes.
 const BANNED: [(&str, &str); 3] = [
@@ -14,12 +14,10 @@ const BANNED: [(&str, &str); 3] = [
 
 /// Checks every Rust file in git and reports all violations.
 pub(crate) fn check() -> anyhow::Result<String> {
-    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
-    let files = capture(program("git").current_dir(root()).args(list))?.succeeded()?;
-    let files: Vec<_> = files.lines().filter(|file| root().join(file).exists()).collect();
+    let files = files(&["*.rs"])?;
     let mut violations = Vec::new();
     for file in &files {
-        let text = fs::read_to_string(root().join(file))?;
+        let (file, text) = (file.display(), fs::read_to_string(root().join(file))?);
         if !text.starts_with("//! ") {
             violations.push(format!("{file}: does not open with `//!`"));
         }

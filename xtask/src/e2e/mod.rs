@@ -12,7 +12,7 @@ use scenarios::{
     python, stalled_handshakes, telemetry, tls,
 };
 // <greeter>
-use scenarios::{browser, interop};
+use scenarios::{browser, interop, new};
 // </greeter>
 
 /// What to run, and how strictly
@@ -68,6 +68,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("the original (Node)", interop::node),
     ("C++", interop::cpp),
     ("Go", interop::go),
+    ("new workspace", new::run),
     // </greeter>
 ];
 

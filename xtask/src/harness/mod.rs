@@ -11,8 +11,10 @@ pub(crate) mod programs;
 pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod sample;
+pub(crate) mod sources;
 pub(crate) mod tools;
 
 // <greeter>
 pub(crate) mod stacks;
+pub(crate) mod workspace;
 // </greeter>

@@ -10,12 +10,14 @@ mod parts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
 use self::names::Names;
-use crate::harness::command::{capture, program, progress};
+use crate::harness::command::{program, progress, show};
 use crate::harness::programs::{cargo, root};
+use crate::harness::sources::files;
 
 /// The folder with the files that are other ones in a new workspace.
 const TEMPLATES: &str = "xtask/template";
@@ -50,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn write(names: &Names, directory: &Path) -> anyhow::Result<()> {
     create_empty(directory)?;
     let directory = directory.canonicalize()?;
-    for path in files()? {
+    for path in files(&[])? {
         let source = root().join(&path);
         if let Ok(replaced) = path.strip_prefix(TEMPLATES) {
             copy(names, &source, &directory, replaced)?;
@@ -58,16 +60,20 @@ fn write(names: &Names, directory: &Path) -> anyhow::Result<()> {
             copy(names, &source, &directory, &path)?;
         }
     }
-    // The new names have other lengths and another order.
-    capture(cargo().current_dir(&directory).args(["fmt", "--all"]))?.succeeded()?;
-    let update = ["update", "--workspace", "--offline", "--quiet"];
-    capture(cargo().current_dir(&directory).args(update))?.succeeded()?;
-    let git = |arguments: &[&str]| {
-        capture(program("git").current_dir(&directory).args(arguments))?.succeeded()
+    let run = |command: &mut Command, arguments: &[&str]| {
+        let status = command.current_dir(&directory).args(arguments).status();
+        let status = status.with_context(|| format!("could not start {}", show(command)))?;
+        ensure!(status.success(), "{} in `{}`: {status}", show(command), directory.display());
+        anyhow::Ok(())
     };
-    git(&["init", "--quiet"])?;
-    git(&["add", "--all"])?;
-    Ok(())
+    // The new names have other lengths and another order.
+    run(&mut cargo(), &["fmt", "--all"])?;
+    run(&mut cargo(), &["update", "--workspace", "--offline", "--quiet"])?;
+    run(&mut program("git"), &["init", "--quiet"])?;
+    run(&mut program("git"), &["add", "--all"])?;
+    progress(format_args!("compiling it for the tables of its documents"));
+    run(&mut cargo(), &["xtask", "docs"])?;
+    run(&mut program("git"), &["add", "--all"])
 }
 
 fn create_empty(directory: &Path) -> anyhow::Result<()> {
@@ -77,14 +83,6 @@ fn create_empty(directory: &Path) -> anyhow::Result<()> {
         fs::read_dir(directory).with_context(|| format!("--dir: could not read `{name}`"))?;
     ensure!(entries.next().is_none(), "--dir: `{name}` is not empty");
     Ok(())
-}
-
-/// Returns the files in git, as they are in the working tree.
-fn files() -> anyhow::Result<Vec<PathBuf>> {
-    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let files = capture(program("git").current_dir(root()).args(list))?.succeeded()?;
-    let files = files.split_terminator('\0').map(PathBuf::from);
-    Ok(files.filter(|file| root().join(file).is_file()).collect())
 }
 
 /// Writes the file at `source` as `path` of this workspace is called in the new one.

@@ -138,14 +138,22 @@ impl Names {
     }
 }
 
-/// Returns the first argument of a shell command, which may be quoted, and the rest.
+/// Returns the first argument of a shell command, which may be quoted, and the rest. In double quotes, a
+/// command substitution has quotes of its own.
 fn first_argument(command: &str) -> (&str, &str) {
-    let end = if command.starts_with('"') {
-        command.rfind('"').map(|last| last + 1)
-    } else {
-        command.find([' ', ';', ')'])
-    };
-    command.split_at(end.unwrap_or(command.len()))
+    if !command.starts_with('"') {
+        return command.split_at(command.find([' ', ';', ')']).unwrap_or(command.len()));
+    }
+    let mut depth = 0;
+    let end = command.char_indices().skip(1).find(|(_, letter)| {
+        depth += match letter {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        *letter == '"' && depth == 0
+    });
+    command.split_at(end.map_or(command.len(), |(position, _)| position + 1))
 }
 
 fn is_segment(name: &str) -> bool {
@@ -240,8 +248,8 @@ mod tests {
                 r#"$ greet-cli call SayHello --json '{"name":"Ada"}'; echo "exit code $?""#,
             ),
             (
-                r#"$ greet-cli hello --name "$(head -c 5 x)""#,
-                r#"$ greet-cli call SayHello --json "{\"name\":\"$(head -c 5 x)\"}""#,
+                r#"$ greet-cli hello --name "$(head "x")"; echo "$?""#,
+                r#"$ greet-cli call SayHello --json "{\"name\":\"$(head "x")\"}"; echo "$?""#,
             ),
             ("Hello Ada", r#"{"message":"Hello Ada"}"#),
             (r#"rpc ok 1ms  "Hello greet-cli""#, r#"rpc ok 1ms  {"message":"Hello "}"#),

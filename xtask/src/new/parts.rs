@@ -28,7 +28,11 @@ const LEFT_OUT: &[&str] = &[
     "xtask/peers",
     "xtask/src/bench",
     "xtask/src/e2e/scenarios/browser.rs",
+    "xtask/src/e2e/scenarios/extending.rs",
     "xtask/src/e2e/scenarios/interop.rs",
+    "xtask/src/e2e/scenarios/new.rs",
+    "xtask/src/harness/stacks.rs",
+    "xtask/src/harness/workspace.rs",
     "xtask/src/new",
     "xtask/template",
 ];

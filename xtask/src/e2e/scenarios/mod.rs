@@ -17,4 +17,5 @@ pub(crate) mod tls;
 // <greeter>
 pub(crate) mod browser;
 pub(crate) mod interop;
+pub(crate) mod new;
 // </greeter>
