@@ -12,7 +12,7 @@ use scenarios::{
     python, stalled_handshakes, telemetry, tls,
 };
 // <greeter>
-use scenarios::{browser, interop, new};
+use scenarios::{browser, extending, interop, new};
 // </greeter>
 
 /// What to run, and how strictly
@@ -68,6 +68,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("the original (Node)", interop::node),
     ("C++", interop::cpp),
     ("Go", interop::go),
+    ("extending", extending::run),
     ("new workspace", new::run),
     // </greeter>
 ];

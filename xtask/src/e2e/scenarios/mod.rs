@@ -16,6 +16,7 @@ pub(crate) mod tls;
 
 // <greeter>
 pub(crate) mod browser;
+pub(crate) mod extending;
 pub(crate) mod interop;
 pub(crate) mod new;
 // </greeter>
