@@ -70,9 +70,10 @@ async fn start() -> Fixture {
         vec![Service::of::<ProbeServer<_>>(config, service.clone())]
     });
     let (first, second) = (server.connect().await, server.connect().await);
-    assert_eq!(echo(first, Script::Echo).await.unwrap(), b"greet-worker-0");
+    assert_eq!(echo(first.clone(), Script::Echo).await.unwrap(), b"greet-worker-0");
     let waiting = tokio::spawn(echo(second, Script::Wait));
     pooled.probe.waits_begun(1).await;
+    drop(first); // not earlier: with no connection, the first worker would get the second one too
     Fixture { pooled, server, waiting }
 }
 
