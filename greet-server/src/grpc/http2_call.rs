@@ -5,7 +5,7 @@
 //! call that has to wait becomes a task.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -19,13 +19,14 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use tokio::task::{coop, spawn_local};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::call::{Call, Route, Router};
 use super::connection_state::ConnectionState;
 use super::generated;
-use super::inbox::{StreamReset, inbox};
+use super::inbox::{InboxBody, StreamReset, inbox};
 use super::memory::{CALL_BYTES, ConnectionMemory, GENERATED_CALL_BYTES, header_bytes};
 use super::reply::Reply;
 use super::response_body::ResponseBody;
@@ -86,7 +87,9 @@ impl Responder {
             if !self.call.memory().admits_waiting_call() {
                 return self.send(Reply::status(out_of_memory()), Some(&route));
             }
-            return drop(spawn_local(self.run_generated(route, head, body)));
+            let (body, fill) = inbox(body, self.call.memory());
+            let request = Request::from_parts(head, body);
+            return drop(spawn_local(self.run_generated(route, request, fill)));
         };
         let metadata = MetadataMap::from_headers(head.headers);
         let request = tonic::Request::from_parts(metadata, head.extensions, ());
@@ -183,26 +186,24 @@ impl Responder {
 
     /// Answers with the generated service, which reads the request and writes the response as it
     /// likes. Returns early, and so drops the handler, if the peer resets the stream.
-    async fn run_generated(mut self, route: Route, head: Parts, body: RecvStream) {
+    async fn run_generated(
+        mut self,
+        route: Route,
+        request: Request<InboxBody>,
+        _fill: AbortOnDropHandle<()>,
+    ) {
         let memory = self.call.memory().clone();
-        let _held = memory.hold(CALL_BYTES + GENERATED_CALL_BYTES + header_bytes(&head.headers));
-        let (body, fill) = inbox(body, &memory);
-        let mut fill = pin!(fill);
-        let request = Request::from_parts(head, body);
+        let call_bytes = CALL_BYTES + GENERATED_CALL_BYTES + header_bytes(request.headers());
+        let _held = memory.hold(call_bytes);
         let respond = &mut self.respond;
         let response = tokio::select! {
             biased;
-            Err(StreamReset) = &mut fill => return,
             _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
             response = generated::respond(&self.call, route, request) => response,
         };
         let expires_at = self.call.expires_at(Some(&route));
-        let stream = tokio::select! {
-            biased;
-            Err(StreamReset) = fill => return,
-            stream = send_response(response, respond, expires_at, &memory) => stream,
-        };
-        if let Ok((stream, last_bytes)) = stream {
+        let sent = send_response(response, respond, expires_at, &memory).await;
+        if let Ok((stream, last_bytes)) = sent {
             self.sent(Some(stream), last_bytes, expires_at);
         }
     }

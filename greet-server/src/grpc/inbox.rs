@@ -5,7 +5,6 @@
 //! window, however small its frames are. Large frames are copied as well: while they are kept, HTTP/2
 //! cannot use its buffer again, and page faults cost more than the copy.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 use h2::{FlowControl, RecvStream};
 use http::HeaderMap;
 use http_body::{Body, Frame};
+use tokio::task::spawn_local;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::memory::{ConnectionMemory, Held};
@@ -64,14 +65,35 @@ impl Inbox {
             reader.wake();
         }
     }
+
+    /// Takes the request from HTTP/2 as it arrives.
+    async fn fill(&self, mut stream: RecvStream) -> Result<(), h2::Error> {
+        while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
+            let data = data?;
+            self.update(|state| {
+                state.data.extend_from_slice(&data);
+                state.held.set(state.data.capacity());
+            });
+        }
+        let trailers = poll_fn(|cx| stream.poll_trailers(cx)).await?;
+        self.update(|state| {
+            state.trailers = trailers;
+            state.is_ended = true;
+        });
+        Ok(())
+    }
 }
 
-/// Returns the body for the service, and the future that fills it from `stream`: it completes only
-/// if the peer resets the stream.
+/// Returns the body for the service, and the task that fills it from `stream`.
+///
+/// HTTP/2 closes a connection with too many small frames that nothing has taken. The task of the call
+/// may be late to take them: if another thread has woken it, such as with a result for the handler, tokio
+/// prefers the tasks that this thread wakes, and so the further turns of the connection. Only this thread
+/// wakes the task that fills the body, and it runs between two turns.
 pub(super) fn inbox(
     mut stream: RecvStream,
     memory: &Arc<ConnectionMemory>,
-) -> (InboxBody, impl Future<Output = Result<Infallible, StreamReset>>) {
+) -> (InboxBody, AbortOnDropHandle<()>) {
     let inbox = Arc::new(Inbox(Mutex::new(InboxState {
         data: BytesMut::new(),
         held: memory.hold(0),
@@ -81,21 +103,9 @@ pub(super) fn inbox(
     })));
     let body = InboxBody { inbox: inbox.clone(), flow_control: stream.flow_control().clone() };
     let fill = async move {
-        while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
-            let data = data?;
-            inbox.update(|state| {
-                state.data.extend_from_slice(&data);
-                state.held.set(state.data.capacity());
-            });
-        }
-        let trailers = poll_fn(|cx| stream.poll_trailers(cx)).await?;
-        inbox.update(|state| {
-            state.trailers = trailers;
-            state.is_ended = true;
-        });
-        std::future::pending().await
+        let _ = inbox.fill(stream).await; // the call sees a reset on its sending side
     };
-    (body, fill)
+    (body, AbortOnDropHandle::new(spawn_local(fill)))
 }
 
 impl Body for InboxBody {

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use greet_server::CloseReason;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
-    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, SETTINGS, call_headers, frame,
+    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, SETTINGS, call, call_headers,
+    frame,
 };
 use greet_testkit::probe::{ProbeReply, ProbeRequest, Script};
 use greet_testkit::{
@@ -41,6 +42,47 @@ async fn burst_of_small_messages_is_accepted_with_all_windows_open() {
         }
         peer.send(&frame(DATA, END_STREAM, 1, &[])).await;
         assert_eq!(peer.next_of(DATA).await.payload, reply(MESSAGES + 1), "{first:?}");
+    }
+    assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 0);
+}
+
+/// The wake-up comes from another thread, so the call is in the queue that its worker checks last. The
+/// connection has further turns before.
+#[tokio::test]
+async fn burst_of_small_messages_is_accepted_after_another_thread_wakes_the_handler() {
+    const WAKE_UPS: usize = 5;
+    /// More than one turn reads.
+    const TURN: usize = 600;
+    const BURST: u32 = 5_000;
+    let probe = ScriptedProbe::new();
+    let server = TestServer::with_probe(&["--workers=1", "--max-message-bytes=1000000"], &probe);
+    for _ in 0..WAKE_UPS {
+        let mut peer = RawPeer::connect(server.tcp().await).await;
+        peer.send(&frame(SETTINGS, ACK, 0, &[])).await;
+        peer.call(1, COLLECT, None).await;
+        peer.send(&frame(DATA, 0, 1, &framed(WAIT))).await;
+        probe.waits_begun(1).await;
+
+        let small = framed(SMALL);
+        let block = ProbeRequest::new(Script::Block, "", 0).encode_to_vec();
+        let mut turn = call(3, ECHO, Some(&block));
+        turn.extend(frame(HEADERS, END_HEADERS, 5, &call_headers(COLLECT)));
+        turn.extend(frame(DATA, 0, 5, &small).repeat(TURN));
+        peer.send(&turn).await;
+        probe.waits_begun(1).await;
+        let mut burst = frame(DATA, 0, 1, &small).repeat(BURST as usize);
+        burst.extend(frame(DATA, END_STREAM, 1, &[]));
+        let wake = async { probe.release(2) }; // the handler first, then the worker
+        tokio::join!(peer.send(&burst), wake);
+        let collected = async {
+            loop {
+                let data = peer.next_of(DATA).await;
+                if data.stream == 1 {
+                    return data.payload;
+                }
+            }
+        };
+        assert_eq!(with_timeout(collected).await, reply(BURST + 1));
     }
     assert_eq!(closed(&server.stop().await, CloseReason::ProtocolError), 0);
 }
