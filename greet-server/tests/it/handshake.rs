@@ -51,11 +51,11 @@ async fn incomplete_preface_is_closed_at_the_handshake_timeout() {
 /// The timeout covers the whole handshake: a byte does not restart it.
 #[tokio::test]
 async fn trickled_preface_is_closed_at_the_handshake_timeout() {
-    let server = TestServer::start(&["--handshake-timeout=200ms"]);
+    let server = TestServer::start(&["--handshake-timeout=500ms"]);
     let good = server.connect().await;
     let mut tcp = server.tcp().await;
     let started = Instant::now();
-    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    let mut pace = tokio::time::interval(Duration::from_millis(200));
     for byte in PREFACE {
         pace.tick().await;
         if tcp.write_all(&[*byte]).await.is_err() {
@@ -63,7 +63,7 @@ async fn trickled_preface_is_closed_at_the_handshake_timeout() {
         }
     }
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(1), "{took:?}");
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(4), "{took:?}");
     assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::HandshakeTimeout), 1);
 }

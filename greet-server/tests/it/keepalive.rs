@@ -27,7 +27,8 @@ async fn server_closed(peer: &mut RawPeer) {
 
 #[tokio::test]
 async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
-    let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=200ms"];
+    // The good client has to answer a PING in time, on a busy machine too.
+    let flags = ["--keepalive-interval=100ms", "--keepalive-timeout=2s"];
     let server = TestServer::start(&flags);
     let good = server.connect().await;
     assert!(good.echo("Ada").await.is_ok());
@@ -36,7 +37,7 @@ async fn only_the_peer_that_does_not_ack_a_ping_is_closed() {
     unresponsive.next_of(PING).await;
     server_closed(&mut unresponsive).await;
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
     assert_eq!(good.echo("Ada").await.unwrap(), "Ada");
     assert_eq!(closed(&server.stop().await, CloseReason::KeepaliveTimeout), 1);
 }
@@ -98,7 +99,7 @@ async fn peer_that_sends_within_the_interval_gets_no_ping() {
 /// Bytes of any frame prove that the peer is there, also those after a PING without an answer.
 #[tokio::test]
 async fn peer_that_sends_but_answers_no_ping_stays() {
-    let flags = ["--keepalive-interval=200ms", "--keepalive-timeout=1s"];
+    let flags = ["--keepalive-interval=200ms", "--keepalive-timeout=2s"];
     let server = TestServer::start(&flags);
     let mut peer = RawPeer::connect(server.tcp().await).await;
     peer.next_of(PING).await;

@@ -1,11 +1,13 @@
 //! Spans as an OTLP collector receives them. The collector uses the types of the protocol.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use greet_testkit::framing::framed;
+use greet_testkit::http2::{DATA, call};
 use greet_testkit::probe::Script;
-use greet_testkit::{ECHO, TestServer, grpc_request, with_timeout};
+use greet_testkit::{ECHO, RawPeer, TestServer, eventually, grpc_request, with_timeout};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -207,21 +209,41 @@ async fn unsampled_context_exports_no_span() {
     assert_ne!(hex(&spans[0].trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
-/// The size of the queue, of one batch, and a hundred more.
-const CALLS: u64 = 2_048 + 512 + 100;
+const BATCH: u32 = 512;
+const QUEUE: u32 = 2_048;
+/// Spans that find the queue full.
+const DROPPED: u32 = 100;
+const CALLS: u32 = BATCH + QUEUE + DROPPED;
+/// Calls in flight, below the default of `--max-streams`.
+const CONCURRENCY: usize = 100;
+
+/// Makes calls, many at a time: they have to end before the collector's time to respond has passed.
+async fn make_calls(peer: &mut RawPeer, calls: Range<u32>) {
+    let streams: Vec<_> = calls.map(|call| 2 * call + 1).collect();
+    for streams in streams.chunks(CONCURRENCY) {
+        let calls: Vec<_> =
+            streams.iter().flat_map(|stream| call(*stream, ECHO, Some(ADA))).collect();
+        peer.send(&calls).await;
+        for _ in streams {
+            peer.next_of(DATA).await;
+        }
+    }
+}
 
 #[tokio::test]
 async fn hanging_collector_drops_counted_spans_and_no_call() {
     let mut collector = Collector::start(false).await;
     let server = TestServer::start(&[&collector.endpoint, ADMIN, "--workers=1"]);
-    let client = server.connect().await;
-    for _ in 0..CALLS {
-        assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
-    }
-    assert_eq!(collector.next().await.1.len(), 512, "one batch");
-    assert_eq!(dropped(&server).await, 100, "2048 spans are queued");
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    make_calls(&mut peer, 0..BATCH).await;
+    assert_eq!(collector.next().await.1.len(), BATCH as usize);
+    make_calls(&mut peer, BATCH..CALLS).await;
+    // A span ends after its reply.
+    let is_full = async || dropped(&server).await == u64::from(DROPPED);
+    eventually("the spans beyond the queue are dropped", is_full).await;
+    drop(peer);
     let started = Instant::now();
-    assert_eq!(server.stop().await.answered, CALLS);
+    assert_eq!(server.stop().await.answered, u64::from(CALLS));
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 

@@ -164,7 +164,7 @@ async fn endless_stream_ends_at_its_deadline() {
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     assert_eq!(status.message(), "the deadline of 300ms passed", "in trailers of the server");
     assert!(!counts.is_empty());
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(1), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(4), "{took:?}");
     probe.calls_ended(1).await;
     let report = server.stop().await;
     assert_eq!((report.answered, report.abandoned), (1, 0));
@@ -184,7 +184,7 @@ async fn endless_stream_without_a_window_gets_its_status_at_the_deadline() {
     let took = started.elapsed();
     assert_eq!(response.grpc_status(), Some(Code::DeadlineExceeded as i32));
     assert!(response.body.is_empty());
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(1), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use greet_testkit::certs::{Ca, IdentityDirectory};
-use greet_testkit::{Client, TEST_TIMEOUT, TestServer};
+use greet_testkit::{Client, TEST_TIMEOUT, TestServer, eventually};
 use rustix::process::Signal;
 
 use crate::support::http1;
@@ -51,7 +51,9 @@ async fn inherited_socket_with_the_name_admin_is_the_admin_port() {
     let mut process = Process::start(command.stderr(admin));
     assert_eq!(process.next_line(), format!("listening on http://{address}"));
     assert_eq!(process.next_line(), format!("admin on http://{admin_address}"));
-    assert_eq!(http1::get(&admin_address, "/readyz").await.text(), "ready\n");
+    // The addresses are announced before the phase changes.
+    let is_ready = async || http1::get(&admin_address, "/readyz").await.text() == "ready\n";
+    eventually("the daemon is ready", is_ready).await;
     assert_eq!(process.stop_async().await.code, Some(0));
 
     let (admin, admin_address) = listener();
