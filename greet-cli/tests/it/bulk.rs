@@ -91,7 +91,7 @@ fn fail_fast_starts_no_call_after_failure() {
 #[test]
 fn slow_call_does_not_delay_other_lines() {
     let daemon = Daemon::scripted();
-    let flags = ["--timeout=1s", "--concurrency=2"];
+    let flags = ["--timeout=2s", "--concurrency=2"];
     let ran = call_lines(&daemon.target, &["a", "hang", "b", "c", "d"], &flags);
     assert_eq!(ran.stdout, lines(&["a", "b", "c", "d"]));
     assert!(ran.stderr.starts_with("greet-cli: line 2: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");
@@ -247,10 +247,10 @@ fn number_over_limit_is_usage_error() {
 
 #[test]
 fn wait_adds_at_most_its_duration() {
-    let flags = ["--wait=300ms", "--timeout=1s", "-q"];
+    let flags = ["--wait=1s", "--timeout=2s", "-q"];
     let ran = cli(&serve(never_reply), &[&flags[..], CALL, &["--count=2"]].concat());
     assert_eq!(ran.code, Some(3));
-    assert!(ran.elapsed < Duration::from_millis(1_600), "{ran:?}");
+    assert!(ran.elapsed < Duration::from_secs(4), "{ran:?}");
 }
 
 /// A hint can contain text from the server, so each error may have a different one.

@@ -48,7 +48,9 @@ fn dead_target_is_in_json() {
 
     let ran = cli(&targets, &[&["--output=json"][..], CALL, &["--count=10"]].concat());
     let tally = parse_object(ran.stdout.lines().last().unwrap());
-    assert_eq!((failures(&tally["connect_failures"], &dead), &tally["failed"]), (1, &json!(0)));
+    // A slow machine takes longer than the pause after which the target is tried again.
+    assert!(failures(&tally["connect_failures"], &dead) >= 1, "{tally}");
+    assert_eq!(tally["failed"], json!(0));
 }
 
 #[test]

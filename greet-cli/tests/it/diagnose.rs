@@ -81,7 +81,7 @@ fn diagnosis_continues_after_failed_health_check() {
 
 #[test]
 fn draining_server_is_not_serving() {
-    let mut daemon = Daemon::start(&["--drain-delay=2s"]);
+    let mut daemon = Daemon::start(&["--drain-delay=1m"]);
     daemon.drain_until_not_serving();
     let (diagnosis, code) = diagnosed(&daemon.target, &[]);
     assert_eq!(results(&diagnosis)[4..], ["failed", "ok"]);
@@ -111,7 +111,7 @@ fn first_failed_stage_determines_exit_code() {
 fn every_target_has_its_own_timeout() {
     let daemon = Daemon::start(&[]);
     let targets = format!("{},{}", serve(never_reply), daemon.target);
-    let ran = cli(&targets, &["--output=json", "--timeout=500ms", "diagnose"]);
+    let ran = cli(&targets, &["--output=json", "--timeout=2s", "diagnose"]);
     let oks: Vec<_> = ran.objects().iter().map(|object| object["ok"] == true).collect();
     assert_eq!((oks, ran.code), (vec![false, true], Some(3)));
 }

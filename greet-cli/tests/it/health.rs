@@ -39,7 +39,7 @@ fn unknown_service_is_not_found() {
 
 #[test]
 fn draining_server_is_not_serving() {
-    let mut daemon = Daemon::start(&["--drain-delay=1s"]);
+    let mut daemon = Daemon::start(&["--drain-delay=1m"]);
     daemon.drain_until_not_serving();
     cli(&daemon.target, &["health"]).assert("NOT_SERVING\n", "", 4);
 }
@@ -96,7 +96,7 @@ fn watch_prints_every_change_with_time() {
 
 #[test]
 fn watch_in_json_prints_one_object_per_change() {
-    let mut daemon = Daemon::start(&["--drain-delay=1s", "--instance=blue"]);
+    let mut daemon = Daemon::start(&["--drain-delay=1m", "--instance=blue"]);
     let mut watch = watch(&daemon.target, &["--output=json"]);
     let change = parse_object(&watch.read_line());
     assert_eq!((&change["serving"], change["time"].is_string()), (&json!("SERVING"), true));
@@ -132,9 +132,9 @@ fn watch_with_wait_ends_at_serving() {
     let daemon = Daemon::start(&[]);
     let ran = cli(&daemon.target, &["health", "--watch", "--wait=20s"]);
     assert_eq!((ran.stdout.ends_with(" SERVING\n"), ran.code), (true, Some(0)), "{ran:?}");
-    let ran = cli(&unused_address(), &["health", "--watch", "--wait=300ms"]);
+    let ran = cli(&unused_address(), &["health", "--watch", "--wait=1s"]);
     assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
-    let ran = cli(&daemon.target, &["health", "--watch", "--wait=300ms", "--service=no.Such"]);
+    let ran = cli(&daemon.target, &["health", "--watch", "--wait=1s", "--service=no.Such"]);
     assert_eq!((ran.stdout.ends_with(" SERVICE_UNKNOWN\n"), ran.code), (true, Some(4)), "{ran:?}");
 }
 
@@ -160,7 +160,7 @@ fn missing_health_service_is_named_once_and_ends_wait() {
 
 #[test]
 fn every_service_is_listed_with_status() {
-    let mut daemon = Daemon::start(&["--drain-delay=1s"]);
+    let mut daemon = Daemon::start(&["--drain-delay=1m"]);
     let all = ["health", "--all"];
     cli(&daemon.target, &all).assert(&rows(" SERVING"), "", 0);
     let object = cli(&daemon.target, &["--output=json", "health", "--all"]).object();
@@ -169,7 +169,7 @@ fn every_service_is_listed_with_status() {
     let rows = rows(" NOT_SERVING");
     cli(&daemon.target, &all).assert(&rows, "", 4);
     let waiting = format!("greet-cli: waiting for {}: (server) NOT_SERVING\n", daemon.target);
-    cli(&daemon.target, &["health", "--all", "--wait=100ms"]).assert(&rows, &waiting, 4);
+    cli(&daemon.target, &["health", "--all", "--wait=1s"]).assert(&rows, &waiting, 4);
 }
 
 /// Starts a server that lists these services.
@@ -233,7 +233,7 @@ fn all_targets_are_checked() {
 #[test]
 fn watch_with_wait_ends_in_time_on_silent_server() {
     let silent = serve(never_reply);
-    let ran = cli(&silent, &["--timeout=5s", "health", "--watch", "--wait=300ms"]);
+    let ran = cli(&silent, &["--timeout=5s", "health", "--watch", "--wait=1s"]);
     assert_eq!((ran.stdout.ends_with(" UNREACHABLE\n"), ran.code), (true, Some(3)), "{ran:?}");
     assert!(ran.stderr.contains("sent no SETTINGS within"), "{ran:?}");
 }

@@ -59,7 +59,7 @@ fn goaway_before_settings() {
 fn no_settings_within_timeout() {
     let address = serve(never_reply);
     assert_error("http2_no_settings", &address, &[]);
-    assert_error("http2_no_settings", &address, &["--connect-timeout=300ms"]);
+    assert_error("http2_no_settings", &address, &["--connect-timeout=1s"]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn server_that_allows_no_streams() {
     let address = serve(allow_streams(0));
     assert_error("http2_no_streams_allowed", &address, &[]);
     // A watch reports each change until the wait ends.
-    let ran = cli(&address, &["--timeout=100ms", "--wait=200ms", "health", "--watch"]);
+    let ran = cli(&address, &["--timeout=1s", "--wait=2s", "health", "--watch"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.stderr.contains(": its SETTINGS_MAX_CONCURRENT_STREAMS is 0\n"), "{ran:?}");
 }
@@ -82,7 +82,7 @@ fn server_that_allows_no_streams() {
 #[test]
 fn call_over_limit_of_streams_was_not_sent() {
     let address = serve(allow_streams(1));
-    let flags = ["--timeout=300ms", "--output=json"];
+    let flags = ["--timeout=1s", "--output=json"];
     let ran = cli(&address, &calls(&flags, &["Ada", "Grace"]));
     let [first, second] = &ran.objects()[..] else { panic!("{ran:?}") };
     assert_eq!(first["status"]["name"], "DEADLINE_EXCEEDED");

@@ -1,8 +1,8 @@
 //! `load`: its figures against servers with known delays, its thresholds and its exit codes.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -41,13 +41,13 @@ fn count_makes_exactly_that_many_calls() {
 }
 
 /// Starts a daemon that replies after `delay`. Calls that arrive during `stall`, a range of time
-/// since the start, are answered at its end. The flag is set by the first such call.
+/// since the first call, are answered at its end. The flag is set by the first such call.
 fn slow_daemon(delay: Duration, stall: Range<Duration>) -> (Daemon, Arc<AtomicBool>) {
     let stalled = Arc::<AtomicBool>::default();
     let flag = Arc::clone(&stalled);
-    let started = Instant::now();
+    let first_call = Arc::<OnceLock<Instant>>::default();
     let daemon = Daemon::with_handler(move |request| {
-        let elapsed = started.elapsed();
+        let elapsed = first_call.get_or_init(Instant::now).elapsed();
         let is_stalled = stall.contains(&elapsed);
         flag.fetch_or(is_stalled, Ordering::Relaxed);
         let pause = if is_stalled { stall.end - elapsed } else { delay };
@@ -61,22 +61,23 @@ fn slow_daemon(delay: Duration, stall: Range<Duration>) -> (Daemon, Arc<AtomicBo
 
 #[test]
 fn known_delay_is_measured() {
-    let (daemon, _) = slow_daemon(Duration::from_millis(50), Range::default());
-    for flags in [&["--concurrency=20"][..], &["--rate=200"]] {
+    // Long beside what a busy machine adds.
+    let (daemon, _) = slow_daemon(Duration::from_secs(1), Range::default());
+    for flags in [&["--concurrency=50"][..], &["--rate=200"]] {
         let object = load(&daemon.target, &[&["--count=100"], flags].concat()).object();
         let latency = &object["latency_us"];
-        assert!(latency["min"].as_u64().unwrap() >= 50_000, "{latency}");
-        assert!(latency["p50"].as_u64().unwrap() < 150_000, "{latency}");
+        assert!(latency["min"].as_u64().unwrap() >= 1_000_000, "{latency}");
+        assert!(latency["p50"].as_u64().unwrap() < 2_000_000, "{latency}");
     }
 }
 
 /// Latency is measured from the scheduled start, also of calls that waited for the stall to end.
 #[test]
 fn stall_delays_every_call_due_during_it() {
-    let stall = Duration::from_secs(1)..Duration::from_secs(2);
+    let stall = Duration::from_secs(1)..Duration::from_secs(3);
     let (daemon, stalled) = slow_daemon(Duration::ZERO, stall);
     // Four calls in flight: a closed loop would see no more than four slow calls.
-    let flags = ["--rate=200", "--concurrency=4", "--duration=3s", "--warm-up=0s"];
+    let flags = ["--rate=50", "--concurrency=4", "--duration=6s", "--warm-up=0s"];
     let object = load(&daemon.target, &flags).object();
     assert!(stalled.load(Ordering::Relaxed), "no call arrived during the stall");
     let histogram = object["histogram"].as_array().unwrap();
@@ -84,11 +85,13 @@ fn stall_delays_every_call_due_during_it() {
         let buckets = histogram.iter().filter(|it| it["from_us"].as_u64().unwrap() >= micros);
         buckets.map(|it| it["calls"].as_u64().unwrap()).sum::<u64>()
     };
-    // 200 calls were due during the stall, half of them half a second before its end.
-    assert!((150..=350).contains(&longer(100_000)), "{}: {histogram:?}", longer(100_000));
-    assert!((60..=250).contains(&longer(500_000)), "{}: {histogram:?}", longer(500_000));
-    assert!(number(&object, "/latency_us/max") >= 900_000, "{object}");
-    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_started"), 600);
+    // 100 calls were due during the stall, half of them a second before its end. A busy machine delays
+    // others as well, but none until the end of the load.
+    assert!(longer(200_000) >= 75, "{}: {histogram:?}", longer(200_000));
+    assert!(longer(1_000_000) >= 30, "{}: {histogram:?}", longer(1_000_000));
+    let max = number(&object, "/latency_us/max");
+    assert!((1_800_000..4_500_000).contains(&max), "{object}");
+    assert_eq!(number(&object, "/calls/sent") + number(&object, "/calls/not_started"), 300);
 }
 
 #[test]

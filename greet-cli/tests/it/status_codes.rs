@@ -45,8 +45,8 @@ fn first_failure_of_many_calls_is_exit_code() {
 #[test]
 fn hanging_call_ends_with_deadline_exceeded() {
     let daemon = Daemon::scripted();
-    let ran = cli(&daemon.target, &calls(&["--timeout=300ms"], &["hang"]));
-    let limits = Duration::from_millis(300)..Duration::from_millis(1_300);
+    let ran = cli(&daemon.target, &calls(&["--timeout=1s"], &["hang"]));
+    let limits = Duration::from_secs(1)..Duration::from_secs(4);
     assert!(limits.contains(&ran.elapsed), "{ran:?}");
     assert_eq!((ran.stdout.as_str(), ran.code), ("", Some(68)));
     assert!(ran.stderr.starts_with("greet-cli: rpc: DEADLINE_EXCEEDED: "), "{ran:?}");

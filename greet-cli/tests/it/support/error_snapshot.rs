@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::sample::CALL;
 use super::{CommandOutput, cli};
 
-/// The deadline of the call, and what the command may take beyond it.
-const CALL_TIMEOUT: Duration = Duration::from_secs(1);
-const COMMAND_GRACE: Duration = Duration::from_millis(200);
+/// The deadline of the call: enough for every error that comes before it, on a busy machine too.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls `target` and compares what greet-cli prints with the snapshot `name`.
 #[track_caller]
@@ -17,7 +16,8 @@ pub(crate) fn assert_error(name: &str, target: &str, flags: &[&str]) {
     let text = cli(target, &arguments);
     let json = cli(target, &[&["--output=json"], &arguments[..]].concat());
     for output in [&text, &json] {
-        assert!(output.elapsed <= CALL_TIMEOUT + COMMAND_GRACE, "{output:?}");
+        // Twice the deadline: a stage had one of its own.
+        assert!(output.elapsed < 2 * CALL_TIMEOUT, "{output:?}");
     }
 
     let object = json.object();
