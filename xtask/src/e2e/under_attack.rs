@@ -17,6 +17,8 @@ use crate::harness::sample;
 const CALLS_SECONDS: u64 = 3;
 /// The timeout of a call: enough for a debug build on a machine with other work.
 const TIMEOUT: &str = "--timeout=30s";
+/// Time for an attack to have its effect, on a machine with other work.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time in which the daemon reads what the attackers have sent, and closes their connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -41,9 +43,14 @@ pub(crate) struct Served {
 }
 
 impl Attack {
-    /// Runs the attack beside well-behaved clients. Returns after the daemon has closed the connections
-    /// of all peers.
-    pub(crate) fn run(&self, programs: &Programs, daemon: &Daemon) -> anyhow::Result<Served> {
+    /// Runs the attack beside well-behaved clients, and until `has_effect`. Returns after the daemon has
+    /// closed the connections of all peers.
+    pub(crate) fn run(
+        &self,
+        programs: &Programs,
+        daemon: &Daemon,
+        mut has_effect: impl FnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Served> {
         let target = &daemon.target;
         let is_over = AtomicBool::new(false);
         let served = thread::scope(|scope| {
@@ -54,7 +61,12 @@ impl Attack {
                     }
                 });
             }
-            let served = call(programs, target);
+            let served = call(programs, target).and_then(|served| {
+                wait_for("the attack has its effect", EFFECT_TIMEOUT, || {
+                    Ok(has_effect()?.then_some(()))
+                })?;
+                Ok(served)
+            });
             is_over.store(true, Ordering::Relaxed);
             served
         });
