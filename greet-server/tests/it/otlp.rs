@@ -1,13 +1,11 @@
 //! Spans as an OTLP collector receives them. The collector uses the types of the protocol.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use greet_testkit::framing::framed;
-use greet_testkit::http2::{DATA, call};
 use greet_testkit::probe::Script;
-use greet_testkit::{ECHO, RawPeer, TestServer, eventually, grpc_request, with_timeout};
+use greet_testkit::{ECHO, TestServer, grpc_request, with_timeout};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -21,9 +19,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
-use crate::support::http1;
-
-const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 const ADA: &[u8] = b"\x0a\x03Ada";
 
 /// The service of the collector.
@@ -98,13 +93,6 @@ fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-async fn dropped(server: &TestServer) -> u64 {
-    let metrics = http1::get(server.admin(), "/metrics").await;
-    let mut lines = metrics.text().lines();
-    let sample = "greet_otlp_spans_total{result=\"dropped\"} ";
-    lines.find_map(|line| line.strip_prefix(sample)?.parse().ok()).unwrap()
 }
 
 #[tokio::test]
@@ -209,44 +197,6 @@ async fn unsampled_context_exports_no_span() {
     assert_ne!(hex(&spans[0].trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
-const BATCH: u32 = 512;
-const QUEUE: u32 = 2_048;
-/// Spans that find the queue full.
-const DROPPED: u32 = 100;
-const CALLS: u32 = BATCH + QUEUE + DROPPED;
-/// Calls in flight, below the default of `--max-streams`.
-const CONCURRENCY: usize = 100;
-
-/// Makes calls, many at a time: they have to end before the collector's time to respond has passed.
-async fn make_calls(peer: &mut RawPeer, calls: Range<u32>) {
-    let streams: Vec<_> = calls.map(|call| 2 * call + 1).collect();
-    for streams in streams.chunks(CONCURRENCY) {
-        let calls: Vec<_> =
-            streams.iter().flat_map(|stream| call(*stream, ECHO, Some(ADA))).collect();
-        peer.send(&calls).await;
-        for _ in streams {
-            peer.next_of(DATA).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn hanging_collector_drops_counted_spans_and_no_call() {
-    let mut collector = Collector::start(false).await;
-    let server = TestServer::start(&[&collector.endpoint, ADMIN, "--workers=1"]);
-    let mut peer = RawPeer::connect(server.tcp().await).await;
-    make_calls(&mut peer, 0..BATCH).await;
-    assert_eq!(collector.next().await.1.len(), BATCH as usize);
-    make_calls(&mut peer, BATCH..CALLS).await;
-    // A span ends after its reply.
-    let is_full = async || dropped(&server).await == u64::from(DROPPED);
-    eventually("the spans beyond the queue are dropped", is_full).await;
-    drop(peer);
-    let started = Instant::now();
-    assert_eq!(server.stop().await.answered, u64::from(CALLS));
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-}
-
 #[tokio::test]
 async fn unreachable_collector_delays_neither_calls_nor_shutdown() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -255,5 +205,5 @@ async fn unreachable_collector_delays_neither_calls_nor_shutdown() {
     assert_eq!(server.connect().await.echo("Ada").await.unwrap(), "Ada");
     let started = Instant::now();
     assert_eq!(server.stop().await.answered, 1);
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }

@@ -1,10 +1,16 @@
 //! Environment variables of OpenTelemetry. They belong to a process, so these tests run the daemon.
 
-use greet_testkit::Client;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
 use greet_testkit::certs::{Ca, IdentityDirectory};
+use greet_testkit::http2::{DATA, call};
+use greet_testkit::{Client, RawPeer, eventually};
+use tokio::net::TcpStream;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::otlp::{Collector, hex};
+use crate::support::http1;
 use crate::support::process::{Process, daemon};
 
 /// Runs the daemon with these variables for one call, and returns its log.
@@ -202,4 +208,52 @@ async fn access_log_has_the_span_of_the_call() {
     let (_, spans) = collector.next().await;
     assert_eq!(call["span_id"], hex(&spans[0].span_id));
     assert_eq!(call["trace_id"], hex(&spans[0].trace_id));
+}
+
+const BATCH: u32 = 512;
+const QUEUE: u32 = 2_048;
+/// Spans that find the queue full.
+const DROPPED: u32 = 100;
+/// Calls in flight, below the default of `--max-streams`.
+const CONCURRENCY: usize = 100;
+
+async fn make_calls(peer: &mut RawPeer, calls: Range<u32>) {
+    let streams: Vec<_> = calls.map(|call| 2 * call + 1).collect();
+    for streams in streams.chunks(CONCURRENCY) {
+        let check = |stream: &u32| call(*stream, "/grpc.health.v1.Health/Check", Some(b""));
+        peer.send(&streams.iter().flat_map(check).collect::<Vec<_>>()).await;
+        for _ in streams {
+            peer.next_of(DATA).await;
+        }
+    }
+}
+
+async fn dropped_spans(admin: &str) -> u32 {
+    let metrics = http1::get(admin, "/metrics").await;
+    let mut lines = metrics.text().lines();
+    let sample = "greet_otlp_spans_total{result=\"dropped\"} ";
+    lines.find_map(|line| line.strip_prefix(sample)?.parse().ok()).unwrap()
+}
+
+/// The first batch hangs until the last call, however long the calls take: its timeout and the interval
+/// between incomplete batches are longer.
+#[tokio::test]
+async fn hanging_collector_drops_counted_spans_and_no_call() {
+    let mut collector = Collector::start(false).await;
+    let flags = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--workers=1"];
+    let mut command = daemon(&[&flags[..], &[&collector.endpoint]].concat());
+    command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "600000").env("OTEL_BSP_SCHEDULE_DELAY", "600000");
+    let mut process = Process::start(&mut command);
+    let (address, admin) = (process.next_address(), process.next_address());
+    let mut peer = RawPeer::connect(TcpStream::connect(&address).await.unwrap()).await;
+    make_calls(&mut peer, 0..BATCH).await;
+    assert_eq!(collector.next().await.1.len(), BATCH as usize);
+    make_calls(&mut peer, BATCH..BATCH + QUEUE + DROPPED).await;
+    // A span ends after its reply.
+    let are_dropped = async || dropped_spans(&admin).await == DROPPED;
+    eventually("the spans beyond the queue are dropped", are_dropped).await;
+    drop(peer);
+    let started = Instant::now();
+    assert_eq!(process.stop_async().await.code, Some(0));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
