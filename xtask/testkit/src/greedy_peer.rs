@@ -12,8 +12,9 @@ use crate::http2::{
     settings,
 };
 
-/// Time after which a server that reads nothing, or gives no window, will not do so.
-const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which a server that reads nothing, or gives no window, will not do so. A server that many
+/// peers keep busy may take seconds.
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval of the checks whether an attack is over.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// The largest payload of a frame without SETTINGS_MAX_FRAME_SIZE.

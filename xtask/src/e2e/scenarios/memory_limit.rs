@@ -85,8 +85,10 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         anyhow::ensure!(warns, "no warning of a limit above the cgroup's: {checked}");
     }
 
-    let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    let daemon = Daemon::spawn(server().args(["--log-format", "json"]).args(flags))?;
+    let flags =
+        ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"];
+    // A slow machine takes longer than the default to read messages of the whole limit.
+    let daemon = Daemon::spawn(server().args(flags).args(["--message-timeout", "10m"]))?;
     let limit = daemon.metric("greet_memory_limit_bytes")?;
     anyhow::ensure!(limit == limit_bytes, "{limit} is not half of the cgroup's {max_bytes}");
 
