@@ -35,7 +35,7 @@ impl Greeter for Numbering {
         if number > self.max_calls {
             return Err(Status::resource_exhausted("all numbers are taken"));
         }
-        let message = format!("{}, you are number {number}", request.into_inner().name);
+        let message = format!("{number}: {}", request.into_inner().name);
         Ok(Response::new(HelloReply { message }))
     }
 }

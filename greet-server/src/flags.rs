@@ -5,7 +5,7 @@ use greet_flags::values::number;
 
 use crate::config::{self, CommandLine, Config, MAX_MESSAGE_BYTES, ServerFlags, Sources};
 
-/// Longer than any name of a person, and cheap to return.
+/// Longer than a name needs, and cheap to return.
 const DEFAULT_MAX_NAME_BYTES: usize = 4_096;
 
 /// Returns the definition of the command line, from which references are generated.

@@ -59,7 +59,8 @@
 //! - `grpc` handles one call: deadline, limits, messages, status.
 //! - `net` handles connections: listeners, acceptor, TLS, HTTP/2, workers.
 //! - `lifecycle` has the phases from start to shutdown, signals and systemd.
-//! - `flags` is the command line of the daemon, and `config` the configuration that follows from it; `telemetry` has logs, metrics and spans, `admin` the admin port.
+//! - `flags` is the command line of the daemon, and `config` the configuration that follows from it.
+//! - `telemetry` has logs, metrics and spans, `admin` the admin port.
 
 mod admin;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Any unary method of the workspace, with requests and replies in the JSON mapping of protobuf.
 //!
-//! The descriptors are those that the server's reflection service returns. They are decoded when a
-//! command names a method, because that takes longer than the start of the program.
+//! The descriptors are those of every file in `proto/`. They are decoded when a command names a method,
+//! because that takes longer than the start of the program.
 
 use bytes::Bytes;
 use greet_flags::variables::nearest;
@@ -15,7 +15,7 @@ use serde_json::{Deserializer, Error, Map, Value};
 use super::{Method, name};
 use crate::json::to_json;
 
-/// The first method of the product.
+/// What `load` and `diagnose` call by default.
 const DEFAULT_METHOD: &str = "greet.Greeter/SayHello";
 
 /// A method with its descriptor.

@@ -1,4 +1,4 @@
-//! Shared by e2e and bench: built programs, servers, tools of other stacks, and the final report.
+//! What all tasks share: built programs, servers, tools of other stacks, and the final report.
 
 pub(crate) mod cgroup;
 pub(crate) mod command;

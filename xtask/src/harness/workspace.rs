@@ -56,7 +56,7 @@ impl Workspace {
     pub(crate) fn cargo_command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = cargo();
         command.current_dir(&self.directory).args(arguments);
-        command.env("CARGO_BUILD_BUILD_DIR", target_directory()?);
+        command.env("CARGO_BUILD_BUILD_DIR", target_directory()?).env_remove("CARGO_TARGET_DIR");
         Ok(command)
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Service [default: NAME, capitalised]
     #[arg(long)]
     service: Option<String>,
-    /// Unary method of the service [default: Get and the name]
+    /// Unary method of the service [default: Get and NAME, capitalised]
     #[arg(long)]
     method: Option<String>,
 }
@@ -69,7 +69,7 @@ fn write(names: &Names, directory: &Path) -> anyhow::Result<()> {
     // The new names have other lengths and another order.
     run(&mut cargo(), &["fmt", "--all"])?;
     run(&mut cargo(), &["update", "--workspace", "--offline", "--quiet"])?;
-    run(&mut program("git"), &["init", "--quiet"])?;
+    run(&mut program("git"), &["init", "--quiet", "--initial-branch=main"])?;
     run(&mut program("git"), &["add", "--all"])?;
     progress(format_args!("compiling it for the tables of its documents"));
     run(&mut cargo(), &["xtask", "docs"])?;

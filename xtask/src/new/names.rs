@@ -2,23 +2,23 @@
 
 use anyhow::ensure;
 
-/// Segments of a package that are keywords of Rust, or modules of ours.
-const RESERVED_SEGMENTS: [&str; 12] = [
-    "as",
-    "fn",
-    "generated",
-    "grpc",
-    "in",
-    "mod",
-    "pub",
-    "service",
-    "status",
-    "type",
-    "use",
-    "where",
+/// Keywords of Rust, which generated code would have to escape.
+#[rustfmt::skip]
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
+    "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
+    "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self",
+    "static", "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use",
+    "virtual", "where", "while", "yield",
 ];
-/// Services that have a file in `services/` already.
-const RESERVED_SERVICES: [&str; 2] = ["Health", "Reflection"];
+/// Modules of the crate with the generated types.
+const MODULES: &[&str] = &["escape", "framing", "generated", "grpc", "service", "status"];
+/// Services whose file or type would collide with one of every workspace.
+#[rustfmt::skip]
+const RESERVED_SERVICES: &[&str] = &[
+    "Code", "Config", "Flags", "Health", "Mod", "Reflection", "Request", "Response", "Server", "Service",
+    "Status",
+];
 
 /// What a new workspace and its service are called.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,15 +51,22 @@ impl Names {
             segments.clone().all(is_segment),
             "--package: {package:?} is not lower-case names with dots, such as acme.orders.v1"
         );
-        for segment in segments.chain([name]) {
-            ensure!(!RESERVED_SEGMENTS.contains(&segment), "{segment:?} cannot be used as a name");
+        for segment in segments {
+            ensure!(!KEYWORDS.contains(&segment), "--package: {segment:?} is a keyword of Rust");
+            ensure!(
+                !MODULES.contains(&segment),
+                "--package: {segment:?} is a module of every workspace"
+            );
         }
+        ensure!(!KEYWORDS.contains(&name), "{name:?} is a keyword of Rust");
         let service = service.map_or_else(|| capitalised(name), str::to_owned);
         ensure!(is_type(&service), "--service: {service:?} is not a name such as Orders");
         let is_reserved = RESERVED_SERVICES.contains(&service.as_str());
         ensure!(!is_reserved, "--service: {service:?} is part of every workspace");
         let method = method.map_or_else(|| format!("Get{}", capitalised(name)), str::to_owned);
         ensure!(is_type(&method), "--method: {method:?} is not a name such as GetOrder");
+        let is_keyword = KEYWORDS.contains(&snake_case(&method).as_str());
+        ensure!(!is_keyword, "--method: {method:?} is a keyword of Rust in lower case");
         Ok(Names { name: name.to_owned(), package, service, method })
     }
 
@@ -101,10 +108,16 @@ impl Names {
         let replacements = self.replacements();
         let mut renamed = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(next) = rest.find(['g', 'G', 'h', 'H', 'p', 's', 'S']) {
+        let starts: Vec<_> =
+            replacements.iter().filter_map(|(old, _)| old.chars().next()).collect();
+        while let Some(next) = rest.find(&starts[..]) {
             renamed.push_str(&rest[..next]);
+            let is_in_word = rest[..next].ends_with(char::is_alphabetic);
             rest = &rest[next..];
-            let found = replacements.iter().find(|(old, _)| rest.starts_with(old));
+            // The ClientHello of TLS is not renamed.
+            let found = replacements
+                .iter()
+                .find(|(old, _)| rest.starts_with(old) && !(is_in_word && *old == "Hello "));
             let (old, new) = found.map_or((&rest[..1], &rest[..1]), |(old, new)| (old, new));
             renamed.push_str(new);
             rest = &rest[old.len()..];
@@ -161,16 +174,19 @@ fn is_segment(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_allowed)
 }
 
+/// Returns whether `name` is in the form of a type. Code generators differ on adjacent capitals.
 fn is_type(name: &str) -> bool {
+    let bytes = name.as_bytes();
     name.starts_with(|first: char| first.is_ascii_uppercase())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && bytes.iter().all(u8::is_ascii_alphanumeric)
+        && !bytes.windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase))
 }
 
 fn capitalised(name: &str) -> String {
     name[..1].to_uppercase() + &name[1..]
 }
 
-/// Converts as the code generator does for modules and handlers.
+/// Converts the name of a type into that of its module or handler.
 fn snake_case(name: &str) -> String {
     let mut snake_case = String::new();
     for (position, letter) in name.char_indices() {
@@ -198,16 +214,18 @@ mod tests {
 
     #[test]
     fn invalid_names_are_rejected() {
-        for bad in ["", "Orders", "my-shop", "1a", "a_b", "type", "grpc"] {
+        for bad in ["", "Orders", "my-shop", "1a", "a_b", "type", "match"] {
             assert!(Names::new(bad, None, None, None).is_err(), "{bad}");
         }
-        for bad in ["", "acme.", "acme..v1", "Acme.v1", "acme.type.v1"] {
+        for bad in ["", "acme.", "acme..v1", "Acme.v1", "acme.type.v1", "grpc.v1"] {
             assert!(Names::new("orders", Some(bad), None, None).is_err(), "{bad}");
         }
-        for bad in ["", "orders", "Or-ders", "Health"] {
+        for bad in ["", "orders", "Or-ders", "OrdersAPI", "Health", "Mod"] {
             assert!(Names::new("orders", None, Some(bad), None).is_err(), "{bad}");
         }
-        assert!(Names::new("orders", None, None, Some("get")).is_err());
+        for bad in ["get", "GetSKU", "Match"] {
+            assert!(Names::new("orders", None, None, Some(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -228,6 +246,7 @@ mod tests {
             ),
             ("alert: GreetDown", "alert: OrdersDown"),
             ("the gRPC header, grep, shell", "the gRPC header, grep, shell"),
+            ("`Hello ` and a ClientHello that", "`GetOrder ` and a ClientHello that"),
         ] {
             assert_eq!(orders().rename(old), new);
         }

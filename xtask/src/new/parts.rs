@@ -46,20 +46,24 @@ pub(super) fn is_left_out(path: &Path) -> bool {
     LEFT_OUT.iter().any(|left_out| path.starts_with(left_out))
 }
 
-/// Returns `text` without the marked parts.
+/// Returns `text` without the marked parts, and without the empty line behind one if there is one before it.
 ///
 /// # Errors
 /// A mark has no counterpart.
 pub(super) fn without_marked(text: &str) -> anyhow::Result<String> {
     let mut kept = String::with_capacity(text.len());
-    let mut is_marked = false;
+    let (mut is_marked, mut is_after_mark) = (false, false);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let is_mark = |mark| is_comment(line, mark);
         if is_mark(BEGIN) || is_mark(END) {
             ensure!(is_mark(BEGIN) != is_marked, "line {}: the mark has no counterpart", index + 1);
             is_marked = !is_marked;
+            is_after_mark = true;
         } else if !is_marked {
-            kept.push_str(line);
+            if !is_after_mark || line != "\n" || !kept.ends_with("\n\n") {
+                kept.push_str(line);
+            }
+            is_after_mark = false;
         }
     }
     ensure!(!is_marked, "the last mark has no counterpart");
@@ -86,8 +90,8 @@ mod tests {
             ("    # <greeter>", "    # </greeter>"),
             ("<!-- <greeter> -->", "<!-- </greeter> -->"),
         ] {
-            let text = format!("a\n{begin}\nb\n{end}\nc\n{begin}\nd\n{end}\n");
-            assert_eq!(without_marked(&text).unwrap(), "a\nc\n");
+            let text = format!("a\n\n{begin}\nb\n{end}\n\nc\n{begin}\nd\n{end}\n");
+            assert_eq!(without_marked(&text).unwrap(), "a\n\nc\n");
         }
         assert_eq!(without_marked("a <greeter>\nb").unwrap(), "a <greeter>\nb");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::http2::{DATA, END_STREAM, Frame, GOAWAY, HEADERS, PREFACE, RST_STREAM, call, settings};
 
-/// Above the time of any reply. The slowest server of the benchmark needs 10 s for a burst.
+/// Above the time of any reply. A slow server needs 10 s for a burst.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time after which a server that accepts no bytes has stopped reading.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(300);

@@ -40,8 +40,8 @@ pub(crate) fn run(_: &Programs) -> anyhow::Result<String> {
         workspace
             .git(&["apply", "--index", &patch.to_string_lossy()])
             .with_context(|| title.clone())?;
-        let changed = workspace.git(&["diff", "--stat", "HEAD"])?;
-        let files = changed.lines().count().saturating_sub(1); // the last line is the sum
+        let changed = workspace.git(&["diff", "--name-only", "HEAD"])?;
+        let files = changed.lines().count();
         anyhow::ensure!(files == *promised, "{title:?} promises {promised} files:\n{changed}");
         workspace.commit()?;
     }

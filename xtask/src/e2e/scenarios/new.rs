@@ -26,6 +26,7 @@ pub(crate) fn run(_: &Programs) -> anyhow::Result<String> {
     }
     workspace.cargo(&["xtask", "check"])?;
     workspace.cargo(&["test", "--workspace", "--locked"])?;
+    workspace.cargo(&["xtask", "e2e", "--only", "documents: "])?;
     let demo = workspace.cargo_command(&["xtask", "demo", "--name", "Ada"])?.output()?;
     let reply = String::from_utf8_lossy(&demo.stdout);
     anyhow::ensure!(reply == "{\"message\":\"GetOrder Ada\"}\n", "the demo printed {reply:?}");
@@ -40,7 +41,10 @@ pub(crate) fn run(_: &Programs) -> anyhow::Result<String> {
     let reply: serde_json::Value = serde_json::from_str(&reply)?;
     anyhow::ensure!(reply["message"] == "GetOrder Ada", "buf printed {reply}");
     daemon.stop_cleanly()?;
-    Ok(format!("{} files; checks, tests, demo and buf curl succeed", files.lines().count()))
+    Ok(format!(
+        "{} files; checks, tests, documents, demo and buf curl succeed",
+        files.lines().count()
+    ))
 }
 
 fn mentions_greet(text: &[u8]) -> bool {

@@ -1,9 +1,10 @@
-//! The Greeter: the reply of SayHello, its health and its reflection.
+//! The service: the reply of SayHello, its health and its reflection.
 
 use greet_proto::greet::HelloRequest;
 use greet_proto::greet::greeter_client::GreeterClient;
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_testkit::TestServer;
+use tonic::Code;
 
 use crate::health::check;
 use crate::reflection::{Reflected, reflect};
@@ -18,6 +19,15 @@ async fn reply_has_the_name_of_the_request() {
 
     let report = server.stop().await;
     assert_eq!((report.answered, report.cut), (1, 0));
+}
+
+#[tokio::test]
+async fn name_over_the_limit_is_invalid_argument() {
+    let server = TestServer::of_daemon(&["--max-name-bytes=3"]);
+    let mut client = GreeterClient::new(server.connect().await);
+    let mut call = async |name: &str| client.say_hello(HelloRequest { name: name.into() }).await;
+    assert!(call("Ada").await.is_ok());
+    assert_eq!(call("Adam").await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
