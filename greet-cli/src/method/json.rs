@@ -153,14 +153,21 @@ fn escaped(json: &str) -> String {
     escaped
 }
 
-/// Returns the text of an error. A line number is of no use in JSON of one line, which a line of a
-/// file is.
+/// Returns the text of an error. The line number is left out if the JSON is one line, as in a file of
+/// requests.
 fn reason(error: &Error) -> String {
     let text = error.to_string();
-    let position = format!(" at line 1 column {}", error.column());
-    match text.strip_suffix(&position) {
-        Some(problem) => format!("{problem} at column {}", error.column()),
-        None => text,
+    let place = match (error.line(), error.column()) {
+        (0 | 1, column) => format!("column {column}"),
+        (line, column) => format!("line {line} column {column}"),
+    };
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let problem = text.strip_suffix(&position).unwrap_or(&text);
+    match error.column() {
+        0 if error.is_eof() => "the JSON is empty".to_owned(),
+        0 => problem.to_owned(), // the value as a whole
+        _ if error.is_syntax() || error.is_eof() => format!("not valid JSON at {place}: {problem}"),
+        _ => format!("{problem} at {place}"),
     }
 }
 
@@ -214,9 +221,9 @@ mod tests {
         assert_eq!(problem("{\"x\": 1}"), "unrecognized field name 'x' at column 4");
         assert_eq!(problem("{\n\"x\": 1}"), "unrecognized field name 'x' at line 2 column 3");
         assert!(problem("{\"service\": 1}").contains("expected a string at column 13"));
-        assert_eq!(problem("{} {}"), "trailing characters at column 4");
-        assert!(problem("[]").contains("invalid type: sequence"), "{}", problem("[]"));
-        assert!(problem("").starts_with("EOF while parsing a value"));
+        assert_eq!(problem("{} {}"), "not valid JSON at column 4: trailing characters");
+        assert_eq!(problem("[]"), "invalid type: sequence, expected a map");
+        assert_eq!(problem(""), "the JSON is empty");
         assert_eq!(check.encode("{\"service\":\"a\"}").unwrap()[..], *b"\0\0\0\0\x03\x0a\x01a");
     }
 
