@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::fake_server::{
     OK, answer, data, never_reply, reply_headers, serve, trailers, trailers_only,
 };
-use crate::support::sample::SERVICE;
+use crate::support::service::SERVICE;
 use crate::support::{
     Daemon, Running, assert_timing, cli, command, parse_object, spawn, unused_address,
 };

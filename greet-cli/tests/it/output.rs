@@ -2,7 +2,8 @@
 
 use tonic::{Response, Status};
 
-use crate::support::sample::{CALL, LINE, PATH, Reply, calls, lines};
+use crate::support::sample::{CALL, LINE, calls, lines};
+use crate::support::service::{PATH, Reply};
 use crate::support::{Daemon, cli, closed_pipe, command, run, spawn, unused_address};
 
 #[test]

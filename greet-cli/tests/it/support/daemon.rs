@@ -8,7 +8,7 @@ use greet_testkit::certs::IdentityFiles;
 use tonic::metadata::AsciiMetadataKey;
 use tonic::{Request, Response, Status};
 
-use super::{command, sample, spawn};
+use super::{command, service, spawn};
 
 /// A running daemon. Dropped, it cuts its calls and stops.
 pub(crate) struct Daemon {
@@ -49,18 +49,18 @@ impl Daemon {
     /// Starts with `handler` as the implementation of the sample's method.
     pub(crate) fn with_handler<F, R>(handler: F) -> Daemon
     where
-        F: Fn(Request<sample::Request>) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = sample::Result> + Send + 'static,
+        F: Fn(Request<service::Request>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = service::Result> + Send + 'static,
     {
         Daemon::with_flags_and_handler(&[], handler)
     }
 
     fn with_flags_and_handler<F, R>(flags: &[&str], handler: F) -> Daemon
     where
-        F: Fn(Request<sample::Request>) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = sample::Result> + Send + 'static,
+        F: Fn(Request<service::Request>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = service::Result> + Send + 'static,
     {
-        let services = move |config: &Config| vec![sample::service(config, handler.clone())];
+        let services = move |config: &Config| vec![service::of_handler(config, handler.clone())];
         Daemon::from_server(TestServer::with_services(&with_defaults(flags), services))
     }
 
@@ -99,7 +99,7 @@ fn with_defaults<'a>(flags: &[&'a str]) -> Vec<&'a str> {
 
 /// Fails with status N if the name is a number N, never replies to "hang", and answers other names.
 /// The headers of the reply repeat some of the request as `seen-KEY`.
-pub(crate) async fn scripted(request: Request<sample::Request>) -> sample::Result {
+pub(crate) async fn scripted(request: Request<service::Request>) -> service::Result {
     let metadata = request.metadata().clone();
     let name = request.into_inner().name;
     if name == "hang" {
@@ -110,7 +110,7 @@ pub(crate) async fn scripted(request: Request<sample::Request>) -> sample::Resul
         status.metadata_mut().insert("x-why", "test".parse().unwrap());
         return Err(status);
     }
-    let mut reply = Response::new(sample::reply(&name));
+    let mut reply = Response::new(service::reply(&name));
     for key in ["x-ascii", "user-agent", "grpc-timeout"] {
         if let Some(value) = metadata.get(key) {
             let key: AsciiMetadataKey = format!("seen-{key}").parse().unwrap();

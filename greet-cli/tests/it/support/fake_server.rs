@@ -14,7 +14,7 @@ use greet_testkit::http2::{
 use prost::Message as _;
 use rustls::{ServerConfig, ServerConnection};
 
-use super::sample;
+use super::service;
 
 /// The trailers of a successful reply.
 pub(crate) const OK: [(&str, &str); 1] = [("grpc-status", "0")];
@@ -174,7 +174,7 @@ pub(crate) fn sample_reply() -> Vec<u8> {
 
 /// Encodes the message of that reply.
 pub(crate) fn sample_message() -> Vec<u8> {
-    data(&sample::reply("Ada").encode_to_vec())
+    data(&service::reply("Ada").encode_to_vec())
 }
 
 /// Encodes HEADERS of stream 1.

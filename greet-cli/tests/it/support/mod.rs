@@ -7,6 +7,7 @@ pub(crate) mod error_snapshot;
 pub(crate) mod fake_server;
 pub(crate) mod host_name;
 pub(crate) mod sample;
+pub(crate) mod service;
 #[cfg(target_os = "linux")]
 pub(crate) mod silent_listener;
 
