@@ -20,6 +20,7 @@ const LEFT_OUT: &[&str] = &[
     "greet-server/examples/greeter",
     "greet-server/examples/stock_tonic.rs",
     "greet-server/examples/tuned_tonic.rs",
+    "xtask/clients/.gitignore",
     "xtask/clients/cpp",
     "xtask/clients/go",
     "xtask/clients/node",
