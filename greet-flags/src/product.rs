@@ -1,8 +1,7 @@
 //! The names of the product, from which those of its programs, environment variables, metrics, headers
 //! and JSON schemas are made.
 //!
-//! Code takes them from here, so that a workspace for another service replaces them in one place. The
-//! file uses no other module: a program that does not link this crate can include it.
+//! Code takes them from here, so that a workspace for another service replaces them in one place.
 
 /// Joins the name of the product and a literal at compile time: `product!("-server")`, and
 /// `product!("_phase")` for a metric.
