@@ -5,14 +5,14 @@ use std::fs;
 
 use crate::harness::command::progress;
 use crate::harness::guided;
-use crate::harness::programs::target_directory;
+use crate::harness::programs::{Linking, target_directory};
 use crate::reference;
 
 /// Writes into `target/dist`.
 pub(crate) fn run() -> anyhow::Result<()> {
     let directory = target_directory()?.join("dist");
     reference::pages(&directory)?;
-    let guided = guided::build()?;
+    let guided = guided::build(Linking::Dynamic)?;
     let programs = directory.join("bin");
     fs::create_dir_all(&programs)?;
     for program in [&guided.server, &guided.cli] {

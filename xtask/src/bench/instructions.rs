@@ -10,7 +10,7 @@ use super::h2load::{Generator, Shape};
 use super::peers::{SERVER_CORE, on_core};
 use crate::harness::command::{print, program};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{self, Programs, root};
+use crate::harness::programs::{self, Linking, Programs, root};
 use crate::harness::report::Missing;
 use crate::harness::{guided, tools};
 
@@ -29,7 +29,8 @@ pub(super) fn check(accept: bool) -> anyhow::Result<()> {
     for line in text.lines() {
         let (build, baseline) = line.split_once(' ').context(BASELINE)?;
         let mut baseline: f64 = baseline.parse().with_context(|| format!("{BASELINE}: {line}"))?;
-        let programs = if build == "guided" { guided::build() } else { programs::build(true) };
+        let programs =
+            if build == "guided" { guided::build(Linking::Dynamic) } else { programs::build(true) };
         match programs {
             Ok(programs) => {
                 let counted = instructions_per_call(&programs)?;

