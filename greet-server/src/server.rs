@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use greet_flags::product;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::field::display;
@@ -326,6 +327,7 @@ fn log_start(addresses: &[Address], config: &Config) {
     };
     let addresses: Vec<_> = addresses.iter().map(Address::to_string).collect();
     tracing::info!(
+        version = product::version(),
         addresses = addresses.join(","),
         workers = config.workers,
         max_connections = limits.map(|limits| limits.max_connections),

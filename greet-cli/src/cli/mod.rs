@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use clap::{Arg, Parser, Subcommand};
 use clap_complete::Shell;
+use greet_flags::product;
 use greet_flags::variables::with_variable;
 
 use self::call_flags::{CallArgs, MethodParser, valid_requests};
@@ -28,7 +29,7 @@ use crate::method::{JsonMethod, Method as _};
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]
-#[command(version, mut_args = |flag| with_hyphen_value(with_variable(flag)))]
+#[command(version = product::version(), mut_args = |flag| with_hyphen_value(with_variable(flag)))]
 #[command(help_template = help::TEMPLATE)]
 #[command(before_help = help::EXAMPLES, after_help = help::EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Args {
@@ -122,8 +123,7 @@ impl DiagnoseArgs {
         // <greeter>
         if method.is_none() && json.is_none() {
             // The name identifies this program in logs of the server.
-            let (method, input) =
-                (crate::method::SayHello::new(), greet_flags::product::CLI.to_owned());
+            let (method, input) = (crate::method::SayHello::new(), product::CLI.to_owned());
             let body = method.encode(&input)?;
             return Ok(DiagnoseOptions { method: Arc::new(method), input, body, service });
         }

@@ -115,6 +115,12 @@ fn help_fits_80_columns() {
 }
 
 #[test]
+fn version_is_that_of_the_build() {
+    let expected = format!("greet-cli {}\n", greet_flags::product::version());
+    assert_eq!(run(command(&["--version"])).stdout, expected);
+}
+
+#[test]
 fn help_starts_with_examples() {
     for arguments in commands() {
         let mut command = command(&[]);

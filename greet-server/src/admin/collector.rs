@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use greet_flags::product;
 use greet_proto::status::code_name;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -147,7 +148,8 @@ impl MetricsCollector {
         let spans = [("exported", exported), ("failed", failed), ("dropped", dropped)];
         let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
         out.family(&family::OTLP_SPANS, spans)?;
-        out.family(&family::BUILD, [([env!("CARGO_PKG_VERSION")], 1_u64)])
+        let build = [env!("CARGO_PKG_VERSION"), product::REVISION];
+        out.family(&family::BUILD, [(build, 1_u64)])
     }
 }
 

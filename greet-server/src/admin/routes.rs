@@ -94,7 +94,7 @@ impl Routes {
         format!(
             "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{server}</title>\n\
              <h1>{server} {}</h1>\n<p>phase: {}</p>\n<ul>\n{}</ul>\n",
-            env!("CARGO_PKG_VERSION"),
+            product::version(),
             phase.name(),
             PATHS.map(row).concat(),
             server = product::SERVER,

@@ -45,7 +45,7 @@ async fn index_page_has_version_phase_and_links() {
     let server = TestServer::start(&[ADMIN]);
     let page = http1::get(server.admin(), "/").await;
     let html = page.text();
-    assert!(html.contains(concat!("greet-server ", env!("CARGO_PKG_VERSION"))), "{html}");
+    assert!(html.contains(&format!("greet-server {}", greet_flags::product::version())), "{html}");
     assert!(html.contains("serving"), "{html}");
     let links: Vec<_> =
         html.split("href=\"").skip(1).filter_map(|link| link.split('"').next()).collect();

@@ -18,6 +18,12 @@ fn standard_output_is_one_line_with_the_address() {
 }
 
 #[test]
+fn version_is_that_of_the_build() {
+    let expected = format!("greet-server {}\n", greet_flags::product::version());
+    assert_eq!(run(&mut daemon(&["--version"])), (Some(0), expected, String::new()));
+}
+
+#[test]
 fn every_flag_but_the_actions_has_a_variable() {
     for flag in greet_server::command().get_arguments() {
         let is_action = matches!(flag.get_id().as_str(), "check" | "print_config");
@@ -35,6 +41,7 @@ fn start_and_stop_are_logged_with_one_field_per_value() {
         events.find(|event: &serde_json::Value| event["message"] == message).unwrap()
     };
     let started = event("server started");
+    assert_eq!(started["version"], greet_flags::product::version());
     assert_eq!(started["addresses"], line.strip_prefix("listening on ").unwrap());
     assert_eq!(started["max_streams"], 7);
     assert_eq!(started["request_timeout"], "30s");

@@ -100,8 +100,8 @@ families! {
         "Log lines dropped because standard error was slow or closed";
     OTLP_SPANS: Counter product!("_otlp_spans") "" ["result"]
         "Spans by result: `exported`, `failed` (the export failed) or `dropped` (the queue was full)";
-    BUILD: Info product!("_build") "" ["version"]
-        "Version of the daemon";
+    BUILD: Info product!("_build") "" ["version", "revision"]
+        "Version of the daemon, and the commit of a release build; otherwise `revision` is empty";
     PROCESS_CPU: Counter "process_cpu_seconds" "" []
         "CPU time used by the process";
     PROCESS_RESIDENT: Gauge "process_resident_memory" "bytes" []
