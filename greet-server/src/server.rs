@@ -38,6 +38,7 @@ use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallKind, ReloadMetrics, SpanMetrics, WorkerMetrics};
 use crate::telemetry::otel::Exporter;
+use crate::telemetry::resource::ResourceAttributes;
 
 type MakeServices = Arc<dyn Fn(&Config) -> Vec<Service> + Send + Sync>;
 type MakeGuard = Arc<dyn Fn() -> Guard + Send + Sync>;
@@ -55,6 +56,7 @@ pub struct Server {
     log: Option<LogControl>,
     exporter: Option<Exporter>,
     spans: Arc<SpanMetrics>,
+    resource: ResourceAttributes,
     service_manager: ServiceManager,
     watchdog: Option<Watchdog>,
 }
@@ -125,7 +127,8 @@ impl Server {
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
         let phase = watch::Sender::new(Phase::Starting);
         let spans = Arc::<SpanMetrics>::default();
-        let exporter = Exporter::start(&config, &spans);
+        let resource = ResourceAttributes::new(&config);
+        let exporter = Exporter::start(&config, &resource, &spans);
         let (_never, reload) = watch::channel(0);
         if admin.is_empty() {
             admin = bind_all(&config.admin_listen, false).await?;
@@ -142,6 +145,7 @@ impl Server {
             log: None,
             exporter,
             spans,
+            resource,
             service_manager: ServiceManager::default(),
             watchdog: None,
         })
@@ -243,6 +247,7 @@ impl Server {
             reloads: reloads.clone(),
             log: self.log,
             spans: self.spans,
+            resource: self.resource,
         };
         let access = Access::new(config.admin_listen.as_ref(), config.admin_read_only);
         let routes = Routes::new(collector, access);

@@ -31,6 +31,7 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::histogram::Distribution;
 use crate::telemetry::metrics::process::ProcessMetrics;
 use crate::telemetry::metrics::worker::{CallKind, HandshakeResult, ReloadMetrics, SpanMetrics};
+use crate::telemetry::resource::ResourceAttributes;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
@@ -46,6 +47,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) reloads: Arc<ReloadMetrics>,
     pub(crate) log: Option<LogControl>,
     pub(crate) spans: Arc<SpanMetrics>,
+    pub(crate) resource: ResourceAttributes,
 }
 
 impl Collector for MetricsCollector {
@@ -149,7 +151,8 @@ impl MetricsCollector {
         let spans = spans.map(|(result, spans)| ([result], spans.load(Ordering::Relaxed)));
         out.family(&family::OTLP_SPANS, spans)?;
         let build = [env!("CARGO_PKG_VERSION"), product::REVISION];
-        out.family(&family::BUILD, [(build, 1_u64)])
+        out.family(&family::BUILD, [(build, 1_u64)])?;
+        out.family(&family::TARGET, [(self.resource.target_labels(), 1_u64)])
     }
 }
 

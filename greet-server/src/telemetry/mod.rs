@@ -4,4 +4,5 @@ pub mod logging;
 pub mod metrics;
 pub(crate) mod otel;
 pub(crate) mod rate_limit;
+pub(crate) mod resource;
 pub(crate) mod trace_context;

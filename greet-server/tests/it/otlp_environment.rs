@@ -27,6 +27,31 @@ async fn log_of_one_call(collector: &Collector, variables: &[(&str, &str)]) -> S
 }
 
 #[tokio::test]
+async fn target_info_has_the_attributes_of_the_resource_also_without_traces() {
+    let attributes = "service.version=7,service.instance.id=a%22b";
+    for (instance, variables, expected) in [
+        ("--instance=blue", &[][..], ["greet-server", env!("CARGO_PKG_VERSION"), "blue"]),
+        (
+            "--instance=blue",
+            &[("OTEL_SERVICE_NAME", "shop"), ("OTEL_RESOURCE_ATTRIBUTES", attributes)],
+            ["shop", "7", "a\\\"b"],
+        ),
+        ("--access-log=off", &[], ["greet-server", env!("CARGO_PKG_VERSION"), ""]),
+    ] {
+        let mut command = daemon(&["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", instance]);
+        let mut process = Process::start(command.envs(variables.iter().copied()));
+        process.next_line();
+        let metrics = http1::get(&process.next_address(), "/metrics").await;
+        process.stop_async().await;
+        let [name, version, instance] = expected;
+        let expected = format!(
+            "\ntarget_info{{service_name=\"{name}\",service_version=\"{version}\",service_instance_id=\"{instance}\"}} 1\n"
+        );
+        assert!(metrics.text().contains(&expected), "{expected}: {}", metrics.text());
+    }
+}
+
+#[tokio::test]
 async fn environment_names_the_endpoint_and_the_resource() {
     let mut collector = Collector::start(true).await;
     let attributes = "service.name=another,deployment.environment.name=test%20site";

@@ -102,6 +102,8 @@ families! {
         "Spans by result: `exported`, `failed` (the export failed) or `dropped` (the queue was full)";
     BUILD: Info product!("_build") "" ["version", "revision"]
         "Version of the daemon, and the commit of a release build; otherwise `revision` is empty";
+    TARGET: Info "target" "" ["service_name", "service_version", "service_instance_id"]
+        "Resource attributes of the service, as its spans have them (OpenTelemetry)";
     PROCESS_CPU: Counter "process_cpu_seconds" "" []
         "CPU time used by the process";
     PROCESS_RESIDENT: Gauge "process_resident_memory" "bytes" []

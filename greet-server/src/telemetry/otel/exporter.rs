@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use greet_flags::product;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
     SpanExporter as OtlpExporter, WithExportConfig as _, WithTonicConfig as _,
 };
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
     BatchSpanProcessor, SdkTracerProvider, Span as SdkSpan, SpanData, SpanExporter, SpanProcessor,
 };
@@ -25,6 +27,7 @@ use super::span::Tracer;
 use crate::config::Config;
 use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::rate_limit::LogRateLimiter;
+use crate::telemetry::resource::ResourceAttributes;
 
 /// Time at shutdown to export the queued spans.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,17 +43,21 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     /// Returns `None` if export is off, or cannot be set up: tracing never stops the daemon.
-    pub(crate) fn start(config: &Config, metrics: &Arc<SpanMetrics>) -> Option<Exporter> {
+    pub(crate) fn start(
+        config: &Config,
+        attributes: &ResourceAttributes,
+        metrics: &Arc<SpanMetrics>,
+    ) -> Option<Exporter> {
         let destination = settings::destination(config)?;
         settings::check_sampler();
         let endpoint = destination.url.clone();
-        let exporter = Exporter::build(destination, config, metrics.clone());
+        let exporter = Exporter::build(destination, attributes, metrics.clone());
         exporter.inspect_err(|error| tracing::warn!(%error, endpoint, "tracing turned off")).ok()
     }
 
     fn build(
         destination: Destination,
-        config: &Config,
+        attributes: &ResourceAttributes,
         metrics: Arc<SpanMetrics>,
     ) -> Result<Exporter, Box<dyn Error>> {
         // The connection has its own thread, so that no batch delays an accept.
@@ -68,7 +75,7 @@ impl Exporter {
                 None => builder.build()?,
             }
         };
-        otlp.set_resource(&settings::resource(config));
+        otlp.set_resource(&resource(attributes));
         let (max_queue, batches) = settings::batches();
         let queued = Arc::<AtomicUsize>::default();
         let exporter = CountingExporter {
@@ -97,6 +104,15 @@ impl Exporter {
             tracing::warn!(%error, "last spans not exported");
         }
     }
+}
+
+fn resource(attributes: &ResourceAttributes) -> Resource {
+    let attributes =
+        attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attributes(attributes)
+        .build()
 }
 
 /// Queues a span if the batch processor has room for it, or else counts it as dropped.

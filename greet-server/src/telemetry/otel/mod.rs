@@ -15,6 +15,8 @@ mod span;
 #[cfg(feature = "otel")]
 pub(crate) use exporter::Exporter;
 #[cfg(not(feature = "otel"))]
-pub(crate) use noop::{Exporter, Span, Tracer};
+pub(crate) use noop::{Exporter, Span, Tracer, resource_from_environment};
+#[cfg(feature = "otel")]
+pub(crate) use settings::resource_from_environment;
 #[cfg(feature = "otel")]
 pub(crate) use span::{Span, Tracer};

@@ -9,7 +9,12 @@ use tonic::Code;
 
 use crate::config::Config;
 use crate::telemetry::metrics::worker::SpanMetrics;
+use crate::telemetry::resource::ResourceAttributes;
 use crate::telemetry::trace_context::{SpanId, TraceContext, TraceId};
+
+pub(crate) fn resource_from_environment() -> Vec<(String, String)> {
+    Vec::new()
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Tracer {}
@@ -21,7 +26,11 @@ pub(crate) enum Exporter {}
 pub(crate) enum Span {}
 
 impl Exporter {
-    pub(crate) fn start(_: &Config, _: &Arc<SpanMetrics>) -> Option<Exporter> {
+    pub(crate) fn start(
+        _: &Config,
+        _: &ResourceAttributes,
+        _: &Arc<SpanMetrics>,
+    ) -> Option<Exporter> {
         None
     }
 

@@ -13,10 +13,7 @@ use std::time::Duration;
 
 use greet_flags::pem;
 use http::{HeaderName, HeaderValue};
-use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder};
 use percent_encoding::percent_decode_str;
 
@@ -197,26 +194,20 @@ pub(super) fn export_timeout() -> Duration {
     Duration::from_millis(TIMEOUTS.into_iter().fold(10_000, millis))
 }
 
-/// Returns the daemon's attributes; OTEL_RESOURCE_ATTRIBUTES replaces them, then OTEL_SERVICE_NAME.
-pub(super) fn resource(config: &Config) -> Resource {
-    let text = |key: &'static str, value: &str| KeyValue::new(key, value.to_owned());
-    let instance = config.instance.as_ref().and_then(|instance| instance.to_str().ok());
-    Resource::builder_empty()
-        .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attribute(text("service.name", env!("CARGO_PKG_NAME")))
-        .with_attribute(text("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attributes(instance.map(|name| text("service.instance.id", name)))
-        .with_attributes(resource_attributes())
-        .with_attributes(value("OTEL_SERVICE_NAME").map(|name| text("service.name", &name)))
-        .build()
+/// Returns the resource attributes that variables set, those with precedence last.
+pub(crate) fn resource_from_environment() -> Vec<(String, String)> {
+    let mut attributes = resource_attributes();
+    let name = value("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name));
+    attributes.extend(name);
+    attributes
 }
 
 /// Decodes `key=value,key=value`. One invalid pair discards the list, as the specification says.
-fn resource_attributes() -> Vec<KeyValue> {
+fn resource_attributes() -> Vec<(String, String)> {
     let decode = |pair: &str| {
         let (key, value) = pair.split_once('=')?;
         let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-        Some(KeyValue::new(key.trim().to_owned(), value.into_owned()))
+        Some((key.trim().to_owned(), value.into_owned()))
     };
     let given = value(RESOURCE_ATTRIBUTES).unwrap_or_default();
     given.split_terminator(',').map(decode).collect::<Option<_>>().unwrap_or_else(|| {
