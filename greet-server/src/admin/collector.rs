@@ -25,9 +25,10 @@ use crate::net::connection_limit::ConnectionLimit;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
 use crate::telemetry::logging::LogControl;
-use crate::telemetry::metrics::calls::{EndedTotals, ended_totals};
+use crate::telemetry::metrics::calls::{EndedTotals, ended_totals, latest_exemplars};
 use crate::telemetry::metrics::catalog::{self as family, Family};
 use crate::telemetry::metrics::close_reason::CloseReason;
+use crate::telemetry::metrics::encoding::ExemplarsBySeries;
 use crate::telemetry::metrics::histogram::Distribution;
 use crate::telemetry::metrics::process::ProcessMetrics;
 use crate::telemetry::metrics::worker::{CallKind, HandshakeResult, ReloadMetrics, SpanMetrics};
@@ -62,6 +63,18 @@ impl Collector for MetricsCollector {
 }
 
 impl MetricsCollector {
+    /// Returns the exemplars of the latency buckets.
+    pub(crate) fn exemplars(&self) -> ExemplarsBySeries {
+        let methods = self.workers.methods();
+        let workers = self.workers.iter().map(|worker| &worker.metrics.calls);
+        let series = latest_exemplars(methods.len(), workers).map(|(method, code, latest)| {
+            let method = Method::label(method.map(|index| &methods[index]));
+            let status = code_name(code);
+            (format!("grpc_method=\"{method}\",grpc_status=\"{status}\""), latest)
+        });
+        series.filter(|(_, latest)| !latest.is_empty()).collect()
+    }
+
     fn calls(&self, out: &mut Exposition<'_>) -> fmt::Result {
         let started = |method| self.workers.sum(|metrics| metrics.calls.started(method));
         let methods = self.workers.methods();

@@ -9,7 +9,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 
 use super::access::{self, Access};
 use crate::admin::collector::MetricsCollector;
@@ -34,8 +33,7 @@ const HOW_TO_CHANGE: &str = "; change it with curl -X PUT -d debug";
 
 #[derive(Debug)]
 pub(crate) struct Routes {
-    phase: watch::Receiver<Phase>,
-    log: Option<LogControl>,
+    collector: MetricsCollector,
     registry: Registry,
     access: Access,
 }
@@ -44,10 +42,9 @@ type Page = Response<Full<Bytes>>;
 
 impl Routes {
     pub(crate) fn new(collector: MetricsCollector, access: Access) -> Routes {
-        let (phase, log) = (collector.phase.clone(), collector.log.clone());
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(collector));
-        Routes { phase, log, registry, access }
+        registry.register_collector(Box::new(collector.clone()));
+        Routes { collector, registry, access }
     }
 
     pub(super) async fn answer(
@@ -61,8 +58,8 @@ impl Routes {
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let is_change = request.method() == Method::PUT && !self.access.is_read_only;
-        let phase = *self.phase.borrow();
-        Ok(match (request.uri().path(), &self.log) {
+        let phase = *self.collector.phase.borrow();
+        Ok(match (request.uri().path(), &self.collector.log) {
             ("/log-level", Some(log)) if is_change => {
                 match self.access.check_change(host.as_ref(), is_unix) {
                     Ok(()) => change_filter(log, request.into_body()).await,
@@ -104,7 +101,7 @@ impl Routes {
     fn metrics(&self, accept: Option<&HeaderValue>) -> Page {
         let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let format = Format::negotiate(accept);
-        match format.encode(&self.registry) {
+        match format.encode(&self.registry, || self.collector.exemplars()) {
             Ok(metrics) => page(StatusCode::OK, format.content_type(), metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }

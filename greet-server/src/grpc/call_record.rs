@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use greet_proto::framing::{PREFIX_BYTES, Prefix};
 use http::HeaderMap;
@@ -16,6 +17,7 @@ use super::message_scanner::MessageScanner;
 use super::method::Method;
 use super::request_body::ReadCounter;
 use super::worker_state::WorkerState;
+use crate::telemetry::metrics::exemplars::Exemplar;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
 
@@ -26,6 +28,8 @@ pub(crate) struct CallRecord {
     path: Option<Box<str>>,
     arrived: Instant,
     trace_id: Option<TraceId>,
+    /// Whether the trace is recorded, here or by the caller.
+    is_sampled: bool,
     span: Cell<Option<Box<Span>>>,
     /// The status that the reply carries, once it is known.
     code: Cell<Option<Code>>,
@@ -55,6 +59,7 @@ impl CallRecord {
             path: needs_path.then(|| head.uri.path().into()),
             arrived,
             trace_id: trace_id.or_else(|| caller.map(|caller| caller.trace_id)),
+            is_sampled: span.is_some() || caller.is_some_and(|caller| caller.is_sampled()),
             span: Cell::new(span),
             code: Cell::new(None),
             received_bytes: Cell::new(0),
@@ -120,6 +125,12 @@ impl CallRecord {
             span.end(code, took, peer.address(), received);
             span_id
         });
+        if self.is_sampled
+            && let Some(trace_id) = self.trace_id
+        {
+            let exemplar = Exemplar { trace_id, span_id, nanos, ended: SystemTime::now() };
+            state.metrics.calls.set_exemplar(index, code, exemplar);
+        }
         if state.access_log.logs(code) {
             state.access_log.log(&AccessEntry {
                 method: Method::label(self.method.as_ref()),

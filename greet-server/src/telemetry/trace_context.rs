@@ -15,6 +15,9 @@ pub(crate) struct TraceContext {
     pub(crate) flags: u8,
 }
 
+/// The bit of the flags for a trace that the caller has sampled.
+const SAMPLED: u8 = 1;
+
 /// A trace id; displayed as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(pub(crate) [u8; 16]);
@@ -29,6 +32,10 @@ impl TraceContext {
         let mut all = headers.get_all(TRACEPARENT).iter();
         let (first, second) = (all.next()?, all.next());
         if second.is_some() { None } else { parse(first.as_bytes()) }
+    }
+
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
     }
 }
 

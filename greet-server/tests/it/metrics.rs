@@ -10,7 +10,7 @@ use greet_testkit::{ECHO, ScriptedProbe, TestServer, WAIT, grpc_request, with_ti
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::http1;
-use crate::support::samples::{ADMIN, Samples, scrape_until, scrape_when_idle};
+use crate::support::samples::{ADMIN, Samples, openmetrics, scrape_until, scrape_when_idle};
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_status() {
@@ -132,6 +132,41 @@ async fn tls_handshakes_are_counted_by_result() {
 }
 
 #[tokio::test]
+async fn sampled_call_is_the_exemplar_of_its_bucket_in_openmetrics_only() {
+    let server = TestServer::start(&[ADMIN]);
+    let client = server.connect().await;
+    client.echo("Ada").await.unwrap();
+    let (sampled, unsampled) =
+        ("4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c");
+    for (trace, flags) in [(sampled, "01"), (unsampled, "00")] {
+        let mut request = grpc_request(ECHO, framed(WAIT));
+        let traceparent = format!("00-{trace}-00f067aa0ba902b7-{flags}");
+        request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
+        // The deadline ends the call in a bucket that the others do not share.
+        let timeout = if trace == sampled { "20m" } else { "10u" };
+        request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        client.send(request).await;
+    }
+    scrape_until(&server, |samples| samples.calls("probe.Probe/Echo", "DEADLINE_EXCEEDED") == 2)
+        .await;
+
+    let openmetrics = openmetrics(&server).await;
+    let exemplars: Vec<_> =
+        openmetrics.text().lines().filter(|line| line.contains(" # ")).collect();
+    let [exemplar] = exemplars[..] else { panic!("{exemplars:?}") };
+    let (bucket, exemplar) = exemplar.split_once(" # ").unwrap();
+    assert!(bucket.starts_with("grpc_server_call_duration_seconds_bucket{le=\""), "{bucket}");
+    assert!(bucket.contains("grpc_status=\"DEADLINE_EXCEEDED\""), "{bucket}");
+    let bound: f64 = bucket.split('"').nth(1).unwrap().parse().unwrap();
+    let (labels, values) = exemplar.split_once("} ").unwrap();
+    assert_eq!(labels, format!("{{trace_id=\"{sampled}\""));
+    let values: Vec<f64> = values.split(' ').map(|value| value.parse().unwrap()).collect();
+    assert!((0.02..=bound).contains(&values[0]), "{exemplar} in {bucket}");
+    let text = http1::get(server.admin(), "/metrics").await;
+    assert!(!text.text().contains(sampled), "{}", text.text());
+}
+
+#[tokio::test]
 async fn both_formats_have_exactly_the_catalog_with_its_labels() {
     let server = TestServer::start(&[ADMIN]);
     server.connect().await.echo("Ada").await.unwrap();
@@ -142,8 +177,7 @@ async fn both_formats_have_exactly_the_catalog_with_its_labels() {
         "{}",
         prometheus.head
     );
-    let accept = "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text";
-    let openmetrics = http1::request(server.admin(), accept, b"").await;
+    let openmetrics = openmetrics(&server).await;
     assert!(
         openmetrics.head.contains("application/openmetrics-text; version=1.0.0"),
         "{}",

@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
+use crate::support::samples::{ADMIN, openmetrics, scrape_until};
+
 const ADA: &[u8] = b"\x0a\x03Ada";
 
 /// The service of the collector.
@@ -156,6 +158,20 @@ async fn call_without_context_starts_a_trace_and_errors_set_status() {
     assert_eq!(attributes(&spans[2].attributes)["rpc.method_original"], "made.Up/Method");
     assert!(spans.iter().all(|span| span.parent_span_id.is_empty() && span.trace_id != [0; 16]));
     assert_ne!(spans[0].trace_id, spans[1].trace_id);
+}
+
+#[tokio::test]
+async fn exported_span_is_the_exemplar_of_its_bucket() {
+    let mut collector = Collector::start(true).await;
+    let server = TestServer::start(&[&collector.endpoint, ADMIN]);
+    server.connect().await.echo("Ada").await.unwrap();
+    scrape_until(&server, |samples| samples.calls("probe.Probe/Echo", "OK") == 1).await;
+    let metrics = openmetrics(&server).await;
+    server.stop().await;
+    let (_, spans) = collector.next().await;
+    let (trace_id, span_id) = (hex(&spans[0].trace_id), hex(&spans[0].span_id));
+    let expected = format!(" 1 # {{trace_id=\"{trace_id}\",span_id=\"{span_id}\"}} ");
+    assert!(metrics.text().contains(&expected), "{expected}: {}", metrics.text());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use greet_proto::status;
 use tonic::Code;
 
 use super::counter::Counter;
+use super::exemplars::{Exemplar, Exemplars};
 use super::histogram::{Distribution, Histogram, LATENCY_NANOS, MESSAGE_BYTES};
 
 /// The index of a served method; `None` for every other path, so that a peer cannot create labels.
@@ -31,6 +32,7 @@ struct MethodMetrics {
 #[derive(Debug)]
 struct EndedCalls {
     nanos: Histogram,
+    exemplars: Exemplars,
     received_bytes: Histogram,
     sent_bytes: Histogram,
 }
@@ -81,6 +83,7 @@ impl CallMetrics {
         let ended = self.method(method).ended[code as usize].get_or_init(|| {
             Box::new(EndedCalls {
                 nanos: Histogram::new(&LATENCY_NANOS),
+                exemplars: Exemplars::default(),
                 received_bytes: Histogram::new(&MESSAGE_BYTES),
                 sent_bytes: Histogram::new(&MESSAGE_BYTES),
             })
@@ -88,6 +91,13 @@ impl CallMetrics {
         ended.nanos.observe(nanos);
         ended.received_bytes.observe(received_bytes);
         ended.sent_bytes.observe(sent_bytes);
+    }
+
+    /// Keeps the trace of an ended call that was counted.
+    pub(crate) fn set_exemplar(&self, method: MethodIndex, code: Code, exemplar: Exemplar) {
+        if let Some(ended) = self.method(method).ended[code as usize].get() {
+            ended.exemplars.set(ended.nanos.bucket(exemplar.nanos), exemplar);
+        }
     }
 
     pub(crate) fn started(&self, method: MethodIndex) -> u64 {
@@ -108,10 +118,7 @@ pub(crate) fn ended_totals<'a>(
     served_methods: usize,
     workers: impl Iterator<Item = &'a CallMetrics> + Clone,
 ) -> impl Iterator<Item = EndedTotals> {
-    let methods = (0..served_methods).map(Some).chain([None]);
-    let codes = || (0..status::COUNT as i32).map(Code::from_i32);
-    let combinations = methods.flat_map(move |method| codes().map(move |code| (method, code)));
-    combinations.filter_map(move |(method, code)| {
+    combinations(served_methods).filter_map(move |(method, code)| {
         let mut totals = EndedTotals {
             method,
             code,
@@ -128,4 +135,26 @@ pub(crate) fn ended_totals<'a>(
         }
         (totals.nanos.count() > 0).then_some(totals)
     })
+}
+
+/// Returns the latest exemplar in each latency bucket over the workers, by method and status.
+pub(crate) fn latest_exemplars<'a>(
+    served_methods: usize,
+    workers: impl Iterator<Item = &'a CallMetrics> + Clone,
+) -> impl Iterator<Item = (MethodIndex, Code, Vec<Option<Exemplar>>)> {
+    combinations(served_methods).map(move |(method, code)| {
+        let mut latest = Vec::new();
+        for worker in workers.clone() {
+            if let Some(ended) = worker.method(method).ended[code as usize].get() {
+                ended.exemplars.merge_into(&mut latest);
+            }
+        }
+        (method, code, latest)
+    })
+}
+
+fn combinations(served_methods: usize) -> impl Iterator<Item = (MethodIndex, Code)> {
+    let methods = (0..served_methods).map(Some).chain([None]);
+    let codes = || (0..status::COUNT as i32).map(Code::from_i32);
+    methods.flat_map(move |method| codes().map(move |code| (method, code)))
 }

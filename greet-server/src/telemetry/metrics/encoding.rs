@@ -1,11 +1,18 @@
 //! The two text formats of Prometheus metrics, and the choice between them by `Accept`.
 
-use std::fmt;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{prometheus_text, text as open_metrics};
 use prometheus_client::registry::Registry;
 
+use super::catalog::CALL_DURATION;
+use super::exemplars::Exemplar;
+
 const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// The exemplars of the latency buckets by the labels of their series, as the formats write them.
+pub(crate) type ExemplarsBySeries = HashMap<String, Vec<Option<Exemplar>>>;
 
 /// An exposition format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +46,41 @@ impl Format {
         }
     }
 
-    pub(crate) fn encode(self, registry: &Registry) -> Result<String, fmt::Error> {
+    /// Encodes the metrics; only OpenMetrics has exemplars.
+    pub(crate) fn encode(
+        self,
+        registry: &Registry,
+        exemplars: impl FnOnce() -> ExemplarsBySeries,
+    ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         match self {
-            Format::OpenMetrics => open_metrics::encode(&mut text, registry)?,
+            Format::OpenMetrics => {
+                open_metrics::encode(&mut text, registry)?;
+                text = with_exemplars(&text, &exemplars())?;
+            }
             Format::Prometheus => prometheus_text::encode(&mut text, registry)?,
         }
         Ok(text)
     }
+}
+
+/// Appends each exemplar to the line of its bucket; in such a line the label `le` comes first. The encoder of prometheus-client cannot write them,
+/// because its type for them has no public constructor.
+fn with_exemplars(text: &str, exemplars: &ExemplarsBySeries) -> Result<String, fmt::Error> {
+    let buckets = format!("{}_bucket{{", CALL_DURATION.name());
+    let mut with_exemplars = String::with_capacity(text.len());
+    let (mut series, mut bucket) = ("", 0);
+    for line in text.split_inclusive('\n') {
+        let labels = line.strip_prefix(&buckets).and_then(|rest| Some(rest.split_once(',')?.1));
+        let labels = labels.and_then(|rest| Some(rest.split_once('}')?.0)).unwrap_or_default();
+        bucket = if labels == series { bucket + 1 } else { 0 };
+        series = labels;
+        match exemplars.get(series).and_then(|latest| latest.get(bucket)) {
+            Some(Some(exemplar)) => writeln!(with_exemplars, "{} {exemplar}", line.trim_end())?,
+            _ => with_exemplars.push_str(line),
+        }
+    }
+    Ok(with_exemplars)
 }
 
 /// Returns the weight of a media range (RFC 9110, section 12.4.2).

@@ -41,9 +41,12 @@ impl Histogram {
     }
 
     pub(crate) fn observe(&self, value: u64) {
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
-        self.buckets[bucket].add(1);
+        self.buckets[self.bucket(value)].add(1);
         self.sum.add(value);
+    }
+
+    pub(super) fn bucket(&self, value: u64) -> usize {
+        self.bounds.partition_point(|bound| *bound < value)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod close_reason;
 pub(crate) mod counter;
 pub(crate) mod encoding;
+pub(crate) mod exemplars;
 pub(crate) mod histogram;
 pub(crate) mod process;
 pub(crate) mod worker;

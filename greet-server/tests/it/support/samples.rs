@@ -75,3 +75,9 @@ pub(crate) async fn scrape_when_idle(server: &TestServer) -> Samples {
     scrape_until(server, |samples| samples.get("greet_calls_in_flight") == 0).await;
     Samples::scrape(server).await
 }
+
+/// Scrapes in the format OpenMetrics.
+pub(crate) async fn openmetrics(server: &TestServer) -> http1::Response {
+    let accept = "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text";
+    http1::request(server.admin(), accept, b"").await
+}
