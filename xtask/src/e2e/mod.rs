@@ -8,8 +8,8 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit, proxies,
-    python, stalled_handshakes, telemetry, tls,
+    attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit,
+    otel_collector, proxies, python, stalled_handshakes, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -56,6 +56,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("fair share", fair_share::run),
     ("metrics", telemetry::metrics),
     ("traces (OTLP)", telemetry::traces),
+    ("log (OpenTelemetry Collector)", otel_collector::log),
     ("envoy", proxies::envoy),
     ("nginx", proxies::nginx),
     ("haproxy", proxies::haproxy),

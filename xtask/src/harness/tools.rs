@@ -28,6 +28,13 @@ pub(crate) fn checker(name: &'static str) -> anyhow::Result<Command> {
     in_environment("checkers", "checkers", name, &["--version"])
 }
 
+/// Returns `python xtask/SCRIPT` in the environment of the checkers, which must have `imports`.
+pub(crate) fn checker_script(imports: &str, script: &str) -> anyhow::Result<Command> {
+    let mut command = in_environment("checkers", "checkers", "python", &["-c", imports])?;
+    command.arg(root().join("xtask").join(script));
+    Ok(command)
+}
+
 /// Returns a program of the virtual environment with the requirements of a folder of xtask.
 fn in_environment(
     environment: &str,
