@@ -9,7 +9,7 @@ use crate::harness::report::Report;
 
 use scenarios::{
     attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit,
-    otel_collector, proxies, python, stalled_handshakes, telemetry, tls,
+    otel_collector, prometheus, proxies, python, stalled_handshakes, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -55,6 +55,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("memory limit", memory_limit::run),
     ("fair share", fair_share::run),
     ("metrics", telemetry::metrics),
+    ("Prometheus", prometheus::run),
     ("traces (OTLP)", telemetry::traces),
     ("log (OpenTelemetry Collector)", otel_collector::log),
     ("envoy", proxies::envoy),

@@ -9,6 +9,7 @@ pub(crate) mod ipv6;
 pub(crate) mod lifecycle;
 pub(crate) mod memory_limit;
 pub(crate) mod otel_collector;
+pub(crate) mod prometheus;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod stalled_handshakes;
