@@ -56,6 +56,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("fair share", fair_share::run),
     ("metrics", telemetry::metrics),
     ("Prometheus", prometheus::run),
+    ("Grafana dashboard", prometheus::dashboard),
     ("traces (OTLP)", telemetry::traces),
     ("log (OpenTelemetry Collector)", otel_collector::log),
     ("envoy", proxies::envoy),

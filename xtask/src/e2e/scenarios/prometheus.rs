@@ -15,6 +15,7 @@ use crate::harness::programs::{Programs, root};
 use crate::harness::sample;
 use crate::harness::tools;
 
+const DASHBOARD: &str = "deploy/grafana/greet.json";
 /// Above the time of a few scrapes, a second apart.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Labels that Prometheus adds, and that of a bucket.
@@ -74,6 +75,14 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     ))
 }
 
+/// Reads the dashboard with the types of Grafana.
+pub(crate) fn dashboard(_: &Programs) -> anyhow::Result<String> {
+    let script = "checkers/grafana_dashboard.py";
+    let mut python = tools::checker_script("import grafana_foundation_sdk", script)?;
+    let panels = capture(python.arg(root().join(DASHBOARD)))?.succeeded()?;
+    Ok(format!("Grafana's types read every key of {} panels", panels.trim()))
+}
+
 /// Returns the configuration with another target and a shorter interval.
 fn config_for(target: &str) -> anyhow::Result<String> {
     let config = fs::read_to_string(root().join("deploy/prometheus/prometheus.yml"))?;
@@ -126,7 +135,7 @@ fn alerts(api: &Api) -> anyhow::Result<Vec<Query>> {
 
 /// Returns the queries of the dashboard with values for its variables.
 fn panels() -> anyhow::Result<Vec<Query>> {
-    let dashboard = fs::read_to_string(root().join("deploy/grafana/greet.json"))?;
+    let dashboard = fs::read_to_string(root().join(DASHBOARD))?;
     let dashboard: Value = serde_json::from_str(&dashboard)?;
     let panels = dashboard["panels"].as_array().context("a dashboard has panels")?;
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
