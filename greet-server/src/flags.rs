@@ -1,7 +1,6 @@
 //! The command line of greet-server: the flags of the server itself, and those of its service.
 
 use clap::{Command, Parser};
-use greet_flags::product;
 use greet_flags::values::number;
 
 use crate::config::{self, CommandLine, Config, MAX_MESSAGE_BYTES, ServerFlags, Sources};
@@ -20,7 +19,7 @@ pub fn command() -> Command {
 /// second signal closes all connections at once. SIGHUP reloads the TLS files. Addresses go to
 /// standard output, logs to standard error.
 #[derive(Debug, Parser)]
-#[command(version = product::version())]
+#[command(version = greet_flags::product::version())]
 pub struct Flags {
     /// The flags of the server itself, from which the [`Config`] is made.
     #[command(flatten)]
