@@ -69,10 +69,11 @@ pub(super) fn cgroup_limit() -> Option<ByteSize> {
     None
 }
 
+/// Reads sysinfo(2): `ProcSubset=pid` of systemd hides `/proc/meminfo`.
 #[cfg(target_os = "linux")]
 fn machine_memory() -> Option<ByteSize> {
-    use procfs::Current as _;
-    procfs::Meminfo::current().ok().map(|memory| ByteSize(memory.mem_total))
+    let machine = rustix::system::sysinfo();
+    Some(ByteSize(machine.totalram.checked_mul(machine.mem_unit.into())?))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -38,6 +38,8 @@ mod otlp;
 #[cfg(all(feature = "otel", unix))]
 mod otlp_environment;
 #[cfg(target_os = "linux")]
+mod proc_subset;
+#[cfg(target_os = "linux")]
 mod process_1;
 mod rapid_reset;
 mod reflection;
