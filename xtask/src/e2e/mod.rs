@@ -9,7 +9,7 @@ use crate::harness::report::Report;
 
 use scenarios::{
     attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit,
-    otel_collector, prometheus, proxies, python, stalled_handshakes, telemetry, tls,
+    otel_collector, prometheus, proxies, python, stalled_handshakes, systemd, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -62,6 +62,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("envoy", proxies::envoy),
     ("nginx", proxies::nginx),
     ("haproxy", proxies::haproxy),
+    ("systemd", systemd::run),
     ("Python", python::client_and_server),
     ("Python over a Unix socket", python::over_unix_socket),
     ("Python: health, reflection, details", python::services),

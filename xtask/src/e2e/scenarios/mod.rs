@@ -13,6 +13,7 @@ pub(crate) mod prometheus;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod stalled_handshakes;
+pub(crate) mod systemd;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
 
