@@ -5,10 +5,12 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::harness::command::{capture, print, program, show, works};
-use crate::harness::programs::{self, cargo};
+use crate::harness::programs::{self, cargo, root};
 use crate::harness::report::{Missing, Report};
-use crate::harness::sample;
+use crate::harness::{sample, tools};
 use crate::{e2e, reference, tidy};
+
+const SHELL_SCRIPTS: [&str; 1] = [".ci/run"];
 
 /// How strictly to check
 #[derive(Debug, clap::Args)]
@@ -47,6 +49,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     report
         .check("tests of xtask with docs", || run_cargo("test -p xtask --features docs --locked"));
     report.check("licences, bans, sources", deny);
+    report.check("workflows", workflows);
+    report.check("shell scripts", shell_scripts);
     report.check("documents", documents);
     report.check("demo", demo);
     let programs = programs::build(false)?;
@@ -96,6 +100,17 @@ fn deny() -> anyhow::Result<String> {
         return Err(Missing { what: "cargo-deny", install }.into());
     }
     run_cargo("deny --locked --log-level error check licenses bans sources")
+}
+
+/// Audits the workflows; the audits that need the network are left out.
+fn workflows() -> anyhow::Result<String> {
+    let zizmor = ["--offline", "--quiet", "--no-progress", ".github"];
+    run_shown(tools::checker("zizmor")?.args(zizmor).current_dir(root()))
+}
+
+fn shell_scripts() -> anyhow::Result<String> {
+    let mut shellcheck = tools::apt("shellcheck", "--version", "shellcheck")?;
+    run_shown(shellcheck.args(SHELL_SCRIPTS).current_dir(root()))
 }
 
 /// Runs the first command of README.md.

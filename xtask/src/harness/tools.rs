@@ -23,7 +23,6 @@ pub(crate) fn python_with(imports: &str, script: &str) -> anyhow::Result<Command
 }
 
 /// Returns a program that checks files of this workspace, installed as a Python package.
-#[expect(dead_code, reason = "the next commits use it")]
 pub(crate) fn checker(name: &'static str) -> anyhow::Result<Command> {
     in_environment("checkers", "checkers", name, &["--version"])
 }
