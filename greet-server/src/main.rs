@@ -43,6 +43,7 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
         .enable_all()
         .build()
         .context("could not start the acceptor's runtime")?;
+    let announces = config.announce;
     let stopped = runtime.block_on(async {
         let toggled = log.clone();
         let signals = Signals::install(move || toggled.toggle());
@@ -56,7 +57,9 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
         server.reload_on(signals.hangups());
         server.set_log_control(log);
         server.set_service_manager(ServiceManager::from_env());
-        announce(&server);
+        if announces {
+            announce(&server);
+        }
         anyhow::Ok(server.run(signals.nth(1), signals.nth(2)).await?)
     });
     // A name lookup that hangs in the system's resolver cannot be cancelled; do not wait for it.

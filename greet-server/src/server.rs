@@ -205,14 +205,14 @@ impl Server {
         drain: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
     ) -> Result<ShutdownReport, RunError> {
-        let addresses = self.addresses();
+        let (addresses, admin_addresses) = (self.addresses(), self.admin_addresses());
         let memory =
             MemoryLimit::new(self.config.limits.memory_limit.as_u64(), self.config.workers.get());
         let make_router = self.make_router(memory.clone());
         let config = self.config;
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &make_router)
             .map_err(RunError::Start)?;
-        log_start(&addresses, &config);
+        log_start(&addresses, &admin_addresses, &config);
         if let Some(watchdog) = self.watchdog {
             tokio::spawn(watchdog.run(self.service_manager.clone()));
         }
@@ -325,15 +325,18 @@ impl Server {
 }
 
 /// Logs the start with each limit in its own field. A terminal gets a short line.
-fn log_start(addresses: &[Address], config: &Config) {
+fn log_start(addresses: &[Address], admin: &[Address], config: &Config) {
     let limits = (!io::stderr().is_terminal()).then_some(&config.limits);
     let duration = |of: fn(&Limits) -> Option<Duration>| {
         limits.and_then(of).map(|duration| display(humantime::format_duration(duration)))
     };
-    let addresses: Vec<_> = addresses.iter().map(Address::to_string).collect();
+    let list = |addresses: &[Address]| {
+        addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+    };
     tracing::info!(
         version = product::version(),
-        addresses = addresses.join(","),
+        addresses = list(addresses),
+        admin = (!admin.is_empty()).then(|| list(admin)),
         workers = config.workers,
         max_connections = limits.map(|limits| limits.max_connections),
         max_connections_per_ip = limits.and_then(|limits| limits.max_connections_per_ip),

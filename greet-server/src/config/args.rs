@@ -110,6 +110,10 @@ pub(super) struct ListenFlags {
     #[arg(long, value_parser = switch)]
     pub(super) reuse_port: bool,
 
+    /// Print no addresses to standard output; the log has them
+    #[arg(long, value_parser = switch)]
+    pub(super) no_announce: bool,
+
     /// Threads that serve connections [default: usable cores]
     #[arg(long, value_name = "N", value_parser = number(NonZeroUsize::MIN..=MAX_WORKERS))]
     #[arg(default_value_t = usable_cores(), hide_default_value = true)]

@@ -90,6 +90,8 @@ pub struct Config {
     pub admin_listen: Option<ListenAddr>,
     /// Whether the admin server rejects changes.
     pub admin_read_only: bool,
+    /// Whether the addresses are printed to standard output.
+    pub announce: bool,
     /// Threads that serve connections, each with its own single-threaded runtime.
     pub workers: NonZeroUsize,
     /// Value of the response header `greet-instance`.

@@ -70,6 +70,7 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         reuse_port: flags.listening.reuse_port,
         admin_listen: flags.listening.admin_listen,
         admin_read_only: flags.listening.admin_read_only,
+        announce: !flags.listening.no_announce,
         workers,
     })
 }

@@ -24,6 +24,21 @@ fn version_is_that_of_the_build() {
 }
 
 #[test]
+fn addresses_are_only_in_the_log_with_no_announce() {
+    let flags = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--no-announce"];
+    let mut process = Process::start(&mut daemon(&flags));
+    process.wait_for_log("server started");
+    let exit = process.stop();
+    assert_eq!((exit.stdout.as_str(), exit.code), ("", Some(0)));
+    let started: serde_json::Value =
+        serde_json::from_str(exit.log.lines().next().unwrap()).unwrap();
+    for addresses in ["addresses", "admin"] {
+        let port = started[addresses].as_str().unwrap().strip_prefix("http://127.0.0.1:");
+        assert!(port.unwrap().parse::<u16>().unwrap() > 0, "{started}");
+    }
+}
+
+#[test]
 fn every_flag_but_the_actions_has_a_variable() {
     for flag in greet_server::command().get_arguments() {
         let is_action = matches!(flag.get_id().as_str(), "check" | "print_config");
