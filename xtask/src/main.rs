@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod e2e;
 mod harness;
+mod image;
 mod reference;
 mod tidy;
 
@@ -40,6 +41,8 @@ enum Task {
     Docs(reference::Args),
     /// Write the profile-guided programs, their man pages and completions into target/dist
     Dist,
+    /// Build the container image
+    Image(image::Args),
     // <greeter>
     /// Measure the daemon beside other servers, and write docs/benchmarks.md
     Bench(bench::Args),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
         Task::Dist => dist::run(),
+        Task::Image(args) => image::run(&args),
         // <greeter>
         Task::Bench(args) => bench::run(&args),
         Task::New(args) => new::run(&args),

@@ -8,7 +8,7 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, call, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit,
+    attacks, call, container, documents, fair_share, fd_exhaustion, ipv6, lifecycle, memory_limit,
     otel_collector, prometheus, proxies, python, stalled_handshakes, systemd, telemetry, tls,
 };
 // <greeter>
@@ -54,6 +54,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("attacks", attacks::run),
     ("memory limit", memory_limit::run),
     ("fair share", fair_share::run),
+    ("container", container::run),
     ("metrics", telemetry::metrics),
     ("Prometheus", prometheus::run),
     ("Grafana dashboard", prometheus::dashboard),

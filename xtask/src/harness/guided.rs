@@ -41,7 +41,6 @@ const OPTIMIZED: &str = "optimized";
 const OPTIMIZED_STATIC: &str = "optimized-static";
 
 /// Builds both programs with a profile if llvm-profdata is installed, otherwise without one.
-#[expect(dead_code, reason = "the next commits use it")]
 pub(crate) fn build_if_available(linking: Linking) -> anyhow::Result<Programs> {
     match build(linking) {
         Err(error) if error.is::<Missing>() => {

@@ -3,6 +3,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod console;
+pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod guided;
 pub(crate) mod net_namespace;

@@ -120,10 +120,10 @@ pub(crate) fn replacement(programs: &Programs) -> anyhow::Result<String> {
 }
 
 /// Replies by the name of the daemon.
-type Received = BTreeMap<&'static str, u64>;
+pub(super) type Received = BTreeMap<&'static str, u64>;
 
 /// Runs `change` while clients call `targets`, and returns the replies that they received.
-fn under_load<T>(
+pub(super) fn under_load<T>(
     programs: &Programs,
     targets: &[(&'static str, String)],
     change: impl FnOnce() -> anyhow::Result<T>,

@@ -48,12 +48,16 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Three times the memory of the daemon before the first attack.
 const MAX_KIB_AFTER: u64 = 64 * 1_024;
 
-const CLOSED: &str = r#"greet_connections_closed_total{cause="memory_limit"}"#;
+pub(super) const CLOSED: &str = r#"greet_connections_closed_total{cause="memory_limit"}"#;
+
+/// The attack that holds the most memory.
+pub(super) const UNFINISHED_MESSAGES: Attack =
+    Attack { name: "unfinished messages", peers: 100, peer: unfinished_messages };
 
 /// The attacks, and whether they go on until a connection was closed: their peers hold more than the limit
 /// for certain. Bursts may stay below it: while memory is short, each connection reads little.
 const ATTACKS: [(Attack, bool); 7] = [
-    (Attack { name: "unfinished messages", peers: 100, peer: unfinished_messages }, true),
+    (UNFINISHED_MESSAGES, true),
     (Attack { name: "15x100 reflection streams", peers: 15, peer: reflection }, false),
     (Attack { name: "100x100 reflection streams", peers: 100, peer: reflection }, false),
     (Attack { name: "replies without a window", peers: 60, peer: unread_replies }, false),
@@ -134,7 +138,7 @@ fn memory_after_calls(programs: &Programs, daemon: &Daemon) -> anyhow::Result<u6
 }
 
 /// Returns the memory limit of the container in bytes.
-fn limit_of_manifest() -> anyhow::Result<u64> {
+pub(super) fn limit_of_manifest() -> anyhow::Result<u64> {
     let manifest = fs::read_to_string(root().join(MANIFEST))?;
     let limit =
         manifest.split_once("limits: { memory: ").and_then(|(_, rest)| rest.split_once("Mi"));

@@ -2,6 +2,7 @@
 
 pub(crate) mod attacks;
 pub(crate) mod call;
+pub(crate) mod container;
 pub(crate) mod documents;
 pub(crate) mod fair_share;
 pub(crate) mod fd_exhaustion;
