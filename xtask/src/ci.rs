@@ -10,6 +10,8 @@ use crate::harness::report::{Missing, Report};
 use crate::harness::{sample, tools};
 use crate::{e2e, reference, tidy};
 
+const CONTAINERFILES: [&str; 2] =
+    ["deploy/container/Containerfile", "deploy/container/Containerfile.build"];
 const SHELL_SCRIPTS: [&str; 1] = [".ci/run"];
 
 /// How strictly to check
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .check("tests of xtask with docs", || run_cargo("test -p xtask --features docs --locked"));
     report.check("licences, bans, sources", deny);
     report.check("workflows", workflows);
+    report.check("Containerfiles", containerfiles);
     report.check("shell scripts", shell_scripts);
     report.check("documents", documents);
     report.check("demo", demo);
@@ -106,6 +109,10 @@ fn deny() -> anyhow::Result<String> {
 fn workflows() -> anyhow::Result<String> {
     let zizmor = ["--offline", "--quiet", "--no-progress", ".github"];
     run_shown(tools::checker("zizmor")?.args(zizmor).current_dir(root()))
+}
+
+fn containerfiles() -> anyhow::Result<String> {
+    run_shown(tools::checker("hadolint")?.args(CONTAINERFILES).current_dir(root()))
 }
 
 fn shell_scripts() -> anyhow::Result<String> {
