@@ -25,7 +25,7 @@ use crate::harness::report::require_linux;
 use crate::harness::resources::{Resources, raise_descriptor_limit, reset_peak};
 use crate::harness::sample;
 
-const MANIFEST: &str = "deploy/kubernetes/greet.yaml";
+const MANIFEST: &str = "deploy/kubernetes/base/deployment.yaml";
 const MIB: u64 = 1_024 * 1_024;
 /// The default of `--max-message-bytes`.
 const MESSAGE_BYTES: usize = 16_384;
