@@ -6,6 +6,7 @@ pub(crate) mod console;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod guided;
+pub(crate) mod manifests;
 pub(crate) mod net_namespace;
 pub(crate) mod ports;
 pub(crate) mod programs;

@@ -1,6 +1,6 @@
 //! Tools of the scenarios: finds them, or returns how to install them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::command::{capture, program, works};
@@ -34,6 +34,18 @@ pub(crate) fn checker_script(imports: &str, script: &str) -> anyhow::Result<Comm
     Ok(command)
 }
 
+/// Returns kubectl from the PATH, or as `xtask/checkers/kubectl.py` installs it.
+pub(crate) fn kubectl() -> anyhow::Result<Command> {
+    let version = ["version", "--client"];
+    if works(program("kubectl").args(version)) {
+        return Ok(program("kubectl"));
+    }
+    let python = checker("python")?;
+    let path = Path::new(python.get_program()).with_file_name("kubectl");
+    if !works(program(&path).args(version)) {
+        let install = format!("{} xtask/checkers/kubectl.py", python.get_program().display());
+        return Err(missing("kubectl", install));
+    Ok(program(path))
 /// Returns a program of the virtual environment with the requirements of a folder of xtask.
 fn in_environment(
     environment: &str,

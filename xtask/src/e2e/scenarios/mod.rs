@@ -7,6 +7,7 @@ pub(crate) mod documents;
 pub(crate) mod fair_share;
 pub(crate) mod fd_exhaustion;
 pub(crate) mod ipv6;
+pub(crate) mod kubernetes;
 pub(crate) mod lifecycle;
 pub(crate) mod memory_limit;
 pub(crate) mod otel_collector;
