@@ -1,4 +1,4 @@
-//! Three daemons behind a proxy, and calls through it while one of them is replaced.
+//! Three daemons behind a proxy, and calls through it while some of them are replaced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,9 +33,13 @@ const MIN_SHARE: f64 = 0.2;
 #[derive(Debug)]
 pub(super) struct Proxy(Daemon);
 
+/// Starts a daemon: the port for calls, the admin port, and the name of the instance.
+type Start<'a> = dyn Fn(u16, u16, &str) -> anyhow::Result<Daemon> + Sync + 'a;
+
 /// Daemons and the proxy in front of them.
 pub(super) struct Fleet<'a> {
     programs: &'a Programs,
+    start: Box<Start<'a>>,
     certs: Ca,
     ports: Ports,
     daemons: Vec<Daemon>,
@@ -63,15 +67,30 @@ impl Drop for Proxy {
 }
 
 impl<'a> Fleet<'a> {
-    /// Starts three daemons, and writes `deploy/proxies/CONFIG` with free ports and certificates.
+    /// Starts three processes, and writes `deploy/proxies/CONFIG` with free ports and certificates.
     pub(super) fn start(programs: &'a Programs, config: &str) -> anyhow::Result<Fleet<'a>> {
+        let start = |listen, admin, name: &str| {
+            let [listen, admin] = [listen, admin].map(|port: u16| format!("127.0.0.1:{port}"));
+            let flags = ["--listen", &listen, "--admin-listen", &admin, "--instance", name];
+            Daemon::start(programs, &[&flags[..], &["--drain-delay", DRAIN_DELAY]].concat())
+        };
+        Fleet::start_with(programs, config, start)
+    }
+
+    /// The same with daemons that `start` starts.
+    pub(super) fn start_with(
+        programs: &'a Programs,
+        config: &str,
+        start: impl Fn(u16, u16, &str) -> anyhow::Result<Daemon> + Sync + 'a,
+    ) -> anyhow::Result<Fleet<'a>> {
         let certs = Ca::new("Example CA");
         let directory = certs.directory();
         certs.sign_files("server").combine(&certs.path("server.both"));
         let ports = Ports::new(SHOWN)?;
         let text = fs::read_to_string(root().join("deploy/proxies").join(config))?;
         fs::write(directory.join(config), ports.free(&text))?;
-        let mut fleet = Fleet { programs, certs, ports, daemons: Vec::new() };
+        let start = Box::new(start);
+        let mut fleet = Fleet { programs, start, certs, ports, daemons: Vec::new() };
         for (place, name) in NAMES.iter().enumerate() {
             let daemon = fleet.daemon(place, name)?;
             fleet.daemons.push(daemon);
@@ -94,11 +113,9 @@ impl<'a> Fleet<'a> {
     }
 
     fn daemon(&self, place: usize, name: &str) -> anyhow::Result<Daemon> {
-        let listen = self.address(&format!("127.0.0.1:{}", SHOWN[place]));
-        let admin = self.address(&format!("127.0.0.1:{}", SHOWN[NAMES.len() + place]));
-        let flags = ["--listen", &listen, "--admin-listen", &admin, "--instance", name];
-        let flags = [&flags[..], &["--drain-delay", DRAIN_DELAY]].concat();
-        Daemon::start(self.programs, &flags)
+        let [listen, admin] =
+            [place, NAMES.len() + place].map(|index| self.ports.free_port(SHOWN[index]));
+        (self.start)(listen, admin, name)
     }
 
     /// Calls through the proxy, in plaintext or over TLS.
@@ -140,39 +157,48 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Replaces `b` by `b2` under load: no call fails, and each daemon gets its share.
-    pub(super) fn replaces_one_under_load(&mut self) -> anyhow::Result<String> {
-        let drained = self.daemons.remove(1);
+    /// Replaces daemons one after the other under load, such as `b` by `b2`: no call fails, and each daemon
+    /// gets its share.
+    pub(super) fn replaces_under_load(&mut self, replaced: &[&str]) -> anyhow::Result<String> {
+        let mut daemons = std::mem::take(&mut self.daemons);
         let this = &*self;
         let is_over = AtomicBool::new(false);
-        let ((before, after, _replacement), all) = thread::scope(|scope| {
+        let (after, all) = thread::scope(|scope| {
             let clients = scope.spawn(|| this.call_until(&is_over));
-            let replaced = this.replace(drained);
+            let after = this.replace_each(&mut daemons, replaced);
             is_over.store(true, Ordering::Relaxed);
-            anyhow::Ok((replaced?, clients.join().expect("a client does not panic")?))
+            anyhow::Ok((after?, clients.join().expect("a client does not panic")?))
         })?;
-        anyhow::ensure!(all.contains_key("b") && all.contains_key("b2"), "{all:?}");
-        let calls: u64 = before.values().sum();
-        for name in NAMES {
-            let share = *before.get(name).unwrap_or(&0) as f64 / calls as f64;
-            anyhow::ensure!(share >= MIN_SHARE, "{name} has {share:.2} of the calls: {before:?}");
+        for name in replaced {
+            let [before, after] = [(*name).to_owned(), replacement(name)];
+            anyhow::ensure!(all.contains_key(&before) && all.contains_key(&after), "{all:?}");
         }
         let calls: u64 = all.values().sum();
         Ok(format!("{calls} calls meanwhile, none failed; at the end {after:?}"))
     }
 
-    /// Returns the calls before the drain and after the replacement, and the new daemon.
-    fn replace(&self, mut drained: Daemon) -> anyhow::Result<(Tally, Tally, Daemon)> {
-        let before = self.batch()?;
-        drained.terminate()?;
-        let ended = drained.wait()?;
-        anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
-        let replacement = self.daemon(1, "b2")?;
-        let after = wait_for("b2 gets its share", REPLACE_TIMEOUT, || {
-            let batch = self.batch()?;
-            Ok((batch.get("b2") >= Some(&50)).then_some(batch))
-        })?;
-        Ok((before, after, replacement))
+    /// Returns the calls of a batch after the last replacement.
+    fn replace_each(&self, daemons: &mut [Daemon], replaced: &[&str]) -> anyhow::Result<Tally> {
+        let mut last = self.batch()?;
+        let calls: u64 = last.values().sum();
+        for name in NAMES {
+            let share = *last.get(name).unwrap_or(&0) as f64 / calls as f64;
+            anyhow::ensure!(share >= MIN_SHARE, "{name} has {share:.2} of the calls: {last:?}");
+        }
+        for name in replaced {
+            let place = NAMES.iter().position(|known| known == name).context("a known name")?;
+            let drained = &mut daemons[place];
+            drained.terminate()?;
+            let ended = drained.wait()?;
+            anyhow::ensure!(ended.code == Some(0), "the daemon that drained: {ended:?}");
+            let new = replacement(name);
+            *drained = self.daemon(place, &new)?;
+            last = wait_for(&format!("{new} gets its share"), REPLACE_TIMEOUT, || {
+                let batch = self.batch()?;
+                Ok((batch.get(&new) >= Some(&50)).then_some(batch))
+            })?;
+        }
+        Ok(last)
     }
 
     fn call_until(&self, is_over: &AtomicBool) -> anyhow::Result<Tally> {
@@ -198,4 +224,9 @@ impl<'a> Fleet<'a> {
             .map(|(name, calls)| (name.clone(), calls.as_u64().unwrap_or(0)))
             .collect())
     }
+}
+
+/// Returns the name of the daemon that takes the place of another.
+fn replacement(name: &str) -> String {
+    format!("{name}2")
 }

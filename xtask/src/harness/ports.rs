@@ -28,6 +28,11 @@ impl Ports {
         Ok(Ports(pairs))
     }
 
+    /// Returns the free port for a shown one.
+    pub(crate) fn free_port(&self, shown: u16) -> u16 {
+        self.0.iter().find(|(port, _)| *port == shown).map_or(shown, |(_, free)| *free)
+    }
+
     /// Returns `text` with the free ports; a shown port follows a colon or a space.
     pub(crate) fn free(&self, text: &str) -> String {
         let replace = |text: String, (shown, free): &(u16, u16)| {

@@ -40,7 +40,7 @@ fn behind(
     let _proxy = Proxy::start(&mut proxy, fleet.directory(), &fleet.plaintext_address())?;
     fleet.passes_calls_unchanged()?;
     more(&fleet)?;
-    fleet.replaces_one_under_load()
+    fleet.replaces_under_load(&["b"])
 }
 
 /// Calls over gRPC-Web in its text form, as a page of another origin does.
