@@ -93,7 +93,8 @@ fn build_in(directory: PathBuf, build: &mut Command) -> anyhow::Result<Programs>
 }
 
 /// Returns cargo with the flags of a release build: those of the user and the workspace, and the removal of
-/// this machine's paths, so that the same sources give the same programs on another one.
+/// this machine's paths, so that the same sources give the same programs on another one. The programs print
+/// the revision that it sets.
 pub(crate) fn release_cargo(rustflags: &str) -> anyhow::Result<Command> {
     let users = std::env::var("RUSTFLAGS").unwrap_or_default();
     let flags = [&users, RUSTFLAGS, rustflags].into_iter().flat_map(str::split_whitespace);
@@ -113,7 +114,19 @@ pub(crate) fn release_cargo(rustflags: &str) -> anyhow::Result<Command> {
     );
     let mut cargo = cargo();
     cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    if let Some(revision) = revision() {
+        cargo.env("GREET_REVISION", revision);
+    }
     Ok(cargo)
+}
+
+/// Returns the first 12 hexadecimal digits of the commit, with `-dirty` if a file differs from it. A copy of
+/// the sources without git has no revision.
+pub(crate) fn revision() -> Option<String> {
+    let mut git = program("git");
+    // Without any tag the description is the commit.
+    git.current_dir(root()).args(["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty"]);
+    Some(capture(&mut git).ok()?.succeeded().ok()?.trim().to_owned())
 }
 
 /// Returns a field of `rustc -vV`.
