@@ -21,7 +21,6 @@ use greet_testkit::BlockingPeer;
 use crate::harness::command::{print, progress};
 use crate::harness::programs::root;
 use crate::harness::resources::raise_descriptor_limit;
-use crate::harness::{command::program, daemon::Daemon, programs::Programs, report};
 
 use calls::Effort;
 use figures::{Figures, MANY_CONNECTIONS};
@@ -122,18 +121,4 @@ fn measure(starter: &Starter, effort: Effort) -> anyhow::Result<Figures> {
         load: load(&starter.programs)?,
         guided_load: starter.guided.as_ref().map(load).transpose()?,
     })
-}
-
-/// Returns the CPU time of a call of `guided`, relative to `plain`, for `cargo xtask dist`.
-pub(crate) fn gain(plain: &Programs, guided: &Programs) -> anyhow::Result<f64> {
-    report::require_linux()?;
-    require_a_core_each()?;
-    let pair = [(Peer::Greet, plain), (Peer::GreetGuided, guided)].map(|(peer, programs)| {
-        let mut server = program(&programs.server);
-        server.args(["--listen", "127.0.0.1:0"]);
-        Ok((peer, Daemon::spawn(&mut peers::on_core(peers::SERVER_CORE, &server))?))
-    });
-    let pair = pair.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let table = calls::measure(&pair, &Generator::new(NAME_BYTES[0])?, Shape::TEN_BY_TEN, QUICK)?;
-    Ok(table.rows[1].ratio(&table.rows[0], |sample| sample.cpu_us_per_call))
 }
