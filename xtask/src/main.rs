@@ -39,8 +39,8 @@ enum Task {
     Ci(ci::Args),
     /// Generate the tables in the documents
     Docs(reference::Args),
-    /// Write the profile-guided programs, their man pages and completions into target/dist
-    Dist,
+    /// Write the files of a release into target/dist: tarball, Debian package, SBOM, checksums
+    Dist(dist::Args),
     /// Build the container image
     Image(image::Args),
     // <greeter>
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),
-        Task::Dist => dist::run(),
+        Task::Dist(args) => dist::run(&args),
         Task::Image(args) => image::run(&args),
         // <greeter>
         Task::Bench(args) => bench::run(&args),

@@ -8,9 +8,9 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, call, container, documents, fair_share, fd_exhaustion, ipv6, kubernetes, lifecycle,
-    memory_limit, otel_collector, prometheus, proxies, python, stalled_handshakes, systemd,
-    telemetry, tls,
+    attacks, call, container, deb, dist, documents, fair_share, fd_exhaustion, ipv6, kubernetes,
+    lifecycle, memory_limit, otel_collector, prometheus, proxies, python, stalled_handshakes,
+    systemd, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -66,6 +66,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("haproxy", proxies::haproxy),
     ("systemd", systemd::run),
     ("kubernetes manifests", kubernetes::manifests),
+    ("dist", dist::run),
+    ("deb", deb::run),
     ("Python", python::client_and_server),
     ("Python over a Unix socket", python::over_unix_socket),
     ("Python: health, reflection, details", python::services),

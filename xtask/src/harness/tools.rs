@@ -31,6 +31,7 @@ pub(crate) fn checker(name: &'static str) -> anyhow::Result<Command> {
 pub(crate) fn checker_script(imports: &str, script: &str) -> anyhow::Result<Command> {
     let mut command = in_environment("checkers", "checkers", "python", &["-c", imports])?;
     command.arg(root().join("xtask").join(script));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
 }
 
@@ -45,7 +46,10 @@ pub(crate) fn kubectl() -> anyhow::Result<Command> {
     if !works(program(&path).args(version)) {
         let install = format!("{} xtask/checkers/kubectl.py", python.get_program().display());
         return Err(missing("kubectl", install));
+    }
     Ok(program(path))
+}
+
 /// Returns a program of the virtual environment with the requirements of a folder of xtask.
 fn in_environment(
     environment: &str,

@@ -3,6 +3,8 @@
 pub(crate) mod attacks;
 pub(crate) mod call;
 pub(crate) mod container;
+pub(crate) mod deb;
+pub(crate) mod dist;
 pub(crate) mod documents;
 pub(crate) mod fair_share;
 pub(crate) mod fd_exhaustion;
