@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::dist::{Release, crates, licences};
 use crate::harness::command::{capture, print, program, works};
 use crate::harness::container::Podman;
 use crate::harness::guided;
@@ -61,26 +62,22 @@ fn engine() -> anyhow::Result<Command> {
     })
 }
 
-/// Builds the image, and returns its id.
+/// Builds the image, and returns its id. Its time is that of the commit: the time of the build would differ
+/// from one to the next.
 fn build(mut engine: Command, programs: &Programs, tag: &str) -> anyhow::Result<String> {
-    // The time of the commit, because the time of the build would differ from one to the next.
-    let [revision, seconds, created] = [
-        git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])?,
-        git(&["log", "--max-count=1", "--format=%ct"])?,
-        git(&["log", "--max-count=1", "--format=%cI"])?,
-    ];
-    let context = stage(programs, &seconds)?;
+    let release = Release::of_this_commit()?;
+    let context = stage(programs, &release)?;
     if engine.get_program() == "docker" {
-        engine.env("SOURCE_DATE_EPOCH", seconds);
+        engine.env("SOURCE_DATE_EPOCH", &release.epoch);
         engine.args(["build", "--quiet"]);
     } else {
-        engine.args(["build", "--quiet", "--timestamp", &seconds]);
+        engine.args(["build", "--quiet", "--timestamp", &release.epoch]);
     }
     for (name, value) in [
-        ("VERSION", env!("CARGO_PKG_VERSION")),
-        ("REVISION", &revision),
-        ("CREATED", &created),
-        ("SOURCE", env!("CARGO_PKG_REPOSITORY")),
+        ("VERSION", release.version),
+        ("REVISION", &programs::revision().unwrap_or_default()),
+        ("CREATED", &release.timestamp),
+        ("SOURCE", release.repository),
     ] {
         engine.arg(format!("--build-arg={name}={value}"));
     }
@@ -88,13 +85,8 @@ fn build(mut engine: Command, programs: &Programs, tag: &str) -> anyhow::Result<
     Ok(capture(&mut engine)?.succeeded()?.trim().to_owned())
 }
 
-fn git(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = capture(program("git").current_dir(root()).args(arguments))?.succeeded()?;
-    Ok(output.trim().to_owned())
-}
-
 /// Writes the root file system of the image.
-fn stage(programs: &Programs, seconds: &str) -> anyhow::Result<PathBuf> {
+fn stage(programs: &Programs, release: &Release) -> anyhow::Result<PathBuf> {
     let staged = target_directory()?.join("image");
     if staged.exists() {
         fs::remove_dir_all(&staged)?;
@@ -109,17 +101,18 @@ fn stage(programs: &Programs, seconds: &str) -> anyhow::Result<PathBuf> {
         install: "sudo apt-get install --yes ca-certificates".to_owned(),
     })?;
     install_file(Path::new(bundle), &staged.join(CA_BUNDLE))?;
-    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        install_file(&root().join(licence), &staged.join(LICENCES).join(licence))?;
-    }
     for file in ["etc/group", "etc/nsswitch.conf", "etc/passwd"] {
         install_file(&root().join(ROOT_FILES).join(file), &staged.join(file))?;
     }
-    // docker keeps the times of the files.
-    let mut touch = program("find");
-    touch.arg(&staged).args(["-exec", "touch", "--no-dereference"]);
-    touch.arg(format!("--date=@{seconds}")).args(["{}", "+"]);
-    capture(&mut touch)?.succeeded()?;
+    let licences = staged.join(LICENCES);
+    fs::create_dir_all(&licences)?;
+    licences::write(&crates::of_programs(&release.target)?, &licences)?;
+    // docker keeps the times of the files. The umask of the user does not decide their modes.
+    let finish = "gzip -9 -n \"$2\"/THIRD-PARTY* && chmod -R u=rwX,go=rX . \
+                  && find . -exec touch --no-dereference --date=\"@$1\" {} +";
+    let mut shell = program("sh");
+    shell.current_dir(&staged).args(["-ec", finish, "sh", &release.epoch, LICENCES]);
+    capture(&mut shell)?.succeeded()?;
     Ok(staged)
 }
 

@@ -19,14 +19,14 @@ pub(crate) struct Release {
     /// The target of the programs, such as `x86_64-unknown-linux-gnu`.
     pub(crate) target: String,
     /// The time of the commit in seconds since 1970: the modification time of every packaged file.
-    pub(super) epoch: String,
+    pub(crate) epoch: String,
     /// The time of the commit as in a Debian changelog (RFC 2822).
     pub(super) date: String,
     /// The time of the commit in UTC (RFC 3339).
-    pub(super) timestamp: String,
+    pub(crate) timestamp: String,
     /// `NAME <ADDRESS>`
     pub(super) maintainer: &'static str,
-    pub(super) repository: &'static str,
+    pub(crate) repository: &'static str,
 }
 
 impl Release {
