@@ -9,7 +9,7 @@ use crate::harness::report::Report;
 
 use scenarios::{
     attacks, call, container, deb, dist, documents, fair_share, fd_exhaustion, ipv6, kubernetes,
-    lifecycle, memory_limit, otel_collector, prometheus, proxies, python, stalled_handshakes,
+    lifecycle, memory_limit, otel_collector, pods, prometheus, proxies, python, stalled_handshakes,
     systemd, telemetry, tls,
 };
 // <greeter>
@@ -68,6 +68,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("kubernetes manifests", kubernetes::manifests),
     ("dist", dist::run),
     ("deb", deb::run),
+    ("kubernetes pods", pods::run),
     ("Python", python::client_and_server),
     ("Python over a Unix socket", python::over_unix_socket),
     ("Python: health, reflection, details", python::services),

@@ -21,7 +21,8 @@ use crate::harness::tools;
 
 /// The ports in the configurations: daemons, admin ports, the proxy in plaintext and over TLS.
 const SHOWN: [u16; 8] = [50051, 50052, 50053, 9101, 9102, 9103, 8080, 8443];
-const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The names of the daemons.
+pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Above the health check interval of every proxy.
 const DRAIN_DELAY: &str = "3s";
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
