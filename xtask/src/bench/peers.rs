@@ -13,7 +13,7 @@ use super::process::BURST_CALLS;
 use crate::harness::command::{capture, program, progress};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{
-    self, Linking, Programs, cargo, release_cargo, root, target_directory,
+    self, Linking, Programs, RUSTFLAGS, cargo, release_cargo, root, target_directory,
 };
 use crate::harness::report::Missing;
 use crate::harness::stacks;
@@ -197,7 +197,7 @@ impl Starter {
 /// Builds or finds a server. The error is `Missing` if it is not installed.
 fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Command> {
     let example = |name: &str| {
-        let mut build = release_cargo("")?;
+        let mut build = release_cargo(RUSTFLAGS)?;
         build.args(["build", "--release", "--locked", "-p", "greet-server", "--example", name]);
         anyhow::ensure!(build.status()?.success(), "could not build the example {name}");
         Ok(program(target_directory()?.join("release/examples").join(name)))

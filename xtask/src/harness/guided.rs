@@ -12,7 +12,7 @@ use greet_testkit::certs::Ca;
 use super::command::{capture, program, progress, works};
 use super::daemon::Daemon;
 use super::programs::{
-    Linking, Programs, build_release, build_with, root, rustc_field, target_directory,
+    Linking, Programs, RUSTFLAGS, build_release, build_with, root, rustc_field, target_directory,
 };
 use super::report::Missing;
 use super::sample;
@@ -58,7 +58,7 @@ pub(crate) fn build(linking: Linking) -> anyhow::Result<Programs> {
     let directory = target_directory()?.join("guided");
     let (counts, profile) = (directory.join("counts"), directory.join("merged.profdata"));
     let generate = format!(
-        "-Cprofile-generate={} -Cllvm-args=-vp-counters-per-site={INDIRECT_TARGETS}",
+        "{RUSTFLAGS} -Cprofile-generate={} -Cllvm-args=-vp-counters-per-site={INDIRECT_TARGETS}",
         counts.display()
     );
     let instrumented = build_with(&generate, Linking::Dynamic, &directory.join("instrumented"))?;
@@ -80,7 +80,7 @@ pub(crate) fn build(linking: Linking) -> anyhow::Result<Programs> {
         merge.args(["merge", "--output"]).arg(&profile).arg(&counts);
         capture(&mut merge)?.succeeded()?;
     }
-    build_with(&format!("-Cprofile-use={}", profile.display()), linking, &optimized)
+    build_with(&format!("{RUSTFLAGS} -Cprofile-use={}", profile.display()), linking, &optimized)
 }
 
 /// Returns the llvm-profdata of rustc's version of LLVM: others reject its counts.
