@@ -1,7 +1,7 @@
 //! `cargo xtask image`: builds the container image with both programs.
 //!
 //! The programs are linked statically, so the image needs no distribution as its base. Owners, modes and
-//! times of all files are fixed: the same sources, CA bundle and toolchain give the same image id.
+//! times of all files are fixed: the same commit, programs and CA bundle give the same image id.
 
 use std::fs;
 use std::path::{Path, PathBuf};

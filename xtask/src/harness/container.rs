@@ -50,6 +50,8 @@ impl Podman {
     /// Returns `podman` with the options for its storage.
     pub(crate) fn command(&self) -> Command {
         let mut podman = program("podman");
+        // podman writes a file `oom` into its directory when the kernel kills a container.
+        podman.current_dir(self.storage.path());
         for (option, directory) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             podman.arg(option).arg(self.storage.path().join(directory));
         }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::e2e::scenarios::{lifecycle, memory_limit};
-use crate::e2e::under_attack::Served;
+use crate::e2e::under_attack::{Attack, Served};
 use crate::harness::command::capture;
 use crate::harness::container::{Container, Podman};
 use crate::harness::programs::Programs;
@@ -15,9 +15,11 @@ use crate::harness::report::require_linux;
 use crate::harness::sample;
 use crate::image;
 
-const MAX_BYTES: u64 = 18_000_000;
+const MAX_BYTES: u64 = 16_000_000;
 /// Limits of the CPU, and the workers of a daemon with it.
 const WORKERS: [(&str, u64); 3] = [("--cpus=0.5", 1), ("--cpus=1", 1), ("--cpus=2", 2)];
+/// Their messages together have more bytes than the limit of the container.
+const ATTACKERS: usize = 200;
 const CLIENT: &str = "/usr/local/bin/greet-cli";
 
 /// The storage with the image, and the client outside.
@@ -142,8 +144,8 @@ impl Image<'_> {
         let mut container = self.start("attacked", &env, &[&format!("--memory={limit}")])?;
         let daemon = &container.daemon;
         let has_effect = || Ok(daemon.metric(memory_limit::CLOSED)? > 0);
-        let Served { calls, p99, .. } =
-            memory_limit::UNFINISHED_MESSAGES.run(self.programs, daemon, has_effect)?;
+        let attack = Attack { peers: ATTACKERS, ..memory_limit::UNFINISHED_MESSAGES };
+        let Served { calls, p99, .. } = attack.run(self.programs, daemon, has_effect)?;
         let is_killed = container.inspect(".State.OOMKilled")?;
         let ended = container.stop()?;
         anyhow::ensure!(is_killed == "false" && ended.code == Some(0), "{is_killed} {ended:?}");
