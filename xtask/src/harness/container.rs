@@ -30,7 +30,7 @@ pub(crate) struct Podman {
 pub(crate) struct Container<'a> {
     podman: &'a Podman,
     name: String,
-    /// The daemon in it. Signals go through podman to process 1, whose exit code podman returns.
+    /// The daemon in it: its output and its exit code are those of `podman run`.
     pub(crate) daemon: Daemon,
 }
 
@@ -65,8 +65,13 @@ impl Podman {
 
     /// Returns `podman run OPTIONS` with the restrictions and the network of the host.
     pub(crate) fn run(&self, options: &[&str]) -> Command {
+        self.run_in("host", options)
+    }
+
+    /// The same in another network: `none` has the loopback interface only.
+    pub(crate) fn run_in(&self, network: &str, options: &[&str]) -> Command {
         let mut run = self.command();
-        run.args(["run", "--network=host"]).args(ULIMITS).args(RESTRICTIONS).args(options);
+        run.args(["run", "--network", network]).args(ULIMITS).args(RESTRICTIONS).args(options);
         run
     }
 
@@ -102,14 +107,11 @@ impl Container<'_> {
         Ok(inspected.succeeded()?.trim().to_owned())
     }
 
-    /// Returns both outputs of the container until now.
-    pub(crate) fn logs(&self) -> anyhow::Result<Captured> {
-        capture(self.podman.command().args(["logs", &self.name]))
-    }
-
     /// Sends SIGTERM to process 1 and waits for its end.
     pub(crate) fn stop(&mut self) -> anyhow::Result<Ended> {
-        self.daemon.terminate()?;
+        // `podman run` passes signals on, but not from its start.
+        let kill = ["kill", "--signal=TERM", &self.name];
+        capture(self.podman.command().args(kill))?.succeeded()?;
         self.daemon.wait().with_context(|| format!("container {}", self.name))
     }
 }
