@@ -89,8 +89,18 @@ impl Podman {
         run.args(options);
         run.args(env.iter().map(|(variable, value)| format!("--env={variable}={value}")));
         run.arg(image).args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        let daemon = Daemon::spawn(&mut run)?;
-        Ok(Container { podman: self, name: name.to_owned(), daemon })
+        match Daemon::spawn(&mut run) {
+            Ok(daemon) => Ok(Container { podman: self, name: name.to_owned(), daemon }),
+            Err(error) => {
+                self.remove(name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a container, which may run. Without this the container would outlive podman.
+    pub(crate) fn remove(&self, name: &str) {
+        let _ = capture(self.command().args(["rm", "--force", "--time=0", name])); // or there is none
     }
 }
 
@@ -118,6 +128,6 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = capture(self.podman.command().args(["rm", "--force", "--time=0", &self.name]));
+        self.podman.remove(&self.name);
     }
 }

@@ -108,7 +108,7 @@ impl Image<'_> {
         let stopped = podman(&["stop", name]);
         let code = podman(&["inspect", "--format={{.State.ExitCode}}", name]);
         let logs = podman(&["logs", name]);
-        podman(&["rm", "--force", "--time=0", name])?; // whatever failed before
+        self.podman.remove(name); // whatever failed before
 
         started.succeeded()?;
         let health = health?.succeeded()?;
