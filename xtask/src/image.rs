@@ -71,7 +71,8 @@ fn build(mut engine: Command, programs: &Programs, tag: &str) -> anyhow::Result<
         engine.env("SOURCE_DATE_EPOCH", &release.epoch);
         engine.args(["build", "--quiet"]);
     } else {
-        engine.args(["build", "--quiet", "--timestamp", &release.epoch]);
+        // A cached layer would bring the time of the commit that it was built from.
+        engine.args(["build", "--quiet", "--layers=false", "--timestamp", &release.epoch]);
     }
     for (name, value) in [
         ("VERSION", release.version),
