@@ -142,7 +142,8 @@ impl Units {
         })?;
         self.call(programs, &daemon, &ca)?;
 
-        let last_line = format!("{} +++ exited with 0 +++", daemon.id());
+        // strace pads process ids to five characters.
+        let last_line = format!("{:<5} +++ exited with 0 +++", daemon.id());
         daemon.stop_cleanly()?;
         wait_for("the recording ends", STEP_TIMEOUT, || {
             let recorded = fs::read_to_string(&recording)?;
