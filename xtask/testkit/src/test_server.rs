@@ -22,6 +22,8 @@ const DEFAULT_FLAGS: [&str; 2] = ["--listen=127.0.0.1:0", "--workers=2"];
 pub struct TestServer {
     /// The first address: `http(s)://HOST:PORT` or `unix:PATH`.
     pub url: String,
+    /// Every address, in the order of `--listen`.
+    pub urls: Vec<String>,
     /// The first address of the admin port, if it has one.
     pub admin_url: Option<String>,
     drain: Option<oneshot::Sender<()>>,
@@ -87,18 +89,25 @@ impl TestServer {
                 let mut server = Server::bind(config, services).await.unwrap();
                 configure(&mut server);
                 let admin_url = server.admin_addresses().first().map(ToString::to_string);
-                announce.send((server.addresses()[0].to_string(), admin_url)).unwrap();
+                let urls: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+                announce.send((urls, admin_url)).unwrap();
                 let report = server.run(received(drain_signal), received(cut_signal)).await;
                 let _ = report_sender.send(report.unwrap()); // the test may be past waiting
             });
         });
-        let (url, admin_url) = announced.recv().expect("the server should start");
-        TestServer { url, admin_url, drain: Some(drain), cut: Some(cut), report: Some(report) }
+        let (urls, admin_url) = announced.recv().expect("the server should start");
+        let (drain, cut, report) = (Some(drain), Some(cut), Some(report));
+        TestServer { url: urls[0].clone(), urls, admin_url, drain, cut, report }
     }
 
     /// Returns `HOST:PORT`.
     pub fn address(&self) -> &str {
         address(&self.url)
+    }
+
+    /// Returns `HOST:PORT` of every address.
+    pub fn addresses(&self) -> Vec<&str> {
+        self.urls.iter().map(|url| address(url)).collect()
     }
 
     /// Returns `HOST:PORT` of the admin port.
