@@ -12,7 +12,7 @@ use tracing::field::display;
 
 use crate::admin::collector::MetricsCollector;
 use crate::admin::{Access, AdminServer, Routes};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, ListenAddr};
 use crate::drain::{Lifecycle, RunError};
 use crate::grpc::memory::MemoryLimit;
 use crate::grpc::{
@@ -90,6 +90,9 @@ pub enum StartError {
     /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// An address with the scheme `https`, without a certificate or of the admin server.
+    #[error("{0} has no certificate")]
+    NoCertificate(ListenAddr),
     /// A descriptor of socket activation cannot be used.
     #[error("could not use the sockets that LISTEN_FDS names")]
     Inherited(#[source] io::Error),
@@ -120,6 +123,9 @@ impl Server {
         sockets: Sockets,
         services: impl Fn(&Config) -> Vec<Service> + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
+        if let Some(address) = config.address_without_tls() {
+            return Err(StartError::NoCertificate(address.clone()));
+        }
         let Sockets { mut listeners, mut admin } = sockets;
         if listeners.is_empty() {
             listeners = bind_all(&config.listen, config.reuse_port).await?;

@@ -10,7 +10,7 @@ use greet_flags::variables;
 use http::HeaderValue;
 
 use super::resolve::Sources;
-use super::values::{OFF, OrOff, OtlpEndpoint, instance, or_off, origin};
+use super::values::{OFF, OrOff, OtlpEndpoint, admin_address, instance, or_off, origin};
 use super::{
     ClientAuth, Config, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr,
     LogConfig,
@@ -92,14 +92,16 @@ pub(super) struct ActionFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Listening")]
 pub(super) struct ListenFlags {
-    /// Address to listen on: HOST:PORT (port 0 picks a free one) or unix:PATH[?mode=0660]; repeat or separate by
-    /// commas; sockets from a supervisor (LISTEN_FDS) replace it
+    /// Address to listen on: [SCHEME://]HOST:PORT (port 0 picks a free one) or unix:PATH[?mode=0660]; the scheme is
+    /// http or https, by default https if --tls-cert is given; repeat or separate by commas; sockets from a supervisor
+    /// (LISTEN_FDS) replace it
     #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = DEFAULT_LISTEN)]
     pub(super) listen: Vec<ListenAddr>,
 
-    /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP; same form as --listen
+    /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP; same form as --listen, but not
+    /// https
     #[arg(long, value_name = "ADDR")]
-    #[arg(value_parser = or_off(str::parse::<ListenAddr>), default_value = OFF)]
+    #[arg(value_parser = or_off(admin_address), default_value = OFF)]
     pub(super) admin_listen: OrOff<ListenAddr>,
 
     /// Reject changes of the log level over the admin server

@@ -1,4 +1,5 @@
-//! An address to listen on: `HOST:PORT`, or `unix:PATH` with an optional mode of the socket file.
+//! An address to listen on: `HOST:PORT` with an optional scheme, or `unix:PATH` with an optional mode
+//! of the socket file.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -10,11 +11,14 @@ const MODE: &str = "mode=";
 /// Permission bits of user, group and others.
 const MAX_MODE: u32 = 0o777;
 
-/// An address to listen on: `HOST:PORT`, `unix:PATH` or `unix:PATH?mode=0660`.
+/// An address to listen on: `HOST:PORT`, `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH` or
+/// `unix:PATH?mode=0660`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddr {
     /// A TCP address.
     Tcp {
+        /// Without one, the listener has TLS if the server has a certificate.
+        scheme: Option<Scheme>,
         /// A name, an IPv4 address, or an IPv6 address without brackets, such as `fe80::1%eth0`.
         host: String,
         /// Port 0 picks a free one.
@@ -29,13 +33,48 @@ pub enum ListenAddr {
     },
 }
 
+/// The scheme of a TCP address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext, even if the server has a certificate.
+    Http,
+    /// TLS, for which the server needs a certificate.
+    Https,
+}
+
+impl Scheme {
+    const ALL: [Scheme; 2] = [Scheme::Http, Scheme::Https];
+
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+impl ListenAddr {
+    /// Returns whether the scheme is `https`.
+    pub(crate) fn is_https(&self) -> bool {
+        matches!(self, ListenAddr::Tcp { scheme: Some(Scheme::Https), .. })
+    }
+
+    /// Returns the address without its scheme or mode. Two listeners cannot share it.
+    pub(super) fn bare(&self) -> ListenAddr {
+        match self.clone() {
+            ListenAddr::Tcp { host, port, .. } => ListenAddr::Tcp { scheme: None, host, port },
+            ListenAddr::Unix { path, .. } => ListenAddr::Unix { path, mode: None },
+        }
+    }
+}
+
 impl From<SocketAddr> for ListenAddr {
     fn from(address: SocketAddr) -> ListenAddr {
         let host = match address {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
             _ => address.ip().to_string(),
         };
-        ListenAddr::Tcp { host, port: address.port() }
+        ListenAddr::Tcp { scheme: None, host, port: address.port() }
     }
 }
 
@@ -50,7 +89,15 @@ impl FromStr for ListenAddr {
             };
             return Ok(ListenAddr::Unix { path: path.into(), mode });
         }
-        tcp(given).ok_or_else(|| format!("{given:?} is not HOST:PORT or unix:PATH"))
+        let Some((scheme, address)) = given.split_once("://") else {
+            let address = tcp(None, given);
+            return address.ok_or_else(|| format!("{given:?} is not HOST:PORT or unix:PATH"));
+        };
+        // Schemes are case-insensitive (RFC 3986, section 3.1).
+        let mut schemes = Scheme::ALL.into_iter();
+        let scheme = schemes.find(|known| scheme.eq_ignore_ascii_case(known.name()));
+        let address = scheme.and_then(|scheme| tcp(Some(scheme), address));
+        address.ok_or_else(|| format!("{given:?} is not http://HOST:PORT or https://HOST:PORT"))
     }
 }
 
@@ -63,7 +110,7 @@ fn mode(given: &str, parameter: &str) -> Result<u32, String> {
     })
 }
 
-fn tcp(given: &str) -> Option<ListenAddr> {
+fn tcp(scheme: Option<Scheme>, given: &str) -> Option<ListenAddr> {
     let (host, port) = given.rsplit_once(':')?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host = match bracketed {
@@ -71,7 +118,7 @@ fn tcp(given: &str) -> Option<ListenAddr> {
         None => Some(host).filter(|host| is_name_or_ipv4(host))?.to_owned(),
     };
     let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?;
-    Some(ListenAddr::Tcp { host, port: port.parse().ok()? })
+    Some(ListenAddr::Tcp { scheme, host, port: port.parse().ok()? })
 }
 
 fn is_name_or_ipv4(host: &str) -> bool {
@@ -90,9 +137,14 @@ fn ipv6(given: &str) -> Option<String> {
 
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let ListenAddr::Tcp { scheme: Some(scheme), .. } = self {
+            write!(f, "{}://", scheme.name())?;
+        }
         match self {
-            ListenAddr::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            ListenAddr::Tcp { host, port } => write!(f, "{host}:{port}"),
+            ListenAddr::Tcp { host, port, .. } if host.contains(':') => {
+                write!(f, "[{host}]:{port}")
+            }
+            ListenAddr::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             ListenAddr::Unix { path, mode: None } => write!(f, "unix:{}", path.display()),
             ListenAddr::Unix { path, mode: Some(mode) } => {
                 write!(f, "unix:{}?{MODE}{mode:04o}", path.display())
@@ -112,6 +164,9 @@ mod tests {
             "localhost:0",
             "[::1]:50051",
             "[fe80::1%lo]:1",
+            "http://0.0.0.0:50051",
+            "https://[::1]:0",
+            "https://[fe80::1%lo]:1",
             "unix:/run/s",
             "unix:x",
         ] {
@@ -124,7 +179,14 @@ mod tests {
             "host:port",
             "host:65536",
             "unix:",
-            "http://x:1",
+            "http://x",
+            "https://:1",
+            "https://x:1/",
+            "https://unix:s",
+            "grpc://x:1",
+            "://x:1",
+            "http:x:1",
+            "http://https://x:1",
             "1.2.3.4:1:2",
             "host:+1",
             "[fe80::1%]:1",
@@ -135,6 +197,17 @@ mod tests {
         ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn scheme_is_case_insensitive_and_absent_by_default() {
+        let scheme = |given: &str| match given.parse::<ListenAddr>() {
+            Ok(ListenAddr::Tcp { scheme, .. }) => scheme,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scheme("a:1"), None);
+        assert_eq!(scheme("HTTP://a:1"), Some(Scheme::Http));
+        assert_eq!(scheme("Https://a:1"), Some(Scheme::Https));
     }
 
     #[test]
@@ -153,7 +226,7 @@ mod tests {
             ("[fe80::1%2]:1", "fe80::1%2"),
             ("[fe80::1%25]:1", "fe80::1%25"),
         ] {
-            let expected = ListenAddr::Tcp { host: expected.to_owned(), port: 1 };
+            let expected = ListenAddr::Tcp { scheme: None, host: expected.to_owned(), port: 1 };
             assert_eq!(given.parse(), Ok(expected));
         }
     }

@@ -25,7 +25,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use args::{CommandLine, ServerFlags, command};
 pub use dump::example;
-pub use listen_addr::ListenAddr;
+pub use listen_addr::{ListenAddr, Scheme};
 pub use load::{LoadError, Loaded, load};
 pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};
 pub use resolve::Sources;
@@ -98,7 +98,8 @@ pub struct Config {
     pub instance: Option<HeaderValue>,
     /// Bounds on what a peer can use.
     pub limits: Limits,
-    /// TLS on every TCP listener; plaintext without it. Unix sockets are always plaintext.
+    /// TLS on every TCP listener whose address has no scheme `http`; plaintext without it. Unix sockets
+    /// are always plaintext.
     pub tls: Option<TlsFiles>,
     /// Durations of the shutdown steps.
     pub drain: DrainTimes,
@@ -110,6 +111,15 @@ pub struct Config {
     pub log: LogConfig,
     /// Destination of spans.
     pub otlp_endpoint: OtlpEndpoint,
+}
+
+impl Config {
+    /// Returns the first address with the scheme `https` that cannot have TLS: there is no certificate,
+    /// or it is the address of the admin server.
+    pub(crate) fn address_without_tls(&self) -> Option<&ListenAddr> {
+        let listen = self.listen.iter().filter(|_| self.tls.is_none());
+        listen.chain(&self.admin_listen).find(|address| address.is_https())
+    }
 }
 
 /// Origins allowed to call over gRPC-Web.

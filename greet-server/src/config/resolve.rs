@@ -9,10 +9,7 @@ use greet_flags::variables::variable;
 use super::args::{ListenFlags, ServerFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
-use super::{
-    ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, ListenAddr, OtlpEndpoint, TlsFiles,
-    WebConfig,
-};
+use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, OtlpEndpoint, TlsFiles, WebConfig};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -57,7 +54,7 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
     check_unique(&flags.listening, sources)?;
     let workers = flags.listening.workers;
     let limits = limits(flags.limits, workers.get(), flags.tls.tls_cert.is_some(), sources);
-    Ok(Config {
+    let config = Config {
         tls: tls(flags.tls, flags.service.grpc_web, sources)?,
         limits,
         reflection: !flags.service.no_reflection,
@@ -72,16 +69,21 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         admin_read_only: flags.listening.admin_read_only,
         announce: !flags.listening.no_announce,
         workers,
-    })
+    };
+    match config.address_without_tls() {
+        Some(address) => {
+            let (place, address) = (sources.place("listen"), address.to_string());
+            Err(format!("{place}: {address:?} needs --tls-cert as well"))
+        }
+        None => Ok(config),
+    }
 }
 
 /// Rejects an address that is listed twice. Port 0 is another port each time.
 fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    let addresses = flags.listen.iter().chain(&flags.admin_listen).map(|address| match address {
-        ListenAddr::Unix { path, .. } => format!("unix:{}", path.display()),
-        ListenAddr::Tcp { .. } => address.to_string(),
-    });
+    let addresses = flags.listen.iter().chain(&flags.admin_listen);
+    let addresses = addresses.map(|address| address.bare().to_string());
     let mut fixed = addresses.filter(|address| !address.ends_with(":0"));
     match fixed.find(|address| !seen.insert(address.clone())) {
         Some(twice) => Err(format!("{}: {twice:?} is listed twice", sources.place("listen"))),

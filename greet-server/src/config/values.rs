@@ -9,6 +9,7 @@ use greet_flags::values::duration;
 use http::{HeaderValue, Uri};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::ListenAddr;
 use super::memory::MIN_LIMIT;
 
 pub(super) const OFF: &str = "off";
@@ -35,6 +36,17 @@ pub(super) fn memory_size(given: &str) -> Result<ByteSize, String> {
 /// Parses a duration that zero disables.
 pub(super) fn interval(given: &str) -> Result<OrOff<Duration>, String> {
     or_off(duration)(given).map(|interval| interval.filter(|interval| !interval.is_zero()))
+}
+
+/// Parses an address of the admin server, which has no TLS.
+pub(super) fn admin_address(given: &str) -> Result<ListenAddr, String> {
+    let address: ListenAddr = given.parse()?;
+    if address.is_https() {
+        return Err(format!(
+            "{given:?} needs TLS, but the admin server is plain HTTP; use http://"
+        ));
+    }
+    Ok(address)
 }
 
 pub(super) fn instance(given: &str) -> Result<HeaderValue, String> {

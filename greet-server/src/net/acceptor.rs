@@ -27,6 +27,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     pub(crate) connection_limit: Arc<ConnectionLimit>,
+    /// The certificate; `None` without one, and for a plaintext listener.
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) workers: Workers,
     pub(crate) limits: Limits,
@@ -51,9 +52,10 @@ impl Acceptor {
 /// Accepts on `listener` until the drain begins.
 pub(crate) async fn accept(
     listener: Listener,
-    acceptor: Acceptor,
+    mut acceptor: Acceptor,
     mut phase: watch::Receiver<Phase>,
 ) {
+    acceptor.tls.take_if(|_| listener.is_plaintext());
     let mut log = CloseLog::default();
     let mut backoff = INITIAL_ACCEPT_BACKOFF;
     let mut failures = LogRateLimiter::new(1, LINE_INTERVAL);

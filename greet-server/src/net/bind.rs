@@ -1,6 +1,6 @@
 //! Resolves listen addresses and binds a socket to each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{self, Ipv4Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use super::listener::UnixSocketFile;
 use super::listener::{BACKLOG, Listener};
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
-use crate::config::ListenAddr;
+use crate::config::{ListenAddr, Scheme};
 
 /// A listen address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +38,11 @@ pub(crate) async fn bind_all<'a>(
     let all = resolved.iter().flat_map(|(_, addresses)| addresses);
     let fixed_ipv4 = all.filter(|address| address.is_ipv4() && address.port() != 0);
     let ipv4_ports = fixed_ipv4.map(SocketAddr::port).collect();
-    let mut tcp = TcpBinder { reuse_port, ipv4_ports, bound: BTreeSet::new() };
+    let mut tcp = TcpBinder { reuse_port, ipv4_ports, bound: BTreeMap::new() };
     let mut listeners = Vec::new();
     for (address, resolved) in resolved {
         let bound = match address {
-            ListenAddr::Tcp { .. } => tcp.bind(&resolved),
+            ListenAddr::Tcp { scheme, .. } => tcp.bind(&resolved, *scheme),
             #[cfg(unix)]
             ListenAddr::Unix { path, mode } => {
                 SocketFile::bind(path, *mode, BACKLOG).and_then(|(socket, file)| {
@@ -61,7 +61,7 @@ pub(crate) async fn bind_all<'a>(
 
 /// Returns the addresses of a TCP address; none for a Unix socket.
 async fn resolve(address: &ListenAddr) -> io::Result<Vec<SocketAddr>> {
-    let ListenAddr::Tcp { host, port } = address else {
+    let ListenAddr::Tcp { host, port, .. } = address else {
         return Ok(Vec::new());
     };
     let mut resolved: Vec<_> = tokio::net::lookup_host((host.as_str(), *port)).await?.collect();
@@ -77,21 +77,32 @@ struct TcpBinder {
     reuse_port: bool,
     /// Ports of the IPv4 addresses. The IPv6 wildcard takes only IPv6 there.
     ipv4_ports: BTreeSet<u16>,
-    /// Two hosts may have the same address.
-    bound: BTreeSet<SocketAddr>,
+    /// Two hosts may have the same address, and then need the same scheme.
+    bound: BTreeMap<SocketAddr, Option<Scheme>>,
 }
 
 impl TcpBinder {
     /// Binds the addresses of one host. Skips those that this machine does not have, unless it has
     /// none: a hosts file often has `::1 localhost` where IPv6 is disabled.
-    fn bind(&mut self, addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+    fn bind(
+        &mut self,
+        addresses: &[SocketAddr],
+        scheme: Option<Scheme>,
+    ) -> io::Result<Vec<Listener>> {
         let (mut listeners, mut missing) = (Vec::new(), None);
         for address in addresses {
-            if address.port() != 0 && !self.bound.insert(*address) {
-                continue;
+            let is_fixed = address.port() != 0;
+            let listed = if is_fixed { self.bound.insert(*address, scheme) } else { None };
+            match listed {
+                Some(listed) if listed == scheme => continue,
+                Some(_) => {
+                    let problem = format!("{address} is listed with another scheme as well");
+                    return Err(io::Error::new(ErrorKind::InvalidInput, problem));
+                }
+                None => {}
             }
             match self.bind_address(*address) {
-                Ok(listener) => listeners.push(Listener::tcp(listener)?),
+                Ok(listener) => listeners.push(Listener::tcp(listener, scheme)?),
                 Err(error) if addresses.len() > 1 && is_missing(&error) => {
                     tracing::warn!(%address, %error, "listen address skipped");
                     missing = Some(error);

@@ -20,6 +20,7 @@ use super::address::Address;
 use super::tls::Tls;
 #[cfg(unix)]
 use super::unix_socket::SocketFile;
+use crate::config::Scheme;
 use crate::grpc::connection_state::Peer;
 
 /// Bytes that a socket may buffer in each direction: 20 Mbit/s at a round trip of 100 ms.
@@ -31,7 +32,7 @@ pub(super) const BACKLOG: i32 = 1_024;
 /// A listening socket. Its drop closes it and removes the file that it owns.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener, SocketAddr),
+    Tcp(TcpListener, SocketAddr, Option<Scheme>),
     #[cfg(unix)]
     Unix(UnixListener, UnixSocketFile),
 }
@@ -89,7 +90,7 @@ impl Accepted {
         let _ = timeout;
     }
 
-    /// Adds TLS with the current certificate. A Unix socket crosses no network, so it has none.
+    /// Adds TLS with the current certificate, if the listener of the connection has TLS.
     pub(crate) fn with_tls(self, tls: Option<&watch::Receiver<Tls>>) -> Accepted {
         match (self, tls) {
             (Accepted::Tcp(stream, peer), Some(tls)) => {
@@ -101,15 +102,28 @@ impl Accepted {
 }
 
 impl Listener {
-    pub(crate) fn tcp(socket: net::TcpListener) -> io::Result<Listener> {
+    pub(crate) fn tcp(socket: net::TcpListener, scheme: Option<Scheme>) -> io::Result<Listener> {
         let address = socket.local_addr()?;
-        Ok(Listener::Tcp(TcpListener::from_std(socket)?, address))
+        Ok(Listener::Tcp(TcpListener::from_std(socket)?, address, scheme))
     }
 
-    /// Returns the address of the listener, whose TCP connections have TLS or not.
-    pub(crate) fn address(&self, has_tls: bool) -> Address {
+    /// Returns whether connections are in plaintext even if the server has a certificate. A Unix socket
+    /// crosses no network, so it needs no TLS.
+    pub(crate) fn is_plaintext(&self) -> bool {
         match self {
-            Listener::Tcp(_, address) => Address::Tcp { address: *address, has_tls },
+            Listener::Tcp(_, _, scheme) => *scheme == Some(Scheme::Http),
+            #[cfg(unix)]
+            Listener::Unix(..) => true,
+        }
+    }
+
+    /// Returns the address of the listener, for a server with or without a certificate.
+    pub(crate) fn address(&self, has_certificate: bool) -> Address {
+        match self {
+            Listener::Tcp(_, address, _) => {
+                let has_tls = has_certificate && !self.is_plaintext();
+                Address::Tcp { address: *address, has_tls }
+            }
             #[cfg(unix)]
             Listener::Unix(_, UnixSocketFile::Owned(file)) => Address::Unix(file.path().to_owned()),
             #[cfg(unix)]
@@ -120,8 +134,8 @@ impl Listener {
     /// Moves the listener to the caller's runtime.
     pub(crate) fn into_current_runtime(self) -> io::Result<Listener> {
         Ok(match self {
-            Listener::Tcp(socket, address) => {
-                Listener::Tcp(TcpListener::from_std(socket.into_std()?)?, address)
+            Listener::Tcp(socket, address, scheme) => {
+                Listener::Tcp(TcpListener::from_std(socket.into_std()?)?, address, scheme)
             }
             #[cfg(unix)]
             Listener::Unix(socket, file) => {
@@ -132,7 +146,7 @@ impl Listener {
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Listener::Tcp(socket, _) => {
+            Listener::Tcp(socket, ..) => {
                 let (stream, peer) = socket.accept().await?;
                 Ok(tcp(stream.into_std()?, peer))
             }
@@ -147,7 +161,7 @@ impl Listener {
     /// Stops listening. Returns the connections that the kernel has completed already.
     pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
         match self {
-            Listener::Tcp(socket, _) => {
+            Listener::Tcp(socket, ..) => {
                 let socket = socket.into_std()?;
                 Ok(accept_queued(|| {
                     let (stream, peer) = socket.accept()?;

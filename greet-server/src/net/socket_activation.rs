@@ -58,7 +58,7 @@ fn listener(inherited: &mut ListenFd, index: usize) -> io::Result<Listener> {
     if let Ok(Some(tcp)) = inherited.take_tcp_listener(index) {
         check_listening(&SockRef::from(&tcp))?;
         tcp.set_nonblocking(true)?;
-        return Listener::tcp(tcp);
+        return Listener::tcp(tcp, None);
     }
     let unix = inherited.take_unix_listener(index).ok().flatten().ok_or_else(|| {
         io::Error::new(ErrorKind::InvalidInput, "not a stream socket of TCP or a Unix path")

@@ -82,7 +82,7 @@ fn every_flag_is_a_key_of_the_file() {
             Some("N") => "7",
             Some("DUR") => "\"7s\"",
             Some("SIZE") => "77777777",
-            Some("ADDR") if key == "listen" => "[\"127.0.0.1:77\", \"unix:seven\"]",
+            Some("ADDR") if key == "listen" => "[\"https://127.0.0.1:77\", \"unix:seven\"]",
             Some("ADDR") => "\"127.0.0.1:7\"",
             Some("FILE") => "\"seven.pem\"",
             Some("AUTH") => "\"optional\"",
@@ -128,6 +128,10 @@ fn invalid_value_in_file_is_reported_with_line_and_column() {
             "1:14: access-log: \"error\" is not one of off, errors, all; did you mean \"errors\"?",
         ),
         ("listen = [\"a:1\", \"b\"]", "1:10: listen: \"b\" is not HOST:PORT or unix:PATH"),
+        (
+            "listen = \"https://a\"",
+            "1:10: listen: \"https://a\" is not http://HOST:PORT or https://HOST:PORT",
+        ),
         ("listen = []", "1:10: listen: the value is empty; remove the key instead"),
         ("tls-cert = \"\"", "1:12: tls-cert: the value is empty; remove the key instead"),
         ("workers = [1]", "1:11: workers: expected a string, a number, true or false"),
@@ -267,8 +271,33 @@ fn address_listed_twice_is_rejected() {
     let flags = ["--listen=127.0.0.1:7,unix:s", "--admin-listen=127.0.0.1:7", "--check"];
     let expected = "--listen: \"127.0.0.1:7\" is listed twice";
     assert_eq!(error(run(&mut daemon(&flags))), expected);
+    for twice in ["http://[::1]:7,https://[::1]:7", "http://[::1]:7,[::1]:7"] {
+        let expected = "--listen: \"[::1]:7\" is listed twice";
+        assert_eq!(error(run(&mut daemon(&["--check", "--listen", twice]))), expected);
+    }
     let free = ["--listen=127.0.0.1:0,127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--check"];
     assert_eq!(run(&mut daemon(&free)).0, Some(0));
+}
+
+#[test]
+fn https_without_a_certificate_is_rejected() {
+    let problem = "\"https://127.0.0.1:7\" needs --tls-cert as well";
+    let listen = "http://127.0.0.1:6,https://127.0.0.1:7";
+    let by_flag = error(run(&mut daemon(&["--check", "--listen", listen])));
+    assert_eq!(by_flag, format!("--listen: {problem}"));
+    let by_variable = error(run(daemon(&["--check"]).env("GREET_LISTEN", listen)));
+    assert_eq!(by_variable, format!("GREET_LISTEN: {problem}"));
+    let file = "listen = [\"http://127.0.0.1:6\", \"https://127.0.0.1:7\"]";
+    assert_eq!(error(run_with_file(file, &[])), format!("greet.toml:1:10: listen: {problem}"));
+}
+
+#[test]
+fn admin_address_with_https_is_rejected() {
+    let check = |address: &str| run(&mut daemon(&["--check", "--admin-listen", address]));
+    let expected = "--admin-listen: \"https://127.0.0.1:7\" needs TLS, but the admin server is \
+                    plain HTTP; use http://";
+    assert_eq!(error(check("https://127.0.0.1:7")), expected);
+    assert_eq!(check("http://127.0.0.1:7").0, Some(0));
 }
 
 #[test]

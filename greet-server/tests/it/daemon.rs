@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
+use greet_testkit::certs::{Ca, IdentityDirectory};
 use rustix::process::Signal;
 
 use crate::support::process::{Process, daemon, run, start_and_stop};
@@ -62,6 +63,24 @@ fn start_and_stop_are_logged_with_one_field_per_value() {
     assert_eq!(started["request_timeout"], "30s");
     assert_eq!(started.get("max_connection_age"), None);
     assert_eq!(event("server stopped")["answered"], 0);
+}
+
+#[test]
+fn announcement_and_start_line_have_the_scheme_of_each_listener() {
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let mut command = daemon(&files.server_flags().each_ref().map(String::as_str));
+    command.env("GREET_LISTEN", "https://127.0.0.1:0,http://127.0.0.1:0");
+    let mut process = Process::start(&mut command);
+    let addresses = ["https", "http"].map(|scheme| {
+        let line = process.next_line();
+        let address = line.strip_prefix("listening on ").expect(&line).to_owned();
+        assert!(address.starts_with(&format!("{scheme}://127.0.0.1:")), "{line}");
+        address
+    });
+    let log = process.stop().log;
+    let mut lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let started = lines.find(|line: &serde_json::Value| line["message"] == "server started");
+    assert_eq!(started.unwrap()["addresses"], addresses.join(","));
 }
 
 /// A variable left over from a shell session must not keep the daemon from serving.

@@ -35,9 +35,12 @@ fn printed_config_has_effective_values_and_comments_for_unset_keys() {
 #[cfg(unix)]
 #[test]
 fn printed_config_can_be_read_and_prints_the_same() {
-    let flags = ["--print-config", "--listen=a:1,unix:b", "--instance=\"\\ '", "--grpc-web"];
-    let (_, printed, stderr) = run(&mut daemon(&flags));
-    assert!(printed.contains("listen = [\"a:1\", \"unix:b\"]\n"), "{stderr}");
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let listen = "--listen=a:1,https://a:2,http://a:3,unix:b";
+    let flags = ["--print-config", listen, "--instance=\"\\ '", "--grpc-web"];
+    let (_, printed, stderr) = run(daemon(&flags).args(files.server_flags()));
+    let listen = "listen = [\"a:1\", \"https://a:2\", \"http://a:3\", \"unix:b\"]\n";
+    assert!(printed.contains(listen), "{stderr}");
     let piped = |flag: &str| {
         let mut command = daemon(&["--config=/dev/stdin", flag]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();

@@ -40,6 +40,19 @@ async fn default_configuration_serves_on_a_free_port() {
     assert_eq!((report.answered, report.cut), (1, 0));
 }
 
+#[tokio::test]
+async fn https_without_a_certificate_does_not_start() {
+    let address: ListenAddr = "https://127.0.0.1:0".parse().unwrap();
+    let default = Config::default;
+    for config in [
+        Config { listen: vec![address.clone()], ..default() },
+        Config { admin_listen: Some(address), ..default() },
+    ] {
+        let error = Server::bind(config, |_| Vec::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "https://127.0.0.1:0 has no certificate");
+    }
+}
+
 /// Variables that configure the daemon are not meant for a program that embeds the server.
 #[cfg(unix)]
 #[test]

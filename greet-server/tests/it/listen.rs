@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use greet_testkit::Client;
+use greet_testkit::certs::{Ca, IdentityDirectory};
 
 use crate::support::http1;
 use crate::support::namespace;
 use crate::support::process::{Process, daemon};
+use crate::tls::TlsClient;
 
 /// Returns the daemon where `daemon.test` has these addresses.
 fn daemon_with_hosts(addresses: &[&str], flags: &[&str]) -> Option<std::process::Command> {
@@ -122,6 +124,44 @@ async fn ipv4_address_and_ipv6_wildcard_share_a_port() {
             assert_served(&format!("[::1]:{port}")).await;
             assert_eq!(process.stop_async().await.code, Some(0));
         }
+    }
+}
+
+#[tokio::test]
+async fn families_of_a_port_may_have_different_schemes() {
+    let ca = Ca::new("Greet Test CA");
+    let files = IdentityDirectory::new(&ca.sign("localhost", &["localhost"], |_| {}));
+    let port = free_port();
+    let listen = format!("--listen=https://[::]:{port},http://0.0.0.0:{port}");
+    let mut process = Process::start(daemon(&[&listen]).args(files.server_flags()));
+    let announced = [process.next_line(), process.next_line()];
+    assert_eq!(
+        announced,
+        [
+            format!("listening on https://[::]:{port}"),
+            format!("listening on http://0.0.0.0:{port}"),
+        ]
+    );
+    let tls = TlsClient::without_certificate(&ca).connect_to(&format!("[::1]:{port}")).await;
+    assert!(Client::handshake(tls.unwrap()).await.is_serving().await.unwrap());
+    assert_served(&format!("127.0.0.1:{port}")).await;
+    assert_eq!(process.stop_async().await.code, Some(0));
+}
+
+#[test]
+fn address_with_two_schemes_is_rejected() {
+    let port = free_port();
+    for (first, second) in [("http://", ""), ("", "http://")] {
+        let listen = format!("--listen={first}127.0.0.1:{port},{second}localhost:{port}");
+        let mut process = Process::start(&mut daemon(&[&listen]));
+        assert_eq!(process.next_line(), "", "no listener is announced");
+        let exit = process.wait();
+        let expected = format!(
+            "greet-server: could not listen on {second}localhost:{port}: \
+             127.0.0.1:{port} is listed with another scheme as well\n"
+        );
+        assert_eq!(exit.code, Some(1));
+        assert!(exit.log.ends_with(&expected), "{exit:?}");
     }
 }
 

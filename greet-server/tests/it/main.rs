@@ -29,6 +29,7 @@ mod keepalive;
 mod limits;
 #[cfg(unix)]
 mod listen;
+mod listener_scheme;
 #[cfg(unix)]
 mod logging;
 mod memory_limit;

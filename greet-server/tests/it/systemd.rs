@@ -66,6 +66,18 @@ async fn inherited_socket_with_the_name_admin_is_the_admin_port() {
     assert_eq!(process.stop_async().await.code, Some(0));
 }
 
+/// The schemes of `--listen` belong to the addresses that the socket replaces.
+#[test]
+fn inherited_socket_has_tls_if_there_is_a_certificate() {
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let flags = format!("--listen http://127.0.0.1:0 {}", files.server_flags().join(" "));
+    let (socket, address) = listener();
+    let mut command = activated(ONE, "LISTEN_FDS=1 LISTEN_PID=$$", &flags, socket);
+    let mut process = Process::start(&mut command);
+    assert_eq!(process.next_line(), format!("listening on https://{address}"));
+    assert_eq!(process.stop().code, Some(0));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn inherited_connection_is_rejected() {

@@ -15,23 +15,19 @@ use tokio_rustls::client::TlsStream;
 use crate::support::process::{daemon, run};
 
 /// The settings of a client.
-struct TlsClient<'a> {
-    roots: &'a Ca,
-    identity: Option<&'a Identity>,
-    versions: &'a [&'static SupportedProtocolVersion],
-    alpn: &'static [&'static [u8]],
+pub(crate) struct TlsClient<'a> {
+    pub(crate) roots: &'a Ca,
+    pub(crate) identity: Option<&'a Identity>,
+    pub(crate) versions: &'a [&'static SupportedProtocolVersion],
+    pub(crate) alpn: &'static [&'static [u8]],
 }
 
 impl TlsClient<'_> {
-    fn without_certificate(roots: &Ca) -> TlsClient<'_> {
+    pub(crate) fn without_certificate(roots: &Ca) -> TlsClient<'_> {
         TlsClient { roots, identity: None, versions: rustls::ALL_VERSIONS, alpn: &[b"h2"] }
     }
 
-    async fn connect(&self, server: &TestServer) -> std::io::Result<TlsStream<TcpStream>> {
-        self.connect_to(server.address()).await
-    }
-
-    async fn connect_to(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect_to(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
@@ -52,7 +48,11 @@ impl TlsClient<'_> {
     /// Connects and reads until the server has closed. Returns the alert, if any. In TLS 1.3 the
     /// handshake of the client completes before the server verifies the client's certificate.
     async fn alert(&self, server: &TestServer) -> Option<AlertDescription> {
-        let error = match self.connect(server).await {
+        self.alert_of(server.address()).await
+    }
+
+    pub(crate) async fn alert_of(&self, address: &str) -> Option<AlertDescription> {
+        let error = match self.connect_to(address).await {
             Ok(mut stream) => with_timeout(stream.read_to_end(&mut Vec::new())).await.err()?,
             Err(error) => error,
         };
@@ -63,12 +63,16 @@ impl TlsClient<'_> {
     }
 
     async fn assert_served(&self, server: &TestServer) {
-        let client = Client::handshake(self.connect(server).await.unwrap()).await;
+        self.assert_served_by(server.address()).await;
+    }
+
+    pub(crate) async fn assert_served_by(&self, address: &str) {
+        let client = Client::handshake(self.connect_to(address).await.unwrap()).await;
         assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     }
 }
 
-fn start(files: &IdentityDirectory, other: &[&str]) -> TestServer {
+pub(crate) fn start(files: &IdentityDirectory, other: &[&str]) -> TestServer {
     let flags = files.server_flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).chain(other.iter().copied()).collect();
     TestServer::start(&flags)

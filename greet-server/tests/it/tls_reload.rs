@@ -63,6 +63,24 @@ async fn changed_files_are_served_and_connections_stay_open() {
     assert_eq!(reloads(&server.stop().await).0, 1);
 }
 
+#[tokio::test]
+async fn reload_does_not_affect_plaintext_listeners() {
+    let ca = Ca::new("Greet Test CA");
+    let files = IdentityDirectory::new(&ca.sign_serial(1));
+    let [cert, key] = files.server_flags();
+    let server =
+        TestServer::start(&[&cert, &key, "--listen=https://127.0.0.1:0,http://127.0.0.1:0"]);
+    let plaintext = server.addresses()[1];
+    let early = Client::connect(plaintext).await;
+
+    files.write(&ca.sign_serial(2));
+    serves(&server, &ca, 2).await;
+    for client in [early, Client::connect(plaintext).await] {
+        assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
+    }
+    assert_eq!(reloads(&server.stop().await).0, 1);
+}
+
 /// Kubernetes rotates a secret by swapping one directory link, which the links to the files pass.
 #[cfg(unix)]
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(crate) fn operations(programs: &Programs) -> anyhow::Result<String> {
 
 pub(crate) fn tls(programs: &Programs) -> anyhow::Result<String> {
     tools::openssl()?;
-    run(programs, "docs/tls.md", &[50051, 50052])
+    run(programs, "docs/tls.md", &[50051, 50052, 50053, 50054])
 }
 
 fn run(programs: &Programs, document: &str, ports: &[u16]) -> anyhow::Result<String> {
