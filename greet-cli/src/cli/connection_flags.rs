@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::values::{StatusParser, authority, server_name};
 use crate::client::{CallOptions, CommonHeaders, RetryPolicy, TRACEPARENT, Trace, metadata};
-use crate::connect::{Target, Tls};
+use crate::connect::{Proxy, Target, Tls};
 use crate::output::{Format, Verbosity};
 
 /// The default address of greet-server.
@@ -45,7 +45,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(default_value = DEFAULT_TIMEOUT, value_parser = timeout)]
     pub(crate) timeout: Duration,
 
-    /// Timeout of connecting (dns, tcp, tls, http2) [default: the rest of --timeout]
+    /// Timeout of connecting (dns, tcp, proxy, tls, http2) [default: the rest of --timeout]
     #[arg(long, global = true, value_name = "DUR", value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
 
@@ -119,7 +119,8 @@ pub(crate) struct OutputArgs {
 }
 
 impl ConnectionArgs {
-    /// Fails if a file is not readable or malformed, or if two flags contradict each other.
+    /// Fails if a file is not readable or malformed, if the proxy of the environment is not usable, or if
+    /// two flags contradict each other.
     pub(crate) fn call_options(&self, tls: &TlsArgs) -> anyhow::Result<CallOptions> {
         let metadata = metadata::resolve(&self.header)?;
         anyhow::ensure!(
@@ -132,10 +133,12 @@ impl ConnectionArgs {
             Tls::new(tls.ca_cert.as_deref(), identity, server_name, tls.insecure)
                 .map_err(anyhow::Error::msg)
         };
+        let proxy = Proxy::from_environment(&self.target).map_err(anyhow::Error::msg)?;
         let needs_tls = self.target.iter().any(Target::is_tls);
         Ok(CallOptions {
             authority: self.authority.clone(),
             headers: CommonHeaders::new(metadata, self.timeout),
+            proxy: proxy.map(Arc::new),
             tls: needs_tls.then(read_tls).transpose()?.map(Arc::new),
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,

@@ -62,7 +62,7 @@ Exit codes:
   0       success
   1       output failed, or an internal error
   2       invalid flags or arguments, or input that is invalid or not readable
-  3       could not connect (dns, tcp, tls, http2): not sent, safe to retry
+  3       no connection (dns, tcp, proxy, tls, http2): not sent, safe to retry
   4       health: not SERVING
   5       load: a --fail-if threshold was violated
   64 + n  gRPC status n, such as 68 for DEADLINE_EXCEEDED, 78 for UNAVAILABLE

@@ -184,9 +184,7 @@ impl Balancer {
             let is_sibling = |other: &Arc<Endpoint>| other.is_sibling_of(endpoint);
             let place = endpoints.iter().position(is_sibling).unwrap_or_default();
             let mut siblings = endpoints.iter().filter(|other| is_sibling(other));
-            if endpoint.target.is_per_address()
-                && (is_alone || siblings.all(|other| other.is_ejected()))
-            {
+            if endpoint.is_per_address() && (is_alone || siblings.all(|other| other.is_ejected())) {
                 endpoints.retain(|other| !is_sibling(other));
                 let name = Arc::new(endpoint.at(None));
                 if endpoints.iter().any(|other| !other.is_ejected()) {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::retry::RetryPolicy;
 use super::trace::Trace;
 use super::wire::{CommonHeaders, SentHeaders};
-use crate::connect::{Stages, Target, Tls};
+use crate::connect::{Proxy, Stages, Target, Tls};
 use crate::error::{CallError, RpcError};
 use crate::format::HumanDuration;
 
@@ -25,6 +25,8 @@ pub(crate) struct CallOptions {
     /// The `:authority` of calls, if it does not follow from the target.
     pub(crate) authority: Option<Authority>,
     pub(crate) headers: CommonHeaders,
+    /// The proxy of the environment, for the targets that it applies to.
+    pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Option<Duration>,
@@ -132,8 +134,15 @@ impl<Reply> Call<Reply> {
 
     /// Returns the time of each stage: `dns 9us, tcp 85us, http2 1.2ms, rpc 5s`.
     pub(crate) fn times(&self) -> String {
-        let Stages { dns, tcp, tls, http2, .. } = self.stages;
-        let times = [("dns", dns), ("tcp", tcp), ("tls", tls), ("http2", http2), ("rpc", self.rpc)];
+        let Stages { dns, tcp, proxy, tls, http2, .. } = self.stages;
+        let times = [
+            ("dns", dns),
+            ("tcp", tcp),
+            ("proxy", proxy),
+            ("tls", tls),
+            ("http2", http2),
+            ("rpc", self.rpc),
+        ];
         let times = times.iter().filter_map(|(stage, time)| {
             let time = HumanDuration((*time)?);
             Some(format!("{stage} {time}"))

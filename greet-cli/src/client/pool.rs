@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::call::CallOptions;
 use super::connect_failures::{ConnectFailures, Server};
 use super::retry::Backoff;
-use crate::connect::{Connection, Stages, Target, Tls, Traffic, connect, look_up};
+use crate::connect::{Connection, Proxy, Stages, Target, Tls, Traffic, connect, look_up};
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
@@ -29,6 +29,7 @@ pub(crate) struct Endpoint {
     /// The `:scheme` and the `:authority` of its calls.
     scheme: Scheme,
     authority: Authority,
+    proxy: Option<Arc<Proxy>>,
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
     shared: Arc<Shared>,
@@ -94,6 +95,7 @@ impl Endpoint {
         connections: usize,
         shared: &Arc<Shared>,
     ) -> Endpoint {
+        let proxy = call_options.proxy.as_ref().filter(|proxy| proxy.applies_to(target)).cloned();
         let tls = call_options.tls.as_ref().filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
         let authority = match (&call_options.authority, name) {
@@ -108,6 +110,7 @@ impl Endpoint {
             looked_up: Mutex::default(),
             scheme: target.scheme().parse().expect("http and https are schemes"),
             authority: authority.parse().expect("targets and server names are valid"),
+            proxy,
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
             shared: Arc::clone(shared),
@@ -124,6 +127,7 @@ impl Endpoint {
             looked_up: Mutex::default(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
+            proxy: self.proxy.clone(),
             tls: self.tls.clone(),
             slots: self.slots.iter().map(|_| Mutex::default()).collect(),
             shared: Arc::clone(&self.shared),
@@ -134,7 +138,13 @@ impl Endpoint {
 
     /// Returns whether it is a name that is not looked up yet.
     pub(crate) fn is_name(&self) -> bool {
-        self.target.is_per_address() && self.address.is_none()
+        self.is_per_address() && self.address.is_none()
+    }
+
+    /// Returns whether each address of its name gets an endpoint. A proxy looks up the name, so only the
+    /// proxy knows the addresses (gRFC A1, case 1).
+    pub(crate) fn is_per_address(&self) -> bool {
+        self.target.is_per_address() && self.proxy.is_none()
     }
 
     pub(crate) fn is_sibling_of(&self, other: &Endpoint) -> bool {
@@ -143,7 +153,7 @@ impl Endpoint {
 
     /// Returns whether that lookup found its address.
     pub(crate) fn was_found_by(&self, look_up: &Stages) -> bool {
-        self.target.is_per_address()
+        self.is_per_address()
             && self.address.is_some_and(|address| look_up.addresses.contains(&address))
     }
 
@@ -209,8 +219,9 @@ impl Endpoint {
             return Err(error.clone());
         }
         (slot.connection, slot.ahead) = (None, None);
-        let (tls, traffic) = (self.tls.as_deref(), &self.shared.traffic);
-        let connecting = connect(&self.target, self.address, tls, deadline, stages, traffic);
+        let (proxy, tls) = (self.proxy.as_deref(), self.tls.as_deref());
+        let traffic = &self.shared.traffic;
+        let connecting = connect(&self.target, self.address, proxy, tls, deadline, stages, traffic);
         let connected = Box::pin(connecting).await; // boxed because it is large
         self.count(&connected);
         let connected =

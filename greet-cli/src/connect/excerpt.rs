@@ -5,7 +5,7 @@ use http::HeaderMap;
 const MAX_EXCERPT_CHARS: usize = 80;
 
 /// Headers that identify the server, or what it requires.
-const HEADERS: [&str; 4] = ["server", "via", "location", "www-authenticate"];
+const HEADERS: [&str; 5] = ["server", "via", "location", "www-authenticate", "proxy-authenticate"];
 
 /// Returns the first line, quoted and escaped.
 pub(crate) fn first_line(bytes: &[u8]) -> String {

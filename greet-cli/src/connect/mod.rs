@@ -1,11 +1,13 @@
-//! Connects to a target in four stages: dns, tcp, tls and http2. Each stage is timed, and the first
-//! that fails is named.
+//! Connects to a target in five stages: dns, tcp, proxy, tls and http2. Each stage is timed, and the
+//! first that fails is named. With a proxy, dns and tcp are those of the proxy.
 
 pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
 mod goaway_on_drop;
 mod http2;
+mod no_proxy;
+mod proxy;
 mod socket_error;
 mod target;
 mod tcp;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::first_frame::Http2HandshakeError;
@@ -26,6 +29,7 @@ use crate::error::ConnectError;
 
 pub(crate) use self::first_frame::Settings;
 pub(crate) use self::http2::Traffic;
+pub(crate) use self::proxy::{Proxy, Tunnel};
 pub(crate) use self::target::Target;
 pub(crate) use self::tls::{Tls, TlsFacts};
 
@@ -33,7 +37,7 @@ pub(crate) use self::tls::{Tls, TlsFacts};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Bytes>,
-    /// The address of the server, or `unix:PATH`.
+    /// The address of the server, `HOST:PORT via proxy ADDRESS`, or `unix:PATH`.
     pub(crate) peer: Arc<str>,
 }
 
@@ -52,20 +56,30 @@ impl Connection {
 pub(crate) struct Stages {
     pub(crate) dns: Option<Duration>,
     pub(crate) tcp: Option<Duration>,
+    pub(crate) proxy: Option<Duration>,
     pub(crate) tls: Option<Duration>,
     pub(crate) http2: Option<Duration>,
     pub(crate) peer: Option<Arc<str>>,
-    /// The addresses of the name.
+    /// The addresses of the name: that of the target, or that of the proxy.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Each address that was tried, and its error; none for the one that is connected.
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
+    /// The tunnel, if the target is connected through a proxy.
+    pub(crate) tunnel: Option<Box<Tunnel>>,
     pub(crate) tls_facts: Option<Box<TlsFacts>>,
     pub(crate) settings: Option<Settings>,
 }
 
 impl Stages {
     pub(crate) fn total(&self) -> Duration {
-        [self.dns, self.tcp, self.tls, self.http2].into_iter().flatten().sum()
+        [self.dns, self.tcp, self.proxy, self.tls, self.http2].into_iter().flatten().sum()
+    }
+
+    /// Returns the address that accepted the TCP connection, which may be that of a proxy.
+    pub(crate) fn tcp_peer(&self) -> Option<String> {
+        let connected = self.tried.iter().find(|(_, error)| error.is_none());
+        let connected = connected.map(|(address, _)| address.to_string());
+        connected.or_else(|| self.peer.as_deref().map(str::to_owned))
     }
 }
 
@@ -81,10 +95,12 @@ pub(crate) async fn look_up(
     Ok(())
 }
 
-/// Connects to `target`, or to `address` if it is looked up already, and records the stages.
+/// Connects to `target`, or to `address` if it is looked up already, or to `target` through `proxy`,
+/// and records the stages.
 pub(crate) async fn connect(
     target: &Target,
     address: Option<SocketAddr>,
+    proxy: Option<&Proxy>,
     tls: Option<&Tls>,
     deadline: Instant,
     stages: &mut Stages,
@@ -97,13 +113,10 @@ pub(crate) async fn connect(
         let connected = start_http2(stream, deadline, stages, traffic).await;
         return connected.map_err(|error| error.into_connect_error(&peer));
     }
-    if address.is_none() {
-        look_up(target, deadline, stages).await?;
-    }
-    let addresses = address.as_ref().map_or(&stages.addresses[..], std::slice::from_ref);
-    let opening = tcp::open(addresses, deadline, &mut stages.tried);
-    let (stream, peer) = timed(&mut stages.tcp, opening).await?;
-    let peer = peer.to_string();
+    let (stream, peer) = match proxy {
+        Some(proxy) => open_through(proxy, target, deadline, stages).await?,
+        None => open(target, address, deadline, stages).await?,
+    };
     stages.peer = Some(peer.as_str().into());
     let Some(tls) = tls.filter(|_| target.is_tls()) else {
         let connected = start_http2(stream, deadline, stages, traffic).await;
@@ -124,6 +137,42 @@ pub(crate) async fn connect(
         }
         error => error.into_connect_error(&peer),
     })
+}
+
+/// Opens a TCP connection to the target, and returns it with the peer's address.
+async fn open(
+    target: &Target,
+    address: Option<SocketAddr>,
+    deadline: Instant,
+    stages: &mut Stages,
+) -> Result<(TcpStream, String), ConnectError> {
+    if address.is_none() {
+        look_up(target, deadline, stages).await?;
+    }
+    let addresses = address.as_ref().map_or(&stages.addresses[..], std::slice::from_ref);
+    let opening = tcp::open(addresses, deadline, &mut stages.tried);
+    let (stream, peer) = timed(&mut stages.tcp, opening).await?;
+    Ok((stream, peer.to_string()))
+}
+
+/// Opens a tunnel to the target, and returns it with the name of the peer for messages. The proxy
+/// looks up the host.
+async fn open_through(
+    proxy: &Proxy,
+    target: &Target,
+    deadline: Instant,
+    stages: &mut Stages,
+) -> Result<(TcpStream, String), ConnectError> {
+    let tunnel = stages.tunnel.insert(Box::new(Tunnel::new(proxy, target)));
+    let looking_up = dns::look_up(proxy.host(), proxy.port(), deadline);
+    let looked_up = timed(&mut stages.dns, looking_up).await;
+    stages.addresses = looked_up.map_err(|error| proxy.not_reached(error))?;
+    let opening = tcp::open(&stages.addresses, deadline, &mut stages.tried);
+    let opened = timed(&mut stages.tcp, opening).await;
+    let (mut stream, address) = opened.map_err(|error| proxy.not_reached(error))?;
+    let connecting = tunnel.connect(&mut stream, proxy, deadline);
+    timed(&mut stages.proxy, connecting).await?;
+    Ok((stream, format!("{} via proxy {address}", tunnel.destination())))
 }
 
 async fn start_http2<IO>(

@@ -73,7 +73,8 @@ impl Target {
     }
 }
 
-fn host_port(host: &str, port: u16) -> String {
+/// Returns `HOST:PORT`, with brackets around an IPv6 address.
+pub(super) fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -138,7 +139,13 @@ impl FromStr for Target {
     }
 }
 
-fn tcp(address: &str, tls: bool, default_port: Option<u16>, per_address: bool) -> Option<Target> {
+/// Parses `HOST[:PORT]`, possibly with a slash at the end.
+pub(super) fn tcp(
+    address: &str,
+    tls: bool,
+    default_port: Option<u16>,
+    per_address: bool,
+) -> Option<Target> {
     let address = address.strip_suffix('/').unwrap_or(address);
     let (address, zone) = split_zone(address)?;
     let authority: Authority = address.parse().ok()?;

@@ -34,13 +34,18 @@ impl Details {
     }
 
     pub(super) fn tcp(stages: &Stages) -> Details {
-        let peer = stages.peer.as_deref();
+        let peer = stages.tcp_peer();
         let tried = stages.tried.iter().map(|(address, problem)| {
             json!({ "address": address, "problem": problem.as_ref().map(ToString::to_string) })
         });
         let problems = stages.tried.iter().filter_map(|(_, problem)| problem.as_ref());
-        let lines = problems.map(ToString::to_string).chain(peer.map(str::to_owned)).collect();
+        let lines = problems.map(ToString::to_string).chain(peer.clone()).collect();
         Details { json: json!({ "tried": tried.collect::<Vec<_>>(), "peer": peer }), lines }
+    }
+
+    pub(super) fn proxy(stages: &Stages) -> Option<Details> {
+        let tunnel = stages.tunnel.as_ref()?;
+        Some(Details { json: json!(tunnel), lines: vec![tunnel.to_string()] })
     }
 
     pub(super) fn tls(stages: &Stages) -> Option<Details> {

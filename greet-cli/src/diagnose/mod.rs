@@ -136,12 +136,19 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
         let error = failure.map(ErrorReport::new);
         Finding { stage: stage.name(), result, time_us, details, error }
     };
-    vec![
+    // Without a proxy there is no such stage, so that scripts find the others at their places.
+    let tunnel = stages.tunnel.as_ref();
+    let proxy = tunnel.map(|_| finding(Stage::Proxy, stages.proxy, Details::proxy(stages)));
+    let mut findings = vec![
         finding(Stage::Dns, stages.dns, Details::dns(stages)),
         finding(Stage::Tcp, stages.tcp, Some(Details::tcp(stages))),
+    ];
+    findings.extend(proxy);
+    findings.extend([
         finding(Stage::Tls, stages.tls, Details::tls(stages)),
         finding(Stage::Http2, stages.http2, Details::http2(stages)),
-    ]
+    ]);
+    findings
 }
 
 fn health_finding(call: &Call<HealthCheckResponse>) -> (Finding, Exit) {

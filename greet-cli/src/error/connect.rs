@@ -55,6 +55,9 @@ connect_errors! {
         TooManyOpenFilesToLookUp { host = "HOST", problem = "this process has reached its limit of open files, 1024" }
             "could not look up {host}: {problem}"
             => "raise the limit with ulimit -n (of the machine with sysctl fs.file-max), or use fewer --connections";
+        ProxyNotFound { proxy = "http://PROXY:3128", problem = "could not look up PROXY: Name or service not known" }
+            "no connection to the proxy {proxy}: {problem}"
+            => "correct https_proxy, or list the host of --target in no_proxy to connect without a proxy";
     }
 
     Tcp {
@@ -103,6 +106,33 @@ connect_errors! {
         ConnectFailed { peer = "PEER", problem = "Protocol wrong type for socket (os error 91)" }
             "could not connect to {peer}: {problem}"
             => "check --target, and the limits of this process";
+        ProxyUnreachable { proxy = "http://PROXY:3128", problem = "could not connect to 10.0.0.1:3128: connection refused" }
+            "no connection to the proxy {proxy}: {problem}"
+            => "correct https_proxy, or list the host of --target in no_proxy to connect without a proxy";
+    }
+
+    Proxy {
+        ProxyAuthentication { proxy = "http://PROXY:3128", received = "407 Proxy Authentication Required (proxy-authenticate: Basic)" }
+            "the proxy {proxy} requires authentication: it sent {received}"
+            => "put the user and the password into https_proxy, as in http://USER:PASSWORD@HOST:PORT";
+        ProxyRefused { proxy = "http://PROXY:3128", peer = "HOST:50051", received = "403 Forbidden (server: squid)" }
+            "the proxy {proxy} refused to connect to {peer}: it sent {received}"
+            => "check the access rules of the proxy, or list the host in no_proxy to connect without a proxy";
+        ProxyBadGateway { proxy = "http://PROXY:3128", peer = "HOST:50051", received = "502 Bad Gateway" }
+            "the proxy {proxy} could not connect to {peer}: it sent {received}"
+            => "check the host and port in --target, which the proxy looks up, and the log of the proxy";
+        ProxyTimeout { proxy = "http://PROXY:3128", peer = "HOST:50051", after = "5s" }
+            "the proxy {proxy} did not connect to {peer} within {after}"
+            => "check the host and port in --target, which the proxy looks up, or raise --timeout";
+        ProxyClosed { proxy = "http://PROXY:3128", peer = "HOST:50051" }
+            "the proxy {proxy} closed the connection before its reply to CONNECT {peer}"
+            => "check that https_proxy is the URL of an HTTP proxy, and see the log of the proxy";
+        NotAProxy { proxy = "http://PROXY:3128", received = "\"SSH-2.0-OpenSSH_10.0\"" }
+            "the proxy {proxy} sent no HTTP/1.1 reply: {received}"
+            => "check the host and port in https_proxy; the proxy must accept HTTP without TLS";
+        ProxyReplyTooLarge { proxy = "http://PROXY:3128", limit = "8192" }
+            "the proxy {proxy} sent a reply with a head of more than {limit} bytes"
+            => "check that https_proxy is the URL of an HTTP proxy, and see the log of the proxy";
     }
 
     Tls {

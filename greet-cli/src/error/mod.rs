@@ -128,6 +128,8 @@ pub(crate) enum Stage {
     Dns,
     /// Connects to an address or a Unix socket.
     Tcp,
+    /// Requests a tunnel from a proxy.
+    Proxy,
     /// Agrees on keys, verifies certificates and negotiates HTTP/2.
     Tls,
     /// Waits for the server's SETTINGS; other gRPC libraries call this state READY.
@@ -137,13 +139,14 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Stage; 5] =
-        [Stage::Dns, Stage::Tcp, Stage::Tls, Stage::Http2, Stage::Rpc];
+    pub(crate) const ALL: [Stage; 6] =
+        [Stage::Dns, Stage::Tcp, Stage::Proxy, Stage::Tls, Stage::Http2, Stage::Rpc];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Stage::Dns => "dns",
             Stage::Tcp => "tcp",
+            Stage::Proxy => "proxy",
             Stage::Tls => "tls",
             Stage::Http2 => "http2",
             Stage::Rpc => "rpc",

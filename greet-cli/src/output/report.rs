@@ -113,6 +113,9 @@ pub(crate) fn connect_failures(failures: &[ConnectFailure]) -> Vec<ConnectFailur
 struct Timing {
     dns: Option<u64>,
     tcp: Option<u64>,
+    /// Absent without a proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<u64>,
     tls: Option<u64>,
     http2: Option<u64>,
     rpc: Option<u64>,
@@ -150,6 +153,7 @@ impl CallReport {
             timing_us: Timing {
                 dns: call.stages.dns.map(micros),
                 tcp: call.stages.tcp.map(micros),
+                proxy: call.stages.proxy.map(micros),
                 tls: call.stages.tls.map(micros),
                 http2: call.stages.http2.map(micros),
                 rpc: call.rpc.map(micros),

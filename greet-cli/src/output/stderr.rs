@@ -89,7 +89,9 @@ impl Stderr {
         };
         let stages = &call.stages;
         stage("dns", stages.dns, "addresses found");
-        stage("tcp", stages.tcp, stages.peer.as_deref().unwrap_or("not connected"));
+        stage("tcp", stages.tcp, stages.tcp_peer().as_deref().unwrap_or("not connected"));
+        let tunnel = stages.tunnel.as_ref().map(ToString::to_string).unwrap_or_default();
+        stage("proxy", stages.proxy, &Escaped(&tunnel).to_string());
         let version = stages.tls_facts.as_ref().and_then(|facts| facts.version.as_deref());
         stage("tls", stages.tls, version.unwrap_or("no version"));
         stage("http2", stages.http2, if stages.settings.is_some() { "SETTINGS" } else { "none" });

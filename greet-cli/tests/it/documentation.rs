@@ -64,9 +64,15 @@ fn man_page_has_every_command_and_flag() {
     let ran = run(command(&["man"]));
     assert_eq!((ran.stderr.as_str(), ran.code), ("", Some(0)));
     let page = ran.stdout.replace('\\', "");
-    for part in
-        ["GREET-CLI CALL", "json-from", "ca-cert", "64 + n", "GREET_TARGET", "SSLKEYLOGFILE"]
-    {
+    for part in [
+        "GREET-CLI CALL",
+        "json-from",
+        "ca-cert",
+        "64 + n",
+        "GREET_TARGET",
+        "SSLKEYLOGFILE",
+        "no_proxy",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     assert_eq!(page.matches("Skip the verification").count(), 1, "a global flag is listed once");

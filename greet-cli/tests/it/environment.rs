@@ -1,13 +1,7 @@
 //! Environment variables: each connection flag has one, and the flag overrides it.
 
 use crate::support::sample::{CALL, LINE};
-use crate::support::{CommandOutput, Daemon, command, run, unused_address};
-
-fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
-    let mut command = command(arguments);
-    command.envs(variables.iter().copied());
-    run(command)
-}
+use crate::support::{Daemon, unused_address, with};
 
 #[test]
 fn flag_overrides_target_variable() {

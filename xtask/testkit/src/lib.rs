@@ -45,6 +45,7 @@
 //!
 //! - `TestServer` takes flags, services and a guard; `Client` and `H2Client` call it.
 //! - `ScriptedProbe` waits, blocks, fails or panics as each request says.
+//! - `ConnectProxy` opens tunnels to a server (HTTP CONNECT).
 //! - `RawPeer`, `BlockingPeer` and `GreedyPeer` send frames as no client does.
 //! - `certs` signs certificates, `framing` and `http2` encode messages and frames.
 //!
@@ -57,6 +58,7 @@ mod blocking_peer;
 pub mod certs;
 #[cfg(feature = "server")]
 mod client;
+mod connect_proxy;
 pub mod framing;
 mod greedy_peer;
 #[cfg(feature = "server")]
@@ -75,6 +77,7 @@ mod wait;
 pub use blocking_peer::BlockingPeer;
 #[cfg(feature = "server")]
 pub use client::{Client, WireResponse, grpc_request};
+pub use connect_proxy::ConnectProxy;
 #[cfg(feature = "probe")]
 pub use generated::*;
 pub use greedy_peer::GreedyPeer;

@@ -120,6 +120,13 @@ pub(crate) fn cli(target: &str, arguments: &[impl AsRef<OsStr>]) -> CommandOutpu
     run(command)
 }
 
+/// Runs `greet-cli ARGUMENTS…` with environment variables.
+pub(crate) fn with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
+    let mut command = command(arguments);
+    command.envs(variables.iter().copied());
+    run(command)
+}
+
 /// A running command with pipes for its standard streams. Dropped, it is killed.
 pub(crate) struct Running {
     started: Instant,
