@@ -71,6 +71,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("kubernetes pods", pods::run),
     ("Python", python::client_and_server),
     ("Python over a Unix socket", python::over_unix_socket),
+    ("Python through a proxy", python::through_proxy),
     ("Python: health, reflection, details", python::services),
     // <greeter>
     ("browser", browser::run),

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use greet_testkit::ConnectProxy;
+
 use crate::harness::command::capture;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
@@ -66,6 +68,34 @@ pub(crate) fn over_unix_socket(programs: &Programs) -> anyhow::Result<String> {
     let ended = daemon.stop_cleanly()?;
     anyhow::ensure!(ended.figure("answered")? == 1, "{ended:?}");
     Ok("rejected and counted; with grpc.default_authority: Hello Ada".to_owned())
+}
+
+/// Their client and ours request the same tunnel from the proxy of the environment, and none for a host in
+/// `no_proxy`.
+pub(crate) fn through_proxy(programs: &Programs) -> anyhow::Result<String> {
+    const SERVER: &str = "service.test:50051";
+    let daemon = Daemon::start(programs, &["--listen", "127.0.0.1:0"])?;
+    let proxy = ConnectProxy::start(daemon.address());
+    let mut theirs = tools::python("clients/python/client.py")?;
+    theirs.args([SERVER, "Ada"]);
+    for mut client in [theirs, programs.call(SERVER, "Ada")] {
+        client.env("https_proxy", format!("http://{}", proxy.address)).env_remove("no_proxy");
+        client.env_remove("NO_PROXY");
+        let printed = capture(&mut client)?.succeeded()?;
+        anyhow::ensure!(printed == sample::reply("Ada"), "it printed {printed:?}");
+        let requests = proxy.requests();
+        let is_tunnel =
+            |request: &String| request.starts_with(&format!("CONNECT {SERVER} HTTP/1."));
+        anyhow::ensure!(requests.len() == 1 && requests.iter().all(is_tunnel), "{requests:?}");
+
+        let direct = capture(client.env("no_proxy", ".test"))?;
+        anyhow::ensure!(!direct.status.success(), "it is not reachable directly: {direct}");
+        let requests = proxy.requests();
+        anyhow::ensure!(requests.is_empty(), "{requests:?}");
+    }
+    let ended = daemon.stop_cleanly()?;
+    anyhow::ensure!(ended.figure("answered")? == 2, "{ended:?}");
+    Ok(format!("both sent CONNECT {SERVER}; with no_proxy none"))
 }
 
 /// Health, reflection and error details as the libraries of Python read them.
