@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgGroup, Command, Error};
 
 use super::bulk_flags::{BulkArgs, FILE};
 use crate::bulk::BulkOptions;
-use crate::method::{JsonMethod, Method as _, unary_methods};
+use crate::method::{JsonMethod, Method, unary_methods};
 
 /// The request of a call without `--json`: all fields have their default values.
 const EMPTY_REQUEST: &str = "{}";
@@ -49,6 +51,27 @@ pub(super) fn valid_requests(
         method.encode(request).map_err(|reason| format!("--json: {reason}"))?;
     }
     Ok(if json.is_empty() { vec![EMPTY_REQUEST.to_owned()] } else { json })
+}
+
+/// Returns the method of a command with one request, and that request: as it was given, and encoded
+/// with its prefix.
+pub(super) fn single_request(
+    method: Option<JsonMethod>,
+    json: Option<String>,
+) -> Result<(Arc<dyn Method>, String, Bytes), String> {
+    // <greeter>
+    if method.is_none() && json.is_none() {
+        // The name identifies this program in logs of the server.
+        let method = crate::method::SayHello::new();
+        let input = greet_flags::product::CLI.to_owned();
+        let body = method.encode(&input)?;
+        return Ok((Arc::new(method), input, body));
+    }
+    // </greeter>
+    let method = method.unwrap_or_else(JsonMethod::default_method);
+    let input = valid_requests(&method, json.into_iter().collect())?.remove(0);
+    let body = method.encode(&input)?;
+    Ok((Arc::new(method), input, body))
 }
 
 /// Parses the name of a method. Completion scripts offer the names.

@@ -13,19 +13,17 @@ mod name_flags;
 mod parse;
 mod values;
 
-use std::sync::Arc;
-
 use clap::{Arg, Parser, Subcommand};
 use clap_complete::Shell;
 use greet_flags::product;
 use greet_flags::variables::with_variable;
 
-use self::call_flags::{CallArgs, MethodParser, valid_requests};
+use self::call_flags::{CallArgs, MethodParser, single_request};
 use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
 use self::load_flags::LoadArgs;
 pub(crate) use self::parse::{Parsed, UsageError, parse};
 use crate::diagnose::DiagnoseOptions;
-use crate::method::{JsonMethod, Method as _};
+use crate::method::JsonMethod;
 
 /// Client of greet.Greeter that reports why a call failed and how to fix it
 #[derive(Debug, Parser)]
@@ -120,18 +118,8 @@ impl DiagnoseArgs {
     /// Fails with the place and the reason if the request is not valid.
     pub(crate) fn options(self) -> Result<DiagnoseOptions, String> {
         let DiagnoseArgs { method, json, service } = self;
-        // <greeter>
-        if method.is_none() && json.is_none() {
-            // The name identifies this program in logs of the server.
-            let (method, input) = (crate::method::SayHello::new(), product::CLI.to_owned());
-            let body = method.encode(&input)?;
-            return Ok(DiagnoseOptions { method: Arc::new(method), input, body, service });
-        }
-        // </greeter>
-        let method = method.unwrap_or_else(JsonMethod::default_method);
-        let input = valid_requests(&method, json.into_iter().collect())?.remove(0);
-        let body = method.encode(&input)?;
-        Ok(DiagnoseOptions { method: Arc::new(method), input, body, service })
+        let (method, input, body) = single_request(method, json)?;
+        Ok(DiagnoseOptions { method, input, body, service })
     }
 }
 
