@@ -16,6 +16,7 @@ mod json;
 mod load;
 mod method;
 mod output;
+mod ping;
 
 use std::io::{self, Write as _};
 use std::panic::AssertUnwindSafe;
@@ -156,6 +157,10 @@ async fn dispatch(parsed: Parsed) -> anyhow::Result<Exit> {
         },
         CallCommand::Load(load) => match load.options() {
             Ok(options) => commands::load::run(options, context, stdout, stderr).await,
+            Err(invalid) => usage_error(&invalid, stderr),
+        },
+        CallCommand::Ping(ping) => match ping.options(context.call_options.timeout) {
+            Ok(options) => commands::ping::run(&options, context, stdout, stderr).await,
             Err(invalid) => usage_error(&invalid, stderr),
         },
     }

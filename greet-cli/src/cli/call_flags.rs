@@ -1,4 +1,4 @@
-//! Flags that name a method and its requests: of `call`, `load` and `diagnose`.
+//! Flags that name a method and its requests: of `call`, `load`, `diagnose` and `ping`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -42,6 +42,13 @@ Examples:
   greet-cli load --fail-if 'p99>20ms' --fail-if 'error-rate>0.1%'   # for CI
   greet-cli --output json load --count 100000 | jq .latency_us.p99";
 
+pub(super) const PING_EXAMPLES: &str = "\
+Examples:
+  greet-cli ping                               # until Ctrl-C, then a summary
+  greet-cli --timeout 1s ping --duration 5m    # exits with 0 if no call failed
+  greet-cli ping --interval 10ms Health/Check
+  greet-cli --output json ping | jq 'select(.kind == \"outage\")'";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(greet-cli completions bash)          # in ~/.bashrc

@@ -11,6 +11,7 @@ mod load_flags;
 mod name_flags;
 // </greeter>
 mod parse;
+mod ping_flags;
 mod values;
 
 use clap::{Arg, Parser, Subcommand};
@@ -22,6 +23,7 @@ use self::call_flags::{CallArgs, MethodParser, single_request};
 use self::connection_flags::{ConnectionArgs, OutputArgs, TlsArgs};
 use self::load_flags::LoadArgs;
 pub(crate) use self::parse::{Parsed, UsageError, parse};
+use self::ping_flags::PingArgs;
 use crate::diagnose::DiagnoseOptions;
 use crate::method::JsonMethod;
 
@@ -82,6 +84,10 @@ pub(crate) enum CallCommand {
     #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
     #[command(mut_args = with_hyphen_value)]
     Load(LoadArgs),
+    /// Call at a fixed interval and report outages, as during a rollout
+    #[command(help_template = help::TEMPLATE, before_help = help::PING_EXAMPLES)]
+    #[command(mut_args = with_hyphen_value)]
+    Ping(PingArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ pub(crate) mod health;
 pub(crate) mod health_list;
 pub(crate) mod health_watch;
 pub(crate) mod load;
+pub(crate) mod ping;
 pub(crate) mod reference;
 
 use std::collections::BTreeSet;

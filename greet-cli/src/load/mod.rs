@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use self::plan::{LoadInputs, Plan, Shape, Until};
+pub(crate) use self::recorder::Histogram;
 pub(crate) use self::render::TextReport;
 pub(crate) use self::report::{page, report};
 pub(crate) use self::summary::Summary;

@@ -93,7 +93,7 @@ pub(super) struct Bucket {
 
 /// A histogram of latencies in microseconds.
 #[derive(Debug, Clone)]
-pub(super) struct Histogram(Hdr<u64>);
+pub(crate) struct Histogram(Hdr<u64>);
 
 impl Default for Histogram {
     fn default() -> Histogram {
@@ -111,7 +111,7 @@ impl Histogram {
         Histogram(Hdr::new(digits).expect("the number of digits is valid"))
     }
 
-    pub(super) fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         // It grows with its values; if it cannot, its maximum is recorded.
         if self.0.record(micros).is_err() {
@@ -123,15 +123,15 @@ impl Histogram {
         self.0.add(&other.0).expect("histograms grow with their values");
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn percentile(&self, percentile: f64) -> u64 {
+    pub(crate) fn percentile(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile).min(self.0.max())
     }
 
@@ -139,7 +139,7 @@ impl Histogram {
         self.0.min()
     }
 
-    pub(super) fn max(&self) -> u64 {
+    pub(crate) fn max(&self) -> u64 {
         self.0.max()
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Deserializer, Error, Map, Value};
 use super::{Method, name};
 use crate::json::to_json;
 
-/// What `load` and `diagnose` call by default.
+/// What `load`, `diagnose` and `ping` call by default.
 const DEFAULT_METHOD: &str = "greet.Greeter/SayHello";
 
 /// A method with its descriptor.
@@ -51,7 +51,7 @@ impl JsonMethod {
         }
     }
 
-    /// Returns the method of `load` and `diagnose` if none is named.
+    /// Returns the method of `load`, `diagnose` and `ping` if none is named.
     pub(crate) fn default_method() -> JsonMethod {
         JsonMethod::find(DEFAULT_METHOD).expect("the product has this method")
     }

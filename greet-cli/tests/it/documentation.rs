@@ -36,7 +36,7 @@ fn bash_completes_commands_and_flags() {
     assert_eq!(completed("greet-cli completions b", "b", "completions"), "bash\n");
     let commands = completed("greet-cli ''", "''", "greet-cli");
     assert!(
-        commands.ends_with("call health diagnose load completions man errors help\n"),
+        commands.ends_with("call health diagnose load ping completions man errors help\n"),
         "{commands}"
     );
     assert_eq!(completed("greet-cli --retr", "--retr", "greet-cli"), "--retries --retry-on\n");

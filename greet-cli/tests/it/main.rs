@@ -25,6 +25,7 @@ mod load;
 #[cfg(unix)]
 mod local_limits;
 mod output;
+mod ping;
 mod proxy;
 mod retry;
 mod rpc_errors;

@@ -80,6 +80,7 @@ pub(crate) fn parse_object(line: &str) -> Value {
         Some("greet.health_list/v1") => include_str!("../../../schema/health_list.schema.json"),
         Some("greet.diagnose/v1") => include_str!("../../../schema/diagnose.schema.json"),
         Some("greet.load/v1") => include_str!("../../../schema/load.schema.json"),
+        Some("greet.ping/v1") => include_str!("../../../schema/ping.schema.json"),
         Some("greet.errors/v1") => include_str!("../../../schema/errors.schema.json"),
         Some("greet.tally/v1") => include_str!("../../../schema/tally.schema.json"),
         other => panic!("unknown schema {other:?}"),
