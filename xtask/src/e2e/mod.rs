@@ -9,8 +9,8 @@ use crate::harness::report::Report;
 
 use scenarios::{
     attacks, call, container, deb, dist, documents, fair_share, fd_exhaustion, ipv6, kubernetes,
-    lifecycle, memory_limit, otel_collector, pods, prometheus, proxies, python, stalled_handshakes,
-    systemd, telemetry, tls,
+    lifecycle, memory_limit, otel_collector, ping, pods, prometheus, proxies, python,
+    stalled_handshakes, systemd, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -41,6 +41,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("drain under load", lifecycle::drain_under_load),
     ("drain with hostile peers", lifecycle::drain_with_hostile_peers),
     ("replacement on one port", lifecycle::replacement),
+    ("ping during a rollout", ping::run),
     ("descriptor exhaustion", fd_exhaustion::run),
     ("documents: readme", documents::readme),
     ("documents: readme in Python", documents::readme_python),

@@ -13,6 +13,7 @@ pub(crate) mod kubernetes;
 pub(crate) mod lifecycle;
 pub(crate) mod memory_limit;
 pub(crate) mod otel_collector;
+pub(crate) mod ping;
 pub(crate) mod pods;
 pub(crate) mod prometheus;
 pub(crate) mod proxies;
