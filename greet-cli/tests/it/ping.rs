@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::fake_server::{allow_streams, answer_each, sample_reply, serve_each};
+use crate::support::host_name::HostName;
 use crate::support::{
     CommandOutput, Daemon, Running, cli, closed_pipe, command, parse_object, run, spawn,
     unused_address,
@@ -173,6 +174,39 @@ fn each_target_has_its_own_outages() {
     assert_eq!(number(green, "/calls/failed"), 0, "{summary}");
     let calls = ["ok", "failed"].map(|it| number(blue, &format!("/calls/{it}")));
     assert_eq!(calls[0] + calls[1], number(green, "/calls/ok"), "as many calls to each");
+}
+
+/// As in a rollout behind a headless service: the name gets the address of the new server.
+#[cfg(unix)]
+#[test]
+fn address_that_leaves_a_name_is_no_outage() {
+    let Some((mut name, [old, other, new])) =
+        HostName::new(["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+    else {
+        return;
+    };
+    let port = name.free_port();
+    let daemon = |address| Daemon::start(&[&format!("--listen={address}:{port}")]);
+    let (old_daemon, other_daemon, _new_daemon) = (daemon(old), daemon(other), daemon(new));
+    name.set_addresses(&[old, other]);
+    let target = name.target("dns", port);
+    let flags = ["--target", &target, "--output=json", "ping", "--interval=20ms"];
+    let mut ping = spawn(name.command(&flags));
+    let answered = |it: &Value, by| it["answered_by"].get(format!("{by}:{port}")).is_some();
+    let both = |it: &Value| answered(it, old) && answered(it, other);
+    next(&mut ping, "interval", both);
+    old_daemon.stop();
+    next(&mut ping, "interval", |it| !answered(it, old));
+    name.set_addresses(&[new]);
+    other_daemon.stop();
+    next(&mut ping, "interval", |it| answered(it, new));
+    ping.send_signal(rustix::process::Signal::INT);
+    let ran = ping.finish();
+    let line = format!(
+        "greet-cli: {target}: tcp: could not connect to {old}:{port}: connection refused\n"
+    );
+    assert_eq!(ran.stderr, line);
+    assert_eq!(number(&summary(&ran), "/targets/0/calls/failed"), 0, "{ran:?}");
 }
 
 #[test]
