@@ -29,9 +29,7 @@ const MIN_COLUMNS: usize = 20;
 /// Returns the line above those of the seconds.
 pub(super) fn head() -> String {
     let figures = ["ok", "failed", "in flight", "p50", "max"].map(str::to_owned);
-    row("time", &figures, "answered by")
-        + "
-"
+    row("time", &figures, "answered by") + "\n"
 }
 
 /// Returns the line of a second; with several targets it names its own.
