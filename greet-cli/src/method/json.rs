@@ -4,7 +4,7 @@
 //! because that takes longer than the start of the program.
 
 use bytes::Bytes;
-use greet_flags::variables::nearest;
+use greet_flags::method_name;
 use greet_proto::FILE_DESCRIPTOR_SET;
 use greet_proto::escape::is_unsafe;
 use greet_proto::framing::frame;
@@ -29,26 +29,15 @@ impl JsonMethod {
     /// Finds a method by `package.Service/Method`, with or without a leading `/`, or by an end of that
     /// which is unique. Fails with the reason and a suggestion.
     pub(crate) fn find(given: &str) -> Result<JsonMethod, String> {
-        let wanted = given.strip_prefix('/').unwrap_or(given);
         let methods = all_methods();
-        let matching: Vec<_> = match methods.iter().find(|method| full_name(method) == wanted) {
-            Some(method) => vec![method],
-            None => methods.iter().filter(|method| is_end(wanted, &full_name(method))).collect(),
-        };
-        match &matching[..] {
-            [method] if !is_unary(method) => Err(format!(
-                "{} is a streaming method; only unary methods can be called",
-                full_name(method)
-            )),
-            [method] => Ok(JsonMethod::new((*method).clone())),
-            [] => {
-                Err(format!("{given:?} is not a method; {}", suggestion(wanted, &unary_methods())))
-            }
-            several => {
-                let names: Vec<_> = several.iter().map(|method| full_name(method)).collect();
-                Err(format!("{given:?} is not unique: {}", names.join(", ")))
-            }
+        let names: Vec<_> = methods.iter().map(full_name).collect();
+        let name = method_name::find(given, &names, &unary_methods())?;
+        let method = methods.iter().find(|method| full_name(method) == name);
+        let method = method.expect("the name is that of a method");
+        if !is_unary(method) {
+            return Err(format!("{name} is a streaming method; only unary methods can be called"));
         }
+        Ok(JsonMethod::new(method.clone()))
     }
 
     /// Returns the method of `load`, `diagnose` and `ping` if none is named.
@@ -118,24 +107,6 @@ fn all_methods() -> Vec<MethodDescriptor> {
 /// Returns `package.Service/Method`.
 fn full_name(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().full_name(), method.name())
-}
-
-/// Returns whether `Method` or `Service/Method` is an end of a full name, at a boundary.
-fn is_end(end: &str, name: &str) -> bool {
-    name.strip_suffix(end).is_some_and(|start| start.ends_with(['.', '/']))
-}
-
-/// Suggests the method with the most similar name, or lists all.
-fn suggestion(wanted: &str, names: &[String]) -> String {
-    let starts = |name: &String| {
-        name.match_indices(['.', '/']).map(|(at, _)| at + 1).chain([0]).collect::<Vec<_>>()
-    };
-    let ends = names.iter().flat_map(|name| starts(name).into_iter().map(|start| &name[start..]));
-    let similar = nearest(wanted, ends);
-    match similar.and_then(|end| names.iter().find(|name| name.ends_with(end))) {
-        Some(name) => format!("did you mean {name}?"),
-        None => format!("the methods are {}", names.join(", ")),
-    }
 }
 
 /// Escapes characters that a terminal acts on, inside of the strings of JSON.
