@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use greet_flags::product;
-use greet_server::config::{self, Config, LoadError, Loaded};
+use greet_server::config::{self, Config, FaultConfig, LoadError, Loaded};
 use greet_server::lifecycle::signals::Signals;
 use greet_server::lifecycle::systemd::ServiceManager;
-use greet_server::{Flags, Server, ShutdownReport, Sockets, services, telemetry};
+use greet_server::{Flags, Server, ShutdownReport, Sockets, StartError, services, telemetry};
 
 /// Faster than the system's allocator with a thread per core: its free lists are per thread.
 #[global_allocator]
@@ -28,7 +28,10 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(&format_args!("{error:#}"), 1),
+        Err(error) => {
+            let is_usage = matches!(error.downcast_ref(), Some(StartError::Fault(_)));
+            fail(&format_args!("{error:#}"), if is_usage { USAGE } else { 1 })
+        }
     }
 }
 
@@ -98,9 +101,15 @@ fn check_or_print(loaded: &Loaded<Flags>) -> ExitCode {
     if loaded.check {
         let limits = &loaded.config.limits;
         limits.memory_warning().iter().for_each(|warning| say(warning));
-        match Server::check(&loaded.config) {
+        match Server::check(&loaded.config, services::all(&loaded.flags)) {
             Ok(warning) => warning.iter().for_each(|warning| say(warning)),
             Err(error) => return fail(&error, USAGE),
+        }
+        let FaultConfig { rules, seed } = &loaded.config.faults;
+        if !rules.is_empty() {
+            let rules = rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            let seed = seed.map_or("a random seed".to_owned(), |seed| format!("seed {seed}"));
+            say(&format_args!("injects faults into calls: {rules} ({seed})"));
         }
         let (maximum, limit) = (limits.max_memory(), limits.memory_limit);
         say(&format_args!("at most about {maximum} of memory, {limit} of it for peers"));

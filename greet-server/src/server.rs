@@ -12,8 +12,9 @@ use tracing::field::display;
 
 use crate::admin::collector::MetricsCollector;
 use crate::admin::{Access, AdminServer, Routes};
-use crate::config::{Config, Limits, ListenAddr};
+use crate::config::{Config, FaultConfig, Limits, ListenAddr};
 use crate::drain::{Lifecycle, RunError};
+use crate::grpc::faults::{self, FaultControl};
 use crate::grpc::memory::MemoryLimit;
 use crate::grpc::{
     AccessLog, ConcurrencyLimit, Cors, Guard, ReplyTemplate, Router, Service, WorkerState,
@@ -33,7 +34,7 @@ use crate::net::socket_activation::{self, Inherited};
 use crate::net::tls::reload::Reloader;
 use crate::net::tls::{PemFiles, Tls, TlsError};
 use crate::net::worker::{MakeRouter, Workers};
-use crate::services::with_health_and_reflection;
+use crate::services::{HealthControl, method_names, with_health_and_reflection};
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallKind, ReloadMetrics, SpanMetrics, WorkerMetrics};
@@ -52,6 +53,8 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     make_services: MakeServices,
     make_guard: Option<MakeGuard>,
+    faults: Arc<FaultControl>,
+    health: HealthControl,
     admin: Vec<Listener>,
     log: Option<LogControl>,
     exporter: Option<Exporter>,
@@ -93,6 +96,9 @@ pub enum StartError {
     /// An address with the scheme `https`, without a certificate or of the admin server.
     #[error("{0} has no certificate")]
     NoCertificate(ListenAddr),
+    /// A fault rule names a method that is not served, or several.
+    #[error("--fault: {0}")]
+    Fault(String),
     /// A descriptor of socket activation cannot be used.
     #[error("could not use the sockets that LISTEN_FDS names")]
     Inherited(#[source] io::Error),
@@ -114,10 +120,11 @@ impl Server {
     }
 
     /// Creates a server on `sockets`, and on the configured addresses that they do not replace. Each
-    /// worker calls `services` once, on its own thread and in its own runtime. Needs a tokio runtime.
+    /// worker calls `services` once, on its own thread and in its own runtime. If a fault rule names a
+    /// method, this function calls `services` as well. Needs a tokio runtime.
     ///
     /// # Errors
-    /// An address cannot be bound, or a TLS file cannot be used.
+    /// An address cannot be bound, a TLS file cannot be used, or a fault rule names an unknown method.
     pub async fn with_sockets(
         config: Config,
         sockets: Sockets,
@@ -126,6 +133,7 @@ impl Server {
         if let Some(address) = config.address_without_tls() {
             return Err(StartError::NoCertificate(address.clone()));
         }
+        let faults = FaultControl::new(resolved_faults(&config, &services)?);
         let Sockets { mut listeners, mut admin } = sockets;
         if listeners.is_empty() {
             listeners = bind_all(&config.listen, config.reuse_port).await?;
@@ -147,6 +155,8 @@ impl Server {
             phase,
             make_services: Arc::new(services),
             make_guard: None,
+            faults,
+            health: HealthControl::default(),
             admin,
             log: None,
             exporter,
@@ -157,11 +167,16 @@ impl Server {
         })
     }
 
-    /// Reads the TLS files as [`Server::bind`] does. Warns if clients will reject the certificate.
+    /// Checks the fault rules and reads the TLS files as [`Server::bind`] does. Warns if clients will
+    /// reject the certificate.
     ///
     /// # Errors
-    /// A TLS file cannot be used.
-    pub fn check(config: &Config) -> Result<Option<String>, TlsError> {
+    /// A TLS file cannot be used, or a fault rule names an unknown method.
+    pub fn check(
+        config: &Config,
+        services: impl Fn(&Config) -> Vec<Service>,
+    ) -> Result<Option<String>, StartError> {
+        resolved_faults(config, services)?;
         let Some(files) = &config.tls else {
             return Ok(None);
         };
@@ -219,6 +234,9 @@ impl Server {
         let (workers, ended) = Workers::start(config.workers.get(), config.limits, &make_router)
             .map_err(RunError::Start)?;
         log_start(&addresses, &admin_addresses, &config);
+        if !config.faults.rules.is_empty() {
+            self.faults.log();
+        }
         if let Some(watchdog) = self.watchdog {
             tokio::spawn(watchdog.run(self.service_manager.clone()));
         }
@@ -248,6 +266,7 @@ impl Server {
             workers: workers.clone(),
             connection_limit: connection_limit.clone(),
             memory,
+            faults: self.faults,
             limits: *limits,
             tls: acceptor.tls.clone(),
             reloads: reloads.clone(),
@@ -256,7 +275,7 @@ impl Server {
             resource: self.resource,
         };
         let access = Access::new(config.admin_listen.as_ref(), config.admin_read_only);
-        let routes = Routes::new(collector, access);
+        let routes = Routes::new(collector, access, self.health);
         let _until_stopped = AdminServer::start(self.admin, routes).map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {
@@ -306,12 +325,13 @@ impl Server {
         let tracer = self.exporter.as_ref().map(Exporter::tracer);
         let (make_services, make_guard) = (self.make_services.clone(), self.make_guard.clone());
         let watchdog = self.watchdog.clone();
+        let (faults, health) = (self.faults.clone(), self.health.clone());
         Arc::new(move || {
             if let Some(watchdog) = &watchdog {
                 watchdog.add_worker();
             }
             let services = make_services(&config);
-            let services = with_health_and_reflection(services, &config, phase.clone());
+            let services = with_health_and_reflection(services, &config, phase.clone(), &health);
             let methods = method_table(services);
             let state = WorkerState {
                 limits,
@@ -325,9 +345,22 @@ impl Server {
                 cors: config.web.as_ref().map(Cors::new),
             };
             let guard = make_guard.as_ref().map(|make_guard| make_guard());
-            Router { methods, guard, state: Rc::new(state) }
+            Router { methods, guard, faults: faults.lease(), state: Rc::new(state) }
         })
     }
+}
+
+/// Returns the configured faults with full names of methods.
+fn resolved_faults(
+    config: &Config,
+    services: impl Fn(&Config) -> Vec<Service>,
+) -> Result<FaultConfig, StartError> {
+    let faults = config.faults.clone();
+    if faults.rules.iter().all(|rule| rule.method.is_none()) {
+        return Ok(faults);
+    }
+    let methods = method_names(services(config), config);
+    faults::resolve(faults, &methods).map_err(StartError::Fault)
 }
 
 /// Logs the start with each limit in its own field. A terminal gets a short line.

@@ -19,11 +19,13 @@ use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::grpc::Method;
+use crate::grpc::faults::FaultControl;
 use crate::grpc::memory::MemoryLimit;
 use crate::lifecycle::phase::Phase;
 use crate::net::connection_limit::ConnectionLimit;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
+use crate::telemetry::fault_kind::FaultKind;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::calls::{EndedTotals, ended_totals, latest_exemplars};
 use crate::telemetry::metrics::catalog::{self as family, Family};
@@ -43,6 +45,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) workers: Workers,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) memory: Arc<MemoryLimit>,
+    pub(crate) faults: Arc<FaultControl>,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) reloads: Arc<ReloadMetrics>,
@@ -110,6 +113,10 @@ impl MetricsCollector {
         out.value(&family::MAX_STREAMING_CALLS, self.limits.max_streaming_calls)?;
         out.value(&family::MEMORY_HELD, self.memory.held())?;
         out.value(&family::MEMORY_LIMIT, self.limits.memory_limit.as_u64())?;
+        let injected = |kind| self.workers.sum(|metrics| metrics.faults(kind).get());
+        let by_kind = FaultKind::ALL.map(|kind| ([kind.name()], injected(kind)));
+        out.family(&family::FAULTS_INJECTED, by_kind)?;
+        out.value(&family::FAULT_RULES, self.faults.config().rules.len() as u64)?;
         out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))?;
         let rejected = self.workers.sum(|metrics| metrics.requests_rejected.get());
         out.value(&family::REQUESTS_REJECTED, rejected)

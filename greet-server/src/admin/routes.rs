@@ -5,46 +5,58 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use greet_flags::product;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 
 use super::access::{self, Access};
+use super::settings::Setting;
 use crate::admin::collector::MetricsCollector;
-use crate::config::log_filter;
+use crate::grpc;
 use crate::lifecycle::phase::Phase;
-use crate::telemetry::logging::LogControl;
+use crate::services::HealthControl;
 use crate::telemetry::metrics::encoding::Format;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
-/// Maximum size of a log filter.
-const MAX_BODY_BYTES: usize = 1_024;
 
 /// The paths and their descriptions on the index page.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 6] = [
     ("/livez", "200 while the process answers"),
     ("/readyz", "200 while serving, otherwise 503"),
     ("/metrics", "OpenMetrics or the Prometheus text format"),
     ("/log-level", "the log filter"),
+    ("/health/", "the health of the server; /health/SERVICE, that of a service"),
+    ("/faults", "the faults that are injected into calls"),
 ];
-const HOW_TO_CHANGE: &str = "; change it with curl -X PUT -d debug";
+/// The paths that accept a change, and how.
+const CHANGES: [(&str, &str); 3] = [
+    ("/log-level", "change it with curl -X PUT -d debug"),
+    ("/health/", "change it with curl -X PUT -d NOT_SERVING"),
+    ("/faults", "change them with curl -X PUT -d delay=50ms@10%, remove them with curl -X DELETE"),
+];
 
 #[derive(Debug)]
 pub(crate) struct Routes {
     collector: MetricsCollector,
     registry: Registry,
     access: Access,
+    health: HealthControl,
 }
 
 type Page = Response<Full<Bytes>>;
 
 impl Routes {
-    pub(crate) fn new(collector: MetricsCollector, access: Access) -> Routes {
+    pub(crate) fn new(
+        collector: MetricsCollector,
+        access: Access,
+        health: HealthControl,
+    ) -> Routes {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(collector.clone()));
-        Routes { collector, registry, access }
+        Routes { collector, registry, access, health }
     }
 
     pub(super) async fn answer(
@@ -56,36 +68,59 @@ impl Routes {
             Ok(host) => host,
             Err((status, problem)) => return Ok(text(status, problem)),
         };
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let is_change = request.method() == Method::PUT && !self.access.is_read_only;
+        let path = request.uri().path().to_owned();
+        let (log, faults) = (self.collector.log.as_ref(), &*self.collector.faults);
+        if let Some(setting) = Setting::find(&path, log, faults, &self.health) {
+            return Ok(self.answer_setting(&setting, request, host.as_ref(), is_unix).await);
+        }
         let phase = *self.collector.phase.borrow();
-        Ok(match (request.uri().path(), &self.collector.log) {
-            ("/log-level", Some(log)) if is_change => {
-                match self.access.check_change(host.as_ref(), is_unix) {
-                    Ok(()) => change_filter(log, request.into_body()).await,
-                    Err((status, problem)) => text(status, problem),
-                }
-            }
-            ("/log-level", Some(log)) if is_read => text(StatusCode::OK, log.filter()),
-            ("/log-level", Some(_)) if !self.access.is_read_only => not_allowed("GET, HEAD, PUT"),
-            ("/" | "/livez" | "/readyz" | "/metrics" | "/log-level", _) if !is_read => {
+        Ok(match path.as_str() {
+            "/" | "/livez" | "/readyz" | "/metrics" if !is_read(request.method()) => {
                 not_allowed("GET, HEAD")
             }
-            ("/", _) => page(StatusCode::OK, HTML, self.index(phase)),
-            ("/livez", _) => text(StatusCode::OK, "alive"),
-            ("/readyz", _) if phase == Phase::Serving => text(StatusCode::OK, "ready"),
-            ("/readyz", _) => {
+            "/" => page(StatusCode::OK, HTML, self.index(phase)),
+            "/livez" => text(StatusCode::OK, "alive"),
+            "/readyz" if phase == Phase::Serving => text(StatusCode::OK, "ready"),
+            "/readyz" => {
                 text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", phase.name()))
             }
-            ("/metrics", _) => self.metrics(request.headers().get(ACCEPT)),
+            "/metrics" => self.metrics(request.headers().get(ACCEPT)),
             _ => text(StatusCode::NOT_FOUND, "not found; see /"),
         })
     }
 
+    /// Returns the value of a setting, after the change that the request asks for.
+    async fn answer_setting(
+        &self,
+        setting: &Setting<'_>,
+        request: Request<Incoming>,
+        host: Option<&Authority>,
+        is_unix: bool,
+    ) -> Page {
+        let method = request.method().clone();
+        let allowed = setting.allowed(self.access.is_read_only);
+        if !allowed.split(", ").any(|allowed| method == allowed) {
+            return not_allowed(allowed);
+        }
+        let value = if is_read(&method) {
+            setting.value()
+        } else if let Err(rejection) = self.access.check_change(host, is_unix) {
+            Err(rejection)
+        } else {
+            let served = self.collector.workers.methods().iter().map(grpc::Method::name);
+            setting.change(&method, request.into_body(), &served.collect::<Vec<_>>()).await
+        };
+        match value {
+            Ok(value) => text(StatusCode::OK, value),
+            Err((status, problem)) => text(status, problem),
+        }
+    }
+
     fn index(&self, phase: Phase) -> String {
         let row = |(path, text)| {
-            let is_changeable = path == "/log-level" && !self.access.is_read_only;
-            let how = if is_changeable { HOW_TO_CHANGE } else { "" };
+            let mut changes = CHANGES.iter().filter(|_| !self.access.is_read_only);
+            let how = changes.find(|(changed, _)| *changed == path);
+            let how = how.map(|(_, how)| format!("; {how}")).unwrap_or_default();
             format!("<li><a href=\"{path}\">{path}</a> {text}{how}</li>\n")
         };
         format!(
@@ -108,24 +143,8 @@ impl Routes {
     }
 }
 
-async fn change_filter(log: &LogControl, body: Incoming) -> Page {
-    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the filter is over 1 KiB");
-        }
-        Err(_) => {
-            return text(StatusCode::BAD_REQUEST, "the request body is incomplete or malformed");
-        }
-    };
-    let given = String::from_utf8_lossy(&body);
-    match log_filter(given.trim()) {
-        Ok(filter) => {
-            log.set(filter);
-            text(StatusCode::OK, log.filter())
-        }
-        Err(problem) => text(StatusCode::BAD_REQUEST, format!("filter: {problem}")),
-    }
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn text(status: StatusCode, message: impl Into<String>) -> Page {

@@ -9,6 +9,7 @@ use greet_flags::values::{number, switch};
 use greet_flags::variables;
 use http::HeaderValue;
 
+use super::faults::{FaultRule, parse_seed};
 use super::resolve::Sources;
 use super::values::{OFF, OrOff, OtlpEndpoint, admin_address, instance, or_off, origin};
 use super::{
@@ -64,6 +65,8 @@ pub struct ServerFlags {
     #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
+    pub(super) faults: FaultFlags,
+    #[command(flatten)]
     pub(super) drain: DrainTimes,
     #[command(flatten)]
     pub(super) log: LogConfig,
@@ -98,13 +101,13 @@ pub(super) struct ListenFlags {
     #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = DEFAULT_LISTEN)]
     pub(super) listen: Vec<ListenAddr>,
 
-    /// Address of the admin server (/livez, /readyz, /metrics, /log-level), plain HTTP; same form as --listen, but not
-    /// https
+    /// Address of the admin server (/livez, /readyz, /metrics, /log-level, /health, /faults), plain HTTP; same form as
+    /// --listen, but not https
     #[arg(long, value_name = "ADDR")]
     #[arg(value_parser = or_off(admin_address), default_value = OFF)]
     pub(super) admin_listen: OrOff<ListenAddr>,
 
-    /// Reject changes of the log level over the admin server
+    /// Reject changes of log level, health and faults over the admin server
     #[arg(long, value_parser = switch)]
     pub(super) admin_read_only: bool,
 
@@ -162,6 +165,21 @@ pub(super) struct ServiceFlags {
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     #[arg(value_parser = or_off(origin), default_value = OFF)]
     pub(super) cors_origin: Vec<OrOff<HeaderValue>>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Faults")]
+pub(super) struct FaultFlags {
+    /// Fault to inject into calls: [METHOD:]FAULT[@PERCENT]; FAULT is delay=DUR, delay=MIN..MAX, status=CODE, reset or
+    /// goaway, as in delay=50ms@10%; METHOD is a method or a unique end of it, by default all but those of health and
+    /// reflection; repeat or separate by commas
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    #[arg(value_parser = or_off(str::parse::<FaultRule>), default_value = OFF)]
+    pub(super) fault: Vec<OrOff<FaultRule>>,
+
+    /// Seed of the random numbers that decide which calls are hit, to repeat a run [default: random]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    pub(super) fault_seed: Option<u32>,
 }
 
 /// Returns the number of cores by CPU affinity and the cgroup's quota.

@@ -5,6 +5,7 @@
 
 mod args;
 mod dump;
+mod faults;
 mod file;
 mod listen_addr;
 mod load;
@@ -25,6 +26,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use args::{CommandLine, ServerFlags, command};
 pub use dump::example;
+pub use faults::{Chance, Fault, FaultConfig, FaultRule};
 pub use listen_addr::{ListenAddr, Scheme};
 pub use load::{LoadError, Loaded, load};
 pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};
@@ -101,6 +103,8 @@ pub struct Config {
     /// TLS on every TCP listener whose address has no scheme `http`; plaintext without it. Unix sockets
     /// are always plaintext.
     pub tls: Option<TlsFiles>,
+    /// Faults to inject into calls.
+    pub faults: FaultConfig,
     /// Durations of the shutdown steps.
     pub drain: DrainTimes,
     /// Whether to serve `grpc.reflection.v1` and `v1alpha`.

@@ -9,7 +9,10 @@ use greet_flags::variables::variable;
 use super::args::{ListenFlags, ServerFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
-use super::{ClientCa, Config, DEFAULT_MAX_CONNECTIONS, Limits, OtlpEndpoint, TlsFiles, WebConfig};
+use super::{
+    ClientCa, Config, DEFAULT_MAX_CONNECTIONS, FaultConfig, Limits, OtlpEndpoint, TlsFiles,
+    WebConfig,
+};
 
 /// Descriptors of the process itself: standard streams, listeners, TLS files.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -60,6 +63,10 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         reflection: !flags.service.no_reflection,
         instance: flags.service.instance.clone(),
         web: web(flags.service, sources)?,
+        faults: FaultConfig {
+            rules: flags.faults.fault.into_iter().flatten().collect(),
+            seed: flags.faults.fault_seed,
+        },
         drain: flags.drain,
         log: flags.log,
         otlp_endpoint: flags.otlp_endpoint.unwrap_or(OtlpEndpoint::Off),

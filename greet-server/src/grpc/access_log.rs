@@ -10,6 +10,7 @@ use tonic::Code;
 
 use super::connection_state::Peer;
 use crate::config::AccessLogMode;
+use crate::telemetry::fault_kind::FaultKinds;
 use crate::telemetry::rate_limit::LogRateLimiter;
 use crate::telemetry::trace_context::{SpanId, TraceId};
 
@@ -33,6 +34,8 @@ pub(super) struct AccessEntry<'a> {
     pub(super) took: Duration,
     pub(super) peer: Peer,
     pub(super) request_bytes: u64,
+    /// The injected faults.
+    pub(super) faults: FaultKinds,
     pub(super) trace_id: Option<TraceId>,
     /// The exported span of the call.
     pub(super) span_id: Option<SpanId>,
@@ -75,6 +78,7 @@ impl AccessLog {
             took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
             peer = %entry.peer,
             request_bytes = entry.request_bytes,
+            fault = entry.faults.if_any().map(tracing::field::display),
             trace_id = entry.trace_id.map(tracing::field::display),
             span_id = entry.span_id.map(tracing::field::display),
             suppressed = (suppressed > 0).then_some(suppressed),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use tonic::Status;
 use super::call_record::CallRecord;
 use super::connection_state::ConnectionState;
 use super::deadline::Deadline;
+use super::faults::{CallFaults, WorkerFaults};
 use super::guard::{Caller, Guard};
 use super::in_flight::InFlight;
 use super::memory::ConnectionMemory;
@@ -20,6 +22,7 @@ use super::method::Method;
 use super::reject;
 use super::reply::Reply;
 use super::service::ServedMethod;
+use super::unary::{UnaryFuture, UnaryHandler};
 use super::web::{WebCall, WebRequest};
 use super::worker_state::WorkerState;
 use crate::config::Limits;
@@ -38,6 +41,7 @@ pub(crate) struct Router {
     /// By method index.
     pub(crate) methods: Box<[ServedMethod]>,
     pub(crate) guard: Option<Guard>,
+    pub(crate) faults: WorkerFaults,
     pub(crate) state: Rc<WorkerState>,
 }
 
@@ -50,7 +54,7 @@ pub(super) struct Call {
     pub(super) arrived: Instant,
 }
 
-/// The method of a call, and its deadlines.
+/// The method of a call, its deadlines and its faults.
 #[derive(Clone, Copy)]
 pub(super) struct Route {
     pub(super) method: Method,
@@ -60,6 +64,7 @@ pub(super) struct Route {
     pub(super) stream: Option<Deadline>,
     /// Whether the request names a compression, which only the generated service decodes.
     pub(super) has_encoding: bool,
+    pub(super) faults: CallFaults,
 }
 
 /// The headers that decide on a call, found in one pass. Of repeated headers the first counts.
@@ -122,6 +127,10 @@ impl Router {
             let route = route.and_then(|route| {
                 self.ask_guard(route, connection, head, trace.map(|trace| trace.trace_id))
             });
+            let route = route.map(|route| {
+                let faults = self.faults.draw(&self.methods[route.method.index]);
+                Route { faults, ..route }
+            });
             (Some(record), route.map_err(Reply::status))
         };
         let in_flight = InFlight::start(state.clone(), connection.clone(), record);
@@ -167,7 +176,8 @@ impl Route {
         let head = deadline(Some(limits.request_timeout))?;
         let is_streaming = method.descriptor.is_server_streaming;
         let stream = if is_streaming { Some(deadline(None)?) } else { None };
-        Ok(Route { method, head, stream, has_encoding: headers.has_encoding })
+        let (has_encoding, faults) = (headers.has_encoding, CallFaults::default());
+        Ok(Route { method, head, stream, has_encoding, faults })
     }
 
     /// Returns whether either side may send several messages.
@@ -201,6 +211,31 @@ impl Call {
         } else {
             Ok(())
         }
+    }
+
+    /// Admits a unary call whose request has arrived, and starts its handler behind its faults.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED at the limit.
+    pub(super) fn start_unary(
+        &self,
+        route: &Route,
+        handler: &UnaryHandler,
+        request: tonic::Request<Bytes>,
+    ) -> Result<UnaryFuture, Status> {
+        self.admit(route)?;
+        let message_bytes = request.get_ref().len();
+        let running = handler(request);
+        if route.faults.is_none() {
+            return Ok(running);
+        }
+        let held = self.memory().hold(message_bytes);
+        let injected = route.faults.inject(self.in_flight.clone());
+        Ok(Box::pin(async move {
+            injected.await?;
+            drop(held);
+            running.await
+        }))
     }
 
     /// Returns the output of `arrival`, or DEADLINE_EXCEEDED at the deadline of the call or when the

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::pki_types::CertificateDer;
+use tokio::sync::oneshot;
 
 use super::abuse::AbuseLimits;
 use super::memory::ConnectionMemory;
@@ -46,6 +47,27 @@ impl fmt::Display for Peer {
     }
 }
 
+/// Lets a connection send its GOAWAY and finish. The worker and the connection share it.
+#[derive(Debug, Clone)]
+pub(crate) struct GoawayTrigger(Rc<RefCell<Option<oneshot::Sender<()>>>>);
+
+impl GoawayTrigger {
+    /// The receiver gets a value for a fault; a drain drops the sender.
+    pub(crate) fn new() -> (GoawayTrigger, oneshot::Receiver<()>) {
+        let (sender, receiver) = oneshot::channel();
+        (GoawayTrigger(Rc::new(RefCell::new(Some(sender)))), receiver)
+    }
+
+    pub(crate) fn drain(&self) {
+        drop(self.0.borrow_mut().take());
+    }
+
+    /// Returns whether this is the first signal.
+    fn inject(&self) -> bool {
+        self.0.borrow_mut().take().is_some_and(|sender| sender.send(()).is_ok())
+    }
+}
+
 /// How a call has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallEnd {
@@ -53,6 +75,8 @@ pub(crate) enum CallEnd {
     Answered,
     /// A stream ended after its first message. A client has no other way to end a Watch.
     StreamCancelled,
+    /// The daemon has reset its stream, by a fault rule.
+    Reset,
     /// Without its reply.
     Abandoned,
 }
@@ -75,6 +99,7 @@ pub(crate) struct ConnectionState {
     written_bytes: Cell<u64>,
     abuse: RefCell<AbuseLimits>,
     memory: Arc<ConnectionMemory>,
+    goaway: GoawayTrigger,
 }
 
 impl ConnectionState {
@@ -83,6 +108,7 @@ impl ConnectionState {
         peer: Peer,
         client_certificate: Option<CertificateDer<'static>>,
         memory: Arc<ConnectionMemory>,
+        goaway: GoawayTrigger,
     ) -> Rc<ConnectionState> {
         Rc::new(ConnectionState {
             metrics,
@@ -97,6 +123,7 @@ impl ConnectionState {
             written_bytes: Cell::default(),
             abuse: RefCell::new(AbuseLimits::new(Instant::now())),
             memory,
+            goaway,
         })
     }
 
@@ -110,6 +137,11 @@ impl ConnectionState {
 
     pub(crate) fn memory(&self) -> &Arc<ConnectionMemory> {
         &self.memory
+    }
+
+    /// Sends a GOAWAY, by a fault rule. Returns false if one was due before.
+    pub(super) fn send_goaway(&self) -> bool {
+        self.goaway.inject()
     }
 
     /// Returns the calls without a complete reply.

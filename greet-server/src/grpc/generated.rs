@@ -39,6 +39,12 @@ where
     if let Err(status) = admit(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }
+    if !route.faults.is_none() {
+        let injected = route.faults.inject(call.in_flight.clone());
+        if let Err(status) = route.head.timeout(injected).await.flatten() {
+            return whole(call, Reply::status(status));
+        }
+    }
     let request = Request::from_parts(head, Body::new(body));
     // A panic fails this call only; the connection and its other calls continue.
     let handler = call.served(&route).generated.clone();

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use super::in_flight::InFlight;
 use super::memory::{CALL_BYTES, GENERATED_CALL_BYTES, header_bytes};
 use super::response_body::ResponseBody;
 use super::sent_replies::{ReplyBytes, SentReplies, SentReply};
+use crate::telemetry::metrics::close_reason::CloseReason;
 
 /// The calls of one connection, one at a time.
 pub(crate) struct Http1Calls {
@@ -61,6 +63,10 @@ impl Http1Calls {
             }
             Err(reply) => generated::whole(&call, reply),
         };
+        if call.in_flight.is_reset() {
+            call.memory().close(CloseReason::FaultInjected); // HTTP/1.1 has no reset of one call
+            return future::pending().await;
+        }
         let (call, sent) = (call.in_flight, self.sent.clone());
         Ok(response.map(|body| {
             let mut body = Http1Body { body, sent, call: Some(call) };

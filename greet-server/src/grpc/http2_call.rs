@@ -96,7 +96,8 @@ impl Responder {
         let mut unary = UnaryCall::new(request, body, self.call.scanner(&route));
         // The no-op waker is enough: a pending call is polled again as a task.
         let mut cx = Context::from_waker(Waker::noop());
-        let result = match unary.poll_start(handler, || self.call.admit(&route), &mut cx) {
+        let start = |request| self.call.start_unary(&route, handler, request);
+        let result = match unary.poll_start(start, &mut cx) {
             Poll::Ready(Ok(Ok(()))) => unary.poll_reply(&mut cx),
             Poll::Ready(Ok(Err(status))) => Poll::Ready(Err(status)),
             Poll::Ready(Err(StreamReset)) => return,
@@ -105,7 +106,10 @@ impl Responder {
         match result {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
             // A handler that has started may have had effects, so its call is not refused.
-            Poll::Pending if unary.has_started() || self.call.memory().admits_waiting_call() => {
+            Poll::Pending
+                if unary.has_started() && !route.faults.is_delay()
+                    || self.call.memory().admits_waiting_call() =>
+            {
                 unary.count_memory(self.call.memory());
                 drop(spawn_local(self.run_unary(unary, route)));
             }
@@ -130,7 +134,9 @@ impl Responder {
             let handler = call.served(route).unary.as_ref().expect("the call is on the fast path");
             let started = poll_fn(|cx| match respond.poll_reset(cx) {
                 Poll::Ready(_) => Poll::Ready(Err(StreamReset)),
-                Poll::Pending => unary.poll_start(handler, || call.admit(route), cx),
+                Poll::Pending => {
+                    unary.poll_start(|request| call.start_unary(route, handler, request), cx)
+                }
             });
             match call.arrived(route, started).await {
                 Ok(started) => {
@@ -151,11 +157,20 @@ impl Responder {
         }
     }
 
-    fn finish_unary(self, result: Result<Reply, Status>, unary: &UnaryCall, route: &Route) {
+    fn finish_unary(mut self, result: Result<Reply, Status>, unary: &UnaryCall, route: &Route) {
         if let Some(record) = self.call.record() {
             record.received(self.call.state(), unary.scanner());
         }
-        self.send(result.unwrap_or_else(Reply::status), Some(route));
+        match result {
+            Ok(reply) => self.send(reply, Some(route)),
+            Err(_) if self.call.in_flight.is_reset() => self.reset(),
+            Err(status) => self.send(Reply::status(status), Some(route)),
+        }
+    }
+
+    /// Resets the stream in place of a reply, as an injected fault asks.
+    fn reset(&mut self) {
+        self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
 
     /// Sends a whole reply. If the peer has reset the stream, the call ends here.
@@ -201,6 +216,9 @@ impl Responder {
             _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
             response = generated::respond(&self.call, route, request) => response,
         };
+        if self.call.in_flight.is_reset() {
+            return self.reset();
+        }
         let expires_at = self.call.expires_at(Some(&route));
         let sent = send_response(response, respond, expires_at, &memory).await;
         if let Ok((stream, last_bytes)) = sent {

@@ -11,6 +11,7 @@ use super::call_record::CallRecord;
 use super::connection_state::{CallEnd, ConnectionState};
 use super::memory::ConnectionMemory;
 use super::worker_state::WorkerState;
+use crate::telemetry::fault_kind::FaultKind;
 use crate::telemetry::metrics::worker::CallKind;
 
 /// A call in flight. It ends when the last reference is dropped. The handler holds one, and so do
@@ -67,6 +68,23 @@ impl InFlight {
         Ok(())
     }
 
+    /// Counts and records a fault of the call.
+    pub(super) fn fault_injected(&self, kind: FaultKind) {
+        self.state.metrics.faults(kind).add(1);
+        if let Some(record) = &self.record {
+            record.fault_injected(kind);
+        }
+    }
+
+    /// Returns whether an injected fault takes the place of the reply.
+    pub(super) fn is_reset(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.faults().contains(FaultKind::Reset))
+    }
+
+    pub(super) fn connection(&self) -> &ConnectionState {
+        &self.connection
+    }
+
     pub(super) fn memory(&self) -> &Arc<ConnectionMemory> {
         self.connection.memory()
     }
@@ -107,6 +125,7 @@ impl Drop for InFlight {
         self.connection.call_ended(match answered_at {
             Some(_) => CallEnd::Answered,
             None if self.has_streamed.get() => CallEnd::StreamCancelled,
+            None if self.is_reset() => CallEnd::Reset,
             None => CallEnd::Abandoned,
         });
     }

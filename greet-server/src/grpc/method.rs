@@ -30,8 +30,13 @@ impl Method {
         self.descriptor.path
     }
 
+    /// Returns `package.Service/Method`.
+    pub(crate) fn name(&self) -> &'static str {
+        &self.path()[1..]
+    }
+
     /// Returns the method label of gRFC A66; all methods that are not served share `other`.
     pub(crate) fn label(method: Option<&Method>) -> &'static str {
-        method.map_or("other", |method| &method.path()[1..])
+        method.map_or("other", Method::name)
     }
 }

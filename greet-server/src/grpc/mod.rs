@@ -7,6 +7,7 @@ mod call_record;
 mod concurrency_limit;
 pub(crate) mod connection_state;
 mod deadline;
+pub(crate) mod faults;
 mod generated;
 mod guard;
 mod gzip;

@@ -34,6 +34,8 @@ pub(crate) struct ServedMethod {
     pub(crate) passes_caller: bool,
     /// Whether `--max-in-flight` bounds the calls.
     pub(crate) is_limited: bool,
+    /// Whether only fault rules that name the method hit its calls.
+    pub(crate) is_hit_by_name_only: bool,
     /// The fast path: one message each way, neither compressed. `None` for a method with a stream.
     pub(crate) unary: Option<UnaryHandler>,
     pub(crate) generated: GeneratedHandler,
@@ -109,6 +111,14 @@ impl Service {
         self
     }
 
+    /// Exempts the calls from fault rules that name no method: for health and reflection, so that the
+    /// probes of a replica that fails its calls stay green.
+    #[must_use]
+    pub(crate) fn without_unnamed_faults(mut self) -> Service {
+        self.methods.iter_mut().for_each(|served| served.is_hit_by_name_only = true);
+        self
+    }
+
     fn served(&mut self, method: &str) -> &mut ServedMethod {
         let has_name = |served: &&mut ServedMethod| {
             served.method.path().rsplit('/').next().is_some_and(|name| name == method)
@@ -176,9 +186,14 @@ struct MethodTable<T> {
 impl<T> MethodTable<T> {
     fn push(&mut self, method: MethodDescriptor, unary: Option<UnaryHandler>) {
         let (method, generated) = (Method::new(method), self.generated.clone());
-        let (passes_caller, is_limited) = (false, true);
-        let served = ServedMethod { method, passes_caller, is_limited, unary, generated };
-        self.methods.push(served);
+        self.methods.push(ServedMethod {
+            method,
+            passes_caller: false,
+            is_limited: true,
+            is_hit_by_name_only: false,
+            unary,
+            generated,
+        });
     }
 }
 

@@ -26,7 +26,7 @@ use super::reply::Reply;
 /// A handler as a function from an encoded message to a reply, which hides its types.
 pub(crate) type UnaryHandler = Box<dyn Fn(Request<Bytes>) -> UnaryFuture>;
 
-type UnaryFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>>>>;
+pub(super) type UnaryFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>>>>;
 
 /// Wraps `call` of `implementation`.
 pub(super) fn handler<T, Req, Res>(
@@ -96,21 +96,19 @@ impl UnaryCall {
         UnaryCall { body, scanner, received, waiting: None, request, running: None }
     }
 
-    /// Completes when the request has arrived, the call is admitted, and its handler has started.
+    /// Completes when the request has arrived, and `start` has admitted the call and started its handler.
     ///
     /// # Errors
     /// The peer has reset the stream, or the call has failed with a status.
     pub(super) fn poll_start(
         &mut self,
-        handler: &UnaryHandler,
-        admit: impl FnOnce() -> Result<(), Status>,
+        start: impl FnOnce(Request<Bytes>) -> Result<UnaryFuture, Status>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<(), Status>, StreamReset>> {
         let message = ready!(self.poll_message(cx))?;
         Poll::Ready(Ok(message.and_then(|message| {
-            admit()?;
             let request = self.request.take().expect("the handler starts once");
-            self.running = Some(handler(request.map(|()| message)));
+            self.running = Some(start(request.map(|()| message))?);
             Ok(())
         })))
     }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 
 use super::close_log::Close;
 use super::goaway::{self, GoawaySignals};
@@ -11,7 +10,7 @@ use super::handshake::{HandshakeError, Negotiated, drain_signalled, linger, with
 use super::transport::Transport;
 use super::{http1, http2};
 use crate::config::{CONNECTION_BYTES, TLS_BYTES};
-use crate::grpc::connection_state::{ConnectionState, Peer};
+use crate::grpc::connection_state::{ConnectionState, GoawayTrigger, Peer};
 use crate::grpc::memory::{Held, WorkerMemory};
 use crate::telemetry::metrics::close_reason::CloseReason;
 
@@ -19,23 +18,20 @@ use crate::telemetry::metrics::close_reason::CloseReason;
 #[derive(Debug)]
 pub(crate) struct Opened {
     peer: Peer,
+    goaway: GoawayTrigger,
     signals: GoawaySignals,
     /// The cost of the connection itself.
     memory: Held,
 }
 
 impl Opened {
-    /// The drop of the sender starts the drain.
-    pub(crate) fn new(
-        peer: Peer,
-        is_tls: bool,
-        memory: &WorkerMemory,
-    ) -> (Opened, oneshot::Sender<()>) {
-        let (drain, drained) = oneshot::channel();
+    pub(crate) fn new(peer: Peer, is_tls: bool, memory: &WorkerMemory) -> (Opened, GoawayTrigger) {
+        let (goaway, signalled) = GoawayTrigger::new();
         let (memory, over_limit) = memory.connection();
         let tls_bytes = if is_tls { TLS_BYTES } else { 0 };
         let memory = memory.hold_fixed(CONNECTION_BYTES + tls_bytes);
-        (Opened { peer, signals: GoawaySignals { drained, over_limit }, memory }, drain)
+        let signals = GoawaySignals { signalled, over_limit };
+        (Opened { peer, goaway: goaway.clone(), signals, memory }, goaway)
     }
 }
 
@@ -49,9 +45,9 @@ pub(crate) async fn serve<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let Opened { peer, mut signals, memory: held } = opened;
+    let Opened { peer, goaway, mut signals, memory: held } = opened;
     let handshake_timeout = transport.limits.handshake_timeout;
-    let drained = drain_signalled(&mut signals.drained);
+    let drained = drain_signalled(&mut signals.signalled);
     let handshake = with_deadline(handshake, handshake_timeout, drained);
     let negotiated = tokio::select! {
         biased;
@@ -63,7 +59,7 @@ where
     };
     let Negotiated { mut io, first_bytes, is_http2, client_certificate } = negotiated;
     let (metrics, memory) = (transport.metrics().clone(), held.connection().clone());
-    let connection = ConnectionState::new(metrics, peer, client_certificate, memory);
+    let connection = ConnectionState::new(metrics, peer, client_certificate, memory, goaway);
     let reason = if is_http2 {
         http2::serve(first_bytes, &mut io, &connection, &transport, &mut signals).await
     } else {

@@ -1,12 +1,11 @@
 //! Decides when a connection gets a GOAWAY and how long it may take to finish: at its maximum age,
-//! at its maximum idle time, in a drain (gRFC A9), and at once over a limit on its peer.
+//! at its maximum idle time, in a drain (gRFC A9), by a fault rule, and at once over a limit on its peer.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::handshake::drain_signalled;
 use crate::config::Limits;
 use crate::grpc::connection_state::ConnectionState;
 use crate::telemetry::metrics::close_reason::CloseReason;
@@ -27,6 +26,8 @@ pub(crate) enum GoawayReason {
     Drain,
     Age,
     Idle,
+    /// A fault rule of kind `goaway` has hit one of its calls.
+    Fault,
     /// The peer is over a limit.
     OverLimit(CloseReason),
 }
@@ -38,6 +39,7 @@ impl GoawayReason {
             GoawayReason::Drain => CloseReason::Drained,
             GoawayReason::Age => CloseReason::MaxConnectionAge,
             GoawayReason::Idle => CloseReason::MaxConnectionIdle,
+            GoawayReason::Fault => CloseReason::FaultInjected,
             GoawayReason::OverLimit(reason) => reason,
         }
     }
@@ -47,7 +49,7 @@ impl GoawayReason {
     pub(crate) async fn grace_ended(self, limits: &Limits) -> CloseReason {
         match self {
             GoawayReason::Drain => std::future::pending().await,
-            GoawayReason::Age | GoawayReason::Idle => {
+            GoawayReason::Age | GoawayReason::Idle | GoawayReason::Fault => {
                 boxed_sleep(limits.max_connection_age_grace).await;
                 CloseReason::AgeGraceExceeded
             }
@@ -59,7 +61,8 @@ impl GoawayReason {
 /// The signals of other tasks that make a GOAWAY due.
 #[derive(Debug)]
 pub(crate) struct GoawaySignals {
-    pub(crate) drained: oneshot::Receiver<()>,
+    /// Gets a value for a fault; its sender is dropped for a drain.
+    pub(crate) signalled: oneshot::Receiver<()>,
     /// Gets the reason when the peer is over a limit.
     pub(crate) over_limit: oneshot::Receiver<CloseReason>,
 }
@@ -74,10 +77,18 @@ impl GoawaySignals {
         tokio::select! {
             biased;
             reason = over_limit(&mut self.over_limit) => GoawayReason::OverLimit(reason),
-            () = drain_signalled(&mut self.drained) => GoawayReason::Drain,
+            reason = signalled(&mut self.signalled) => reason,
             () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
             () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
         }
+    }
+}
+
+/// Completes at a drain, which may have begun in the handshake, or when a fault rule asks for a GOAWAY.
+async fn signalled(signal: &mut oneshot::Receiver<()>) -> GoawayReason {
+    match signal.is_terminated() {
+        false if signal.await.is_ok() => GoawayReason::Fault,
+        _ => GoawayReason::Drain,
     }
 }
 

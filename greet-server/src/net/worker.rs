@@ -23,7 +23,7 @@ use super::handshake::{HandshakeError, negotiate_plaintext, negotiate_tls};
 use super::listener::Accepted;
 use super::transport::Transport;
 use crate::config::Limits;
-use crate::grpc::connection_state::Peer;
+use crate::grpc::connection_state::{GoawayTrigger, Peer};
 use crate::grpc::{Method, Router};
 use crate::telemetry::metrics::close_reason::CloseReason;
 use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
@@ -152,15 +152,15 @@ struct Connections {
     transport: Rc<Transport>,
     tasks: JoinSet<(Peer, Option<Close>)>,
     log: CloseLog,
-    /// A sender per connection; its drop starts the drain. A channel for all would cost more: each
-    /// poll of a connection polls its receiver, for a oneshot an atomic load.
-    drains: HashMap<task::Id, oneshot::Sender<()>>,
+    /// One per connection. A channel for all would cost more: each poll of a connection polls its
+    /// receiver, for a oneshot an atomic load.
+    goaways: HashMap<task::Id, GoawayTrigger>,
 }
 
 impl Connections {
     fn new(transport: Rc<Transport>) -> Connections {
-        let (tasks, log, drains) = (JoinSet::new(), CloseLog::default(), HashMap::new());
-        Connections { transport, tasks, log, drains }
+        let (tasks, log, goaways) = (JoinSet::new(), CloseLog::default(), HashMap::new());
+        Connections { transport, tasks, log, goaways }
     }
 
     /// Runs until a cut, and then returns `ending` if it has not been used. It signals the end of the
@@ -178,7 +178,7 @@ impl Connections {
                     Some(Command::Serve(connection, permit)) => self.spawn(connection, permit),
                     Some(Command::Drain) => {
                         is_draining = true;
-                        self.drains.clear();
+                        self.goaways.values().for_each(GoawayTrigger::drain);
                     }
                     Some(Command::Cut) | None => {
                         self.cut();
@@ -206,7 +206,7 @@ impl Connections {
         let transport = self.transport.clone();
         let (peer, protocols) = (connection.peer(), transport.protocols());
         let is_tls = matches!(connection, Accepted::Tls(..));
-        let (opened, drain) = Opened::new(peer, is_tls, transport.memory());
+        let (opened, goaway) = Opened::new(peer, is_tls, transport.memory());
         let task = self.tasks.spawn_local(async move {
             let _permit = permit;
             // Boxed, because a task is as large as its largest branch, the TLS handshake.
@@ -233,11 +233,11 @@ impl Connections {
             };
             (peer, close)
         });
-        self.drains.insert(task.id(), drain);
+        self.goaways.insert(task.id(), goaway);
     }
 
     fn remove(&mut self, id: task::Id, reason: Option<CloseReason>) {
-        self.drains.remove(&id);
+        self.goaways.remove(&id);
         let metrics = self.transport.metrics();
         metrics.connections.fetch_sub(1, Ordering::Relaxed);
         match reason {

@@ -1,7 +1,7 @@
 //! Implements grpc.health.v1. A service is SERVING in [`Phase::Serving`] while its owner reports
-//! it as serving; the server as a whole depends on the phase alone.
+//! it as serving and no operator has set it to NOT_SERVING; the server as a whole has no owner.
 
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use greet_proto::grpc::health::v1::health_check_response::ServingStatus;
 use greet_proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, health_server,
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
+use super::health_control::{HealthControl, Inputs};
 use crate::lifecycle::phase::Phase;
 
 /// The name of the server as a whole in requests.
@@ -25,12 +26,15 @@ impl Health {
     pub(super) fn new(
         phase: watch::Receiver<Phase>,
         services: Vec<(&'static str, watch::Receiver<bool>)>,
+        control: &HealthControl,
     ) -> Health {
         let always_serving = watch::channel(true).1;
         let services = [(SERVER, always_serving)].into_iter().chain(services);
-        let services = services
-            .map(|(name, is_serving)| (name, Inputs { phase: phase.clone(), is_serving }))
-            .collect();
+        let services = services.map(|(name, is_serving)| {
+            (name, Inputs::new(name, phase.clone(), is_serving, control))
+        });
+        let services: Vec<_> = services.collect();
+        control.register(&services);
         Health { services }
     }
 
@@ -81,51 +85,6 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
-/// What the status of one service depends on.
-#[derive(Clone)]
-struct Inputs {
-    phase: watch::Receiver<Phase>,
-    is_serving: watch::Receiver<bool>,
-}
-
-impl Inputs {
-    fn status(&self) -> ServingStatus {
-        if *self.phase.borrow() == Phase::Serving && *self.is_serving.borrow() {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        }
-    }
-
-    /// Yields the current status, then its changes. Not every change of an input is one.
-    fn changes(self) -> impl Stream<Item = ServingStatus> {
-        stream::unfold((self, None), |(mut inputs, last)| async move {
-            loop {
-                inputs.phase.mark_unchanged();
-                inputs.is_serving.mark_unchanged();
-                let status = inputs.status();
-                if last != Some(status) {
-                    return Some((status, (inputs, Some(status))));
-                }
-                inputs.changed().await?;
-            }
-        })
-    }
-
-    /// Waits until either input changes. Returns `None` when the phase has no further changes.
-    async fn changed(&mut self) -> Option<()> {
-        let is_serving_changed = async {
-            if self.is_serving.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            changed = self.phase.changed() => changed.ok(),
-            () = is_serving_changed => Some(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -143,6 +102,7 @@ mod tests {
         phase: watch::Sender<Phase>,
         a: watch::Sender<bool>,
         b: watch::Sender<bool>,
+        control: HealthControl,
     }
 
     fn fixture() -> Fixture {
@@ -152,7 +112,8 @@ mod tests {
             watch::Sender::new(true),
         );
         let services = vec![("a", a.subscribe()), ("b", b.subscribe())];
-        Fixture { health: Health::new(phase.subscribe(), services), phase, a, b }
+        let control = HealthControl::default();
+        Fixture { health: Health::new(phase.subscribe(), services, &control), phase, a, b, control }
     }
 
     fn request(service: &str) -> Request<HealthCheckRequest> {
@@ -206,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn watch_follows_the_owner_and_the_phase() {
-        let Fixture { health, phase, a, b } = fixture();
+        let Fixture { health, phase, a, b, .. } = fixture();
         let mut statuses = watch(&health, "a").await;
         assert_eq!(next(&mut statuses), Some(SERVING));
         assert_eq!(next(&mut statuses), None);
@@ -224,8 +185,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn operator_sets_a_service_or_the_server_to_not_serving() {
+        let Fixture { health, phase, a, control, .. } = fixture();
+        let mut statuses = watch(&health, "a").await;
+        assert_eq!(next(&mut statuses), Some(SERVING));
+        assert_eq!(control.set_serving("a", false), Some(false));
+        assert_eq!(next(&mut statuses), Some(NOT_SERVING));
+        assert_eq!(
+            (check(&health, "b").await, check(&health, "").await),
+            (Ok(SERVING), Ok(SERVING))
+        );
+        assert_eq!(control.set_serving("", false), Some(false));
+        assert_eq!(check(&health, "").await, Ok(NOT_SERVING));
+
+        a.send_replace(false);
+        assert_eq!(control.set_serving("a", true), Some(false), "its owner wins");
+        a.send_replace(true);
+        assert_eq!(next(&mut statuses), Some(SERVING));
+        phase.send_replace(Phase::LameDuck);
+        assert_eq!(control.set_serving("", true), Some(false), "the phase wins");
+        assert_eq!((control.set_serving("c", true), control.is_serving("c")), (None, None));
+    }
+
+    #[tokio::test]
     async fn status_remains_when_its_owner_is_dropped() {
-        let Fixture { health, phase, a, .. } = fixture();
+        let Fixture { health, phase, a, control: _control, .. } = fixture();
         let mut statuses = watch(&health, "a").await;
         a.send_replace(false);
         drop(a);

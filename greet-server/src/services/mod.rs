@@ -6,6 +6,7 @@
 
 mod greeter;
 mod health;
+mod health_control;
 mod reflection;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 pub use self::greeter::GreeterService;
 use self::health::Health;
+pub(crate) use self::health_control::HealthControl;
 use self::reflection::Reflection;
 use crate::config::Config;
 use crate::flags::Flags;
@@ -40,12 +42,14 @@ pub(crate) fn with_health_and_reflection(
     mut services: Vec<Service>,
     config: &Config,
     phase: watch::Receiver<Phase>,
+    control: &HealthControl,
 ) -> Vec<Service> {
     let health = services.iter().map(|service| (service.name, service.health.subscribe()));
-    let health = Health::new(phase, health.collect());
+    let health = Health::new(phase, health.collect(), control);
     let health = Service::of::<HealthServer<_>>(config, health);
     let health = health.at_drain("Watch", AtDrain::End);
-    services.push(health.without_call_limit("Check").without_call_limit("List"));
+    let health = health.without_call_limit("Check").without_call_limit("List");
+    services.push(health.without_unnamed_faults());
 
     let mut described: Vec<_> =
         services.iter().map(|service| (service.name, service.descriptor_set)).collect();
@@ -57,8 +61,18 @@ pub(crate) fn with_health_and_reflection(
     let v1 = Service::of::<ServerReflectionServer<Reflection>>(config, reflection.clone());
     let v1alpha = Service::of::<v1alpha::ServerReflectionServer<Reflection>>(config, reflection);
     let both = [v1, v1alpha];
-    services.extend(both.map(|service| service.at_drain("ServerReflectionInfo", AtDrain::End)));
+    services.extend(both.map(|service| {
+        service.at_drain("ServerReflectionInfo", AtDrain::End).without_unnamed_faults()
+    }));
     services
+}
+
+/// Returns the names of all methods that a server with `services` serves.
+pub(crate) fn method_names(services: Vec<Service>, config: &Config) -> Vec<&'static str> {
+    let phase = watch::channel(Phase::Starting).1;
+    let services = with_health_and_reflection(services, config, phase, &HealthControl::default());
+    let methods = services.iter().flat_map(|service| &service.methods);
+    methods.map(|served| served.method.name()).collect()
 }
 
 fn descriptors<G: GeneratedService>() -> (&'static str, &'static [u8]) {

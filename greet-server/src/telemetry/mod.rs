@@ -1,5 +1,6 @@
 //! Logs, metrics and spans.
 
+pub(crate) mod fault_kind;
 pub mod logging;
 pub mod metrics;
 pub(crate) mod otel;

@@ -49,7 +49,7 @@ async fn index_page_has_version_phase_and_links() {
     assert!(html.contains("serving"), "{html}");
     let links: Vec<_> =
         html.split("href=\"").skip(1).filter_map(|link| link.split('"').next()).collect();
-    assert_eq!(links, ["/livez", "/readyz", "/metrics", "/log-level"]);
+    assert_eq!(links, ["/livez", "/readyz", "/metrics", "/log-level", "/health/", "/faults"]);
     for path in &links[..3] {
         assert_eq!(http1::get(server.admin(), path).await.status, 200, "{path}");
     }

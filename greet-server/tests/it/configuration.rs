@@ -90,6 +90,7 @@ fn every_flag_is_a_key_of_the_file() {
             Some("ORIGIN") => "[\"https://seven.example\"]",
             Some("FORMAT") => "\"text\"",
             Some("FILTER") => "\"debug\"",
+            Some("RULE") => "[\"delay=7ms@7%\"]",
             Some("CALLS") => "\"all\"",
             Some("URL") if cfg!(not(feature = "otel")) => "\"off\"",
             Some("URL") => "\"http://seven:7\"",

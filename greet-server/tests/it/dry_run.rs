@@ -140,3 +140,30 @@ fn log_filter_without_a_level_is_rejected() {
         assert_eq!(error(run(&mut daemon(&["--listen=127.0.0.1:0", &flag]))), expected);
     }
 }
+
+#[test]
+fn check_shows_fault_rules_and_rejects_unknown_methods() {
+    let rules = "--fault=delay=50ms@10%,SayHello:reset";
+    let shown = |seed: &str| {
+        let rules = "delay=50ms@10%,SayHello:reset";
+        format!("greet-server: injects faults into calls: {rules} ({seed})\n{}", valid())
+    };
+    let checked = run(&mut daemon(&["--check", rules]));
+    assert_eq!(checked, (Some(0), String::new(), shown("a random seed")));
+    let checked = run(&mut daemon(&["--check", rules, "--fault-seed=7"]));
+    assert_eq!(checked, (Some(0), String::new(), shown("seed 7")));
+
+    let expected = "--fault: \"SayHelo\" is not a method; did you mean greet.Greeter/SayHello?";
+    for flags in
+        [["--check", "--fault=SayHelo:reset"], ["--listen=127.0.0.1:0", "--fault=SayHelo:reset"]]
+    {
+        assert_eq!(error(run(&mut daemon(&flags))), expected);
+    }
+    let expected = "--fault: \"ServerReflectionInfo\" is not unique: \
+                    grpc.reflection.v1.ServerReflection/ServerReflectionInfo, \
+                    grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+    let ambiguous = ["--check", "--fault=ServerReflectionInfo:reset"];
+    assert_eq!(error(run(&mut daemon(&ambiguous))), expected);
+    let invalid = ["--check", "--fault=reset@10"];
+    assert_eq!(error(run(&mut daemon(&invalid))), "--fault: 10 has no unit; did you mean 10%?");
+}

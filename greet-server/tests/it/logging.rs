@@ -182,3 +182,27 @@ async fn lines_that_cannot_be_written_are_counted() {
     eventually("dropped lines are counted", async || dropped().await > 0).await;
     assert_eq!(daemon.process.stop_async().await.code, Some(0));
 }
+
+#[tokio::test]
+async fn log_has_the_fault_rules_and_the_faults_of_a_call() {
+    let daemon = Daemon::start(&[
+        "--fault=Check:delay=1ms,Check:status=ABORTED",
+        "--log-level=warn,access=info",
+    ]);
+    let status = daemon.connect().await.is_serving().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Aborted);
+    http1::request(&daemon.admin, "PUT /faults HTTP/1.1", b"seed=7,reset@1%").await;
+    http1::request(&daemon.admin, "DELETE /faults HTTP/1.1", b"").await;
+    let (log, calls) = daemon.stop().await;
+    let [call] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((&call["status"], &call["fault"]), (&"ABORTED".into(), &"delay,status".into()));
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let warnings: Vec<_> = lines.filter(|line| line["level"] == "WARN").collect();
+    let [first, second, third] = &warnings[..] else { panic!("{warnings:?}") };
+    let check = "grpc.health.v1.Health/Check";
+    assert_eq!(first["message"], "fault rules set");
+    assert_eq!(first["rules"], format!("{check}:delay=1ms,{check}:status=ABORTED"));
+    assert!(first["seed"].is_u64(), "{first}");
+    assert_eq!((&second["rules"], &second["seed"]), (&"reset@1%".into(), &7.into()));
+    assert_eq!(third["message"], "fault rules removed");
+}

@@ -17,6 +17,7 @@ mod dry_run;
 mod embedder;
 mod fair_share;
 mod fast_path;
+mod faults;
 mod flow_control;
 mod greeter_service;
 mod grpc_web;

@@ -223,3 +223,17 @@ async fn unreachable_collector_delays_neither_calls_nor_shutdown() {
     assert_eq!(server.stop().await.answered, 1);
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
+
+#[tokio::test]
+async fn span_names_the_injected_faults() {
+    let mut collector = Collector::start(true).await;
+    let server = TestServer::start(&[&collector.endpoint, "--fault=delay=1ms,status=ABORTED"]);
+    let client = server.connect().await;
+    client.echo("Ada").await.unwrap_err();
+    client.is_serving().await.unwrap();
+    server.stop().await;
+
+    let (_, spans) = collector.next().await;
+    let faults = spans.iter().map(|span| attributes(&span.attributes).remove("greet.fault"));
+    assert_eq!(faults.collect::<Vec<_>>(), [Some("delay,status".to_owned()), None]);
+}

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::config::Config;
 use crate::grpc::Service;
-use crate::grpc::connection_state::Peer;
+use crate::grpc::connection_state::{GoawayTrigger, Peer};
 use crate::grpc::memory::MemoryLimit;
 use crate::net::connection::{self, Opened};
 use crate::net::handshake::Negotiated;
@@ -23,7 +22,7 @@ use crate::telemetry::metrics::worker::WorkerMetrics;
 /// A connection that is served until this is dropped.
 pub(super) struct TestConnection {
     pub(super) metrics: Arc<WorkerMetrics>,
-    _drain: oneshot::Sender<()>,
+    goaway: GoawayTrigger,
 }
 
 impl TestConnection {
@@ -48,8 +47,14 @@ impl TestConnection {
         let negotiated =
             Negotiated { io, first_bytes: Bytes::new(), is_http2: true, client_certificate: None };
         let handshake = std::future::ready(Ok(negotiated));
-        let (opened, drain) = Opened::new(Peer::Unix, false, transport.memory());
+        let (opened, goaway) = Opened::new(Peer::Unix, false, transport.memory());
         spawn_local(connection::serve(handshake, opened, Rc::new(transport)));
-        TestConnection { metrics, _drain: drain }
+        TestConnection { metrics, goaway }
+    }
+}
+
+impl Drop for TestConnection {
+    fn drop(&mut self) {
+        self.goaway.drain();
     }
 }

@@ -70,6 +70,10 @@ families! {
         "Memory held for peers, as `--memory-limit` counts it";
     MEMORY_LIMIT: Gauge product!("_memory_limit") "bytes" []
         "Limit of `--memory-limit`";
+    FAULTS_INJECTED: Counter product!("_faults_injected") "" ["kind"]
+        "Faults that rules have injected into calls: `delay`, `status`, `reset`, or `goaway` of a connection";
+    FAULT_RULES: Gauge product!("_fault_rules") "" []
+        "Fault rules in effect; 0 if no fault is injected";
     NOT_GRPC: Counter product!("_not_grpc_requests") "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     REQUESTS_REJECTED: Counter product!("_http2_requests_rejected") "" []

@@ -48,6 +48,9 @@ close_reasons! {
     MaxConnectionIdle "max_connection_idle"
         "no call for `--max-connection-idle`, and the connection ended within the grace"
         => "GOAWAY";
+    FaultInjected "fault_injected"
+        "a fault rule hit a call: `goaway`, and the connection ended within the grace; or over HTTP/1.1 `reset`"
+        => "GOAWAY, its calls answered; for `reset`, closed";
     AgeGraceExceeded "age_grace_exceeded"
         "still open `--max-connection-age-grace` after GOAWAY" => "GOAWAY, then closed";
     AbandonedCalls "abandoned_calls"

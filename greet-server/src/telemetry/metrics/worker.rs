@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use super::calls::CallMetrics;
 use super::close_reason::CloseReason;
 use super::counter::Counter;
+use crate::telemetry::fault_kind::FaultKind;
 
 /// The metrics of one worker. The alignment keeps those of two workers off one cache line, and off
 /// the adjacent line that processors prefetch.
@@ -22,6 +23,7 @@ pub(crate) struct WorkerMetrics {
     admitted_calls: [Counter; CallKind::ALL.len()],
     /// Calls by method and status.
     pub(crate) calls: CallMetrics,
+    faults: [Counter; FaultKind::ALL.len()],
     /// HTTP requests that are not gRPC calls.
     pub(crate) not_grpc: Counter,
     /// Requests that HTTP/2 rejected before they became calls.
@@ -93,6 +95,7 @@ impl WorkerMetrics {
             calls_abandoned: Counter::default(),
             admitted_calls: Default::default(),
             calls: CallMetrics::new(served_methods),
+            faults: Default::default(),
             not_grpc: Counter::default(),
             requests_rejected: Counter::default(),
             closed_by_peer: Counter::default(),
@@ -104,6 +107,11 @@ impl WorkerMetrics {
 
     pub(crate) fn admitted_calls(&self, kind: CallKind) -> &Counter {
         &self.admitted_calls[kind as usize]
+    }
+
+    /// Returns the counter of the injected faults of a kind.
+    pub(crate) fn faults(&self, kind: FaultKind) -> &Counter {
+        &self.faults[kind as usize]
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> &Counter {

@@ -8,6 +8,7 @@ use http::request::Parts;
 use tonic::Code;
 
 use crate::config::Config;
+use crate::telemetry::fault_kind::FaultKinds;
 use crate::telemetry::metrics::worker::SpanMetrics;
 use crate::telemetry::resource::ResourceAttributes;
 use crate::telemetry::trace_context::{SpanId, TraceContext, TraceId};
@@ -64,7 +65,7 @@ impl Span {
         match *self {}
     }
 
-    pub(crate) fn end(self, _: Code, _: Duration, _: Option<SocketAddr>, _: u64) {
+    pub(crate) fn end(self, _: Code, _: Duration, _: Option<SocketAddr>, _: u64, _: FaultKinds) {
         match self {}
     }
 }

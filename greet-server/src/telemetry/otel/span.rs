@@ -17,6 +17,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 use tonic::Code;
 
+use crate::telemetry::fault_kind::FaultKinds;
 use crate::telemetry::trace_context::{SpanId, TraceContext, TraceId};
 
 const TRACESTATE: &str = "tracestate";
@@ -88,8 +89,12 @@ impl Span {
         took: Duration,
         peer: Option<SocketAddr>,
         request_bytes: u64,
+        faults: FaultKinds,
     ) {
         self.inner.set_attributes(attributes(self.method, code, peer, request_bytes));
+        if let Some(faults) = faults.if_any() {
+            self.inner.set_attribute(KeyValue::new(product!(".fault"), faults.to_string()));
+        }
         if is_server_error(code) {
             self.inner.set_status(Status::error(""));
         }

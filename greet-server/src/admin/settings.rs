@@ -1,0 +1,130 @@
+//! What a request to the admin port can change: the log filter, the health of a service, the faults.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use super::access::Rejection;
+use crate::config::{FaultConfig, log_filter};
+use crate::grpc::faults::{self, FaultControl};
+use crate::services::HealthControl;
+use crate::telemetry::logging::LogControl;
+
+/// Maximum size of a new value: two dozen fault rules with full names of methods.
+const MAX_BODY_BYTES: usize = 1_024;
+
+const HEALTH_PATH: &str = "/health/";
+const SERVING: &str = "SERVING";
+const NOT_SERVING: &str = "NOT_SERVING";
+
+/// A setting, by its path.
+#[derive(Debug)]
+pub(super) enum Setting<'a> {
+    LogLevel(&'a LogControl),
+    Faults(&'a FaultControl),
+    /// The health of a service; that of the server has the empty name.
+    Health(&'a HealthControl, &'a str),
+}
+
+impl<'a> Setting<'a> {
+    /// Returns the setting of a path.
+    pub(super) fn find(
+        path: &'a str,
+        log: Option<&'a LogControl>,
+        faults: &'a FaultControl,
+        health: &'a HealthControl,
+    ) -> Option<Setting<'a>> {
+        match path {
+            "/log-level" => log.map(Setting::LogLevel),
+            "/faults" => Some(Setting::Faults(faults)),
+            _ => Some(Setting::Health(health, path.strip_prefix(HEALTH_PATH)?)),
+        }
+    }
+
+    /// Returns the methods that a setting accepts.
+    pub(super) fn allowed(&self, is_read_only: bool) -> &'static str {
+        match self {
+            _ if is_read_only => "GET, HEAD",
+            Setting::Faults(_) => "GET, HEAD, PUT, DELETE",
+            Setting::LogLevel(_) | Setting::Health(..) => "GET, HEAD, PUT",
+        }
+    }
+
+    /// Returns the value.
+    ///
+    /// # Errors
+    /// 404 for an unknown service.
+    pub(super) fn value(&self) -> Result<String, Rejection> {
+        match self {
+            Setting::LogLevel(log) => Ok(log.filter()),
+            Setting::Faults(faults) => Ok(faults.config().to_string().trim_end().to_owned()),
+            Setting::Health(health, service) => {
+                health.is_serving(service).map(status).ok_or_else(|| unknown(service))
+            }
+        }
+    }
+
+    /// Changes the value by `PUT` or `DELETE`, and returns it. `served` are the names of the served methods.
+    ///
+    /// # Errors
+    /// The new value is too long or not valid.
+    pub(super) async fn change(
+        &self,
+        method: &Method,
+        body: Incoming,
+        served: &[&str],
+    ) -> Result<String, Rejection> {
+        let body = read(body).await?;
+        let given = String::from_utf8_lossy(&body);
+        let given = given.trim();
+        let bad = |name: &str, problem| (StatusCode::BAD_REQUEST, format!("{name}: {problem}"));
+        match self {
+            Setting::LogLevel(log) => {
+                log.set(log_filter(given).map_err(|problem| bad("filter", problem))?);
+            }
+            Setting::Faults(faults) if *method == Method::DELETE => {
+                faults.set(FaultConfig::default());
+            }
+            Setting::Faults(faults) => {
+                let config = given.parse().and_then(|config| faults::resolve(config, served));
+                faults.set(config.map_err(|problem| bad("fault", problem))?);
+            }
+            Setting::Health(health, service) => {
+                let is_serving = match given {
+                    SERVING => true,
+                    NOT_SERVING => false,
+                    _ => {
+                        let problem = format!("{given:?} is not {SERVING} or {NOT_SERVING}");
+                        return Err(bad("health", problem));
+                    }
+                };
+                let status = health.set_serving(service, is_serving).map(status);
+                let status = status.ok_or_else(|| unknown(service))?;
+                tracing::warn!(service, put = given, status, "health set");
+            }
+        }
+        self.value()
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Rejection> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "the new value is over 1 KiB".to_owned()))
+        }
+        Err(_) => {
+            let problem = "the request body is incomplete or malformed";
+            Err((StatusCode::BAD_REQUEST, problem.to_owned()))
+        }
+    }
+}
+
+fn status(is_serving: bool) -> String {
+    if is_serving { SERVING.to_owned() } else { NOT_SERVING.to_owned() }
+}
+
+fn unknown(service: &str) -> Rejection {
+    (StatusCode::NOT_FOUND, format!("{service:?} is not a served service"))
+}

@@ -1,0 +1,251 @@
+//! Injects faults into calls, by the rules of `--fault` or of the admin port.
+//!
+//! A call draws its faults when its headers have arrived, and meets them in front of its handler: so the
+//! deadline, the limits, the drain and a cancellation apply as to a slow handler. Without rules a call
+//! reads one number.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use greet_flags::method_name;
+use tokio::time::sleep;
+use tonic::{Code, Status};
+
+use super::in_flight::InFlight;
+use super::service::ServedMethod;
+use crate::config::{Fault, FaultConfig, FaultRule};
+use crate::telemetry::fault_kind::FaultKind;
+
+/// The message of an injected status.
+const MESSAGE: &str = "injected fault";
+
+/// The rules that are in effect on all workers.
+#[derive(Debug)]
+pub(crate) struct FaultControl {
+    /// The number of the change that made the rules; 0 without rules.
+    change: AtomicU64,
+    state: Mutex<FaultState>,
+    workers: AtomicU64,
+}
+
+#[derive(Debug)]
+struct FaultState {
+    changes: u64,
+    rules: Arc<[FaultRule]>,
+    seed: u32,
+}
+
+/// The rules of one worker, and its random numbers.
+#[derive(Debug)]
+pub(crate) struct WorkerFaults {
+    control: Arc<FaultControl>,
+    worker: u64,
+    current: RefCell<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    change: u64,
+    rules: Arc<[FaultRule]>,
+    random: Rng,
+}
+
+/// What happens to one call before its handler runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct CallFaults {
+    /// The sum of all delays.
+    delay: Option<Duration>,
+    end: Option<FaultEnd>,
+}
+
+/// What the first rule without a delay does.
+#[derive(Debug, Clone, Copy)]
+enum FaultEnd {
+    Status(Code),
+    Reset,
+    Goaway,
+}
+
+impl FaultControl {
+    /// Creates the control with rules whose methods are full names. Draws a seed if there is none.
+    pub(crate) fn new(config: FaultConfig) -> Arc<FaultControl> {
+        let seed = config.seed.unwrap_or_else(|| fastrand::u32(..));
+        let state = FaultState { changes: 0, rules: Arc::default(), seed };
+        let control = FaultControl {
+            change: AtomicU64::new(0),
+            state: Mutex::new(state),
+            workers: AtomicU64::new(0),
+        };
+        control.replace(config);
+        Arc::new(control)
+    }
+
+    /// Returns the part of a worker; each worker takes one.
+    pub(crate) fn lease(self: &Arc<Self>) -> WorkerFaults {
+        let worker = self.workers.fetch_add(1, Ordering::Relaxed);
+        let current = Current { change: 0, rules: Arc::default(), random: Rng::with_seed(0) };
+        WorkerFaults { control: self.clone(), worker, current: RefCell::new(current) }
+    }
+
+    /// Replaces all rules, and the seed if there is one. The random numbers begin again.
+    pub(crate) fn set(&self, config: FaultConfig) {
+        self.replace(config);
+        self.log();
+    }
+
+    fn replace(&self, config: FaultConfig) {
+        let mut state = self.lock();
+        state.changes += 1;
+        state.rules = config.rules.into();
+        state.seed = config.seed.unwrap_or(state.seed);
+        let change = if state.rules.is_empty() { 0 } else { state.changes };
+        self.change.store(change, Ordering::Relaxed);
+    }
+
+    /// Returns the rules and the seed.
+    pub(crate) fn config(&self) -> FaultConfig {
+        let state = self.lock();
+        FaultConfig { rules: state.rules.to_vec(), seed: Some(state.seed) }
+    }
+
+    /// Logs a warning with the rules: calls fail on purpose.
+    pub(crate) fn log(&self) {
+        let FaultConfig { rules, seed } = self.config();
+        if rules.is_empty() {
+            tracing::warn!("fault rules removed");
+        } else {
+            let rules: Vec<_> = rules.iter().map(FaultRule::to_string).collect();
+            tracing::warn!(rules = rules.join(","), seed, "fault rules set");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FaultState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Replaces the methods of the rules by their full names.
+///
+/// # Errors
+/// A rule names a method that is not served, or several.
+pub(crate) fn resolve(config: FaultConfig, methods: &[&str]) -> Result<FaultConfig, String> {
+    let resolved = config.rules.into_iter().map(|rule| {
+        let Some(method) = &rule.method else { return Ok(rule) };
+        let method = method_name::find(method, methods, methods);
+        Ok(FaultRule { method: Some(method?.to_owned()), ..rule })
+    });
+    Ok(FaultConfig { rules: resolved.collect::<Result<_, String>>()?, seed: config.seed })
+}
+
+impl WorkerFaults {
+    /// Draws the faults of a call.
+    pub(super) fn draw(&self, served: &ServedMethod) -> CallFaults {
+        match self.control.change.load(Ordering::Relaxed) {
+            0 => CallFaults::default(),
+            change => self.draw_by_rules(change, served),
+        }
+    }
+
+    #[cold]
+    fn draw_by_rules(&self, change: u64, served: &ServedMethod) -> CallFaults {
+        let mut current = self.current.borrow_mut();
+        if current.change != change {
+            let state = self.control.lock();
+            let seed = u64::from(state.seed) << u32::BITS | self.worker;
+            *current = Current { change, rules: state.rules.clone(), random: Rng::with_seed(seed) };
+        }
+        let Current { rules, random, .. } = &mut *current;
+        let mut faults = CallFaults::default();
+        for rule in rules.iter().filter(|rule| hits(rule, served)) {
+            if !rule.is_drawn(random) {
+                continue;
+            }
+            match rule.fault {
+                Fault::Delay { min, max } => {
+                    let delay = min + (max - min).mul_f64(random.f64());
+                    faults.delay = Some(faults.delay.unwrap_or_default() + delay);
+                }
+                Fault::Status(code) => _ = faults.end.get_or_insert(FaultEnd::Status(code)),
+                Fault::Reset => _ = faults.end.get_or_insert(FaultEnd::Reset),
+                Fault::Goaway => _ = faults.end.get_or_insert(FaultEnd::Goaway),
+            }
+        }
+        faults
+    }
+}
+
+/// Returns whether a rule is about a method.
+fn hits(rule: &FaultRule, served: &ServedMethod) -> bool {
+    match &rule.method {
+        Some(name) => served.method.name() == name,
+        None => !served.is_hit_by_name_only,
+    }
+}
+
+impl CallFaults {
+    pub(super) fn is_none(&self) -> bool {
+        self.delay.is_none() && self.end.is_none()
+    }
+
+    pub(super) fn is_delay(&self) -> bool {
+        self.delay.is_some()
+    }
+
+    /// Delays the call, and completes when its handler may run.
+    ///
+    /// # Errors
+    /// The injected status. [`InFlight::is_reset`] is true if the stream has to be reset instead.
+    pub(super) async fn inject(self, call: Rc<InFlight>) -> Result<(), Status> {
+        if let Some(delay) = self.delay {
+            call.fault_injected(FaultKind::Delay);
+            sleep(delay).await;
+        }
+        match self.end {
+            None => Ok(()),
+            Some(FaultEnd::Status(code)) => {
+                call.fault_injected(FaultKind::Status);
+                Err(Status::new(code, MESSAGE))
+            }
+            Some(FaultEnd::Reset) => {
+                call.fault_injected(FaultKind::Reset);
+                Err(Status::internal(MESSAGE))
+            }
+            Some(FaultEnd::Goaway) => {
+                if call.connection().send_goaway() {
+                    call.fault_injected(FaultKind::Goaway);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METHODS: [&str; 2] = ["a.Clock/Now", "a.Clock/Set"];
+
+    #[test]
+    fn rules_get_full_names_of_served_methods() {
+        let resolved = |rules: &str| resolve(rules.parse().unwrap(), &METHODS);
+        let config = resolved("Now:reset@1%,goaway,seed=7").unwrap();
+        assert_eq!(config.to_string(), "seed=7\na.Clock/Now:reset@1%\ngoaway\n");
+        let error = resolved("reset,Nou:reset").unwrap_err();
+        assert_eq!(error, "\"Nou\" is not a method; did you mean a.Clock/Now?");
+    }
+
+    #[test]
+    fn change_without_a_seed_keeps_the_seed() {
+        let control = FaultControl::new("reset,seed=7".parse().unwrap());
+        control.set("goaway".parse().unwrap());
+        assert_eq!(control.config().to_string(), "seed=7\ngoaway\n");
+        control.set(FaultConfig::default());
+        assert_eq!(control.config().to_string(), "seed=7\n");
+        assert_eq!(control.change.load(Ordering::Relaxed), 0);
+    }
+}
