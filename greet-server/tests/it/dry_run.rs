@@ -153,9 +153,9 @@ fn check_shows_fault_rules_and_rejects_unknown_methods() {
     let checked = run(&mut daemon(&["--check", rules, "--fault-seed=7"]));
     assert_eq!(checked, (Some(0), String::new(), shown("seed 7")));
 
-    let expected = "--fault: \"SayHelo\" is not a method; did you mean greet.Greeter/SayHello?";
+    let expected = "--fault: \"SayHellos\" is not a method; did you mean greet.Greeter/SayHello?";
     for flags in
-        [["--check", "--fault=SayHelo:reset"], ["--listen=127.0.0.1:0", "--fault=SayHelo:reset"]]
+        [["--check", "--fault=SayHellos:reset"], ["--listen=127.0.0.1:0", "--fault=SayHellos:reset"]]
     {
         assert_eq!(error(run(&mut daemon(&flags))), expected);
     }

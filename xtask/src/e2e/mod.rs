@@ -8,8 +8,8 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, call, container, deb, dist, documents, fair_share, fd_exhaustion, ipv6, kubernetes,
-    lifecycle, memory_limit, otel_collector, ping, pods, prometheus, proxies, python,
+    attacks, call, container, deb, dist, documents, fair_share, faults, fd_exhaustion, ipv6,
+    kubernetes, lifecycle, memory_limit, otel_collector, ping, pods, prometheus, proxies, python,
     stalled_handshakes, systemd, telemetry, tls,
 };
 // <greeter>
@@ -47,6 +47,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("documents: readme in Python", documents::readme_python),
     ("documents: references", documents::references),
     ("documents: operations", documents::operations),
+    ("documents: faults", documents::faults),
     ("documents: tls", documents::tls),
     ("documents: errors", documents::errors),
     ("documents: proxies", documents::proxies),
@@ -59,10 +60,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("container", container::run),
     ("metrics", telemetry::metrics),
     ("Prometheus", prometheus::run),
+    ("faults: alert", faults::alert),
     ("Grafana dashboard", prometheus::dashboard),
     ("traces (OTLP)", telemetry::traces),
     ("log (OpenTelemetry Collector)", otel_collector::log),
     ("envoy", proxies::envoy),
+    ("faults: outlier detection", faults::outlier_detection),
     ("nginx", proxies::nginx),
     ("haproxy", proxies::haproxy),
     ("systemd", systemd::run),

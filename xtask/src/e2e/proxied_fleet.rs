@@ -26,7 +26,7 @@ pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Above the health check interval of every proxy.
 const DRAIN_DELAY: &str = "3s";
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
-const CALLS_PER_BATCH: &str = "300";
+pub(super) const CALLS_PER_BATCH: u64 = 300;
 /// The share of calls that each of three daemons gets by round robin.
 const MIN_SHARE: f64 = 0.2;
 
@@ -47,7 +47,7 @@ pub(super) struct Fleet<'a> {
 }
 
 /// Calls by the name of the daemon that answered.
-type Tally = BTreeMap<String, u64>;
+pub(super) type Tally = BTreeMap<String, u64>;
 
 impl Proxy {
     /// Starts the proxy in `directory` and waits until it accepts.
@@ -214,17 +214,35 @@ impl<'a> Fleet<'a> {
 
     /// Makes some calls, none of which may fail.
     fn batch(&self) -> anyhow::Result<Tally> {
-        let mut calls = self.client(false, &["--output", "json"]);
-        calls.args(sample::call(&["Ada"])).args(["--count", CALLS_PER_BATCH]);
-        let output = capture(calls.args(["--concurrency", "10"]))?.succeeded()?;
-        let tally = output.lines().find(|line| line.contains("greet.tally/v1"));
-        let tally: Value = serde_json::from_str(tally.context("the output has a tally")?)?;
-        let answered = tally["answered_by"].as_object().context("the tally counts by instance")?;
-        Ok(answered
-            .iter()
-            .map(|(name, calls)| (name.clone(), calls.as_u64().unwrap_or(0)))
-            .collect())
+        tally(&capture(&mut self.calls())?.succeeded()?)
     }
+
+    /// Makes [`CALLS_PER_BATCH`] calls, some of which may fail. Returns those that did not.
+    pub(super) fn successes(&self) -> anyhow::Result<Tally> {
+        tally(&capture(&mut self.calls())?.stdout)
+    }
+
+    /// Returns the daemon of this name.
+    pub(super) fn named(&self, name: &str) -> anyhow::Result<&Daemon> {
+        let place = NAMES.iter().position(|known| *known == name).context("a known name")?;
+        Ok(&self.daemons[place])
+    }
+
+    fn calls(&self) -> Command {
+        let mut calls = self.client(false, &["--output", "json"]);
+        calls.args(sample::call(&["Ada"])).arg(format!("--count={CALLS_PER_BATCH}"));
+        calls.args(["--concurrency", "10"]);
+        calls
+    }
+}
+
+/// Returns the calls of a batch by the daemon that answered.
+fn tally(output: &str) -> anyhow::Result<Tally> {
+    let tally = output.lines().find(|line| line.contains("greet.tally/v1"));
+    let tally: Value = serde_json::from_str(tally.context("the output has a tally")?)?;
+    let answered = tally["answered_by"].as_object().context("the tally counts by instance")?;
+    let calls = answered.iter().map(|(name, calls)| (name.clone(), calls.as_u64().unwrap_or(0)));
+    Ok(calls.collect())
 }
 
 /// Returns the name of the daemon that takes the place of another.

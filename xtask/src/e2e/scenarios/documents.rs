@@ -57,6 +57,11 @@ pub(crate) fn operations(programs: &Programs) -> anyhow::Result<String> {
     run(programs, "docs/operations.md", &[50051, 9090])
 }
 
+pub(crate) fn faults(programs: &Programs) -> anyhow::Result<String> {
+    tools::curl()?;
+    run(programs, "docs/faults.md", &[50051, 9090])
+}
+
 pub(crate) fn tls(programs: &Programs) -> anyhow::Result<String> {
     tools::openssl()?;
     run(programs, "docs/tls.md", &[50051, 50052, 50053, 50054])

@@ -7,6 +7,7 @@ pub(crate) mod deb;
 pub(crate) mod dist;
 pub(crate) mod documents;
 pub(crate) mod fair_share;
+pub(crate) mod faults;
 pub(crate) mod fd_exhaustion;
 pub(crate) mod ipv6;
 pub(crate) mod kubernetes;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::harness::command::{capture, wait_for};
 use crate::harness::daemon::Daemon;
@@ -15,6 +17,7 @@ use crate::harness::programs::{Programs, root};
 use crate::harness::sample;
 use crate::harness::tools;
 
+pub(super) const ALERTS: &str = "deploy/prometheus/alerts.yml";
 const DASHBOARD: &str = "deploy/grafana/greet.json";
 /// Above the time of a few scrapes, a second apart.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +28,13 @@ const LABEL_LISTS: [&str; 4] = ["by (", "without (", "on (", "ignoring ("];
 /// Queries without data: only a daemon with TLS has a certificate, and this one closes no connection.
 const WITHOUT_DATA: [&str; 2] = ["greet_tls_certificate_expiry", "greet_connections_closed_total"];
 
+/// A running Prometheus with the configuration of `deploy/`, which scrapes one daemon every second.
+pub(super) struct Prometheus {
+    pub(super) api: Api,
+    _process: Daemon,
+    _directory: TempDir,
+}
+
 /// A query, and the texts that show its labels.
 struct Query {
     expression: String,
@@ -32,29 +42,17 @@ struct Query {
 }
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    let mut prometheus = tools::apt("prometheus", "--version", "prometheus")?;
+    Prometheus::program()?; // skips before the daemon starts
     let flags = ["--listen=127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--instance=blue"];
     let daemon = Daemon::start(programs, &flags)?;
-    let admin = daemon.admin.as_deref().context("it prints its admin port")?;
-
-    let directory = tempfile::tempdir()?;
-    let config = config_for(admin.trim_start_matches("http://"))?;
-    let file = directory.path().join("prometheus.yml");
-    fs::write(&file, config)?;
-    fs::copy(root().join("deploy/prometheus/alerts.yml"), directory.path().join("alerts.yml"))?;
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    prometheus.arg(format!("--config.file={}", file.display()));
-    prometheus.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
-    prometheus.arg(format!("--web.listen-address={address}"));
-    prometheus.args(["--enable-feature=exemplar-storage", "--log.level=error"]);
-    let prometheus = Daemon::spawn_at(&mut prometheus, &address)?;
-    let api = Api(prometheus.target.clone());
+    let prometheus = Prometheus::start(&daemon, &fs::read_to_string(root().join(ALERTS))?)?;
+    let api = &prometheus.api;
 
     let target =
         r#"target_info{job="greet",service_name="greet-server",service_instance_id="blue"}"#;
     api.wait_for_data(target)?;
-    let trace_id = exemplar(programs, &daemon, &api)?;
-    let alerts = alerts(&api)?;
+    let trace_id = exemplar(programs, &daemon, api)?;
+    let alerts = alerts(api)?;
     let panels = panels()?;
     let metrics = documented()?;
     for query in alerts.iter().chain(&panels) {
@@ -73,6 +71,32 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         alerts.len(),
         panels.len()
     ))
+}
+
+impl Prometheus {
+    /// Returns the program, or how to install it.
+    pub(super) fn program() -> anyhow::Result<Command> {
+        tools::apt("prometheus", "--version", "prometheus")
+    }
+
+    /// Starts it with `alerts`.
+    pub(super) fn start(daemon: &Daemon, alerts: &str) -> anyhow::Result<Prometheus> {
+        let admin = daemon.admin.as_deref().context("it prints its admin port")?;
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("prometheus.yml");
+        fs::write(&file, config_for(admin.trim_start_matches("http://"))?)?;
+        fs::write(directory.path().join("alerts.yml"), alerts)?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let data = directory.path().join("data");
+        let mut prometheus = Prometheus::program()?;
+        prometheus.arg(format!("--config.file={}", file.display()));
+        prometheus.arg(format!("--storage.tsdb.path={}", data.display()));
+        prometheus.arg(format!("--web.listen-address={address}"));
+        prometheus.args(["--enable-feature=exemplar-storage", "--log.level=error"]);
+        let process = Daemon::spawn_at(&mut prometheus, &address)?;
+        let api = Api(process.target.clone());
+        Ok(Prometheus { api, _process: process, _directory: directory })
+    }
 }
 
 /// Reads the dashboard with the types of Grafana.
@@ -185,10 +209,10 @@ fn check_labels(query: &Query, metrics: &BTreeMap<String, Vec<String>>) -> anyho
 }
 
 /// The HTTP API of Prometheus.
-struct Api(String);
+pub(super) struct Api(String);
 
 impl Api {
-    fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut curl = tools::curl()?;
         curl.args(["--silent", "--get", &format!("{}/api/v1/{path}", self.0)]);
         for (name, value) in parameters {
