@@ -54,7 +54,7 @@ pub(super) struct Call {
     pub(super) arrived: Instant,
 }
 
-/// The method of a call, its deadlines and its faults.
+/// The method of a call, and its deadlines.
 #[derive(Clone, Copy)]
 pub(super) struct Route {
     pub(super) method: Method,
@@ -64,7 +64,6 @@ pub(super) struct Route {
     pub(super) stream: Option<Deadline>,
     /// Whether the request names a compression, which only the generated service decodes.
     pub(super) has_encoding: bool,
-    pub(super) faults: CallFaults,
 }
 
 /// The headers that decide on a call, found in one pass. Of repeated headers the first counts.
@@ -127,13 +126,12 @@ impl Router {
             let route = route.and_then(|route| {
                 self.ask_guard(route, connection, head, trace.map(|trace| trace.trace_id))
             });
-            let route = route.map(|route| {
-                let faults = self.faults.draw(&self.methods[route.method.index]);
-                Route { faults, ..route }
-            });
             (Some(record), route.map_err(Reply::status))
         };
         let in_flight = InFlight::start(state.clone(), connection.clone(), record);
+        if let Ok(route) = &route {
+            self.faults.draw(&self.methods[route.method.index], &in_flight);
+        }
         let call = Call { router: self.clone(), in_flight, web, arrived };
         (call, route)
     }
@@ -176,8 +174,7 @@ impl Route {
         let head = deadline(Some(limits.request_timeout))?;
         let is_streaming = method.descriptor.is_server_streaming;
         let stream = if is_streaming { Some(deadline(None)?) } else { None };
-        let (has_encoding, faults) = (headers.has_encoding, CallFaults::default());
-        Ok(Route { method, head, stream, has_encoding, faults })
+        Ok(Route { method, head, stream, has_encoding: headers.has_encoding })
     }
 
     /// Returns whether either side may send several messages.
@@ -226,16 +223,27 @@ impl Call {
         self.admit(route)?;
         let message_bytes = request.get_ref().len();
         let running = handler(request);
-        if route.faults.is_none() {
-            return Ok(running);
-        }
+        Ok(match self.in_flight.drawn_faults() {
+            None => running,
+            Some(faults) => self.behind_faults(faults, message_bytes, running),
+        })
+    }
+
+    /// Delays a handler that has not run yet. Its message counts meanwhile.
+    #[cold]
+    fn behind_faults(
+        &self,
+        faults: CallFaults,
+        message_bytes: usize,
+        running: UnaryFuture,
+    ) -> UnaryFuture {
         let held = self.memory().hold(message_bytes);
-        let injected = route.faults.inject(self.in_flight.clone());
-        Ok(Box::pin(async move {
+        let injected = faults.inject(self.in_flight.clone());
+        Box::pin(async move {
             injected.await?;
             drop(held);
             running.await
-        }))
+        })
     }
 
     /// Returns the output of `arrival`, or DEADLINE_EXCEEDED at the deadline of the call or when the

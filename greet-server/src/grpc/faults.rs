@@ -13,7 +13,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use greet_flags::method_name;
 use tokio::time::sleep;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::in_flight::InFlight;
 use super::service::ServedMethod;
@@ -55,19 +55,12 @@ struct Current {
 }
 
 /// What happens to one call before its handler runs.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct CallFaults {
     /// The sum of all delays.
     delay: Option<Duration>,
-    end: Option<FaultEnd>,
-}
-
-/// What the first rule without a delay does.
-#[derive(Debug, Clone, Copy)]
-enum FaultEnd {
-    Status(Code),
-    Reset,
-    Goaway,
+    /// The fault of the first rule without a delay.
+    end: Option<Fault>,
 }
 
 impl FaultControl {
@@ -143,24 +136,25 @@ pub(crate) fn resolve(config: FaultConfig, methods: &[&str]) -> Result<FaultConf
 
 impl WorkerFaults {
     /// Draws the faults of a call.
-    pub(super) fn draw(&self, served: &ServedMethod) -> CallFaults {
-        match self.control.change.load(Ordering::Relaxed) {
-            0 => CallFaults::default(),
-            change => self.draw_by_rules(change, served),
+    pub(super) fn draw(&self, served: &ServedMethod, call: &InFlight) {
+        let change = self.control.change.load(Ordering::Relaxed);
+        if change != 0 {
+            self.draw_by_rules(change, served, call);
         }
     }
 
     #[cold]
-    fn draw_by_rules(&self, change: u64, served: &ServedMethod) -> CallFaults {
+    fn draw_by_rules(&self, change: u64, served: &ServedMethod, call: &InFlight) {
         let mut current = self.current.borrow_mut();
         if current.change != change {
             let state = self.control.lock();
             let seed = u64::from(state.seed) << u32::BITS | self.worker;
-            *current = Current { change, rules: state.rules.clone(), random: Rng::with_seed(seed) };
+            let (change, rules) = (state.changes, state.rules.clone());
+            *current = Current { change, rules, random: Rng::with_seed(seed) };
         }
         let Current { rules, random, .. } = &mut *current;
-        let mut faults = CallFaults::default();
-        for rule in rules.iter().filter(|rule| hits(rule, served)) {
+        let mut faults = CallFaults { delay: None, end: None };
+        for rule in rules.iter().filter(|rule| is_about(rule, served)) {
             if !rule.is_drawn(random) {
                 continue;
             }
@@ -169,17 +163,17 @@ impl WorkerFaults {
                     let delay = min + (max - min).mul_f64(random.f64());
                     faults.delay = Some(faults.delay.unwrap_or_default() + delay);
                 }
-                Fault::Status(code) => _ = faults.end.get_or_insert(FaultEnd::Status(code)),
-                Fault::Reset => _ = faults.end.get_or_insert(FaultEnd::Reset),
-                Fault::Goaway => _ = faults.end.get_or_insert(FaultEnd::Goaway),
+                end => _ = faults.end.get_or_insert(end),
             }
         }
-        faults
+        if faults.delay.is_some() || faults.end.is_some() {
+            call.set_drawn_faults(faults);
+        }
     }
 }
 
 /// Returns whether a rule is about a method.
-fn hits(rule: &FaultRule, served: &ServedMethod) -> bool {
+fn is_about(rule: &FaultRule, served: &ServedMethod) -> bool {
     match &rule.method {
         Some(name) => served.method.name() == name,
         None => !served.is_hit_by_name_only,
@@ -187,10 +181,6 @@ fn hits(rule: &FaultRule, served: &ServedMethod) -> bool {
 }
 
 impl CallFaults {
-    pub(super) fn is_none(&self) -> bool {
-        self.delay.is_none() && self.end.is_none()
-    }
-
     pub(super) fn is_delay(&self) -> bool {
         self.delay.is_some()
     }
@@ -205,16 +195,16 @@ impl CallFaults {
             sleep(delay).await;
         }
         match self.end {
-            None => Ok(()),
-            Some(FaultEnd::Status(code)) => {
+            None | Some(Fault::Delay { .. }) => Ok(()),
+            Some(Fault::Status(code)) => {
                 call.fault_injected(FaultKind::Status);
                 Err(Status::new(code, MESSAGE))
             }
-            Some(FaultEnd::Reset) => {
+            Some(Fault::Reset) => {
                 call.fault_injected(FaultKind::Reset);
                 Err(Status::internal(MESSAGE))
             }
-            Some(FaultEnd::Goaway) => {
+            Some(Fault::Goaway) => {
                 if call.connection().send_goaway() {
                     call.fault_injected(FaultKind::Goaway);
                 }

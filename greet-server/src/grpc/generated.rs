@@ -39,8 +39,8 @@ where
     if let Err(status) = admit(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }
-    if !route.faults.is_none() {
-        let injected = route.faults.inject(call.in_flight.clone());
+    if let Some(faults) = call.in_flight.drawn_faults() {
+        let injected = faults.inject(call.in_flight.clone());
         if let Err(status) = route.head.timeout(injected).await.flatten() {
             return whole(call, Reply::status(status));
         }

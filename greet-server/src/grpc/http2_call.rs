@@ -107,7 +107,7 @@ impl Responder {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
             // A handler that has started may have had effects, so its call is not refused.
             Poll::Pending
-                if unary.has_started() && !route.faults.is_delay()
+                if unary.has_started() && !self.call.in_flight.is_delayed()
                     || self.call.memory().admits_waiting_call() =>
             {
                 unary.count_memory(self.call.memory());
@@ -161,11 +161,10 @@ impl Responder {
         if let Some(record) = self.call.record() {
             record.received(self.call.state(), unary.scanner());
         }
-        match result {
-            Ok(reply) => self.send(reply, Some(route)),
-            Err(_) if self.call.in_flight.is_reset() => self.reset(),
-            Err(status) => self.send(Reply::status(status), Some(route)),
+        if result.is_err() && self.call.in_flight.is_reset() {
+            return self.reset();
         }
+        self.send(result.unwrap_or_else(Reply::status), Some(route));
     }
 
     /// Resets the stream in place of a reply, as an injected fault asks.

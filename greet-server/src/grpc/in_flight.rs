@@ -1,6 +1,6 @@
 //! Tracks a call in flight, from its headers until the kernel has its whole reply.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::call_record::CallRecord;
 use super::connection_state::{CallEnd, ConnectionState};
+use super::faults::CallFaults;
 use super::memory::ConnectionMemory;
 use super::worker_state::WorkerState;
 use crate::telemetry::fault_kind::FaultKind;
@@ -27,6 +28,8 @@ pub(crate) struct InFlight {
     is_truncated: Cell<bool>,
     /// Whether the stream of a reply has had a message.
     has_streamed: Cell<bool>,
+    /// Boxed, because most calls have none.
+    drawn_faults: OnceCell<Box<CallFaults>>,
 }
 
 impl InFlight {
@@ -46,6 +49,7 @@ impl InFlight {
             answered_at,
             is_truncated,
             has_streamed,
+            drawn_faults: OnceCell::new(),
         })
     }
 
@@ -66,6 +70,20 @@ impl InFlight {
         self.connection.call_admitted(kind);
         self.admitted.set(Some(kind));
         Ok(())
+    }
+
+    pub(super) fn set_drawn_faults(&self, faults: CallFaults) {
+        self.drawn_faults.get_or_init(|| Box::new(faults));
+    }
+
+    /// Returns what is to be injected in front of the handler.
+    pub(super) fn drawn_faults(&self) -> Option<CallFaults> {
+        self.drawn_faults.get().map(|faults| **faults)
+    }
+
+    /// Returns whether the handler, if it waits at its first poll, has not run yet.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.drawn_faults().is_some_and(|faults| faults.is_delay())
     }
 
     /// Counts and records a fault of the call.

@@ -154,9 +154,10 @@ fn check_shows_fault_rules_and_rejects_unknown_methods() {
     assert_eq!(checked, (Some(0), String::new(), shown("seed 7")));
 
     let expected = "--fault: \"SayHellos\" is not a method; did you mean greet.Greeter/SayHello?";
-    for flags in
-        [["--check", "--fault=SayHellos:reset"], ["--listen=127.0.0.1:0", "--fault=SayHellos:reset"]]
-    {
+    for flags in [
+        ["--check", "--fault=SayHellos:reset"],
+        ["--listen=127.0.0.1:0", "--fault=SayHellos:reset"],
+    ] {
         assert_eq!(error(run(&mut daemon(&flags))), expected);
     }
     let expected = "--fault: \"ServerReflectionInfo\" is not unique: \
