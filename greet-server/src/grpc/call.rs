@@ -51,6 +51,8 @@ pub(super) struct Call {
     pub(super) in_flight: Rc<InFlight>,
     /// `None` for a call that is not gRPC-Web.
     pub(super) web: Option<Box<WebCall>>,
+    /// The faults to inject in front of the handler.
+    pub(super) faults: Option<Box<CallFaults>>,
     pub(super) arrived: Instant,
 }
 
@@ -129,10 +131,11 @@ impl Router {
             (Some(record), route.map_err(Reply::status))
         };
         let in_flight = InFlight::start(state.clone(), connection.clone(), record);
-        if let Ok(route) = &route {
-            self.faults.draw(&self.methods[route.method.index], &in_flight);
-        }
-        let call = Call { router: self.clone(), in_flight, web, arrived };
+        let faults = route.as_ref().ok().and_then(|route| {
+            let served = &self.methods[route.method.index];
+            self.faults.draw(served)
+        });
+        let call = Call { router: self.clone(), in_flight, web, faults, arrived };
         (call, route)
     }
 
@@ -223,10 +226,15 @@ impl Call {
         self.admit(route)?;
         let message_bytes = request.get_ref().len();
         let running = handler(request);
-        Ok(match self.in_flight.drawn_faults() {
+        Ok(match &self.faults {
             None => running,
-            Some(faults) => self.behind_faults(faults, message_bytes, running),
+            Some(faults) => self.behind_faults(**faults, message_bytes, running),
         })
+    }
+
+    /// Returns whether the handler, if it waits at its first poll, has not run yet.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.faults.as_ref().is_some_and(|faults| faults.is_delay())
     }
 
     /// Delays a handler that has not run yet. Its message counts meanwhile.

@@ -17,7 +17,7 @@ use super::message_scanner::MessageScanner;
 use super::method::Method;
 use super::request_body::ReadCounter;
 use super::worker_state::WorkerState;
-use crate::telemetry::fault_kind::{FaultKind, FaultKinds};
+use crate::telemetry::fault_kind::FaultKinds;
 use crate::telemetry::metrics::exemplars::Exemplar;
 use crate::telemetry::otel::Span;
 use crate::telemetry::trace_context::{TraceContext, TraceId};
@@ -38,7 +38,6 @@ pub(crate) struct CallRecord {
     /// Bytes received by a generated service.
     read_bytes: OnceCell<Arc<AtomicU64>>,
     sent_bytes: Cell<u64>,
-    faults: Cell<FaultKinds>,
 }
 
 impl CallRecord {
@@ -67,7 +66,6 @@ impl CallRecord {
             received_bytes: Cell::new(0),
             read_bytes: OnceCell::new(),
             sent_bytes: Cell::new(0),
-            faults: Cell::default(),
         }
     }
 
@@ -82,14 +80,6 @@ impl CallRecord {
 
     pub(super) fn set_code(&self, code: Code) {
         self.code.set(Some(code));
-    }
-
-    pub(super) fn fault_injected(&self, kind: FaultKind) {
-        self.faults.set(self.faults.get().with(kind));
-    }
-
-    pub(super) fn faults(&self) -> FaultKinds {
-        self.faults.get()
     }
 
     /// Records the request of a call on the fast path.
@@ -120,7 +110,13 @@ impl CallRecord {
     }
 
     /// Counts, traces and logs the end of the call: CANCELLED unless the whole reply was sent.
-    pub(super) fn finish(&self, state: &WorkerState, peer: Peer, answered_at: Option<Instant>) {
+    pub(super) fn finish(
+        &self,
+        state: &WorkerState,
+        peer: Peer,
+        answered_at: Option<Instant>,
+        faults: FaultKinds,
+    ) {
         let code = match answered_at {
             Some(_) => self.code.get().unwrap_or(Code::Unknown),
             None => Code::Cancelled,
@@ -133,7 +129,7 @@ impl CallRecord {
         state.metrics.calls.call_ended(index, code, nanos, received, sent);
         let span_id = self.span.take().map(|span| {
             let span_id = span.span_id();
-            span.end(code, took, peer.address(), received, self.faults.get());
+            span.end(code, took, peer.address(), received, faults);
             span_id
         });
         if self.is_sampled
@@ -150,7 +146,7 @@ impl CallRecord {
                 took,
                 peer,
                 request_bytes: received,
-                faults: self.faults.get(),
+                faults,
                 trace_id: self.trace_id,
                 span_id,
             });

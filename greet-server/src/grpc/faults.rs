@@ -136,15 +136,15 @@ pub(crate) fn resolve(config: FaultConfig, methods: &[&str]) -> Result<FaultConf
 
 impl WorkerFaults {
     /// Draws the faults of a call.
-    pub(super) fn draw(&self, served: &ServedMethod, call: &InFlight) {
-        let change = self.control.change.load(Ordering::Relaxed);
-        if change != 0 {
-            self.draw_by_rules(change, served, call);
+    pub(super) fn draw(&self, served: &ServedMethod) -> Option<Box<CallFaults>> {
+        match self.control.change.load(Ordering::Relaxed) {
+            0 => None,
+            change => self.draw_by_rules(change, served),
         }
     }
 
     #[cold]
-    fn draw_by_rules(&self, change: u64, served: &ServedMethod, call: &InFlight) {
+    fn draw_by_rules(&self, change: u64, served: &ServedMethod) -> Option<Box<CallFaults>> {
         let mut current = self.current.borrow_mut();
         if current.change != change {
             let state = self.control.lock();
@@ -166,9 +166,7 @@ impl WorkerFaults {
                 end => _ = faults.end.get_or_insert(end),
             }
         }
-        if faults.delay.is_some() || faults.end.is_some() {
-            call.set_drawn_faults(faults);
-        }
+        (faults.delay.is_some() || faults.end.is_some()).then(|| Box::new(faults))
     }
 }
 

@@ -39,7 +39,7 @@ where
     if let Err(status) = admit(call, &route, &mut body).await {
         return whole(call, Reply::status(status));
     }
-    if let Some(faults) = call.in_flight.drawn_faults() {
+    if let Some(faults) = &call.faults {
         let injected = faults.inject(call.in_flight.clone());
         if let Err(status) = route.head.timeout(injected).await.flatten() {
             return whole(call, Reply::status(status));

@@ -107,7 +107,7 @@ impl Responder {
             Poll::Ready(result) => self.finish_unary(result, &unary, &route),
             // A handler that has started may have had effects, so its call is not refused.
             Poll::Pending
-                if unary.has_started() && !self.call.in_flight.is_delayed()
+                if unary.has_started() && !self.call.is_delayed()
                     || self.call.memory().admits_waiting_call() =>
             {
                 unary.count_memory(self.call.memory());

@@ -1,6 +1,6 @@
 //! Tracks a call in flight, from its headers until the kernel has its whole reply.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,10 +9,9 @@ use tonic::Status;
 
 use super::call_record::CallRecord;
 use super::connection_state::{CallEnd, ConnectionState};
-use super::faults::CallFaults;
 use super::memory::ConnectionMemory;
 use super::worker_state::WorkerState;
-use crate::telemetry::fault_kind::FaultKind;
+use crate::telemetry::fault_kind::{FaultKind, FaultKinds};
 use crate::telemetry::metrics::worker::CallKind;
 
 /// A call in flight. It ends when the last reference is dropped. The handler holds one, and so do
@@ -28,8 +27,8 @@ pub(crate) struct InFlight {
     is_truncated: Cell<bool>,
     /// Whether the stream of a reply has had a message.
     has_streamed: Cell<bool>,
-    /// Boxed, because most calls have none.
-    drawn_faults: OnceCell<Box<CallFaults>>,
+    /// The faults that were injected.
+    faults: Cell<FaultKinds>,
 }
 
 impl InFlight {
@@ -49,7 +48,7 @@ impl InFlight {
             answered_at,
             is_truncated,
             has_streamed,
-            drawn_faults: OnceCell::new(),
+            faults: Cell::default(),
         })
     }
 
@@ -72,31 +71,15 @@ impl InFlight {
         Ok(())
     }
 
-    pub(super) fn set_drawn_faults(&self, faults: CallFaults) {
-        self.drawn_faults.get_or_init(|| Box::new(faults));
-    }
-
-    /// Returns what is to be injected in front of the handler.
-    pub(super) fn drawn_faults(&self) -> Option<CallFaults> {
-        self.drawn_faults.get().map(|faults| **faults)
-    }
-
-    /// Returns whether the handler, if it waits at its first poll, has not run yet.
-    pub(super) fn is_delayed(&self) -> bool {
-        self.drawn_faults().is_some_and(|faults| faults.is_delay())
-    }
-
     /// Counts and records a fault of the call.
     pub(super) fn fault_injected(&self, kind: FaultKind) {
         self.state.metrics.faults(kind).add(1);
-        if let Some(record) = &self.record {
-            record.fault_injected(kind);
-        }
+        self.faults.set(self.faults.get().with(kind));
     }
 
     /// Returns whether an injected fault takes the place of the reply.
     pub(super) fn is_reset(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.faults().contains(FaultKind::Reset))
+        self.faults.get().contains(FaultKind::Reset)
     }
 
     pub(super) fn connection(&self) -> &ConnectionState {
@@ -138,7 +121,7 @@ impl Drop for InFlight {
         }
         let answered_at = self.answered_at.get().filter(|_| !self.is_truncated.get());
         if let Some(record) = &self.record {
-            record.finish(&self.state, self.connection.peer(), answered_at);
+            record.finish(&self.state, self.connection.peer(), answered_at, self.faults.get());
         }
         self.connection.call_ended(match answered_at {
             Some(_) => CallEnd::Answered,
