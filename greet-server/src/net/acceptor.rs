@@ -62,8 +62,12 @@ pub(crate) async fn accept(
     let drain = phase.wait_for(|phase| *phase >= Phase::Draining);
     tokio::pin!(drain);
     loop {
+        let accept = async {
+            acceptor.workers.ready().await;
+            listener.accept().await
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept => accepted,
             _ = &mut drain => break,
         };
         match accepted {

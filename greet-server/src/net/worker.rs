@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
 use greet_flags::product;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
 use super::close_log::{Close, CloseLog};
@@ -32,6 +33,11 @@ use crate::telemetry::metrics::worker::{CallTotals, WorkerMetrics};
 /// connection takes up to a millisecond.
 const MAX_POLLS_PER_IO_CHECK: u32 = 16;
 
+/// Connections that wait for their first poll on a worker. Further ones wait in the kernel's queue and count
+/// against no limit: peers that connect and close faster than workers serve would otherwise use up
+/// `--max-connections` with connections that no longer exist.
+const MAX_UNSTARTED_CONNECTIONS: usize = 128;
+
 /// Builds the router of a worker on its thread, so that workers share no services.
 pub(crate) type MakeRouter = Arc<dyn Fn() -> Router + Send + Sync>;
 
@@ -44,6 +50,8 @@ pub(crate) struct Worker {
     commands: mpsc::UnboundedSender<Command>,
     methods: Box<[Method]>,
     pub(crate) metrics: Arc<WorkerMetrics>,
+    /// A permit for each connection that may wait for its first poll.
+    unstarted: Arc<Semaphore>,
 }
 
 /// Completes when the worker's thread ends, with an error if it panicked or could not start.
@@ -51,7 +59,7 @@ pub(crate) type Ended = oneshot::Receiver<()>;
 
 #[derive(Debug)]
 enum Command {
-    Serve(Accepted, ConnectionPermit),
+    Serve(Accepted, ConnectionPermit, Option<OwnedSemaphorePermit>),
     Drain,
     Cut,
 }
@@ -93,11 +101,21 @@ impl Workers {
         self.iter().map(|worker| value(&worker.metrics)).sum()
     }
 
-    /// Returns the worker with the fewest connections, the first among equals.
+    /// Waits until a worker can take a connection.
+    pub(crate) async fn ready(&self) {
+        if !self.iter().any(Worker::is_ready) {
+            let permits = self.iter().map(|worker| Box::pin(worker.unstarted.acquire()));
+            let _ = select_all(permits).await; // the permit is dropped: `serve` takes one
+        }
+    }
+
+    /// Returns the worker with the fewest connections, the first among equals. One that cannot take a
+    /// connection, as its thread is blocked, is chosen only if none can.
     pub(crate) fn least_loaded(&self) -> &Worker {
-        self.iter()
-            .min_by_key(|worker| worker.metrics.connections.load(Ordering::Relaxed))
-            .expect("the configuration has at least one worker")
+        let load = |worker: &&Worker| {
+            (!worker.is_ready(), worker.metrics.connections.load(Ordering::Relaxed))
+        };
+        self.iter().min_by_key(load).expect("the configuration has at least one worker")
     }
 }
 
@@ -128,13 +146,19 @@ impl Worker {
         )?;
         let started = starting.recv().map_err(|_| io::Error::other("a worker has panicked"))?;
         let (methods, metrics) = started?;
-        Ok((Worker { commands, methods, metrics }, ended))
+        let unstarted = Arc::new(Semaphore::new(MAX_UNSTARTED_CONNECTIONS));
+        Ok((Worker { commands, methods, metrics, unstarted }, ended))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.unstarted.available_permits() > 0
     }
 
     /// Serves a connection, or closes it if the worker has ended.
     pub(crate) fn serve(&self, connection: Accepted, permit: ConnectionPermit) {
         self.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let _ = self.commands.send(Command::Serve(connection, permit));
+        let unstarted = self.unstarted.clone().try_acquire_owned().ok();
+        let _ = self.commands.send(Command::Serve(connection, permit, unstarted));
     }
 
     /// Sends GOAWAY on every connection; the worker ends when the last has finished.
@@ -175,7 +199,9 @@ impl Connections {
         while !(is_draining && self.tasks.is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Serve(connection, permit)) => self.spawn(connection, permit),
+                    Some(Command::Serve(connection, permit, unstarted)) => {
+                        self.spawn(connection, permit, unstarted);
+                    }
                     Some(Command::Drain) => {
                         is_draining = true;
                         self.goaways.values().for_each(GoawayTrigger::drain);
@@ -202,13 +228,19 @@ impl Connections {
         None
     }
 
-    fn spawn(&mut self, connection: Accepted, permit: ConnectionPermit) {
+    fn spawn(
+        &mut self,
+        connection: Accepted,
+        permit: ConnectionPermit,
+        unstarted: Option<OwnedSemaphorePermit>,
+    ) {
         let transport = self.transport.clone();
         let (peer, protocols) = (connection.peer(), transport.protocols());
         let is_tls = matches!(connection, Accepted::Tls(..));
         let (opened, goaway) = Opened::new(peer, is_tls, transport.memory());
         let task = self.tasks.spawn_local(async move {
             let _permit = permit;
+            drop(unstarted);
             // Boxed, because a task is as large as its largest branch, the TLS handshake.
             let close = match connection {
                 Accepted::Tcp(stream, _) => {

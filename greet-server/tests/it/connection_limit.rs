@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use greet_server::CloseReason;
-use greet_testkit::{Client, TestServer, closed, eventually, with_timeout};
+use greet_testkit::probe::{ProbeRequest, Script};
+use greet_testkit::{Client, ScriptedProbe, TestServer, closed, eventually, with_timeout};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::samples::{ADMIN, Samples, scrape_until};
 
 /// Keeps a handshake timeout from passing for a refusal.
 const NO_HANDSHAKE_TIMEOUT: &str = "--handshake-timeout=1h";
@@ -49,6 +52,35 @@ async fn connection_over_the_limit_is_refused_until_another_ends() {
     };
     eventually("the next connection is admitted", is_admitted).await;
     assert_eq!(closed(&server.stop().await, CloseReason::OverMaxConnections), refused);
+}
+
+/// While its worker is busy, a connection that its peer has closed must not count against the limit.
+#[tokio::test]
+async fn closed_connections_of_a_busy_worker_do_not_use_up_the_limit() {
+    const MAX_CONNECTIONS: usize = 300;
+    /// Those that wait for the worker, in limits.md.
+    const UNSTARTED: u64 = 128;
+    let probe = ScriptedProbe::new();
+    let flags = ["--workers=1", &format!("--max-connections={MAX_CONNECTIONS}"), ADMIN];
+    let server = TestServer::with_probe(&flags, &probe);
+    let good = server.connect().await;
+    let block = ProbeRequest::new(Script::Block, "", 0);
+    let blocked = tokio::spawn(async move { good.probe().echo(block).await });
+    probe.waits_begun(1).await;
+    for _ in 0..2 * MAX_CONNECTIONS {
+        drop(server.tcp().await);
+    }
+    let accepted = |samples: &Samples| {
+        let accepted = samples.get("greet_connections_accepted_total");
+        assert!(accepted <= 1 + UNSTARTED, "{accepted}");
+        accepted == 1 + UNSTARTED
+    };
+    scrape_until(&server, accepted).await;
+
+    probe.release(1);
+    assert!(blocked.await.unwrap().is_ok());
+    assert!(accepts_calls(server.address()).await);
+    assert_eq!(closed(&server.stop().await, CloseReason::OverMaxConnections), 0);
 }
 
 #[tokio::test]
