@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod e2e;
 mod harness;
+mod hostile;
 mod image;
 mod reference;
 mod tidy;
@@ -33,6 +34,9 @@ enum Task {
     Demo(demo::Args),
     /// Test the built programs with clients, servers and proxies of other stacks
     E2e(e2e::Args),
+    /// Attack the daemon and other servers beside a well-behaved client, and write
+    /// docs/hostile.md
+    Hostile(hostile::Args),
     /// Run the quick checks: format, lints, unit tests, documents
     Check,
     /// Run every check: format, lints, documents, tests, end to end
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::E2e(args) => e2e::run(&args),
+        Task::Hostile(args) => hostile::run(&args),
         Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),
         Task::Docs(args) => reference::docs(&args),

@@ -1,8 +1,6 @@
 //! Writes `docs/benchmarks.md` from the figures.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::time::SystemTime;
 
 use super::calls::{MAX_STEAL, Measured, Table};
 use super::figures::{Figures, MANY_CONNECTIONS};
@@ -11,7 +9,7 @@ use super::observability_cost::KINDS;
 use super::peers::Peer;
 use super::process::{BURST_CALLS, BURST_CONNECTIONS, IDLE_CONNECTIONS};
 use super::targets::{Bound, Verdict, many_connections_ratio, targets};
-use crate::harness::command::{capture, program};
+use crate::harness::machine::{date, machine};
 
 const ONE_BY_ONE: &str = "\n1x1: the processors halt between two calls; their halt and wake-up dominate these figures.\n";
 
@@ -24,7 +22,7 @@ pub(super) fn markdown(figures: &Figures) -> anyhow::Result<String> {
          Server and generator (h2load) have a core each. Medians of {} rounds of {} s, all servers in turn \
          in each round.\nCPU is the user and system time of the server; the ratio is to stock tonic, round by \
          round.\nThe size of all replies is checked. A shape is connections x concurrent calls on each.\n\n![CPU time of a call](benchmarks.svg)\n",
-        &humantime::format_rfc3339(SystemTime::now()).to_string()[..10],
+        date(),
         machine()?,
         effort.rounds,
         effort.seconds_per_sample,
@@ -199,16 +197,4 @@ fn versions(text: &mut String, figures: &Figures) -> anyhow::Result<()> {
         writeln!(text, "\nSKIP {missing}")?;
     }
     Ok(())
-}
-
-/// Returns the machine as `2 cores, AMD EPYC, Linux 6.1, rustc 1.95.0`.
-fn machine() -> anyhow::Result<String> {
-    let cores = std::thread::available_parallelism()?;
-    let info = fs::read_to_string("/proc/cpuinfo")?;
-    let model = info.lines().find(|line| line.starts_with("model name"));
-    let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let rust = capture(program("rustc").arg("--version"))?.succeeded()?;
-    let (kernel, rust) = (kernel.trim(), rust.trim());
-    Ok(format!("{cores} cores, {model}, Linux {kernel}, {rust}"))
 }

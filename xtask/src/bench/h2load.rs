@@ -9,8 +9,8 @@ use greet_testkit::framing::{framed, text_message};
 use tempfile::TempDir;
 
 use super::cpu::cpu_time_of_children;
-use super::peers::{CLIENT_CORE, on_core};
 use crate::harness::command::capture;
+use crate::harness::cores::{CLIENT_CORE, on_core};
 use crate::harness::daemon::Daemon;
 use crate::harness::resources::cpu_time;
 use crate::harness::tools;

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use anyhow::Context as _;
 
 use super::h2load::{Generator, Shape};
-use super::peers::{SERVER_CORE, on_core};
 use crate::harness::command::{print, program};
+use crate::harness::cores::{SERVER_CORE, on_core};
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{self, Linking, Programs, root};
 use crate::harness::report::Missing;

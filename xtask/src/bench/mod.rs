@@ -19,6 +19,7 @@ use std::fs;
 use greet_testkit::BlockingPeer;
 
 use crate::harness::command::{print, progress};
+use crate::harness::cores::require_a_core_each;
 use crate::harness::programs::root;
 use crate::harness::resources::raise_descriptor_limit;
 
@@ -67,12 +68,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         fs::write(root().join("docs/benchmarks.svg"), plot::svg(&figures))?;
         progress(format_args!("written: docs/benchmarks.md, docs/benchmarks.svg"));
     }
-    Ok(())
-}
-
-fn require_a_core_each() -> anyhow::Result<()> {
-    let cores = std::thread::available_parallelism()?.get();
-    anyhow::ensure!(cores > 1, "server and generator need a core each, but there is one");
     Ok(())
 }
 

@@ -11,13 +11,12 @@ use tempfile::TempDir;
 
 use super::process::BURST_CALLS;
 use crate::harness::command::{capture, program, progress};
+use crate::harness::cores::{SERVER_CORE, on_core};
 use crate::harness::daemon::Daemon;
-use crate::harness::programs::{
-    self, Linking, Programs, RUSTFLAGS, cargo, release_cargo, root, target_directory,
-};
+use crate::harness::peers::{self, debian_version, locked_version};
+use crate::harness::programs::{self, Linking, Programs, cargo, root, target_directory};
 use crate::harness::report::Missing;
-use crate::harness::stacks;
-use crate::harness::{guided, tools};
+use crate::harness::{guided, stacks, tools};
 
 /// A server, or a configuration of greet-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +50,6 @@ pub(super) struct Starter {
     certs: Ca,
     _htdocs: TempDir,
 }
-
-/// The cores of the server and of its client.
-pub(super) const SERVER_CORE: &str = "0";
-pub(super) const CLIENT_CORE: &str = "1";
 
 const ANY_PORT: &str = "127.0.0.1:0";
 /// Raised limits for names of 64 KiB.
@@ -196,15 +191,9 @@ impl Starter {
 
 /// Builds or finds a server. The error is `Missing` if it is not installed.
 fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Command> {
-    let example = |name: &str| {
-        let mut build = release_cargo(RUSTFLAGS)?;
-        build.args(["build", "--release", "--locked", "-p", "greet-server", "--example", name]);
-        anyhow::ensure!(build.status()?.success(), "could not build the example {name}");
-        Ok(program(target_directory()?.join("release/examples").join(name)))
-    };
     match peer {
-        Peer::StockTonic => example("stock_tonic"),
-        Peer::TunedTonic => example("tuned_tonic"),
+        Peer::StockTonic => peers::tonic("stock_tonic"),
+        Peer::TunedTonic => peers::tonic("tuned_tonic"),
         Peer::Sark => {
             let target = target_directory()?.join("e2e/peers/sark");
             let mut build = cargo();
@@ -222,50 +211,33 @@ fn command(peer: Peer, programs: &Programs, htdocs: &Path) -> anyhow::Result<Com
             nghttpd.arg(format!("--max-concurrent-streams={BURST_CALLS}"));
             Ok(nghttpd)
         }
-        Peer::Go => stacks::go("peers", "server"),
-        Peer::Cpp => stacks::cpp("peers", "server"),
+        Peer::Go => peers::go(),
+        Peer::Cpp => peers::cpp(),
         Peer::Node => stacks::node("peers/node/server.js"),
         Peer::Python => tools::python("peers/python/server.py"),
         _ => Ok(program(&programs.server)),
     }
 }
 
-/// Pins a command and its children to one core.
-pub(super) fn on_core(core: &str, command: &Command) -> Command {
-    let mut pinned = program("taskset");
-    pinned.args(["--cpu-list", core]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => drop(pinned.env(name, value)),
-            None => drop(pinned.env_remove(name)),
-        }
-    }
-    pinned
-}
-
 /// Returns the version of a server.
 pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
-    let debian = |package: &str| {
-        let query = ["--show", "--showformat=${Version} (Debian)", package];
-        capture(program("dpkg-query").args(query))?.succeeded()
-    };
     let version = env!("CARGO_PKG_VERSION");
     Ok(match peer {
         Peer::GreetGuided => format!("{version}, as `cargo xtask dist` builds it"),
         Peer::StockTonic => {
             format!(
                 "tonic {}, `#[tokio::main]`, the system's allocator",
-                locked("Cargo.lock", "tonic")?
+                locked_version("Cargo.lock", "tonic")?
             )
         }
         Peer::TunedTonic => {
-            let tonic = locked("Cargo.lock", "tonic")?;
+            let tonic = locked_version("Cargo.lock", "tonic")?;
             format!("tonic {tonic}, `flavor = \"current_thread\"`, mimalloc")
         }
-        Peer::Sark => locked("xtask/peers/sark/Cargo.lock", "sark-grpc")?,
-        Peer::Nghttpd => debian("nghttp2-server")?,
-        Peer::Go => debian("golang-google-grpc-dev")?,
-        Peer::Cpp => debian("libgrpc++-dev")?,
+        Peer::Sark => locked_version("xtask/peers/sark/Cargo.lock", "sark-grpc")?,
+        Peer::Nghttpd => debian_version("nghttp2-server")?,
+        Peer::Go => peers::go_version()?,
+        Peer::Cpp => peers::cpp_version()?,
         Peer::Node => {
             let version = capture(program("node").arg("--version"))?.succeeded()?;
             format!("Node {}", version.trim())
@@ -277,12 +249,4 @@ pub(super) fn version(peer: Peer) -> anyhow::Result<String> {
         }
         _ => format!("{version}, default configuration, mimalloc"),
     })
-}
-
-/// Returns the version of a crate in a lock file.
-fn locked(file: &str, name: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string(root().join(file))?;
-    let (_, rest) =
-        lock.split_once(&format!("name = \"{name}\"\nversion = \"")).context("locked")?;
-    Ok(rest.split('"').next().unwrap_or_default().to_owned())
 }

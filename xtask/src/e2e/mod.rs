@@ -8,7 +8,7 @@ use crate::harness::programs::{self, Programs};
 use crate::harness::report::Report;
 
 use scenarios::{
-    attacks, call, container, deb, dist, documents, fair_share, faults, fd_exhaustion, ipv6,
+    call, container, deb, dist, documents, fair_share, faults, fd_exhaustion, hostile, ipv6,
     kubernetes, lifecycle, memory_limit, otel_collector, ping, pods, prometheus, proxies, python,
     stalled_handshakes, systemd, telemetry, tls,
 };
@@ -54,7 +54,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("TLS and mTLS", tls::handshakes),
     ("certificate rotation", tls::rotation),
     ("stalled TLS handshakes", stalled_handshakes::run),
-    ("attacks", attacks::run),
+    ("hostile", hostile::run),
     ("memory limit", memory_limit::run),
     ("fair share", fair_share::run),
     ("container", container::run),

@@ -112,6 +112,11 @@ impl Daemon {
         value.map_or(Ok(0), |value| value.parse().with_context(|| format!("{sample} {value}")))
     }
 
+    /// Returns whether the process has ended, by itself or by a signal.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Sends the first signal.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         terminate(&self.child)

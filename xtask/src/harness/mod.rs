@@ -4,8 +4,10 @@ pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod console;
 pub(crate) mod container;
+pub(crate) mod cores;
 pub(crate) mod daemon;
 pub(crate) mod guided;
+pub(crate) mod machine;
 pub(crate) mod manifests;
 pub(crate) mod net_namespace;
 pub(crate) mod ports;
@@ -17,6 +19,7 @@ pub(crate) mod sources;
 pub(crate) mod tools;
 
 // <greeter>
+pub(crate) mod peers;
 pub(crate) mod stacks;
 pub(crate) mod workspace;
 // </greeter>

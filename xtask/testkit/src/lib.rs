@@ -46,7 +46,7 @@
 //! - `TestServer` takes flags, services and a guard; `Client` and `H2Client` call it.
 //! - `ScriptedProbe` waits, blocks, fails or panics as each request says.
 //! - `ConnectProxy` opens tunnels to a server (HTTP CONNECT).
-//! - `RawPeer`, `BlockingPeer` and `GreedyPeer` send frames as no client does.
+//! - `RawPeer`, `BlockingPeer` and `HostilePeer` send frames as no client does.
 //! - `certs` signs certificates, `framing` and `http2` encode messages and frames.
 //!
 //! The features `tokio`, `probe` and `server` add what needs further crates, because xtask compiles
@@ -60,9 +60,9 @@ pub mod certs;
 mod client;
 mod connect_proxy;
 pub mod framing;
-mod greedy_peer;
 #[cfg(feature = "server")]
 mod h2_client;
+mod hostile_peer;
 pub mod http2;
 #[cfg(feature = "tokio")]
 mod raw_peer;
@@ -80,9 +80,9 @@ pub use client::{Client, WireResponse, grpc_request};
 pub use connect_proxy::ConnectProxy;
 #[cfg(feature = "probe")]
 pub use generated::*;
-pub use greedy_peer::GreedyPeer;
 #[cfg(feature = "server")]
 pub use h2_client::H2Client;
+pub use hostile_peer::HostilePeer;
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
 #[cfg(feature = "probe")]

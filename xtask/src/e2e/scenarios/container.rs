@@ -7,12 +7,15 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::e2e::scenarios::{lifecycle, memory_limit};
-use crate::e2e::under_attack::{Attack, Served};
+use crate::e2e::under_attack;
 use crate::harness::command::capture;
 use crate::harness::container::{Container, Podman};
 use crate::harness::programs::Programs;
 use crate::harness::report::require_linux;
 use crate::harness::sample;
+use crate::hostile::attack::Attack;
+use crate::hostile::attacks::UNFINISHED_MESSAGES;
+use crate::hostile::good_client::GoodCalls;
 use crate::image;
 
 const MAX_BYTES: u64 = 16_000_000;
@@ -160,11 +163,13 @@ impl Image<'_> {
         let mut container = self.start("attacked", &env, &[&format!("--memory={limit}")])?;
         let daemon = &container.daemon;
         let has_effect = || Ok(daemon.metric(memory_limit::CLOSED)? > 0);
-        let attack = Attack { peers: ATTACKERS, ..memory_limit::UNFINISHED_MESSAGES };
-        let Served { calls, p99, .. } = attack.run(self.programs, daemon, has_effect)?;
+        let attack = Attack { peers: ATTACKERS, ..UNFINISHED_MESSAGES };
+        let calls = under_attack::run(self.programs, daemon, &attack, has_effect)?;
         let is_killed = container.inspect(".State.OOMKilled")?;
         let ended = container.stop()?;
         anyhow::ensure!(is_killed == "false" && ended.code == Some(0), "{is_killed} {ended:?}");
-        Ok(format!("under attack {calls} calls with a p99 of {p99:?}"))
+        let GoodCalls { answered, p99, .. } = calls;
+        let p99 = p99.unwrap_or_default();
+        Ok(format!("under attack {answered} calls with a p99 of {p99:?}"))
     }
 }

@@ -1,6 +1,5 @@
 //! The scenarios, grouped by subject. Each returns its findings in a few words.
 
-pub(crate) mod attacks;
 pub(crate) mod call;
 pub(crate) mod container;
 pub(crate) mod deb;
@@ -9,6 +8,7 @@ pub(crate) mod documents;
 pub(crate) mod fair_share;
 pub(crate) mod faults;
 pub(crate) mod fd_exhaustion;
+pub(crate) mod hostile;
 pub(crate) mod ipv6;
 pub(crate) mod kubernetes;
 pub(crate) mod lifecycle;

@@ -1,0 +1,82 @@
+//! Header blocks that do not end, that decode to much, or that change the tables of HPACK.
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+
+use greet_testkit::HostilePeer;
+use greet_testkit::framing::framed;
+use greet_testkit::http2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, call_headers, frame, header_block,
+};
+
+use crate::harness::sample;
+
+/// A literal with incremental indexing (RFC 7541, section 6.2.1): the header `x` with a value of 4001
+/// bytes, which fills the default table.
+const INDEXED: [u8; 6] = [0x40, 1, b'x', 0x7f, 0xa2, 0x1e];
+const INDEXED_VALUE_BYTES: usize = 0x7f + 0x22 + 0x1e * 128;
+/// The newest entry of the dynamic table.
+const NEWEST_ENTRY: u8 = 0x80 | 62;
+/// The start of a header `x` whose value has 60 000 bytes.
+const LONG_LITERAL: [u8; 7] = [0, 1, b'x', 0x7f, 0xe1, 0xd3, 3];
+/// Frames of CONTINUATION that servers accept without END_HEADERS.
+const ALLOWED_CONTINUATIONS: usize = 3;
+/// Calls that are sent at once, and then awaited.
+const CALLS: u32 = 10;
+/// New entries of each call. Each is about 100 bytes, so that they fill the default table.
+const ENTRIES: u32 = 40;
+
+pub(super) fn continuation_flood(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    peer.send(&frame(HEADERS, 0, 1, &call_headers(sample::PATH)))?;
+    let part = frame(CONTINUATION, 0, 1, &header_block(&[("x", "continued")]));
+    peer.flood(|_| part.repeat(64))
+}
+
+pub(super) fn unfinished_block(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    peer.send(&frame(HEADERS, 0, 1, &LONG_LITERAL))?;
+    let part = frame(CONTINUATION, 0, 1, &[b'x'; 16_384]);
+    peer.send(&part.repeat(ALLOWED_CONTINUATIONS))?;
+    peer.hold()
+}
+
+/// One byte in a header block stands for 4 KB of headers.
+pub(super) fn bomb(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    repeated_headers(target, is_over, 2_000)
+}
+
+/// Header lists of more than 8 KiB and less than four times as much: rejected one by one.
+pub(super) fn rejected_lists(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    repeated_headers(target, is_over, 3)
+}
+
+fn repeated_headers(target: &str, is_over: &AtomicBool, times: usize) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    let indexed = [&INDEXED[..], &[b'x'; INDEXED_VALUE_BYTES]].concat();
+    let request = call_headers(sample::PATH);
+    let flags = END_HEADERS | END_STREAM;
+    peer.send(&frame(HEADERS, flags, 1, &[&request[..], &indexed].concat()))?;
+    let block = [request, vec![NEWEST_ENTRY; times]].concat();
+    peer.flood(|round| frame(HEADERS, flags, 2 * round + 3, &block))
+}
+
+/// Complete calls, each of which replaces the whole table.
+pub(super) fn table_churn(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    for round in 0.. {
+        let calls = (0..CALLS).map(|call| CALLS * round + call);
+        let calls = calls.flat_map(|call| {
+            let entries = (0..ENTRIES).flat_map(|entry| {
+                let value = format!("{:060}", ENTRIES * call + entry);
+                [&[0x40, 1, b'x', 60][..], value.as_bytes()].concat()
+            });
+            let block = call_headers(sample::PATH).into_iter().chain(entries);
+            let head = frame(HEADERS, END_HEADERS, 2 * call + 1, &block.collect::<Vec<_>>());
+            [head, frame(DATA, END_STREAM, 2 * call + 1, &framed(b""))].concat()
+        });
+        peer.send(&calls.collect::<Vec<_>>())?;
+        peer.wait_for_ended_streams(CALLS * (round + 1))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! HTTP/1.1, on the port of gRPC-Web and on the admin port.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use greet_testkit::HostilePeer;
+
+use crate::harness::sample;
+
+const DRIP_INTERVAL: Duration = Duration::from_millis(500);
+/// Requests and chunks that are sent at once.
+const BATCH: usize = 100;
+/// The prefix of a message of 16 383 bytes, as a chunk.
+const PREFIX_CHUNK: &[u8] = b"5\r\n\0\0\0\x3f\xff\r\n";
+const CHUNK: &[u8] = b"1\r\nx\r\n";
+
+/// Returns the head of a call over gRPC-Web; `length` is the header with the length of its body.
+fn head(length: &str) -> Vec<u8> {
+    let path = sample::PATH;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/grpc-web+proto\r\n{length}\r\n\r\n"
+    );
+    head.into_bytes()
+}
+
+/// A header that never ends ("slowloris").
+pub(super) fn slow_headers(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = HostilePeer::open(target, is_over)?;
+    peer.send(b"GET /metrics HTTP/1.1\r\nhost: test\r\nx: ")?;
+    peer.drip(&[b'x'; 1_000], DRIP_INTERVAL)
+}
+
+pub(super) fn endless_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = HostilePeer::open(target, is_over)?;
+    peer.send(&[&head("transfer-encoding: chunked")[..], PREFIX_CHUNK].concat())?;
+    let chunks = CHUNK.repeat(BATCH);
+    peer.flood(|_| chunks.clone())
+}
+
+/// Requests without end, whose replies are not read.
+pub(super) fn pipelining(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let requests = [&head("content-length: 5")[..], &[0; 5]].concat().repeat(BATCH);
+    let mut peer = HostilePeer::open(target, is_over)?;
+    peer.stop_reading();
+    peer.flood(|_| requests.clone())
+}
+
+pub(super) fn scrapes(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    while !is_over.load(Ordering::Relaxed) {
+        let mut peer = HostilePeer::open(target, is_over)?;
+        peer.send(b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        peer.wait_for_reply()?;
+    }
+    Ok(())
+}
