@@ -30,6 +30,8 @@ pub(in crate::net) struct FrameHeads {
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
     payload_bytes_left: usize,
+    /// How many bytes precede the first one of the header block, if that byte is to be inspected.
+    bytes_before_block: Option<usize>,
     last_stream: u32,
     /// Whether the open header block opens a stream; otherwise it has trailers.
     is_request: bool,
@@ -47,6 +49,7 @@ impl Default for FrameHeads {
             head: [0; HEAD_BYTES],
             head_bytes: 0,
             payload_bytes_left: PREFACE_BYTES,
+            bytes_before_block: None,
             last_stream: 0,
             is_request: false,
             requests: 0,
@@ -85,9 +88,10 @@ impl FrameHeads {
     pub(in crate::net) fn skip_frames(&mut self, mut bytes: &[u8]) -> u64 {
         let mut frames = 0;
         loop {
-            let skipped = self.payload_bytes_left.min(bytes.len());
-            self.payload_bytes_left -= skipped;
-            bytes = &bytes[skipped..];
+            let (payload, rest) = bytes.split_at(self.payload_bytes_left.min(bytes.len()));
+            self.payload_bytes_left -= payload.len();
+            self.inspect_header_block(payload);
+            bytes = rest;
             if self.payload_bytes_left > 0 {
                 return frames;
             }
@@ -108,15 +112,28 @@ impl FrameHeads {
             if kind == HEADERS && self.are_settings_acknowledged && !self.is_header_table_reduced {
                 let padding = usize::from(flags & PADDED != 0);
                 let priority = if flags & PRIORITY != 0 { 5 } else { 0 };
-                let first = bytes.get(padding + priority);
-                self.is_header_table_reduced =
-                    first.is_some_and(|first| first & SIZE_UPDATE_MASK == SIZE_UPDATE);
+                self.bytes_before_block = Some(padding + priority);
             }
+        }
+    }
+
+    /// Continues with the next bytes of a payload, which may have the first byte of a header block.
+    fn inspect_header_block(&mut self, payload: &[u8]) {
+        let Some(before) = self.bytes_before_block else {
+            return;
+        };
+        match payload.get(before) {
+            Some(first) => {
+                self.is_header_table_reduced = first & SIZE_UPDATE_MASK == SIZE_UPDATE;
+                self.bytes_before_block = None;
+            }
+            None => self.bytes_before_block = Some(before - payload.len()),
         }
     }
 
     fn end_frame(&mut self) {
         self.head_bytes = 0;
+        self.bytes_before_block = None; // the payload may be too short for a header block
         let [high, middle, low, kind, flags, stream @ ..] = self.head;
         match kind {
             HEADERS | CONTINUATION => {}
@@ -191,6 +208,30 @@ mod tests {
             5,
             &with_priority
         )));
+    }
+
+    #[test]
+    fn update_is_found_however_the_frame_is_split() {
+        let with_priority = [&[1, 0, 0, 0, 0, 7][..], &[0x3f, 0xe1, 3], &[0]].concat();
+        let flags = END_HEADERS | PADDED | PRIORITY;
+        let request = frame(HEADERS, flags, 1, &with_priority);
+        for size in 1..=request.len() {
+            let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
+            heads.skip_frames(&frame(SETTINGS, ACK, 0, b""));
+            for chunk in request.chunks(size) {
+                heads.skip_frames(chunk);
+            }
+            assert!(heads.is_header_table_reduced(), "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn update_of_the_next_frame_is_not_that_of_an_empty_one() {
+        let mut heads = FrameHeads { payload_bytes_left: 0, ..FrameHeads::default() };
+        let longest = [0x20, 0, 0, DATA, 0, 0, 0, 0, 1];
+        let frames = [frame(SETTINGS, ACK, 0, b""), frame(HEADERS, 0, 1, b""), longest.to_vec()];
+        heads.skip_frames(&frames.concat());
+        assert!(!heads.is_header_table_reduced());
     }
 
     #[test]
