@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use crate::config::ListenAddr;
 
 /// A reason to reject a request.
-pub(super) type Rejection = (StatusCode, String);
+pub(crate) type Rejection = (StatusCode, String);
 
 /// The access that the configuration allows.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Access {
 
     /// Checks a request that changes something. No browser connects to a Unix socket, and none sends
     /// a request without Host.
-    pub(super) fn check_change(
+    pub(crate) fn check_change(
         &self,
         host: Option<&Authority>,
         is_unix: bool,
@@ -61,7 +61,7 @@ impl Access {
 
 /// Returns the host of a request. HTTP/1.1 requires exactly one (RFC 9112, section 3.2). Rejects a
 /// request from a page of another host.
-pub(super) fn host(headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Rejection> {
+pub(crate) fn host(headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Rejection> {
     let bad = |problem: &str| (StatusCode::BAD_REQUEST, problem.to_owned());
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -71,7 +71,7 @@ pub(super) fn host(headers: &HeaderMap, version: Version) -> Result<Option<Autho
         (Some(host), None) if host.is_empty() => None, // valid, and never sent by a browser
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).ok();
-            let host = host.filter(|host| !host.as_str().contains('@'));
+            let host = host.filter(|host| !host.as_str().contains('@') && has_valid_port(host));
             Some(host.ok_or_else(|| bad("the Host header is not a host with an optional port"))?)
         }
     };
@@ -80,6 +80,17 @@ pub(super) fn host(headers: &HeaderMap, version: Version) -> Result<Option<Autho
     } else {
         Err((StatusCode::FORBIDDEN, "the Origin is another site".to_owned()))
     }
+}
+
+/// Returns whether a port, which is a number or empty (RFC 9110, section 7.2), or nothing follows the host.
+/// The library accepts more, such as `[::1]x:80`.
+fn has_valid_port(host: &Authority) -> bool {
+    let rest = &host.as_str()[host.host().len()..];
+    let Some(port) = rest.strip_prefix(':') else {
+        return rest.is_empty();
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    port.is_empty() || is_number
 }
 
 /// Returns whether a page of this host sent the request. A proxy may have ended its TLS.
@@ -108,5 +119,23 @@ mod tests {
         assert!(!may_change("0.0.0.0:9090", "server.internal:9090", false));
         assert!(may_change("[::]:9090", "[::1]:9090", false));
         assert!(may_change("unix:admin.sock", "x", true), "no browser connects to it");
+    }
+
+    #[test]
+    fn port_of_the_host_is_a_number_or_absent() {
+        let is_valid = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(text))]);
+            host(&headers, Version::HTTP_11).is_ok()
+        };
+        for valid in
+            ["localhost", "localhost:", "localhost:0", "localhost:65535", "[::1]", "[::1]:80"]
+        {
+            assert!(is_valid(valid), "{valid}");
+        }
+        for invalid in
+            ["localhost:x", "localhost:65536", "localhost:+1", "[::1]:x", "[::1]x:80", "a:1:2"]
+        {
+            assert!(!is_valid(invalid), "{invalid}");
+        }
     }
 }
