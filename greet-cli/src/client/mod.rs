@@ -80,15 +80,20 @@ impl Client {
             UnaryRequest { path, body, connection, started, deadline, previous_attempts };
         let mut retries = self.call_options.retries.begin();
         let mut effort = Effort { attempts: 0, ahead: Duration::ZERO, earlier: Vec::new() };
+        let mut sent = None;
         loop {
             let mut call = self.attempt(&request, &mut effort).await;
             let Some(pause) = pause(&mut retries, &call, deadline) else {
+                call.result = call.result.map_err(|failure| failure.after_sent(sent));
                 call.attempts = effort.attempts;
                 call.earlier = effort.earlier;
                 call.total = effort.ahead + started.elapsed();
                 return call;
             };
             request.previous_attempts += u32::from(call.rpc.is_some());
+            if let Err(CallError::Rpc(error)) = &call.result {
+                sent = Some(error.clone());
+            }
             effort.keep(call);
             sleep(pause).await;
         }

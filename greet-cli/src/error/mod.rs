@@ -80,6 +80,19 @@ impl CallError {
         }
     }
 
+    /// Returns the error of a call after an attempt that was sent and failed with `sent`. If the last attempt
+    /// was not sent, the server may still have executed the call, so the status is that of the attempt.
+    pub(crate) fn after_sent(self, sent: Option<RpcError>) -> CallError {
+        match (self, sent) {
+            (unsent @ CallError::Connect(_), Some(RpcError { source, status })) => {
+                let message = format!("{}; the retry was not sent: {unsent}", status.message());
+                let details = status.details().to_vec().into();
+                RpcError::new(source, Status::with_details(status.code(), message, details)).into()
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Returns the error with the source `missing` if the server answered UNIMPLEMENTED: the caller
     /// knows which service or method that is.
     pub(crate) fn naming_missing(self, missing: StatusSource) -> CallError {

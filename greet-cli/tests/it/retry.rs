@@ -75,6 +75,21 @@ fn possibly_executed_call_is_not_retried() {
     );
 }
 
+/// Exit code 3 would say that the call was never sent.
+#[test]
+fn status_of_sent_attempt_remains_when_its_retry_is_not_sent() {
+    let servers = [Box::new(close_after_request), goes_away(), goes_away(), goes_away()];
+    let ran = call(servers, &["--retries=1", "--retry-on=UNAVAILABLE"]);
+    assert_eq!((attempts(&ran), ran.code), ((false, 4), Some(78)));
+    let object = ran.object();
+    assert_eq!(object["status"]["name"], "UNAVAILABLE");
+    assert_eq!(object["error"]["stage"], "rpc");
+    let cause = object["error"]["cause"].as_str().unwrap();
+    let expected =
+        "UNAVAILABLE: the connection was lost before the reply; the retry was not sent: http2: ";
+    assert!(cause.starts_with(expected), "{cause}");
+}
+
 #[test]
 fn listed_status_is_retried() {
     let flags = ["--retries=1", "--retry-on=resource-exhausted,UNAVAILABLE"];
