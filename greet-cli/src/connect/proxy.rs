@@ -9,11 +9,11 @@ use std::{fmt, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::excerpt;
@@ -65,7 +65,7 @@ impl Proxy {
         Proxy::parse(&url, exclusions).map(Some).map_err(|problem| format!("{name}: {problem}"))
     }
 
-    fn parse(url: &str, exclusions: String) -> Result<Proxy, String> {
+    pub(super) fn parse(url: &str, exclusions: String) -> Result<Proxy, String> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let scheme = scheme.to_ascii_lowercase();
         if UNSUPPORTED_SCHEMES.contains(&scheme.as_str()) {
@@ -176,9 +176,9 @@ impl Tunnel {
 
     /// Requests the tunnel on a connection to the proxy. Bytes after the head of the reply are those
     /// of the server, and are not read.
-    pub(super) async fn connect(
+    pub(super) async fn connect<IO: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut IO,
         proxy: &Proxy,
         deadline: Instant,
     ) -> Result<(), ConnectError> {
@@ -223,16 +223,21 @@ impl fmt::Display for Tunnel {
 
 /// Sends a request and returns the head of the reply, at most [`MAX_HEAD_BYTES`]; or the first bytes
 /// if they are not HTTP.
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange<IO>(stream: &mut IO, request: &[u8]) -> io::Result<Vec<u8>>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     stream.write_all(request).await?;
-    let mut first = [0; MAX_EXCERPT_BYTES];
-    let received = stream.peek(&mut first).await?;
-    if !first.starts_with(&HTTP[..received.min(HTTP.len())]) {
-        return Ok(first[..received].to_vec());
-    }
     let mut head = Vec::new();
     while !head.ends_with(END_OF_HEAD) && head.len() < MAX_HEAD_BYTES {
         head.push(stream.read_u8().await?); // not more: the next byte may be the server's
+        if !head.starts_with(&HTTP[..head.len().min(HTTP.len())]) {
+            let mut rest = [0; MAX_EXCERPT_BYTES];
+            if let Some(Ok(length)) = stream.read(&mut rest).now_or_never() {
+                head.extend_from_slice(&rest[..length]);
+            }
+            break;
+        }
     }
     Ok(head)
 }
