@@ -12,6 +12,8 @@ mod error;
 mod exit;
 mod fd_limit;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod load;
 mod method;

@@ -66,6 +66,8 @@ mod admin;
 pub mod config;
 mod drain;
 pub mod flags;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grpc;
 pub mod lifecycle;
 mod net;

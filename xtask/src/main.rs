@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod dist;
 mod e2e;
+mod fuzz;
 mod harness;
 mod hostile;
 mod image;
@@ -34,6 +35,8 @@ enum Task {
     Demo(demo::Args),
     /// Test the built programs with clients, servers and proxies of other stacks
     E2e(e2e::Args),
+    /// Fuzz the parsers of bytes from peers
+    Fuzz(fuzz::Args),
     /// Attack the daemon and other servers beside a well-behaved client, and write
     /// docs/hostile.md
     Hostile(hostile::Args),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::E2e(args) => e2e::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Hostile(args) => hostile::run(&args),
         Task::Check => ci::quick(),
         Task::Ci(args) => ci::run(&args),

@@ -5,6 +5,8 @@
 mod balancer;
 mod call;
 mod connect_failures;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 pub(crate) mod metadata;
 mod pool;

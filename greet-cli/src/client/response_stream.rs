@@ -10,7 +10,7 @@ use super::status::{from_reply, from_stream_error};
 use crate::error::{RpcError, StatusSource};
 
 /// The usual limit of gRPC clients.
-const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct ResponseStream {
@@ -117,7 +117,7 @@ impl ResponseStream {
 }
 
 /// Returns the first message, once it is complete.
-fn first_message(received: &[u8]) -> Result<Option<&[u8]>, Status> {
+pub(super) fn first_message(received: &[u8]) -> Result<Option<&[u8]>, Status> {
     let Some((prefix, rest)) = received.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
     };

@@ -4,6 +4,8 @@
 pub(crate) mod dns;
 pub(crate) mod excerpt;
 mod first_frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod goaway_on_drop;
 mod http2;
 mod no_proxy;

@@ -13,7 +13,7 @@
 //! Its own thread answers even if every worker is busy. It has no authentication: its address must
 //! be reachable by operators only.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod collector;
 mod routes;
 mod server;

@@ -78,7 +78,7 @@ fn exceeded(timeout: Duration) -> Status {
 }
 
 /// Parses `TimeoutValue TimeoutUnit`, as in `300m`.
-fn parse(value: &[u8]) -> Option<Duration> {
+pub(super) fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -8,6 +8,8 @@ mod concurrency_limit;
 pub(crate) mod connection_state;
 mod deadline;
 pub(crate) mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod generated;
 mod guard;
 mod gzip;

@@ -44,7 +44,7 @@ fn reason(head: &Parts, content_type: Option<&HeaderValue>) -> Option<(StatusCod
 
 /// Returns whether the type is `application/grpc`, alone or with `+proto` or parameters. Any other
 /// suffix names another encoding, and `application/grpc-web` is another protocol.
-fn is_grpc(content_type: &[u8]) -> bool {
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     let Some((media_type, rest)) = content_type.split_at_checked(GRPC.len()) else {
         return false;
     };

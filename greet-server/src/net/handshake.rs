@@ -93,7 +93,7 @@ pub(crate) async fn negotiate_plaintext<IO: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Returns whether the first bytes can be a request line of HTTP/1: its method is in capitals.
-fn may_be_http1(first_bytes: &[u8]) -> bool {
+pub(super) fn may_be_http1(first_bytes: &[u8]) -> bool {
     first_bytes.first().is_some_and(u8::is_ascii_uppercase)
 }
 

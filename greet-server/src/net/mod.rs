@@ -10,6 +10,8 @@ pub(crate) mod bind;
 mod close_log;
 pub(crate) mod connection;
 pub(crate) mod connection_limit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod goaway;
 mod handshake;
 mod http1;

@@ -48,6 +48,7 @@
 //! - `ConnectProxy` opens tunnels to a server (HTTP CONNECT).
 //! - `RawPeer`, `BlockingPeer` and `HostilePeer` send frames as no client does.
 //! - `certs` signs certificates, `framing` and `http2` encode messages and frames.
+//! - `fuzz` checks the properties of fuzz targets without a fuzzer.
 //!
 //! The features `tokio`, `probe` and `server` add what needs further crates, because xtask compiles
 //! this one first. The clients and peers share no code with the server.
@@ -60,6 +61,7 @@ pub mod certs;
 mod client;
 mod connect_proxy;
 pub mod framing;
+pub mod fuzz;
 #[cfg(feature = "server")]
 mod h2_client;
 mod hostile_peer;

@@ -12,7 +12,6 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
@@ -38,8 +37,8 @@ pub(crate) struct TlsFacts {
 }
 
 /// Performs the handshake with `peer`, whose certificate must be valid for `host`.
-pub(super) async fn handshake(
-    stream: TcpStream,
+pub(super) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: IO,
     peer: &str,
     host: &str,
     tls: &Tls,

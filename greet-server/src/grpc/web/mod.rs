@@ -97,7 +97,7 @@ impl Encoding {
 }
 
 /// Accepts `application/grpc-web` and `application/grpc-web-text`, with `+proto` or parameters.
-fn encoding(content_type: &HeaderValue) -> Option<Encoding> {
+pub(super) fn encoding(content_type: &HeaderValue) -> Option<Encoding> {
     let content_type = content_type.to_str().ok()?.to_ascii_lowercase();
     let media = content_type.split([';', ',']).next()?.trim();
     match media.strip_suffix("+proto").unwrap_or(media) {
