@@ -1,8 +1,6 @@
 //! Many calls of a command: replies in order, errors with their line, and nothing lost.
 
-use std::io::{Read as _, Write as _};
 use std::iter;
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::support::fake_server::{END, never_reply, record, serve};
 use crate::support::sample::{CALL, CALL_LINES, LINES, calls, input, lines};
 use crate::support::{
-    CommandOutput, Daemon, cli, command, parse_object, run, spawn, unused_address,
+    CommandOutput, Daemon, cli, command, metrics, parse_object, run, spawn, unused_address,
 };
 
 /// Returns a command with a call for each line of standard input.
@@ -172,15 +170,8 @@ fn interrupted_calls_are_cancelled_without_abuse() {
     texts.iter().filter(|text| text == "hang").nth(299).unwrap();
     running.send_signal(rustix::process::Signal::INT);
     assert_eq!(running.finish().stdout.lines().count(), 299);
-    let metrics = || {
-        let mut page = String::new();
-        let mut stream = TcpStream::connect(admin).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-        stream.read_to_string(&mut page).unwrap();
-        page
-    };
     let all_cancelled = |page: &String| page.contains("grpc_status=\"CANCELLED\"} 300\n");
-    let page = poll_until(TEST_TIMEOUT, || Some(metrics()).filter(all_cancelled)).unwrap();
+    let page = poll_until(TEST_TIMEOUT, || Some(metrics(admin)).filter(all_cancelled)).unwrap();
     for (cause, connections) in [("abandoned_calls", 0), ("peer", 1)] {
         let closed = format!("greet_connections_closed_total{{cause=\"{cause}\"}} {connections}\n");
         assert!(page.contains(&closed), "{page}");

@@ -24,6 +24,7 @@ mod http2_errors;
 mod load;
 #[cfg(unix)]
 mod local_limits;
+mod network_faults;
 mod output;
 mod ping;
 mod proxy;

@@ -45,6 +45,7 @@
 //!
 //! - `TestServer` takes flags, services and a guard; `Client` and `H2Client` call it.
 //! - `ScriptedProbe` waits, blocks, fails or panics as each request says.
+//! - `faulty_network` is a network that cuts, partitions and delays connections as a seed says.
 //! - `ConnectProxy` opens tunnels to a server (HTTP CONNECT).
 //! - `RawPeer`, `BlockingPeer` and `HostilePeer` send frames as no client does.
 //! - `certs` signs certificates, `framing` and `http2` encode messages and frames.
@@ -60,6 +61,8 @@ pub mod certs;
 #[cfg(feature = "server")]
 mod client;
 mod connect_proxy;
+#[cfg(feature = "server")]
+pub mod faulty_network;
 pub mod framing;
 pub mod fuzz;
 #[cfg(feature = "server")]

@@ -13,7 +13,7 @@ pub(crate) mod silent_listener;
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, PipeWriter, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -212,6 +212,15 @@ impl Drop for Running {
 pub(crate) fn closed_pipe() -> PipeWriter {
     let (_, writer) = io::pipe().unwrap();
     writer
+}
+
+/// Returns the metrics page of the admin port at `HOST:PORT`.
+pub(crate) fn metrics(admin: &str) -> String {
+    let mut page = String::new();
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    stream.read_to_string(&mut page).unwrap();
+    page
 }
 
 /// Returns an address that refuses connections.
