@@ -23,6 +23,18 @@ impl fmt::Display for HumanDuration {
     }
 }
 
+/// A number of calls per second: `12000/s`, `0.5/s`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PerSecond(pub(crate) f64);
+
+impl fmt::Display for PerSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Four digits tell two rates apart.
+        let decimals = if self.0 >= 100.0 { 1.0 } else { 1e3 };
+        f.pad(&format!("{}/s", (self.0 * decimals).round() / decimals))
+    }
+}
+
 /// A number of bytes in a single unit: `85 B`, `1.2 MB`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HumanBytes(pub(crate) u64);
@@ -76,6 +88,13 @@ mod tests {
         assert_eq!(shown(300_040), "300ms");
         assert_eq!(shown(5_000_000), "5s");
         assert_eq!(shown(90_250_000), "90.3s");
+    }
+
+    #[test]
+    fn rate_has_few_digits() {
+        let shown = |rate| PerSecond(rate).to_string();
+        let shown = [shown(12_000.4), shown(100.6), shown(12.3456), shown(0.5), shown(2.0)];
+        assert_eq!(shown, ["12000/s", "101/s", "12.346/s", "0.5/s", "2/s"]);
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use greet_flags::values::{duration, number, timeout};
 
 use super::call_flags::{MethodParser, valid_requests};
-use super::values::{count, rate};
-use crate::load::{LoadInputs, LoadOptions, Shape, Threshold, Until};
+use super::values::{RateValue, count, rate, rate_or_range};
+use crate::load::{Arrivals, LoadInputs, LoadOptions, Rate, RateRange, Shape, Threshold, Until};
 use crate::method::{JsonMethod, Method};
 
 /// With ten calls on each, enough to saturate one core of a fast server.
@@ -20,6 +21,15 @@ const CONCURRENCY_WITH_RATE: u32 = 1_000;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Until a server has allocated its buffers, and a JIT compiler has compiled its code.
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(1);
+/// Of a range. Percentiles are stable, and the queue of a server that does not keep up is long.
+const DEFAULT_HOLD: Duration = Duration::from_secs(5);
+/// Of a range; the table of a dozen runs fits a screen, and takes a minute.
+const DEFAULT_STEP_SHARE: f64 = 0.1;
+/// Of a range, with --find; two runs differ by more.
+const DEFAULT_RESOLUTION_SHARE: f64 = 0.01;
+/// Maximum rates of a range: more are typing errors, and take hours.
+const MAX_RATES: u32 = 1_000;
+const DEFAULT_SEED: u64 = 0;
 /// Higher values are typing errors, and would exhaust file descriptors or memory.
 const MAX_CONCURRENCY: u32 = 100_000;
 const MAX_CONNECTIONS: u32 = 10_000;
@@ -36,9 +46,32 @@ pub(crate) struct LoadArgs {
     #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
     connections: u32,
 
-    /// Start N calls per second regardless of completion (open loop); latency counts from the scheduled start
+    /// Start N calls per second regardless of completion (open loop), latency counts from the scheduled start; A..B makes a run at each rate until one is not sustained
+    #[arg(long, value_name = "N|A..B", allow_hyphen_values = true, value_parser = rate_or_range)]
+    rate: Option<RateValue>,
+
+    /// Difference of the rates of a range [default: 10% of the range; with --find: 1%]
     #[arg(long, value_name = "N", value_parser = rate)]
-    rate: Option<f64>,
+    step: Option<f64>,
+
+    /// Duration of each run of a range [default: 5s]
+    #[arg(long, value_name = "DUR", value_parser = timeout)]
+    hold: Option<Duration>,
+
+    /// Find the highest rate of a range at which no call fails and the rule is true, such as p99<20ms; exit with 5 if there is none
+    #[arg(long, value_name = "RULE", value_parser = find_rule)]
+    find: Option<Threshold>,
+
+    /// Gaps between the calls of --rate: equal, or those of many independent clients [default: uniform]
+    #[arg(long, value_name = "KIND")]
+    arrivals: Option<ArrivalsValue>,
+
+    /// Seed of --arrivals poisson; the same seed gives the same gaps [default: 0]
+    // <greeter>
+    /// and, without METHOD and names, greets random names
+    // </greeter>
+    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
+    seed: Option<u64>,
 
     /// Duration of the measurement [default: 10s]
     #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = timeout)]
@@ -49,7 +82,7 @@ pub(crate) struct LoadArgs {
     count: Option<NonZeroU64>,
 
     /// Load before the measurement, excluded from all figures [default: 1s; with --count: 0s]
-    #[arg(long, value_name = "DUR", conflicts_with = "count", value_parser = duration)]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
     warm_up: Option<Duration>,
 
     /// Threads that send calls [default: number of cores, at most --connections]
@@ -81,14 +114,41 @@ pub(crate) struct LoadArgs {
     html: Option<PathBuf>,
 }
 
+/// The values of --arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ArrivalsValue {
+    Uniform,
+    Poisson,
+}
+
+/// Parses a rule that is true at low rates.
+fn find_rule(given: &str) -> Result<Threshold, String> {
+    let has_upper_bound = given.split_once('<').is_some_and(|(_, bound)| {
+        // A change from a baseline is no bound.
+        !bound.trim_start_matches('=').trim_start().starts_with(['+', '-'])
+    });
+    match given.parse() {
+        Ok(rule) if has_upper_bound => Ok(rule),
+        _ => Err(format!(
+            "{given:?} is not a rule that is true at low rates such as p99<20ms or max<=1s"
+        )),
+    }
+}
+
 impl LoadArgs {
-    /// Fails with the place and the reason if a request is not valid.
+    /// Fails with the place and the reason if flags contradict each other, or a request is not valid.
     pub(crate) fn options(self) -> Result<LoadOptions, String> {
-        let (until, warm_up) = match self.count {
-            Some(calls) => (Until::Calls(calls.get()), Duration::ZERO),
-            None => (Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), DEFAULT_WARM_UP),
+        let rate = self.rate()?;
+        let (until, warm_up) = match (self.count, rate) {
+            (Some(calls), _) => (Until::Calls(calls.get()), Duration::ZERO),
+            (None, Some(Rate::Range(_))) => {
+                (Until::Elapsed(self.hold.unwrap_or(DEFAULT_HOLD)), DEFAULT_WARM_UP)
+            }
+            (None, _) => {
+                (Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), DEFAULT_WARM_UP)
+            }
         };
-        let default = self.rate.map_or(DEFAULT_CONCURRENCY, |_| CONCURRENCY_WITH_RATE);
+        let default = rate.map_or(DEFAULT_CONCURRENCY, |_| CONCURRENCY_WITH_RATE);
         let concurrency = self.concurrency.unwrap_or(default);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or(u32::try_from(cores).unwrap_or(u32::MAX));
@@ -97,19 +157,79 @@ impl LoadArgs {
             connections: self.connections,
             // A thread needs a connection and a call.
             threads: threads.min(self.connections).min(concurrency),
-            rate: self.rate,
+            rate,
+            arrivals: self.arrivals()?,
             until,
             warm_up: self.warm_up.unwrap_or(warm_up),
         };
-        let (thresholds, html) = (self.fail_if.clone(), self.html.clone());
+        let (thresholds, find, html) = (self.fail_if.clone(), self.find.clone(), self.html.clone());
         let (method, inputs) = self.method_and_inputs()?;
-        Ok(LoadOptions { method, inputs, shape, thresholds, html })
+        Ok(LoadOptions { method, inputs, shape, thresholds, find, html })
     }
+
+    /// Fails if --rate is not a range and others of its flags need one, or the other way round.
+    fn rate(&self) -> Result<Option<Rate>, String> {
+        let (from, to) = match self.rate {
+            Some(RateValue::Range(from, to)) => (from, to),
+            fixed => {
+                let needs_range = [
+                    ("step", self.step.is_some()),
+                    ("hold", self.hold.is_some()),
+                    ("find", self.find.is_some()),
+                ];
+                return match needs_range.iter().find(|(_, is_given)| *is_given) {
+                    Some((flag, _)) => {
+                        Err(format!("--{flag}: needs a range of rates such as --rate 1000..20000"))
+                    }
+                    None => Ok(fixed.map(|rate| match rate {
+                        RateValue::Fixed(rate) | RateValue::Range(rate, _) => Rate::Fixed(rate),
+                    })),
+                };
+            }
+        };
+        if self.duration.is_some() {
+            return Err("--duration: each run of a range of rates takes --hold".to_owned());
+        }
+        if self.count.is_some() {
+            return Err("--count: cannot be used with a range of rates".to_owned());
+        }
+        let share = self.find.as_ref().map_or(DEFAULT_STEP_SHARE, |_| DEFAULT_RESOLUTION_SHARE);
+        let range = RateRange { from, to, step: self.step.unwrap_or((to - from) * share) };
+        match range.len() {
+            rates if rates > MAX_RATES => {
+                Err(format!("--step: the range has {rates} rates; the limit is {MAX_RATES}"))
+            }
+            _ => Ok(Some(Rate::Range(range))),
+        }
+    }
+
+    fn arrivals(&self) -> Result<Arrivals, String> {
+        match self.arrivals {
+            Some(_) if self.rate.is_none() => Err("--arrivals: needs --rate".to_owned()),
+            Some(ArrivalsValue::Poisson) => {
+                Ok(Arrivals::Poisson { seed: self.seed.unwrap_or(DEFAULT_SEED) })
+            }
+            // <greeter>
+            _ if self.has_only_names() && self.names.is_default() => Ok(Arrivals::Uniform),
+            // </greeter>
+            _ if self.seed.is_some() => {
+                Err("--seed: has no effect without --arrivals poisson".to_owned())
+            }
+            _ => Ok(Arrivals::Uniform),
+        }
+    }
+
+    // <greeter>
+    /// Returns whether it greets names and calls no other method.
+    fn has_only_names(&self) -> bool {
+        self.method.is_none() && self.json.is_empty() && self.json_from.is_none()
+    }
+    // </greeter>
 
     fn method_and_inputs(self) -> Result<(Arc<dyn Method>, LoadInputs), String> {
         // <greeter>
-        if self.method.is_none() && self.json.is_empty() && self.json_from.is_none() {
-            return Ok((Arc::new(crate::method::SayHello::new()), self.names.inputs()));
+        if self.has_only_names() {
+            return Ok((Arc::new(crate::method::SayHello::new()), self.names.inputs(self.seed)));
         }
         // </greeter>
         let method = self.method.unwrap_or_else(JsonMethod::default_method);

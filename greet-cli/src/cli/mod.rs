@@ -83,7 +83,7 @@ pub(crate) enum CallCommand {
     /// Run a load test and report latency, throughput and errors
     #[command(help_template = help::TEMPLATE, before_help = help::LOAD_EXAMPLES)]
     #[command(mut_args = with_hyphen_value)]
-    Load(LoadArgs),
+    Load(Box<LoadArgs>),
     /// Call at a fixed interval and report outages, as during a rollout
     #[command(help_template = help::TEMPLATE, before_help = help::PING_EXAMPLES)]
     #[command(mut_args = with_hyphen_value)]

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::ArgGroup;
-use greet_flags::values::number;
 
 use super::bulk_flags::{BulkArgs, FILE};
 use crate::bulk::BulkOptions;
@@ -46,7 +45,7 @@ impl HelloArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("source").args(["names", "names_from", "seed"]))]
+#[command(group = ArgGroup::new("source").args(["names", "names_from"]))]
 pub(super) struct LoadNameArgs {
     /// Name to greet; repeat for several, used in turn [default: Ada]
     #[arg(long = "name", value_name = "NAME", allow_hyphen_values = true)]
@@ -56,24 +55,25 @@ pub(super) struct LoadNameArgs {
     /// File with one name per line (- is standard input), used in turn
     #[arg(long, value_name = "FILE", conflicts_with_all = METHOD_FLAGS)]
     names_from: Option<PathBuf>,
-
-    /// Greet random names; the same seed gives the same names
-    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
-    #[arg(conflicts_with_all = METHOD_FLAGS)]
-    seed: Option<u64>,
 }
 
 impl LoadNameArgs {
-    pub(super) fn inputs(self) -> LoadInputs {
-        match (self.names_from, self.seed) {
+    /// Returns whether neither a name nor a file is given.
+    pub(super) fn is_default(&self) -> bool {
+        self.names.is_empty() && self.names_from.is_none()
+    }
+
+    /// Returns the names; without any, `seed` gives random ones.
+    pub(super) fn inputs(self, seed: Option<u64>) -> LoadInputs {
+        match (self.names_from, seed) {
             (Some(file), _) => LoadInputs::File(file),
-            (None, Some(seed)) => {
+            (None, Some(seed)) if self.names.is_empty() => {
                 LoadInputs::Typed(random_names(seed).take(RANDOM_NAMES).collect())
             }
             (None, None) if self.names.is_empty() => {
                 LoadInputs::Typed(vec![DEFAULT_NAME.to_owned()])
             }
-            (None, None) => LoadInputs::Typed(self.names),
+            (None, _) => LoadInputs::Typed(self.names),
         }
     }
 }

@@ -27,6 +27,24 @@ pub(super) fn rate(given: &str) -> Result<f64, String> {
     })
 }
 
+/// Calls per second, or the lowest and the highest of a range.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum RateValue {
+    Fixed(f64),
+    Range(f64, f64),
+}
+
+/// Parses `20000` or `1000..20000`.
+pub(super) fn rate_or_range(given: &str) -> Result<RateValue, String> {
+    let Some((from, to)) = given.split_once("..") else {
+        return rate(given).map(RateValue::Fixed);
+    };
+    match (rate(from.trim_end()), rate(to.trim_start())) {
+        (Ok(from), Ok(to)) if from < to => Ok(RateValue::Range(from, to)),
+        _ => Err(format!("{given:?} is not a range of rates such as 1000..20000")),
+    }
+}
+
 /// Parses the name of an error status. Completion scripts offer the names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StatusParser;
@@ -82,6 +100,17 @@ mod tests {
         assert_eq!(rate("0.5"), Ok(0.5));
         for bad in ["", "0", "-1", "NaN", "inf", "1e9", "20k"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn range_of_rates_rises() {
+        assert_eq!(rate_or_range("0.5"), Ok(RateValue::Fixed(0.5)));
+        assert_eq!(rate_or_range("1..2.5"), Ok(RateValue::Range(1.0, 2.5)));
+        assert_eq!(rate_or_range("1 .. 2"), Ok(RateValue::Range(1.0, 2.0)));
+        for bad in ["..", "1..", "..2", "2..1", "1..1", "0..1", "1..1e9", "1...2", "1-2", "1..2..3"]
+        {
+            assert!(rate_or_range(bad).is_err(), "{bad}");
         }
     }
 

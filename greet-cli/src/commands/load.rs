@@ -25,9 +25,10 @@ pub(crate) async fn run(
     let Context { targets, wait, call_options } = context;
     let client = Client::new(call_options.clone(), &targets, 1);
     fd_limit::raise_to_hard_limit();
-    let LoadOptions { method, inputs, shape, thresholds, html } = options;
-    let prepared = open_page(html.as_deref())
-        .and_then(|html| Ok((html, Plan::new(method, inputs, shape, targets, call_options)?)));
+    let LoadOptions { method, inputs, shape, thresholds, find, html } = options;
+    let prepared = open_page(html.as_deref()).and_then(|html| {
+        Ok((html, Plan::new(method, inputs, shape, targets, call_options, find)?))
+    });
     let (html, plan) = match prepared {
         Ok(prepared) => prepared,
         Err(invalid) => {
@@ -67,8 +68,17 @@ fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
 
 /// Reports what the figures do not show, and returns the exit code.
 fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exit {
-    if let Some(bottleneck) = summary.bottleneck() {
-        stderr.note(format_args!("{bottleneck}"));
+    match &summary.capacity {
+        Some(capacity) => {
+            if let Some(reason) = capacity.not_found() {
+                stderr.error(format_args!("--find: {reason}"));
+            }
+        }
+        None => {
+            if let Some(bottleneck) = summary.bottleneck() {
+                stderr.note(format_args!("{bottleneck}; greet-cli may be the limit"));
+            }
+        }
     }
     for rule in thresholds.iter().filter(|rule| rule.is_violated(summary)) {
         stderr.error(format_args!(
@@ -76,7 +86,7 @@ fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exi
             rule.measured(summary)
         ));
     }
-    let failure = summary.counts.first_failure.as_ref();
+    let failure = summary.first_failure();
     let dead = summary.connect_failures.take_unreported(|_| true);
     stderr.dead_servers(&dead, failure.and_then(CallError::connect_error));
     if let Some(failure) = failure {

@@ -18,7 +18,7 @@ const HTTPS_PORT: u16 = 443;
 const DEFAULT_PORT: u16 = 50051;
 
 /// The address of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     /// HTTP/2 over TCP.
     Tcp {

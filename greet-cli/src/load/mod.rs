@@ -1,12 +1,17 @@
 //! Runs a load test and reports throughput and latency. Each worker has its own thread, runtime,
 //! connections and counters, and sends its counts to the aggregator ten times per second.
 
+mod by_target;
+mod callers;
+mod capacity;
 mod plan;
 mod recorder;
 mod render;
 mod report;
 pub(crate) mod run;
 mod schedule;
+mod search;
+mod steps_text;
 mod summary;
 mod thresholds;
 mod worker;
@@ -14,7 +19,7 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use self::plan::{LoadInputs, Plan, Shape, Until};
+pub(crate) use self::plan::{Arrivals, LoadInputs, Plan, Rate, RateRange, Shape, Until};
 pub(crate) use self::recorder::Histogram;
 pub(crate) use self::render::TextReport;
 pub(crate) use self::report::{page, report};
@@ -29,6 +34,8 @@ pub(crate) struct LoadOptions {
     pub(crate) inputs: LoadInputs,
     pub(crate) shape: Shape,
     pub(crate) thresholds: Vec<Threshold>,
+    /// The rule for which to find the highest rate.
+    pub(crate) find: Option<Threshold>,
     /// The file for the HTML report.
     pub(crate) html: Option<PathBuf>,
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
+use tokio::time::Instant;
 
+use super::schedule::Schedule;
+use super::thresholds::Threshold;
 use crate::bulk::{self, BYTE_ORDER_MARK};
 use crate::client::CallOptions;
 use crate::connect::Target;
@@ -24,6 +27,8 @@ pub(crate) struct Plan {
     /// Requests with their prefixes, which are sent in turn.
     pub(super) requests: Arc<[Bytes]>,
     pub(super) shape: Shape,
+    /// The rule that a search for a rate satisfies; needs a range of rates.
+    pub(super) find: Option<Threshold>,
 }
 
 /// The inputs of the requests.
@@ -41,16 +46,58 @@ pub(crate) struct Shape {
     pub(crate) connections: u32,
     pub(crate) threads: u32,
     /// Calls per second (open loop); without it a call starts when another ends (closed loop).
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) arrivals: Arrivals,
+    /// The end of each run.
     pub(crate) until: Until,
+    /// Load before each run.
     pub(crate) warm_up: Duration,
 }
 
-/// The end of a load test.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rate {
+    /// One run.
+    Fixed(f64),
+    /// A run for each rate.
+    Range(RateRange),
+}
+
+/// Rates from the lowest to the highest, which differ by `step`; the last difference may be smaller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateRange {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) step: f64,
+}
+
+/// The gaps between calls at a rate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arrivals {
+    Uniform,
+    /// Exponential gaps, as of many independent clients.
+    Poisson {
+        seed: u64,
+    },
+}
+
+/// The end of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
     Elapsed(Duration),
     Calls(u64),
+}
+
+/// A run of the load, on the connections of the run before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// Counted from 1.
+    pub(super) number: u32,
+    pub(super) rate: Option<f64>,
+    pub(super) until: Until,
+    /// The first call.
+    pub(super) begin: Instant,
+    /// The first call that is measured.
+    pub(super) measure: Instant,
 }
 
 /// The share of one worker.
@@ -59,9 +106,7 @@ pub(super) struct Share {
     pub(super) worker: u32,
     pub(super) concurrency: u64,
     pub(super) connections: u64,
-    /// Calls per second, and the delay of the worker's first call.
-    pub(super) rate: Option<(f64, Duration)>,
-    pub(super) until: Until,
+    workers: u32,
 }
 
 impl Plan {
@@ -72,29 +117,76 @@ impl Plan {
         shape: Shape,
         targets: Vec<Target>,
         call_options: CallOptions,
+        find: Option<Threshold>,
     ) -> anyhow::Result<Plan> {
         let call_options =
             CallOptions { overall_deadline: None, keeps_requests: false, ..call_options };
         let requests = requests(method.as_ref(), inputs)?;
-        Ok(Plan { targets, call_options, method, requests, shape })
+        Ok(Plan { targets, call_options, method, requests, shape, find })
     }
 
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
-        let Shape { concurrency, connections, threads, rate, until, .. } = self.shape;
+        let Shape { concurrency, connections, threads, .. } = self.shape;
         (0..threads).map(move |worker| {
-            let part = |whole| part(whole, threads.into(), worker.into());
-            Share {
-                worker,
-                concurrency: part(concurrency.into()),
-                connections: part(connections.into()),
-                rate: rate.map(|rate| {
-                    let delay = Duration::from_secs_f64(f64::from(worker) / rate);
-                    (rate / f64::from(threads), delay)
-                }),
-                until: match until {
-                    Until::Calls(calls) => Until::Calls(part(calls)),
-                    Until::Elapsed(_) => until,
-                },
+            let part = |whole: u32| part(whole.into(), threads.into(), worker.into());
+            let (concurrency, connections) = (part(concurrency), part(connections));
+            Share { worker, concurrency, connections, workers: threads }
+        })
+    }
+
+    /// Returns whether calls rotate over servers.
+    pub(super) fn has_several_servers(&self) -> bool {
+        self.targets.len() > 1 || self.targets.iter().any(Target::is_per_address)
+    }
+}
+
+impl RateRange {
+    /// Returns the number of rates.
+    pub(crate) fn len(&self) -> u32 {
+        /// Of a step; a smaller remainder is an error of rounding.
+        const ROUNDING: f64 = 1e-6;
+        ((self.to - self.from) / self.step - ROUNDING).ceil() as u32 + 1
+    }
+
+    /// Returns the rate with this number, counted from 0.
+    pub(super) fn rate(&self, number: u32) -> f64 {
+        (self.from + f64::from(number) * self.step).min(self.to)
+    }
+}
+
+impl Run {
+    /// Returns the time from which no call starts, if there is one.
+    pub(super) fn end(&self) -> Option<Instant> {
+        match self.until {
+            Until::Elapsed(duration) => Some(self.measure + duration),
+            Until::Calls(_) => None,
+        }
+    }
+}
+
+impl Share {
+    /// Returns the number of calls to measure.
+    pub(super) fn calls(&self, run: &Run) -> u64 {
+        match run.until {
+            Until::Calls(calls) => part(calls, self.workers.into(), self.worker.into()),
+            Until::Elapsed(_) => u64::MAX,
+        }
+    }
+
+    /// Returns the schedule of a run at a rate. The calls of all workers alternate, or are those of one
+    /// Poisson process: the sum of Poisson processes is one.
+    pub(super) fn schedule(&self, run: &Run, arrivals: Arrivals) -> Option<Schedule> {
+        let rate = run.rate?;
+        let per_second = rate / f64::from(self.workers);
+        Some(match arrivals {
+            Arrivals::Uniform => {
+                let delay = Duration::from_secs_f64(f64::from(self.worker) / rate);
+                Schedule::uniform(run.begin + delay, per_second)
+            }
+            Arrivals::Poisson { seed } => {
+                let mut seeds = fastrand::Rng::with_seed(seed);
+                (0..self.worker).for_each(|_| drop(seeds.fork()));
+                Schedule::poisson(run.begin, per_second, seeds.fork())
             }
         })
     }
@@ -143,6 +235,18 @@ mod tests {
         assert_eq!(parts(10, 3), [4, 3, 3]);
         assert_eq!(parts(1, 2), [1, 0]);
         assert_eq!(parts(8, 2), [4, 4]);
+    }
+
+    #[test]
+    fn range_of_rates_ends_at_its_highest() {
+        let rates = |from, to, step| {
+            let range = RateRange { from, to, step };
+            (0..range.len()).map(|number| range.rate(number)).collect::<Vec<_>>()
+        };
+        assert_eq!(rates(1.0, 4.0, 1.0), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(rates(1.0, 4.5, 1.0), [1.0, 2.0, 3.0, 4.0, 4.5]);
+        assert_eq!(rates(1.0, 2.0, 5.0), [1.0, 2.0]);
+        assert_eq!(rates(0.1, 0.7, 0.1).len(), 7, "of inexact fractions");
     }
 
     #[test]

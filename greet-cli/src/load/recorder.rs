@@ -21,8 +21,10 @@ pub(crate) struct Counts {
     /// Calls that were sent, by status.
     by_status: [u64; status::COUNT],
     by_stage: [u64; Stage::ALL.len()],
-    /// Delays of calls at a rate that greet-cli caused.
+    /// Delays of the release of calls at a rate, which greet-cli caused.
     pub(super) lag: Histogram,
+    /// Delays of the start of calls at a rate: `lag`, and the wait for a free caller.
+    pub(super) lateness: Histogram,
     /// HTTP/2 bytes.
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
@@ -46,6 +48,7 @@ impl Counts {
     pub(super) fn add(&mut self, other: Counts) {
         self.latency.add(&other.latency);
         self.lag.add(&other.lag);
+        self.lateness.add(&other.lateness);
         for (sum, count) in self.by_status.iter_mut().zip(other.by_status) {
             *sum += count;
         }
@@ -91,6 +94,28 @@ pub(super) struct Bucket {
     pub(super) calls: u64,
 }
 
+/// Figures of latencies in microseconds, as in the report.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct LatencyFigures {
+    pub(super) min: u64,
+    pub(super) mean: f64,
+    pub(super) stddev: f64,
+    pub(super) p50: u64,
+    pub(super) p90: u64,
+    pub(super) p99: u64,
+    pub(super) p99_9: u64,
+    pub(super) p99_99: u64,
+    pub(super) max: u64,
+}
+
+/// Figures of delays in microseconds, as in the report.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct LatenessFigures {
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) max: u64,
+}
+
 /// A histogram of latencies in microseconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram(Hdr<u64>);
@@ -133,6 +158,27 @@ impl Histogram {
 
     pub(crate) fn percentile(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile).min(self.0.max())
+    }
+
+    /// Returns its figures, if it is not empty.
+    pub(super) fn latency_figures(&self) -> Option<LatencyFigures> {
+        (!self.is_empty()).then(|| LatencyFigures {
+            min: self.min(),
+            mean: self.mean(),
+            stddev: self.stddev(),
+            p50: self.percentile(50.0),
+            p90: self.percentile(90.0),
+            p99: self.percentile(99.0),
+            p99_9: self.percentile(99.9),
+            p99_99: self.percentile(99.99),
+            max: self.max(),
+        })
+    }
+
+    /// Returns its figures, if it is not empty.
+    pub(super) fn lateness_figures(&self) -> Option<LatenessFigures> {
+        let (p50, p99) = (self.percentile(50.0), self.percentile(99.0));
+        (!self.is_empty()).then(|| LatenessFigures { p50, p99, max: self.max() })
     }
 
     pub(super) fn min(&self) -> u64 {

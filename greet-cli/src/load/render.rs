@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use greet_proto::escape::Escaped;
 
-use super::plan::Plan;
-use super::recorder::Bucket;
+use super::plan::{Arrivals, Plan};
+use super::recorder::{Bucket, LatenessFigures};
+use super::steps_text::{Conclusion, StepsTable};
 use super::summary::Summary;
 use crate::client::ConnectFailure;
-use crate::format::{HumanBytes, HumanDuration};
+use crate::format::{HumanBytes, HumanDuration, wrap};
 
 /// The approximate number of rows of the histogram.
 const ROWS: f64 = 12.0;
 /// Minimum growth from one row to the next, so that their labels differ in two digits.
 const MIN_GROWTH: f64 = 1.1;
+const LINE_COLUMNS: usize = 80;
+/// The space of a label, in lines that continue one.
+const LABEL: &str = "         ";
 /// The length of the longest bar.
 const BAR_COLUMNS: u64 = 40;
 
@@ -27,6 +31,19 @@ pub(crate) struct TextReport<'a> {
 
 impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(capacity) = &self.summary.capacity else {
+            self.figures(f)?;
+            return self.histogram(f);
+        };
+        writeln!(f, "{}", StepsTable(capacity))?;
+        self.figures(f)?;
+        write!(f, "\n\n{}", Conclusion(capacity))
+    }
+}
+
+impl TextReport<'_> {
+    /// Writes the figures of the run, and the load.
+    fn figures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TextReport { plan, summary } = self;
         let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
@@ -37,6 +54,10 @@ impl fmt::Display for TextReport<'_> {
             writeln!(f, "         {not_started} due but not started (concurrency limit {limit})")?;
         }
         self.latency(f)?;
+        if let Some(LatenessFigures { p50, p99, max }) = counts.lateness.lateness_figures() {
+            let [p50, p99, max] = [p50, p99, max].map(human);
+            writeln!(f, "lateness p50 {p50}, p99 {p99}, max {max} (start after schedule)")?;
+        }
         write_counts(f, "status", counts.by_status())?;
         write_counts(f, "failed", counts.by_stage())?;
         for ConnectFailure { server, failures, .. } in summary.connect_failures.all() {
@@ -46,18 +67,34 @@ impl fmt::Display for TextReport<'_> {
         }
         let (sent, received) = (HumanBytes(counts.sent_bytes), HumanBytes(counts.received_bytes));
         writeln!(f, "bytes    {sent} sent, {received} received")?;
-        write!(f, "load     {}", self.load())?;
-        self.histogram(f)
+        self.by_target(f)?;
+        let load = wrap(&self.load(), LINE_COLUMNS - LABEL.len());
+        write!(f, "load     {}", load.join(&format!("\n{LABEL}")))
     }
-}
 
-impl TextReport<'_> {
+    /// Writes a line for each server, if there are several.
+    fn by_target(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (target, peer, counts) in self.summary.by_target.all() {
+            let target = target.to_string();
+            let peer = peer.filter(|peer| !target.ends_with(peer));
+            let peer = peer.map(|peer| format!(" ({peer})")).unwrap_or_default();
+            let server = format!("{target}{peer}");
+            let (ok, failed) = (counts.latency.count(), counts.failed);
+            write!(f, "target   {}: {ok} ok, {failed} failed", Escaped(&server))?;
+            if ok > 0 {
+                let [p50, p99] = [50.0, 99.0].map(|p| human(counts.latency.percentile(p)));
+                write!(f, ", p50 {p50}, p99 {p99}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latency = &self.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
-        let human = |micros: u64| HumanDuration(Duration::from_micros(micros));
         let (min, max) = (human(latency.min()), human(latency.max()));
         let mean = human(latency.mean() as u64);
         let stddev = human(latency.stddev() as u64);
@@ -69,11 +106,15 @@ impl TextReport<'_> {
 
     fn load(&self) -> String {
         let shape = self.plan.shape;
-        let kind = match shape.rate {
+        let kind = match self.summary.rate {
             Some(rate) => format!("open loop, {rate} calls/s"),
             None => "closed loop".to_owned(),
         };
-        let mut parts = vec![kind, format!("concurrency {}", shape.concurrency)];
+        let mut parts = vec![kind];
+        if let Arrivals::Poisson { .. } = shape.arrivals {
+            parts.push("Poisson arrivals".to_owned());
+        }
+        parts.push(format!("concurrency {}", shape.concurrency));
         parts.push(plural(shape.connections, "connection"));
         parts.push(plural(shape.threads, "thread"));
         if !shape.warm_up.is_zero() {
@@ -103,6 +144,10 @@ impl TextReport<'_> {
         }
         Ok(())
     }
+}
+
+fn human(micros: u64) -> HumanDuration {
+    HumanDuration(Duration::from_micros(micros))
 }
 
 fn write_counts(

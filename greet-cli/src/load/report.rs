@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::Plan;
+use super::by_target::ByTarget;
+use super::capacity::{Capacity, Find};
+use super::plan::{Arrivals, Plan, Shape};
 use super::recorder::Histogram;
 use super::summary::{Interval, Summary};
 use super::thresholds::{Threshold, exit};
@@ -21,6 +23,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
+    let capacity = summary.capacity.as_ref();
     let thresholds_report = thresholds.iter().map(|threshold| {
         json!({
             "rule": threshold.to_string(),
@@ -36,8 +39,8 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
         "started": humantime::format_rfc3339_seconds(summary.started).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
         "loop": if shape.rate.is_some() { "open" } else { "closed" },
-        "rate_per_s": shape.rate,
-        "arrivals": shape.rate.map(|_| "uniform"),
+        "rate_per_s": summary.rate,
+        "arrivals": arrivals(&shape),
         "concurrency": shape.concurrency,
         "connections": shape.connections,
         "threads": shape.threads,
@@ -53,18 +56,18 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "by_failed_stage": counts.by_stage().collect::<BTreeMap<_, _>>(),
         },
         "connect_failures": connect_failures(&summary.connect_failures.all()),
-        "by_target": [],
+        "by_target": by_target(&summary.by_target),
         "rps": summary.rps(),
         "error_rate": summary.error_rate(),
         "bytes": { "sent": counts.sent_bytes, "received": counts.received_bytes },
-        "latency_us": (!latency.is_empty()).then(|| latency_report(latency)),
-        "lateness_us": null,
+        "latency_us": latency.latency_figures(),
+        "lateness_us": counts.lateness.lateness_figures(),
         "histogram": latency.buckets(BUCKET_GROWTH),
         "percentiles": percentile_curve(latency),
         "intervals": intervals(summary),
-        "steps": [],
-        "knee_rate_per_s": null,
-        "find": null,
+        "steps": capacity.map_or(&[][..], |it| &it.steps),
+        "knee_rate_per_s": capacity.and_then(Capacity::knee),
+        "find": capacity.and_then(|it| Some(find(it, it.find.as_ref()?))),
         "generator": {
             "cpu_share": summary.cpu_share,
             "lag_p99_us": (!lag.is_empty()).then(|| lag.percentile(99.0)),
@@ -72,22 +75,40 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "bottleneck": summary.bottleneck(),
         },
         "thresholds": thresholds_report.collect::<Vec<_>>(),
-        "error": counts.first_failure.as_ref().map(ErrorReport::new),
+        "error": summary.first_failure().map(ErrorReport::new),
     })
 }
 
-fn latency_report(latency: &Histogram) -> Value {
-    json!({
-        "min": latency.min(),
-        "mean": latency.mean(),
-        "stddev": latency.stddev(),
-        "p50": latency.percentile(50.0),
-        "p90": latency.percentile(90.0),
-        "p99": latency.percentile(99.0),
-        "p99_9": latency.percentile(99.9),
-        "p99_99": latency.percentile(99.99),
-        "max": latency.max(),
+/// Returns the gaps between the calls of an open loop.
+fn arrivals(shape: &Shape) -> Option<&'static str> {
+    shape.rate.map(|_| match shape.arrivals {
+        Arrivals::Uniform => "uniform",
+        Arrivals::Poisson { .. } => "poisson",
     })
+}
+
+fn find(capacity: &Capacity, find: &Find) -> Value {
+    json!({
+        "rule": find.rule.to_string(),
+        "rate_per_s": find.rate(capacity.range),
+        "confirmed": find.is_confirmed(),
+        "runs": find.runs(),
+    })
+}
+
+fn by_target(by_target: &ByTarget) -> Vec<Value> {
+    let servers = by_target.all().map(|(target, peer, counts)| {
+        let percentile = |p| (!counts.latency.is_empty()).then(|| counts.latency.percentile(p));
+        json!({
+            "target": target.to_string(),
+            "peer": peer,
+            "ok": counts.latency.count(),
+            "failed": counts.failed,
+            "p50_us": percentile(50.0),
+            "p99_us": percentile(99.0),
+        })
+    });
+    servers.collect()
 }
 
 /// Returns percentiles and latencies up to the slowest call. Each group of five points covers half

@@ -1,16 +1,20 @@
-//! Runs a load test: starts the workers, collects their counts and handles an interrupt.
+//! Runs a load test: starts the workers, chooses the rate of each run, collects the counts and
+//! handles an interrupt.
 
 use std::time::{Duration, SystemTime};
 
+use anyhow::bail;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::plan::{Plan, Shape, Until};
+use super::capacity::Capacity;
+use super::plan::{Plan, Rate, Run, Shape, Until};
 use super::summary::Summary;
-use super::worker::{self, WorkerCommand, WorkerEvent, WorkerResult};
+use super::worker::{self, WorkerCommand, WorkerEvent};
 use crate::bulk::interrupt;
 use crate::error::CallError;
-use crate::format::HumanDuration;
+use crate::exit::Exit;
+use crate::format::{HumanDuration, PerSecond};
 use crate::output::Stderr;
 
 /// Time for all workers to receive the command to start.
@@ -21,110 +25,155 @@ pub(crate) async fn run(
     plan: &Plan,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Result<Summary, CallError>> {
-    let (command, commands) = watch::channel(WorkerCommand::Wait);
-    let (event_sender, mut events) = mpsc::unbounded_channel();
-    for share in plan.shares() {
-        worker::start(plan.clone(), share, commands.clone(), event_sender.clone())?;
+    let mut workers = Workers::start(plan)?;
+    if let Err(failure) = workers.connect().await? {
+        return Ok(Err(failure));
     }
-    drop(event_sender);
-    for _ in 0..plan.shape.threads {
-        match events.recv().await {
-            Some(WorkerEvent::Connected(Ok(()))) => {}
-            Some(WorkerEvent::Connected(Err(failure))) => return Ok(Err(failure)),
-            Some(WorkerEvent::Failed(error)) => return Err(error.into()),
-            other => anyhow::bail!("a worker ended before it started: {other:?}"),
+    stderr.begin_load_progress();
+    let summary = match plan.shape.rate {
+        None => workers.run(None, stderr).await?,
+        Some(Rate::Fixed(rate)) => workers.run(Some(rate), stderr).await?,
+        Some(Rate::Range(_)) => run_range(plan, &mut workers, stderr).await?,
+    };
+    stderr.end_progress();
+    Ok(Ok(summary))
+}
+
+/// Makes a run at each rate. The summary is that of the last run that was sustained and satisfied the
+/// rule, or of the first run.
+async fn run_range(
+    plan: &Plan,
+    workers: &mut Workers<'_>,
+    stderr: &Stderr,
+) -> anyhow::Result<Summary> {
+    let mut capacity = Capacity::new(plan);
+    let mut result: Option<Summary> = None;
+    while let Some(rate) = capacity.as_ref().and_then(Capacity::next_rate) {
+        let summary = workers.run(Some(rate), stderr).await?;
+        let interrupted = summary.interrupted;
+        // A run that was interrupted shows nothing about its rate.
+        let has_passed =
+            interrupted.is_none() && capacity.as_mut().is_some_and(|it| it.record(&summary));
+        if has_passed || result.is_none() {
+            result = Some(summary);
+        }
+        if let Some(result) = &mut result
+            && interrupted.is_some()
+        {
+            result.interrupted = interrupted;
+            break;
         }
     }
-    let begin = Instant::now() + START_DELAY;
-    let measure = begin + plan.shape.warm_up;
-    let end = match plan.shape.until {
-        Until::Elapsed(duration) => Some(measure + duration),
-        Until::Calls(_) => None,
-    };
-    command.send_replace(WorkerCommand::Run { begin, measure, end });
-    stderr.begin_load_progress();
-    let mut summary = Summary::new();
-    summary.started = SystemTime::now() + START_DELAY + plan.shape.warm_up;
-    let running = plan.shape.threads;
-    let mut run = LoadRun { plan, begin, measure, end, summary, running, last_end: None };
-    run.collect(&command, &mut events, stderr).await;
-    stderr.end_progress();
-    anyhow::ensure!(run.running == 0, "a worker thread of the load test panicked");
-    Ok(Ok(run.summary))
+    let mut result = result.expect("a range has at least one rate");
+    result.capacity = capacity;
+    Ok(result)
 }
 
-struct LoadRun<'a> {
+/// The workers, between two runs.
+struct Workers<'a> {
     plan: &'a Plan,
-    begin: Instant,
-    measure: Instant,
-    end: Option<Instant>,
-    summary: Summary,
-    /// Number of workers that have not ended.
-    running: u32,
-    /// The end of the last call.
-    last_end: Option<Instant>,
+    command: watch::Sender<WorkerCommand>,
+    events: mpsc::UnboundedReceiver<WorkerEvent>,
+    /// Number of runs so far.
+    runs: u32,
+    interrupted: std::pin::Pin<Box<dyn Future<Output = Exit>>>,
 }
 
-impl LoadRun<'_> {
-    async fn collect(
-        &mut self,
-        command: &watch::Sender<WorkerCommand>,
-        events: &mut mpsc::UnboundedReceiver<WorkerEvent>,
-        stderr: &Stderr,
-    ) {
-        let mut interrupted = std::pin::pin!(interrupt::first_signal());
-        loop {
+impl Workers<'_> {
+    fn start(plan: &Plan) -> anyhow::Result<Workers<'_>> {
+        let (command, commands) = watch::channel(WorkerCommand::Wait);
+        let (event_sender, events) = mpsc::unbounded_channel();
+        for share in plan.shares() {
+            worker::start(plan.clone(), share, commands.clone(), event_sender.clone())?;
+        }
+        let interrupted = Box::pin(interrupt::first_signal());
+        Ok(Workers { plan, command, events, runs: 0, interrupted })
+    }
+
+    /// Waits until all connections are open.
+    async fn connect(&mut self) -> anyhow::Result<Result<(), CallError>> {
+        for _ in 0..self.plan.shape.threads {
+            match self.events.recv().await {
+                Some(WorkerEvent::Connected(Ok(()))) => {}
+                Some(WorkerEvent::Connected(Err(failure))) => return Ok(Err(failure)),
+                Some(WorkerEvent::Failed(error)) => return Err(error.into()),
+                other => bail!("a worker ended before it started: {other:?}"),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes one run and returns its results.
+    async fn run(&mut self, rate: Option<f64>, stderr: &Stderr) -> anyhow::Result<Summary> {
+        let Shape { until, warm_up, threads, .. } = self.plan.shape;
+        self.runs += 1;
+        let begin = Instant::now() + START_DELAY;
+        let run = Run { number: self.runs, rate, until, begin, measure: begin + warm_up };
+        let mut summary = Summary::new(rate);
+        summary.started = SystemTime::now() + START_DELAY + warm_up;
+        self.command.send_replace(WorkerCommand::Run(run));
+        let (mut end, mut last_end, mut running) = (run.end(), None, threads);
+        while running > 0 {
             let event = tokio::select! {
-                event = events.recv() => event,
-                by = &mut interrupted, if self.summary.interrupted.is_none() => {
-                    self.summary.interrupted = Some(by);
-                    self.end = Some(Instant::now().max(self.measure));
-                    command.send_replace(WorkerCommand::Stop);
+                event = self.events.recv() => event,
+                by = &mut self.interrupted, if summary.interrupted.is_none() => {
+                    summary.interrupted = Some(by);
+                    end = Some(Instant::now().max(run.measure));
+                    self.command.send_replace(WorkerCommand::Stop);
                     continue;
                 }
             };
             match event {
                 Some(WorkerEvent::Counted(counts)) => {
-                    self.summary.add(self.measure.elapsed(), *counts);
-                    stderr.load_progress(self.fraction_done(), || self.progress_text());
+                    summary.add(run.measure.elapsed(), *counts);
+                    let done = fraction_done(&run, &summary);
+                    stderr.load_progress(done, || self.progress_text(&run, &summary));
                 }
                 Some(WorkerEvent::Ended(result)) => {
-                    self.running -= 1;
-                    self.last_end = self.last_end.max(Some(result.at));
-                    let WorkerResult { not_started, cpu_share, connect_failures, .. } = result;
-                    self.summary.connect_failures.add(connect_failures);
-                    self.summary.not_started += not_started;
-                    let cpu_share = self.summary.cpu_share.into_iter().chain(cpu_share);
-                    self.summary.cpu_share = cpu_share.reduce(f64::max);
+                    running -= 1;
+                    last_end = last_end.max(Some(result.at));
+                    summary.add_worker(*result);
                 }
                 Some(WorkerEvent::Connected(_) | WorkerEvent::Failed(_)) => {}
-                None => break,
+                Some(WorkerEvent::Panicked) | None => {
+                    bail!("a worker thread of the load test panicked")
+                }
             }
         }
         // A number of calls is measured until the last of them has ended.
-        let until = self.end.or(self.last_end).unwrap_or(self.measure);
-        self.summary.measured = until.saturating_duration_since(self.measure);
-        self.summary.started = self.summary.started.min(SystemTime::now());
-    }
-
-    fn fraction_done(&self) -> f64 {
-        let Shape { until, warm_up, .. } = self.plan.shape;
-        match until {
-            Until::Elapsed(duration) => self.begin.elapsed().div_duration_f64(warm_up + duration),
-            Until::Calls(calls) => {
-                let counts = &self.summary.counts;
-                (counts.ok() + counts.failed()) as f64 / calls as f64
-            }
-        }
+        let until = end.or(last_end).unwrap_or(run.measure);
+        summary.measured = until.saturating_duration_since(run.measure);
+        summary.started = summary.started.min(SystemTime::now());
+        Ok(summary)
     }
 
     /// Returns the progress line: `20000/s, p50 190us, p99 820us, 0 failed`.
-    fn progress_text(&self) -> String {
-        let counts = &self.summary.counts;
-        let measured = self.measure.elapsed().as_secs_f64().max(1e-3);
+    fn progress_text(&self, run: &Run, summary: &Summary) -> String {
+        let counts = &summary.counts;
+        let measured = run.measure.elapsed().as_secs_f64().max(1e-3);
         let percentile = |p| HumanDuration(Duration::from_micros(counts.latency.percentile(p)));
         let rate = counts.ok() as f64 / measured;
         let (p50, p99, failed) = (percentile(50.0), percentile(99.0), counts.failed());
-        format!("{rate:.0}/s, p50 {p50}, p99 {p99}, {failed} failed")
+        let figures = format!("{rate:.0}/s, p50 {p50}, p99 {p99}, {failed} failed");
+        match (self.plan.shape.rate, run.rate) {
+            (Some(Rate::Range(_)), Some(rate)) => {
+                format!("run {} at {}: {figures}", run.number, PerSecond(rate))
+            }
+            _ => figures,
+        }
+    }
+}
+
+/// Returns the share of a run that is done.
+fn fraction_done(run: &Run, summary: &Summary) -> f64 {
+    match run.until {
+        Until::Elapsed(duration) => {
+            let whole = run.measure - run.begin + duration;
+            run.begin.elapsed().div_duration_f64(whole)
+        }
+        Until::Calls(calls) => {
+            let counts = &summary.counts;
+            (counts.ok() + counts.failed()) as f64 / calls as f64
+        }
     }
 }

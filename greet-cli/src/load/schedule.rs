@@ -5,42 +5,52 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Due times at equal intervals.
-#[derive(Debug, Clone, Copy)]
+/// The times at which calls are due, one after the other. Copies have the same times, so that the
+/// task that releases calls and those that make them need no queue between them.
+#[derive(Debug, Clone)]
 pub(super) struct Schedule {
     begin: Instant,
     per_second: f64,
+    /// Source of the gaps of a Poisson process; without it all gaps are equal.
+    random: Option<fastrand::Rng>,
+    /// Number of the next call.
+    number: u64,
+    /// Time of the next call, in seconds from `begin`.
+    seconds: f64,
+    next_due: Instant,
 }
 
 impl Schedule {
-    pub(super) fn new(begin: Instant, per_second: f64) -> Schedule {
-        Schedule { begin, per_second }
+    /// Calls at equal intervals, the first at `begin`.
+    pub(super) fn uniform(begin: Instant, per_second: f64) -> Schedule {
+        let (number, seconds) = (0, 0.0);
+        Schedule { begin, per_second, random: None, number, seconds, next_due: begin }
     }
 
-    /// Returns when the call with this number, counted from 0, is due.
-    pub(super) fn due_at(&self, number: u64) -> Instant {
-        self.begin + Duration::from_secs_f64(number as f64 / self.per_second)
+    /// Calls of a Poisson process.
+    pub(super) fn poisson(begin: Instant, per_second: f64, random: fastrand::Rng) -> Schedule {
+        let equal = Schedule::uniform(begin, per_second);
+        let mut schedule = Schedule { random: Some(random), ..equal };
+        schedule.pop(); // the first call comes after a gap too
+        schedule
     }
 
-    /// Returns the number of calls that are due by `now`.
-    pub(super) fn due_by(&self, now: Instant) -> u64 {
-        let Some(elapsed) = now.checked_duration_since(self.begin) else {
-            return 0;
+    /// Returns when the next call is due.
+    pub(super) fn next_due(&self) -> Instant {
+        self.next_due
+    }
+
+    /// Takes the next call, and returns when it is due.
+    pub(super) fn pop(&mut self) -> Instant {
+        let due = self.next_due;
+        self.number += 1;
+        self.seconds = match &mut self.random {
+            // Not a sum, whose errors of rounding would add up.
+            None => self.number as f64 / self.per_second,
+            Some(random) => self.seconds - (1.0 - random.f64()).ln() / self.per_second,
         };
-        let mut due = (elapsed.as_secs_f64() * self.per_second) as u64;
-        // Corrects the rounding of the float.
-        while due > 0 && self.due_at(due - 1) > now {
-            due -= 1;
-        }
-        while self.due_at(due) <= now {
-            due += 1;
-        }
+        self.next_due = self.begin + Duration::from_secs_f64(self.seconds);
         due
-    }
-
-    /// Returns the number of calls that are due before `end`.
-    pub(super) fn due_before(&self, end: Instant) -> u64 {
-        end.checked_sub(Duration::from_nanos(1)).map_or(0, |last| self.due_by(last))
     }
 }
 
@@ -101,6 +111,7 @@ async fn sleep_precisely(
 
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
+        tokio::task::yield_now().await; // or an excessive rate would leave no time for its calls
         return Ok(());
     }
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -117,19 +128,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_due_at_their_time_and_not_before() {
-        let begins = Instant::now();
-        let schedule = Schedule::new(begins, 3.0);
-        assert_eq!(schedule.due_by(begins), 1);
-        for number in 0..10_000 {
-            let at = schedule.due_at(number);
-            assert_eq!(schedule.due_by(at), number + 1);
-            if number > 0 {
-                assert_eq!(schedule.due_by(at - Duration::from_nanos(1)), number);
+    fn uniform_calls_do_not_drift() {
+        let begin = Instant::now();
+        let mut schedule = Schedule::uniform(begin, 3.0);
+        for second in 0..3_000 {
+            assert_eq!(schedule.next_due(), begin + Duration::from_secs(second));
+            for _ in 0..3 {
+                schedule.pop();
             }
         }
-        assert_eq!(schedule.due_before(begins), 0);
-        assert_eq!(schedule.due_before(begins + Duration::from_secs(3_000)), 9_000);
+    }
+
+    /// Returns the number of calls in each second of the processes together.
+    fn calls_per_second(mut processes: Vec<Schedule>, seconds: usize) -> Vec<f64> {
+        let mut calls = vec![0.0; seconds];
+        for process in &mut processes {
+            let begin = process.begin;
+            while let Some(count) = calls.get_mut((process.pop() - begin).as_secs() as usize) {
+                *count += 1.0;
+            }
+        }
+        calls
+    }
+
+    fn mean_and_variance(values: &[f64]) -> (f64, f64) {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        (mean, squares / values.len() as f64)
+    }
+
+    #[test]
+    fn poisson_processes_add_up_to_one() {
+        let begin = Instant::now();
+        let process = |seed| Schedule::poisson(begin, 25.0, fastrand::Rng::with_seed(seed));
+        let calls = calls_per_second((1..=4).map(process).collect(), 2_000);
+        let (mean, variance) = mean_and_variance(&calls);
+        // Both are the rate. The standard errors are 0.2 and 3.2.
+        assert!((mean - 100.0).abs() < 1.0 && (variance - 100.0).abs() < 12.0, "{mean} {variance}");
+    }
+
+    #[test]
+    fn same_seed_gives_same_gaps() {
+        let begin = Instant::now();
+        let due = |seed| {
+            let mut schedule = Schedule::poisson(begin, 1e3, fastrand::Rng::with_seed(seed));
+            (0..100).map(|_| schedule.pop()).collect::<Vec<_>>()
+        };
+        assert_eq!(due(7), due(7));
+        assert_ne!(due(7), due(8));
     }
 
     #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::by_target::ByTarget;
+use super::capacity::Capacity;
 use super::recorder::{Counts, Histogram, REPORT_INTERVAL};
+use super::worker::WorkerResult;
 use crate::client::ConnectFailures;
 use crate::error::CallError;
 use crate::exit::Exit;
@@ -12,12 +15,17 @@ use crate::format::HumanDuration;
 const MAX_INTERVALS: usize = 600;
 /// Maximum delay of calls at a rate that greet-cli may cause.
 const MAX_LAG: Duration = Duration::from_millis(1);
-/// Maximum CPU time of a thread, as a share of one core.
-const MAX_CPU_SHARE: f64 = 0.95;
+/// Maximum share of it in the latency. A server that does not keep up has latencies of seconds, and
+/// a busy machine delays greet-cli by some milliseconds without being the reason.
+const MAX_LAG_SHARE: f64 = 0.1;
+/// Maximum share of the time in which a thread has work to do.
+const MAX_BUSY_SHARE: f64 = 0.95;
 
-/// The results of a load test.
+/// The results of a load test, or of one of its runs.
 #[derive(Debug)]
 pub(crate) struct Summary {
+    /// Calls per second, of an open loop.
+    pub(super) rate: Option<f64>,
     pub(super) started: SystemTime,
     pub(super) measured: Duration,
     pub(crate) counts: Counts,
@@ -25,11 +33,18 @@ pub(crate) struct Summary {
     pub(super) not_started: u64,
     /// CPU time of the busiest thread, as a share of one core.
     pub(super) cpu_share: Option<f64>,
+    /// The share of the time in which the busiest thread had work to do.
+    pub(super) busy_share: Option<f64>,
+    /// Calls that were due and calls that ended OK in the second half of a run at a rate.
+    throughput: (u64, u64),
+    pub(super) by_target: ByTarget,
     pub(super) intervals: Intervals,
     /// From the start of the command, because a dead server is not tried often.
     pub(crate) connect_failures: ConnectFailures,
     /// The exit code of the signal that ended it.
     pub(super) interrupted: Option<Exit>,
+    /// The runs at the rates of a range, of which this is one.
+    pub(crate) capacity: Option<Capacity>,
 }
 
 /// The results over time.
@@ -48,22 +63,27 @@ pub(super) struct Interval {
 }
 
 impl Summary {
-    pub(super) fn new() -> Summary {
+    pub(super) fn new(rate: Option<f64>) -> Summary {
         Summary {
+            rate,
             started: SystemTime::now(),
             measured: Duration::ZERO,
             counts: Counts::default(),
             not_started: 0,
             cpu_share: None,
+            busy_share: None,
+            throughput: (0, 0),
+            by_target: ByTarget::default(),
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
             connect_failures: ConnectFailures::default(),
             interrupted: None,
+            capacity: None,
         }
     }
 
     /// Returns the summary of a test that could not start.
     pub(crate) fn failed(failure: CallError) -> Summary {
-        let mut summary = Summary::new();
+        let mut summary = Summary::new(None);
         summary.counts.first_failure = Some(failure);
         summary
     }
@@ -72,6 +92,29 @@ impl Summary {
     pub(super) fn add(&mut self, elapsed: Duration, counts: Counts) {
         self.intervals.add(elapsed, &counts);
         self.counts.add(counts);
+    }
+
+    /// Adds the results of a worker that has ended.
+    pub(super) fn add_worker(&mut self, result: WorkerResult) {
+        let max = |one: Option<f64>, other| one.into_iter().chain(other).reduce(f64::max);
+        self.not_started += result.not_started;
+        self.cpu_share = max(self.cpu_share, result.cpu_share);
+        self.busy_share = max(self.busy_share, result.busy_share);
+        self.throughput.0 += result.throughput.due;
+        self.throughput.1 += result.throughput.ok;
+        self.connect_failures.add(result.connect_failures);
+        self.by_target.add(result.by_target);
+    }
+
+    /// Returns the calls that were due and those that ended OK in the second half of a run at a rate.
+    pub(super) fn throughput(&self) -> (u64, u64) {
+        self.throughput
+    }
+
+    /// Returns the first failed call, of all runs.
+    pub(crate) fn first_failure(&self) -> Option<&CallError> {
+        let of_runs = self.capacity.as_ref().and_then(|it| it.first_failure.as_ref());
+        self.counts.first_failure.as_ref().or(of_runs)
     }
 
     /// Returns the calls that ended OK per second.
@@ -87,15 +130,18 @@ impl Summary {
 
     /// Returns the reason to believe that greet-cli, not the server, limited the results.
     pub(crate) fn bottleneck(&self) -> Option<String> {
-        let lag = Duration::from_micros(self.counts.lag.percentile(99.0));
+        let Counts { lag, latency, .. } = &self.counts;
+        let (lag_p99, latency_p99) = (lag.percentile(99.0), latency.percentile(99.0));
+        let late = Duration::from_micros(lag_p99);
+        let is_relevant = lag_p99 as f64 > MAX_LAG_SHARE * latency_p99 as f64;
         // Of fewer calls, the 99th percentile is the single slowest.
-        if lag > MAX_LAG && self.counts.lag.count() >= 100 {
-            let lag = HumanDuration(lag);
-            return Some(format!("1 % of the calls started at least {lag} late"));
+        if late > MAX_LAG && is_relevant && lag.count() >= 100 {
+            let late = HumanDuration(late);
+            return Some(format!("1 % of the calls started at least {late} late"));
         }
-        let share = self.cpu_share.filter(|share| *share > MAX_CPU_SHARE)?;
-        let percent = share * 100.0;
-        Some(format!("greet-cli used {percent:.0} % of a core in one thread and may be the limit"))
+        let share = self.busy_share.filter(|share| *share > MAX_BUSY_SHARE)?;
+        let percent = (share * 100.0).min(100.0);
+        Some(format!("a thread of greet-cli was busy {percent:.0} % of the time"))
     }
 }
 
@@ -147,7 +193,7 @@ mod tests {
 
     #[test]
     fn long_test_is_folded_into_at_most_max_intervals() {
-        let mut summary = Summary::new();
+        let mut summary = Summary::new(None);
         let mut counts = Counts::default();
         let failed = crate::error::ConnectError::Refused { peer: String::new() };
         let target = std::sync::Arc::new("a:1".parse().unwrap());

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::capacity::Capacity;
 use super::summary::Summary;
 use crate::error::CallError;
 use crate::exit::Exit;
@@ -85,7 +86,8 @@ pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
     if let Some(signal) = summary.interrupted {
         return signal;
     }
-    if thresholds.iter().any(|threshold| threshold.is_violated(summary)) {
+    let has_found = summary.capacity.as_ref().is_none_or(Capacity::has_found);
+    if !has_found || thresholds.iter().any(|threshold| threshold.is_violated(summary)) {
         return Exit::ThresholdViolated;
     }
     // Only --fail-if judges single failures, but without a success nothing was measured.

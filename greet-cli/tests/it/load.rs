@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::sample::flag;
-use crate::support::{CommandOutput, Daemon, cli, command, scripted, spawn, unused_address};
+use crate::support::{CommandOutput, Daemon, cli, command, run, scripted, spawn, unused_address};
 
 /// Runs `greet-cli --output=json load`.
 fn load(target: &str, flags: &[&str]) -> CommandOutput {
@@ -69,6 +69,76 @@ fn known_delay_is_measured() {
         assert!(latency["min"].as_u64().unwrap() >= 1_000_000, "{latency}");
         assert!(latency["p50"].as_u64().unwrap() < 2_000_000, "{latency}");
     }
+}
+
+#[test]
+fn wait_for_free_caller_is_lateness_and_not_lag() {
+    let (daemon, _) = slow_daemon(Duration::from_millis(100), Range::default());
+    let flags = ["--rate=100", "--concurrency=1", "--count=20"];
+    let object = load(&daemon.target, &flags).object();
+    // The last call is due after 190 ms, and starts after 19 others that take 100 ms each.
+    assert!(number(&object, "/lateness_us/max") >= 1_700_000, "{object}");
+    assert!(number(&object, "/lateness_us/p50") >= 700_000, "{object}");
+    let lag = number(&object, "/generator/lag_max_us");
+    assert!(lag < number(&object, "/lateness_us/p50"), "calls were due in time: {object}");
+    assert!(number(&object, "/latency_us/max") >= 1_800_000, "{object}");
+    let closed = load(&daemon.target, &["--count=1"]).object();
+    assert_eq!((&closed["lateness_us"], &closed["arrivals"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn calls_of_warm_up_are_not_part_of_count() {
+    for flags in [&["--concurrency=2"][..], &["--rate=50"]] {
+        let (daemon, calls) = Daemon::with_received_texts(&[]);
+        let flags = [&["--count=10", "--warm-up=500ms"], flags].concat();
+        let object = load(&daemon.target, &flags).object();
+        drop(daemon); // and the sender of its calls
+        let received = calls.iter().count();
+        assert_eq!(number(&object, "/calls/sent"), 10, "{object}");
+        assert_eq!(number(&object, "/calls/not_started"), 0, "{object}");
+        assert!(received >= 20, "{received} calls, {flags:?}");
+    }
+}
+
+#[test]
+fn poisson_arrivals_have_rate_and_repeat() {
+    let (daemon, calls) = Daemon::with_received_texts(&[]);
+    let flags = ["--rate=200", "--arrivals=poisson", "--count=100"];
+    let object = load(&daemon.target, &flags).object();
+    assert_eq!((number(&object, "/calls/sent"), &object["arrivals"]), (100, &json!("poisson")));
+    let elapsed = number(&object, "/measured_us");
+    // The gaps of the default seed take 0.5 s; a busy machine adds to it.
+    assert!(elapsed >= 300_000, "{object}");
+    assert_eq!(calls.try_iter().count(), 100);
+    let ran = load(&daemon.target, &["--arrivals=poisson"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), "greet-cli: --arrivals: needs --rate\n"));
+}
+
+#[test]
+fn several_servers_have_figures_of_their_own() {
+    let (fast, slow) =
+        (Daemon::start(&[]), slow_daemon(Duration::from_secs(1), Range::default()).0);
+    let dead = format!("http://{}", unused_address());
+    let targets = [&fast.target, &slow.target, &dead].map(|it| format!("--target={it}"));
+    let targets = targets.each_ref().map(String::as_str);
+    let flags = ["load", "--count=20", "--concurrency=20", "--threads=1"];
+    let ran = run(command(&[&targets[..], &["--output=json"], &flags[..]].concat()));
+    let object = ran.object();
+    let servers = object["by_target"].as_array().unwrap();
+    let server = |target: &str| servers.iter().find(|it| it["target"] == target).unwrap();
+    let calls = |of: &Value| of["ok"].as_u64().unwrap() + of["failed"].as_u64().unwrap();
+    assert_eq!(servers.iter().map(calls).sum::<u64>(), 20, "{object}");
+    let (fast, slow) = (server(&fast.target), server(&slow.target));
+    assert!(fast["ok"].as_u64() >= Some(5) && slow["ok"].as_u64() >= Some(5), "{object}");
+    assert!(number(slow, "/p50_us") >= 990_000, "accurate to one percent: {object}");
+    assert!(number(fast, "/p50_us") < number(slow, "/p50_us"), "{object}");
+    assert!(fast["target"].as_str().unwrap().ends_with(fast["peer"].as_str().unwrap()));
+
+    let ran = run(command(&[&targets[..2], &flags[..]].concat()));
+    let lines = ran.stdout.lines().filter(|line| line.starts_with("target   http://"));
+    assert_eq!(lines.filter(|line| line.contains(" ok, 0 failed, p50 ")).count(), 2, "{ran:?}");
+    let object = load(targets[0].trim_start_matches("--target="), &["--count=1"]).object();
+    assert_eq!(object["by_target"], json!([]), "of a single server");
 }
 
 /// Latency is measured from the scheduled start, also of calls that waited for the stall to end.
