@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tonic::Status;
 
 use crate::support::{CommandOutput, Daemon, cli, command, scripted, spawn, unused_address};
@@ -19,9 +19,14 @@ fn load(target: &str, flags: &[&str]) -> CommandOutput {
 
 /// Starts a daemon that answers one call after the other, at most 100 per second.
 fn daemon_of_100_per_second() -> Daemon {
-    Daemon::with_handler(|request| {
-        thread::sleep(Duration::from_millis(10)); // the time that a call takes
-        scripted(request)
+    let turns = Arc::<Mutex<()>>::default();
+    Daemon::with_handler(move |request| {
+        let turns = Arc::clone(&turns);
+        async move {
+            let _turn = turns.lock().await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // the time that a call takes
+            scripted(request).await
+        }
     })
 }
 
