@@ -46,8 +46,8 @@ pub(crate) struct LoadArgs {
     #[arg(value_parser = number(1..=MAX_CONNECTIONS))]
     connections: u32,
 
-    /// Start N calls per second regardless of completion (open loop), latency counts from the scheduled start; A..B makes a run at each rate until one is not sustained
-    #[arg(long, value_name = "N|A..B", allow_hyphen_values = true, value_parser = rate_or_range)]
+    /// Start N calls per second regardless of completion (open loop); latency counts from the scheduled start; A..B makes a run at each rate until one is not sustained
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = rate_or_range)]
     rate: Option<RateValue>,
 
     /// Difference of the rates of a range [default: 10% of the range; with --find: 1%]

@@ -1,6 +1,7 @@
 //! The scenarios, grouped by subject. Each returns its findings in a few words.
 
 pub(crate) mod call;
+pub(crate) mod capacity;
 pub(crate) mod container;
 pub(crate) mod deb;
 pub(crate) mod dist;
