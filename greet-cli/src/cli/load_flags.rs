@@ -66,9 +66,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "KIND")]
     arrivals: Option<ArrivalsValue>,
 
-    /// Seed of --arrivals poisson; the same seed gives the same gaps [default: 0]
+    /// Seed of the gaps of --arrivals poisson (0 without it)
     // <greeter>
-    /// and, without METHOD and names, greets random names
+    /// and, without METHOD and names, of random names to greet
     // </greeter>
     #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
     seed: Option<u64>,
@@ -81,7 +81,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     count: Option<NonZeroU64>,
 
-    /// Load before the measurement, excluded from all figures [default: 1s; with --count: 0s]
+    /// Load before the measurement, and before each run of a range; excluded from all figures [default: 1s; with --count: 0s]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     warm_up: Option<Duration>,
 

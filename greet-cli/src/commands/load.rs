@@ -68,17 +68,12 @@ fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
 
 /// Reports what the figures do not show, and returns the exit code.
 fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exit {
-    match &summary.capacity {
-        Some(capacity) => {
-            if let Some(reason) = capacity.not_found() {
-                stderr.error(format_args!("--find: {reason}"));
-            }
+    if let Some(capacity) = &summary.capacity {
+        if let Some(reason) = capacity.not_found().filter(|_| !summary.is_interrupted()) {
+            stderr.error(format_args!("--find: {reason}"));
         }
-        None => {
-            if let Some(bottleneck) = summary.bottleneck() {
-                stderr.note(format_args!("{bottleneck}; greet-cli may be the limit"));
-            }
-        }
+    } else if let Some(bottleneck) = summary.bottleneck() {
+        stderr.note(format_args!("{bottleneck}; greet-cli may be the limit"));
     }
     for rule in thresholds.iter().filter(|rule| rule.is_violated(summary)) {
         stderr.error(format_args!(

@@ -35,9 +35,12 @@ impl fmt::Display for TextReport<'_> {
             self.figures(f)?;
             return self.histogram(f);
         };
-        writeln!(f, "{}", StepsTable(capacity))?;
+        if !capacity.steps.is_empty() {
+            writeln!(f, "{}", StepsTable(capacity))?;
+        }
         self.figures(f)?;
-        write!(f, "\n\n{}", Conclusion(capacity))
+        let is_interrupted = self.summary.is_interrupted();
+        write!(f, "\n\n{}", Conclusion { capacity, is_interrupted })
     }
 }
 
@@ -120,7 +123,7 @@ impl TextReport<'_> {
         if !shape.warm_up.is_zero() {
             parts.push(format!("warm-up {}", HumanDuration(shape.warm_up)));
         }
-        if self.summary.interrupted.is_some() {
+        if self.summary.is_interrupted() {
             parts.push("interrupted".to_owned());
         }
         parts.join(", ")

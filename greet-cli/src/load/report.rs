@@ -46,7 +46,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
         "threads": shape.threads,
         "warm_up_us": micros(shape.warm_up),
         "measured_us": micros(summary.measured),
-        "interrupted": summary.interrupted.is_some(),
+        "interrupted": summary.is_interrupted(),
         "calls": {
             "sent": ok + failed,
             "ok": ok,

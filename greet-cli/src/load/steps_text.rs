@@ -77,11 +77,14 @@ fn human(micros: u64) -> HumanDuration {
 
 /// The result of all runs, in a line or two.
 #[derive(Debug)]
-pub(super) struct Conclusion<'a>(pub(super) &'a Capacity);
+pub(super) struct Conclusion<'a> {
+    pub(super) capacity: &'a Capacity,
+    pub(super) is_interrupted: bool,
+}
 
 impl fmt::Display for Conclusion<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match &self.0.find {
+        let text = match &self.capacity.find {
             Some(find) => self.found(find),
             None => self.capacity(),
         };
@@ -92,46 +95,50 @@ impl fmt::Display for Conclusion<'_> {
 impl Conclusion<'_> {
     /// `capacity 12000/s; 13000/s was not sustained: 12104/s achieved`
     fn capacity(&self) -> String {
-        let Some(limit) = self.0.lowest(|step| !step.is_sustained) else {
-            return match self.0.highest_sustained_below(f64::INFINITY) {
-                Some(rate) => {
-                    format!("capacity at least {}; every step was sustained", PerSecond(rate))
+        let highest = |below| self.capacity.highest_sustained_below(below).map(PerSecond);
+        let Some(limit) = self.capacity.lowest(|step| !step.is_sustained) else {
+            return match highest(f64::INFINITY) {
+                Some(rate) if self.is_interrupted => {
+                    format!("capacity at least {rate}; interrupted")
                 }
-                None => "capacity unknown; no step was completed".to_owned(),
+                Some(rate) => format!("capacity at least {rate}; every step was sustained"),
+                None => "capacity unknown; interrupted".to_owned(),
             };
         };
         let (at, reason) = (PerSecond(limit.rate_per_s), why(limit));
-        let sustained = self.0.highest_sustained_below(limit.rate_per_s).map(PerSecond);
-        match (&limit.bottleneck, sustained) {
+        match (&limit.bottleneck, highest(limit.rate_per_s)) {
             (None, Some(rate)) => format!("capacity {rate}; {at} was not sustained: {reason}"),
             (None, None) => format!("capacity below {at}, which was not sustained: {reason}"),
-            (Some(bottleneck), Some(rate)) => format!(
-                "capacity at least {rate}; at {at} greet-cli may have been the limit: {bottleneck}"
-            ),
-            (Some(bottleneck), None) => {
-                format!("capacity unknown; at {at} greet-cli may have been the limit: {bottleneck}")
+            (Some(bottleneck), rate) => {
+                let bound = rate.map_or("unknown".to_owned(), |rate| format!("at least {rate}"));
+                format!("capacity {bound}; at {at} greet-cli may have been the limit: {bottleneck}")
             }
         }
     }
 
     /// `found 12000/s: p99 3.2ms (9 runs); at 12190/s p99 25ms`
     fn found(&self, find: &Find) -> String {
-        let Capacity { range, steps, .. } = self.0;
+        let Capacity { range, steps, .. } = self.capacity;
         let runs = find.runs();
-        let Some(rate) = find.rate(*range).filter(|_| find.is_confirmed()) else {
-            return format!("found no rate ({runs} runs)");
+        let rate = find.rate(*range).filter(|_| find.is_confirmed() || self.is_interrupted);
+        let Some(rate) = rate else {
+            let reason = if self.is_interrupted { "interrupted after " } else { "" };
+            return format!("found no rate ({reason}{runs} runs)");
         };
         let at_rate = steps.iter().rfind(|step| step.rate_per_s == rate);
         let measured = at_rate.and_then(|step| step.measured.as_deref()).unwrap_or_default();
-        let limit = self.0.lowest(|step| step.shortfall.is_some() && step.rate_per_s > rate);
-        let (rate, runs) = (PerSecond(rate), format!("{measured} ({runs} runs)"));
+        let limit = self.capacity.lowest(|it| it.shortfall.is_some() && it.rate_per_s > rate);
+        let (rate, result) = (PerSecond(rate), format!("{measured} ({runs} runs)"));
+        if !find.is_confirmed() {
+            return format!("found {rate} so far: {result}; interrupted");
+        }
         match limit.map(|limit| (PerSecond(limit.rate_per_s), limit)) {
-            None => format!("found at least {rate}: {runs}; this is the end of the range"),
+            None => format!("found at least {rate}: {result}; this is the end of the range"),
             Some((at, Step { bottleneck: Some(bottleneck), .. })) => format!(
-                "found at least {rate}: {runs}; at {at} greet-cli may have been the limit: \
+                "found at least {rate}: {result}; at {at} greet-cli may have been the limit: \
                  {bottleneck}"
             ),
-            Some((at, limit)) => format!("found {rate}: {runs}; at {at} {}", why(limit)),
+            Some((at, limit)) => format!("found {rate}: {result}; at {at} {}", why(limit)),
         }
     }
 }

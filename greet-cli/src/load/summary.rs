@@ -111,6 +111,10 @@ impl Summary {
         self.throughput
     }
 
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
     /// Returns the first failed call, of all runs.
     pub(crate) fn first_failure(&self) -> Option<&CallError> {
         let of_runs = self.capacity.as_ref().and_then(|it| it.first_failure.as_ref());

@@ -208,24 +208,35 @@ fn interrupted_range_reports_its_complete_runs() {
     use std::os::unix::process::ExitStatusExt as _;
 
     let (daemon, calls) = Daemon::with_received_texts(&[]);
-    let flags = [
-        "--target",
-        &daemon.target,
-        "--output=json",
-        "load",
-        "--warm-up=0s",
-        "--hold=1s",
-        "--rate=2..99",
-        "--step=2",
-    ];
-    let running = spawn(command(&flags));
-    calls.iter().nth(2).unwrap(); // two in the first run, then one of the second
-    running.send_signal(rustix::process::Signal::INT);
-    let ran = running.finish();
-    let object = ran.object();
-    assert_eq!((ran.status.signal(), &object["interrupted"]), (Some(2), &json!(true)), "{ran:?}");
+    let interrupted = |flags: &[&str]| {
+        let target = ["--target", &daemon.target];
+        let load = ["load", "--warm-up=0s", "--hold=1s", "--rate=2..99", "--step=2"];
+        let running = spawn(command(&[&target, &load[..], flags].concat()));
+        calls.iter().nth(2).unwrap(); // two in the first run, then one of the second
+        running.send_signal(rustix::process::Signal::INT);
+        let ran = running.finish();
+        assert_eq!((ran.status.signal(), ran.stderr.as_str()), (Some(2), ""), "{ran:?}");
+        calls.try_iter().for_each(drop);
+        ran
+    };
+    let object = interrupted(&["--output=json"]).object();
     let rates = of_steps(&object, "rate_per_s");
     assert!(rates[0] == 2.0 && rates.len() < 49, "{object}");
+    assert_eq!(object["interrupted"], true);
+
+    let conclusion = |ran: &CommandOutput| ran.stdout.split("\n\n").last().unwrap().to_owned();
+    let ran = interrupted(&[]);
+    let text = conclusion(&ran);
+    assert!(
+        text.starts_with("capacity at least ") && text.ends_with("/s; interrupted\n"),
+        "{ran:?}"
+    );
+    let ran = interrupted(&["--find=max<1h"]);
+    let text = conclusion(&ran);
+    assert!(
+        text.starts_with("found 2/s so far: max ") && text.ends_with("; interrupted\n"),
+        "{ran:?}"
+    );
 }
 
 #[test]
