@@ -35,6 +35,7 @@ pub(crate) async fn run(
         Some(Rate::Fixed(rate)) => workers.run(Some(rate), stderr).await?,
         Some(Rate::Range(_)) => run_range(plan, &mut workers, stderr).await?,
     };
+    workers.end().await;
     stderr.end_progress();
     Ok(Ok(summary))
 }
@@ -145,6 +146,13 @@ impl Workers<'_> {
         summary.measured = until.saturating_duration_since(run.measure);
         summary.started = summary.started.min(SystemTime::now());
         Ok(summary)
+    }
+
+    /// Waits until all threads have closed their connections.
+    async fn end(self) {
+        let Workers { command, mut events, .. } = self;
+        drop(command);
+        while events.recv().await.is_some() {}
     }
 
     /// Returns the progress line: `20000/s, p50 190us, p99 820us, 0 failed`.
