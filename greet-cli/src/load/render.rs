@@ -10,7 +10,7 @@ use super::recorder::{Bucket, LatenessFigures};
 use super::steps_text::{Conclusion, StepsTable};
 use super::summary::Summary;
 use crate::client::ConnectFailure;
-use crate::format::{HumanBytes, HumanDuration, wrap};
+use crate::format::{HumanBytes, HumanDuration, PerSecond, wrap};
 
 /// The approximate number of rows of the histogram.
 const ROWS: f64 = 12.0;
@@ -110,7 +110,7 @@ impl TextReport<'_> {
     fn load(&self) -> String {
         let shape = self.plan.shape;
         let kind = match self.summary.rate {
-            Some(rate) => format!("open loop, {rate} calls/s"),
+            Some(rate) => format!("open loop, {}", PerSecond(rate)),
             None => "closed loop".to_owned(),
         };
         let mut parts = vec![kind];
