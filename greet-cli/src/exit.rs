@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     ConnectError,
     /// The health of the server is not SERVING.
     NotServing,
-    /// A `--fail-if` threshold of a load test was violated, or `--find` found no rate.
+    /// A `--fail-if` rule of a load test was violated or had no verdict, or `--find` found no rate.
     ThresholdViolated,
     /// The call ended with a status other than OK.
     Status(Code),

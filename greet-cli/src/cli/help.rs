@@ -41,6 +41,7 @@ Examples:
   greet-cli load --rate 20000 --duration 30s --html load.html
   greet-cli load --rate 1000..50000 --find 'p99<20ms'   # the highest rate
   greet-cli load --fail-if 'p99>20ms' --fail-if 'error-rate>0.1%'   # for CI
+  greet-cli load --baseline old.json --fail-if 'p99>+10%'
   greet-cli --output json load --count 100000 | jq .latency_us.p99";
 
 pub(super) const PING_EXAMPLES: &str = "\
@@ -72,7 +73,7 @@ Exit codes:
   2       invalid flags or arguments, or input that is invalid or not readable
   3       no connection (dns, tcp, proxy, tls, http2): not sent, safe to retry
   4       health: not SERVING
-  5       load: a --fail-if threshold was violated, or --find found no rate
+  5       load: --fail-if violated or without a verdict, or --find found no rate
   64 + n  gRPC status n, such as 68 for DEADLINE_EXCEEDED, 78 for UNAVAILABLE
   130     SIGINT (Ctrl-C), after the output of all replies so far
   143     SIGTERM, after the output of all replies so far

@@ -105,9 +105,13 @@ pub(crate) struct LoadArgs {
     #[command(flatten)]
     names: super::name_flags::LoadNameArgs,
     // </greeter>
-    /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000; metrics: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
+    /// Exit with 5 if the rule is true at the end: p99>20ms, error-rate>0.1%, rps<5000, with --baseline also p99>+10%; metrics: min, mean, max, p50, p99.9, ..., error-rate, errors, rps; operators: > >= < <=; repeat for several
     #[arg(long, value_name = "RULE")]
     fail_if: Vec<Threshold>,
+
+    /// Compare with an earlier load test: a file that --output json printed; the load must be equal
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
 
     /// Write a self-contained HTML report with plots
     #[arg(long, value_name = "FILE")]
@@ -162,9 +166,16 @@ impl LoadArgs {
             until,
             warm_up: self.warm_up.unwrap_or(warm_up),
         };
-        let (thresholds, find, html) = (self.fail_if.clone(), self.find.clone(), self.html.clone());
+        let (thresholds, find) = (self.fail_if.clone(), self.find.clone());
+        let (baseline, html) = (self.baseline.clone(), self.html.clone());
+        if let (None, Some(rule)) = (&baseline, thresholds.iter().find(|rule| rule.is_relative())) {
+            return Err(format!("--fail-if: '{rule}' is relative and needs --baseline FILE"));
+        }
+        if baseline.is_some() && matches!(rate, Some(Rate::Range(_))) {
+            return Err("--baseline: cannot be used with a range of rates".to_owned());
+        }
         let (method, inputs) = self.method_and_inputs()?;
-        Ok(LoadOptions { method, inputs, shape, thresholds, find, html })
+        Ok(LoadOptions { method, inputs, shape, thresholds, find, baseline, html })
     }
 
     /// Fails if --rate is not a range and others of its flags need one, or the other way round.

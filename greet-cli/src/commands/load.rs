@@ -12,7 +12,9 @@ use crate::error::CallError;
 use crate::exit::Exit;
 use crate::fd_limit;
 use crate::load;
-use crate::load::{LoadOptions, Plan, Summary, TextReport, Threshold, page};
+use crate::load::{
+    Baseline, Comparison, Judgement, LoadOptions, Plan, Summary, TextReport, Threshold, page,
+};
 use crate::output::{Stderr, Stdout};
 
 pub(crate) async fn run(
@@ -21,15 +23,17 @@ pub(crate) async fn run(
     stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Exit> {
-    // The file of --html is opened before the load, so that an unusable path costs no load test.
+    // The files are opened before the load, so that an unusable one costs no load test.
     let Context { targets, wait, call_options } = context;
     let client = Client::new(call_options.clone(), &targets, 1);
     fd_limit::raise_to_hard_limit();
-    let LoadOptions { method, inputs, shape, thresholds, find, html } = options;
-    let prepared = open_page(html.as_deref()).and_then(|html| {
-        Ok((html, Plan::new(method, inputs, shape, targets, call_options, find)?))
-    });
-    let (html, plan) = match prepared {
+    let LoadOptions { method, inputs, shape, thresholds, find, baseline, html } = options;
+    let prepare = || -> anyhow::Result<_> {
+        let plan = Plan::new(method, inputs, shape, targets, call_options, find)?;
+        let baseline = baseline.map(|file| Baseline::read(&file, &plan.load())).transpose()?;
+        Ok((open_page(html.as_deref())?, baseline, plan))
+    };
+    let (html, baseline, plan) = match prepare() {
         Ok(prepared) => prepared,
         Err(invalid) => {
             stderr.error(format_args!("{invalid:#}"));
@@ -41,8 +45,14 @@ pub(crate) async fn run(
         Ok(summary) => (summary, None),
         Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
     };
-    let report = load::report(&plan, &summary, &thresholds);
-    let text = TextReport { plan: &plan, summary: &summary }.to_string();
+    let comparison = baseline.as_ref().map(|baseline| Comparison::new(baseline, &summary));
+    let judge = |threshold: &Threshold| threshold.judge(&summary, comparison.as_ref());
+    let judgements: Vec<_> = thresholds.iter().map(judge).collect();
+    let report = load::report(&plan, &summary, comparison.as_ref(), &judgements);
+    let mut text = TextReport { plan: &plan, summary: &summary }.to_string();
+    if let Some(comparison) = &comparison {
+        text.push_str(&format!("\n\n{comparison}"));
+    }
     stdout.line(unreachable.is_none().then_some(&text), || &report);
     stdout.flush_blocking()?;
     if let Some(failure) = unreachable {
@@ -54,7 +64,10 @@ pub(crate) async fn run(
         let written = file.write_all(page(&report).as_bytes());
         written.with_context(|| format!("could not write `{}`", name.display()))?;
     }
-    Ok(conclude(&thresholds, &summary, stderr))
+    if let Some(bottleneck) = comparison.as_ref().and_then(Comparison::baseline_bottleneck) {
+        stderr.note(format_args!("baseline: {bottleneck}; greet-cli may have been the limit"));
+    }
+    Ok(conclude(&judgements, &summary, stderr))
 }
 
 /// Opens the file of `--html`, if given. The old content stays until there is a report.
@@ -67,7 +80,7 @@ fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// Reports what the figures do not show, and returns the exit code.
-fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exit {
+fn conclude(judgements: &[Judgement], summary: &Summary, stderr: &Stderr) -> Exit {
     if let Some(capacity) = &summary.capacity {
         if let Some(reason) = capacity.not_found().filter(|_| !summary.is_interrupted()) {
             stderr.error(format_args!("--find: {reason}"));
@@ -75,11 +88,8 @@ fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exi
     } else if let Some(bottleneck) = summary.bottleneck() {
         stderr.note(format_args!("{bottleneck}; greet-cli may be the limit"));
     }
-    for rule in thresholds.iter().filter(|rule| rule.is_violated(summary)) {
-        stderr.error(format_args!(
-            "--fail-if: threshold '{rule}' violated: {}",
-            rule.measured(summary)
-        ));
+    for failure in judgements.iter().filter_map(Judgement::failure) {
+        stderr.error(format_args!("--fail-if: {failure}"));
     }
     let failure = summary.first_failure();
     let dead = summary.connect_failures.take_unreported(|_| true);
@@ -87,7 +97,7 @@ fn conclude(thresholds: &[Threshold], summary: &Summary, stderr: &Stderr) -> Exi
     if let Some(failure) = failure {
         stderr.failure(failure);
     }
-    let exit = load::exit(summary, thresholds);
+    let exit = load::exit(summary, judgements);
     if exit == Exit::Usage {
         stderr.note(format_args!("no call was sent during the measurement"));
     }

@@ -1,9 +1,14 @@
 //! Runs a load test and reports throughput and latency. Each worker has its own thread, runtime,
 //! connections and counters, and sends its counts to the aggregator ten times per second.
 
+mod baseline;
 mod by_target;
 mod callers;
 mod capacity;
+mod comparison;
+mod figures;
+mod metric;
+mod page;
 mod plan;
 mod recorder;
 mod render;
@@ -19,12 +24,15 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use self::baseline::Baseline;
+pub(crate) use self::comparison::Comparison;
+pub(crate) use self::page::page;
 pub(crate) use self::plan::{Arrivals, LoadInputs, Plan, Rate, RateRange, Shape, Until};
 pub(crate) use self::recorder::Histogram;
 pub(crate) use self::render::TextReport;
-pub(crate) use self::report::{page, report};
+pub(crate) use self::report::report;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::thresholds::{Threshold, exit};
+pub(crate) use self::thresholds::{Judgement, Threshold, exit};
 use crate::method::Method;
 
 /// The options of `load`.
@@ -36,6 +44,8 @@ pub(crate) struct LoadOptions {
     pub(crate) thresholds: Vec<Threshold>,
     /// The rule for which to find the highest rate.
     pub(crate) find: Option<Threshold>,
+    /// The report of an earlier load test.
+    pub(crate) baseline: Option<PathBuf>,
     /// The file for the HTML report.
     pub(crate) html: Option<PathBuf>,
 }

@@ -9,12 +9,13 @@ use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::baseline::Load;
 use super::schedule::Schedule;
 use super::thresholds::Threshold;
 use crate::bulk::{self, BYTE_ORDER_MARK};
 use crate::client::CallOptions;
 use crate::connect::Target;
-use crate::method::Method;
+use crate::method::{Method, name};
 
 /// Maximum size of a file of requests, which are kept in memory.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -125,6 +126,22 @@ impl Plan {
         Ok(Plan { targets, call_options, method, requests, shape, find })
     }
 
+    /// Returns what a baseline must have in common with the load test.
+    pub(crate) fn load(&self) -> Load {
+        let shape = self.shape;
+        Load {
+            method: name(self.method.as_ref()).to_owned(),
+            loop_name: shape.loop_name().to_owned(),
+            rate_per_s: match shape.rate {
+                Some(Rate::Fixed(rate)) => Some(rate),
+                Some(Rate::Range(_)) | None => None,
+            },
+            arrivals: shape.arrivals_name().map(str::to_owned),
+            concurrency: shape.concurrency,
+            connections: shape.connections,
+        }
+    }
+
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
         let Shape { concurrency, connections, threads, .. } = self.shape;
         (0..threads).map(move |worker| {
@@ -137,6 +154,20 @@ impl Plan {
     /// Returns whether calls rotate over servers.
     pub(super) fn has_several_servers(&self) -> bool {
         self.targets.len() > 1 || self.targets.iter().any(Target::is_per_address)
+    }
+}
+
+impl Shape {
+    pub(super) fn loop_name(&self) -> &'static str {
+        if self.rate.is_some() { "open" } else { "closed" }
+    }
+
+    /// Returns the name of the gaps between the calls of an open loop.
+    pub(super) fn arrivals_name(&self) -> Option<&'static str> {
+        self.rate.map(|_| match self.arrivals {
+            Arrivals::Uniform => "uniform",
+            Arrivals::Poisson { .. } => "poisson",
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greet_proto::status::{self, code_name};
 use hdrhistogram::Histogram as Hdr;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use crate::client::Call;
@@ -95,7 +95,7 @@ pub(super) struct Bucket {
 }
 
 /// Figures of latencies in microseconds, as in the report.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct LatencyFigures {
     pub(super) min: u64,
     pub(super) mean: f64,

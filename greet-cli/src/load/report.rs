@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use super::by_target::ByTarget;
 use super::capacity::{Capacity, Find};
-use super::plan::{Arrivals, Plan, Shape};
+use super::comparison::Comparison;
+use super::figures::{IntervalReport, PercentilePoint, SCHEMA, sections};
+use super::plan::Plan;
 use super::recorder::Histogram;
 use super::summary::{Interval, Summary};
-use super::thresholds::{Threshold, exit};
+use super::thresholds::{Judgement, exit};
 use crate::exit::Exit;
 use crate::method::name;
 use crate::output::report::{ErrorReport, connect_failures, micros};
@@ -19,28 +21,26 @@ use crate::output::report::{ErrorReport, connect_failures, micros};
 const BUCKET_GROWTH: f64 = 1.1;
 
 /// Returns the report as JSON.
-pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -> Value {
+pub(crate) fn report(
+    plan: &Plan,
+    summary: &Summary,
+    comparison: Option<&Comparison<'_>>,
+    judgements: &[Judgement],
+) -> Value {
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
     let capacity = summary.capacity.as_ref();
-    let thresholds_report = thresholds.iter().map(|threshold| {
-        json!({
-            "rule": threshold.to_string(),
-            "measured": threshold.measured(summary),
-            "crossed": threshold.is_violated(summary),
-        })
-    });
     json!({
-        "schema": "greet.load/v1",
-        "ok": exit(summary, thresholds) == Exit::Done,
+        "schema": SCHEMA,
+        "ok": exit(summary, judgements) == Exit::Done,
         "method": name(plan.method.as_ref()),
         "targets": plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "started": humantime::format_rfc3339_seconds(summary.started).to_string(),
         "version": env!("CARGO_PKG_VERSION"),
-        "loop": if shape.rate.is_some() { "open" } else { "closed" },
+        "loop": shape.loop_name(),
         "rate_per_s": summary.rate,
-        "arrivals": arrivals(&shape),
+        "arrivals": shape.arrivals_name(),
         "concurrency": shape.concurrency,
         "connections": shape.connections,
         "threads": shape.threads,
@@ -65,6 +65,7 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
         "histogram": latency.buckets(BUCKET_GROWTH),
         "percentiles": percentile_curve(latency),
         "intervals": intervals(summary),
+        "sections": sections(summary),
         "steps": capacity.map_or(&[][..], |it| &it.steps),
         "knee_rate_per_s": capacity.and_then(Capacity::knee),
         "find": capacity.and_then(|it| Some(find(it, it.find.as_ref()?))),
@@ -74,16 +75,9 @@ pub(crate) fn report(plan: &Plan, summary: &Summary, thresholds: &[Threshold]) -
             "lag_max_us": (!lag.is_empty()).then(|| lag.max()),
             "bottleneck": summary.bottleneck(),
         },
-        "thresholds": thresholds_report.collect::<Vec<_>>(),
+        "thresholds": judgements,
+        "baseline": comparison.map(Comparison::report),
         "error": summary.first_failure().map(ErrorReport::new),
-    })
-}
-
-/// Returns the gaps between the calls of an open loop.
-fn arrivals(shape: &Shape) -> Option<&'static str> {
-    shape.rate.map(|_| match shape.arrivals {
-        Arrivals::Uniform => "uniform",
-        Arrivals::Poisson { .. } => "poisson",
     })
 }
 
@@ -113,12 +107,11 @@ fn by_target(by_target: &ByTarget) -> Vec<Value> {
 
 /// Returns percentiles and latencies up to the slowest call. Each group of five points covers half
 /// of the remaining distance to 100 %.
-fn percentile_curve(latency: &Histogram) -> Vec<Value> {
+fn percentile_curve(latency: &Histogram) -> Vec<PercentilePoint> {
     if latency.is_empty() {
         return Vec::new();
     }
-    let point =
-        |percentile| json!({ "percentile": percentile, "us": latency.percentile(percentile) });
+    let point = |percentile| PercentilePoint { percentile, us: latency.percentile(percentile) };
     let (mut points, mut left) = (Vec::new(), 100.0);
     while left * latency.count() as f64 >= 100.0 {
         points.extend((0..5).map(|step| point(100.0 - left * (1.0 - f64::from(step) / 10.0))));
@@ -128,31 +121,22 @@ fn percentile_curve(latency: &Histogram) -> Vec<Value> {
     points
 }
 
-fn intervals(summary: &Summary) -> Vec<Value> {
+fn intervals(summary: &Summary) -> Vec<IntervalReport> {
     let length_us = micros(summary.intervals.length);
     let report = |(index, interval): (u64, &Interval)| {
         let Interval { latency, failed } = interval;
         let percentile = |p| (!latency.is_empty()).then(|| latency.percentile(p));
-        json!({
-            "at_us": index * length_us,
-            "length_us": length_us,
-            "ok": latency.count(),
-            "failed": failed,
-            "p50_us": percentile(50.0),
-            "p99_us": percentile(99.0),
-            "max_us": percentile(100.0),
-        })
+        IntervalReport {
+            at_us: index * length_us,
+            length_us,
+            ok: latency.count(),
+            failed: *failed,
+            p50_us: percentile(50.0),
+            p99_us: percentile(99.0),
+            max_us: percentile(100.0),
+        }
     };
     (0..).zip(&summary.intervals.all).map(report).collect()
-}
-
-const PAGE: &str = include_str!("report.html");
-const PLACEHOLDER: &str = "__REPORT_JSON__";
-
-/// Returns the HTML page of a report.
-pub(crate) fn page(report: &Value) -> String {
-    // A `<` could end the script element.
-    PAGE.replace(PLACEHOLDER, &report.to_string().replace('<', "\\u003c"))
 }
 
 #[cfg(test)]
@@ -166,25 +150,9 @@ mod tests {
         let mut latency = Histogram::default();
         (1..=1_000).for_each(|micros| latency.record(Duration::from_micros(micros)));
         let points = percentile_curve(&latency);
-        let points: Vec<_> = points
-            .iter()
-            .map(|point| (point["percentile"].as_f64().unwrap(), point["us"].as_u64().unwrap()))
-            .collect();
+        let points: Vec<_> = points.iter().map(|point| (point.percentile, point.us)).collect();
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         assert_eq!((points[0].0, points.last().unwrap().1), (0.0, latency.max()));
         assert!(percentile_curve(&Histogram::default()).is_empty());
-    }
-
-    #[test]
-    fn page_has_one_placeholder() {
-        assert_eq!(PAGE.matches(PLACEHOLDER).count(), 1);
-    }
-
-    #[test]
-    fn page_loads_nothing_from_network() {
-        assert!(PAGE.contains("default-src 'none'"), "browsers enforce it");
-        for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch("] {
-            assert!(!PAGE.contains(elsewhere), "{elsewhere}");
-        }
     }
 }

@@ -1,11 +1,17 @@
-//! Parses and evaluates `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`.
+//! Parses and evaluates `--fail-if`: a metric, a comparison and a bound, as in `p99>20ms`, or a bound
+//! relative to the baseline, as in `p99>+10%`.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+
+use serde::Serialize;
 
 use super::capacity::Capacity;
+use super::comparison::{Change, Comparison, percent};
+use super::figures::{MIN_CALLS_ABOVE, SECTIONS};
+use super::metric::Metric;
+use super::recorder::REPORT_INTERVAL;
 use super::summary::Summary;
 use crate::error::CallError;
 use crate::exit::Exit;
@@ -19,25 +25,22 @@ pub(crate) struct Threshold {
     violation: Ordering,
     /// Whether it is also violated by a value that equals the bound.
     is_inclusive: bool,
-    /// Microseconds, a share, or calls per second.
-    bound: f64,
+    bound: Bound,
     /// The text of the command line.
     rule: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Metric {
-    Min,
-    Mean,
-    Max,
-    Percentile(f64),
-    ErrorRate,
-    Errors,
-    Rps,
+enum Bound {
+    /// Microseconds, a share, or calls per second.
+    Absolute(f64),
+    /// The change from the baseline, as a share of it.
+    Relative(f64),
 }
 
 const FORMS: &str = "a rule such as p99>20ms, max>1s, error-rate>0.1% (or 0.001), errors>0 or rps<5000; \
-     metrics are min, mean, max, p50, p99.9, …, error-rate, errors and rps";
+     metrics are min, mean, max, p50, p99.9, …, error-rate, errors and rps; with --baseline also \
+     p99>+10% or rps<-5%, for mean, p50, p90, p99, p99.9, p99.99 and rps";
 
 impl FromStr for Threshold {
     type Err = String;
@@ -52,42 +55,141 @@ impl Threshold {
         let (metric, rest) = rule.split_at(rule.find(['<', '>'])?);
         let violation = if rest.starts_with('>') { Ordering::Greater } else { Ordering::Less };
         let bound = rest[1..].strip_prefix('=');
-        let (is_inclusive, bound) = (bound.is_some(), bound.unwrap_or(&rest[1..]));
+        let (is_inclusive, bound) = (bound.is_some(), bound.unwrap_or(&rest[1..]).trim());
         let metric = Metric::parse(metric.trim())?;
-        let bound = metric.parse_bound(bound.trim())?;
+        let bound = if bound.starts_with(['+', '-']) {
+            Bound::Relative(parse_change(metric, bound)?)
+        } else {
+            Bound::Absolute(metric.parse_bound(bound)?)
+        };
         Some(Threshold { metric, violation, is_inclusive, bound, rule: rule.to_owned() })
     }
 
-    /// Returns whether it was violated. Without a call that ended OK, every latency threshold is.
-    pub(crate) fn is_violated(&self, summary: &Summary) -> bool {
-        let Some(value) = self.metric.value(summary) else {
-            return true;
-        };
-        let order = value.partial_cmp(&self.bound);
-        order == Some(self.violation) || (self.is_inclusive && order.is_some_and(Ordering::is_eq))
+    /// Returns whether the rule needs a baseline.
+    pub(crate) fn is_relative(&self) -> bool {
+        matches!(self.bound, Bound::Relative(_))
     }
 
     /// Formats the measured value in its unit.
-    pub(crate) fn measured(&self, summary: &Summary) -> String {
-        let Some(value) = self.metric.value(summary) else {
-            return "unknown, no call ended OK".to_owned();
+    pub(super) fn measured(&self, summary: &Summary) -> String {
+        let measured = self.metric.value(summary);
+        measured.map_or("unknown, no call ended OK".to_owned(), |it| self.metric.format(it))
+    }
+
+    /// Returns whether a rule without a relative bound is violated.
+    pub(super) fn is_violated(&self, summary: &Summary) -> bool {
+        self.judge(summary, None).is_violated
+    }
+
+    /// Evaluates the rule. A relative one needs a comparison.
+    pub(crate) fn judge(
+        &self,
+        summary: &Summary,
+        comparison: Option<&Comparison<'_>>,
+    ) -> Judgement {
+        let measured = self.metric.value(summary);
+        let change = comparison.filter(|_| self.is_relative()).and_then(|it| it.of(self.metric));
+        let verdict = match (self.bound, measured, change) {
+            (_, None, _) => Verdict::Violated,
+            (Bound::Absolute(bound), Some(measured), _) => {
+                Verdict::violated_if(self.is_beyond(measured, bound))
+            }
+            (Bound::Relative(_), _, None) => Verdict::TooFewCalls,
+            (Bound::Relative(share), Some(measured), Some(change)) => {
+                let is_beyond =
+                    self.is_beyond(measured, change.baseline() + change.baseline() * share);
+                match change.order() {
+                    None => Verdict::TooFewCalls,
+                    Some(order) if is_beyond && order != self.violation => Verdict::WithinNoise,
+                    Some(_) => Verdict::violated_if(is_beyond),
+                }
+            }
         };
-        match self.metric {
-            Metric::ErrorRate => format!("{}%", round(value * 100.0)),
-            Metric::Errors => format!("{value:.0}"),
-            Metric::Rps => format!("{value:.0}/s"),
-            _ => HumanDuration(Duration::from_micros(value as u64)).to_string(),
+        Judgement {
+            rule: self.rule.clone(),
+            measured: self.measured(summary),
+            is_violated: verdict == Verdict::Violated,
+            baseline: change.map(|change| self.metric.format(change.baseline())),
+            change: change.and_then(Change::share),
+            verdict,
+        }
+    }
+
+    fn is_beyond(&self, measured: f64, bound: f64) -> bool {
+        let order = measured.partial_cmp(&bound);
+        order == Some(self.violation) || (self.is_inclusive && order.is_some_and(Ordering::is_eq))
+    }
+}
+
+/// Parses `+10%` or `-5%` into a share.
+fn parse_change(metric: Metric, change: &str) -> Option<f64> {
+    let share = change.strip_suffix('%')?.trim_end().parse::<f64>().ok()? / 100.0;
+    // Nothing is less than -100 %.
+    let is_valid = share.is_finite() && share > -1.0 && Metric::COMPARED.contains(&metric);
+    is_valid.then_some(share)
+}
+
+/// The result of a rule.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judgement {
+    rule: String,
+    /// The measured value in its unit.
+    measured: String,
+    #[serde(rename = "crossed")]
+    is_violated: bool,
+    /// The value of the baseline in its unit; null for an absolute rule.
+    baseline: Option<String>,
+    /// From the baseline to the measured value, as a share of the former.
+    change: Option<f64>,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    NotViolated,
+    /// Also of a latency if no call ended OK.
+    Violated,
+    /// Beyond the bound, but by no more than the runs vary by.
+    WithinNoise,
+    /// The calls are too few to say.
+    TooFewCalls,
+}
+
+impl Verdict {
+    fn violated_if(is_beyond: bool) -> Verdict {
+        if is_beyond { Verdict::Violated } else { Verdict::NotViolated }
+    }
+}
+
+impl Judgement {
+    /// Returns the reason that the rule fails the load test, if it does.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let Judgement { rule, measured, .. } = self;
+        match self.verdict {
+            Verdict::NotViolated | Verdict::WithinNoise => None,
+            Verdict::Violated => {
+                let baseline = self.baseline.as_ref().map(|it| format!("; baseline {it}"));
+                let change = self.change.map(|share| format!(", {}", percent(share)));
+                let [baseline, change] = [baseline, change].map(Option::unwrap_or_default);
+                Some(format!("threshold '{rule}' violated: {measured}{baseline}{change}"))
+            }
+            Verdict::TooFewCalls => Some(format!(
+                "threshold '{rule}' has no verdict: too few calls; each run needs {}, a call in each \
+                 tenth of it, and {MIN_CALLS_ABOVE} calls above the percentile",
+                HumanDuration(REPORT_INTERVAL * SECTIONS as u32)
+            )),
         }
     }
 }
 
 /// Returns the exit code of a load test.
-pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
+pub(crate) fn exit(summary: &Summary, judgements: &[Judgement]) -> Exit {
     if let Some(signal) = summary.interrupted {
         return signal;
     }
     let has_found = summary.capacity.as_ref().is_none_or(Capacity::has_found);
-    if !has_found || thresholds.iter().any(|threshold| threshold.is_violated(summary)) {
+    if !has_found || judgements.iter().any(|judgement| judgement.failure().is_some()) {
         return Exit::ThresholdViolated;
     }
     // Only --fail-if judges single failures, but without a success nothing was measured.
@@ -95,61 +197,6 @@ pub(crate) fn exit(summary: &Summary, thresholds: &[Threshold]) -> Exit {
         return Exit::Done;
     }
     summary.counts.first_failure.as_ref().map_or(Exit::Usage, CallError::exit)
-}
-
-/// Rounds to four decimals.
-fn round(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
-}
-
-impl Metric {
-    fn parse(name: &str) -> Option<Metric> {
-        Some(match name {
-            "min" => Metric::Min,
-            "mean" => Metric::Mean,
-            "max" => Metric::Max,
-            "error-rate" => Metric::ErrorRate,
-            "errors" => Metric::Errors,
-            "rps" => Metric::Rps,
-            _ => {
-                let percentile = name.strip_prefix('p')?.parse().ok();
-                Metric::Percentile(percentile.filter(|it| (0.0..=100.0).contains(it))?)
-            }
-        })
-    }
-
-    fn parse_bound(self, bound: &str) -> Option<f64> {
-        match self {
-            Metric::ErrorRate => {
-                let (number, unit) = match bound.strip_suffix('%') {
-                    Some(percent) => (percent, 100.0),
-                    None => (bound, 1.0),
-                };
-                let share = number.trim().parse::<f64>().ok()? / unit;
-                // Without `%`, 1 is a typing error: `error-rate>1` is never true.
-                let is_share = if unit > 1.0 { share <= 1.0 } else { share < 1.0 };
-                (is_share && share >= 0.0).then_some(share)
-            }
-            Metric::Errors | Metric::Rps => {
-                bound.parse::<f64>().ok().filter(|bound| bound.is_finite() && *bound >= 0.0)
-            }
-            _ => Some(humantime::parse_duration(bound).ok()?.as_secs_f64() * 1e6),
-        }
-    }
-
-    fn value(self, summary: &Summary) -> Option<f64> {
-        let latency = &summary.counts.latency;
-        let micros = |micros: u64| (!latency.is_empty()).then_some(micros as f64);
-        match self {
-            Metric::Min => micros(latency.min()),
-            Metric::Mean => (!latency.is_empty()).then(|| latency.mean()),
-            Metric::Max => micros(latency.max()),
-            Metric::Percentile(percentile) => micros(latency.percentile(percentile)),
-            Metric::ErrorRate => Some(summary.error_rate()),
-            Metric::Errors => Some((summary.counts.failed() + summary.not_started) as f64),
-            Metric::Rps => Some(summary.rps()),
-        }
-    }
 }
 
 impl fmt::Display for Threshold {
@@ -161,12 +208,15 @@ impl fmt::Display for Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::baseline::tests::baseline;
+    use crate::load::figures::tests::summary;
 
     #[test]
     fn threshold_is_parsed_into_metric_comparison_and_bound() {
         let parsed = |rule: &str| {
             let rule: Threshold = rule.parse().unwrap();
-            (rule.metric, rule.violation, rule.is_inclusive, rule.bound)
+            let Bound::Absolute(bound) = rule.bound else { panic!("{rule:?}") };
+            (rule.metric, rule.violation, rule.is_inclusive, bound)
         };
         assert_eq!(
             parsed("p99>20ms"),
@@ -199,5 +249,65 @@ mod tests {
         for bad in bad {
             assert!(bad.parse::<Threshold>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn relative_bound_has_a_sign_and_a_comparable_metric() {
+        let share = |rule: &str| {
+            let rule: Threshold = rule.parse().unwrap();
+            let Bound::Relative(share) = rule.bound else { panic!("{rule:?}") };
+            share
+        };
+        assert_eq!(share("p99>+10%"), 0.1);
+        assert_eq!(share("rps < -5 %"), -0.05);
+        assert_eq!(share("mean>=+0%"), 0.0);
+        assert_eq!(share("p99.99>+1000%"), 10.0);
+        let bad = [
+            "p99>10%",
+            "p99>+10",
+            "p99>+10ms",
+            "p99>+%",
+            "p99>+inf%",
+            "p99>+-1%",
+            "rps<-100%",
+            "p95>+10%",
+            "max>+10%",
+            "min>+10%",
+            "errors>+10%",
+            "error-rate>+10%",
+        ];
+        for bad in bad {
+            assert!(bad.parse::<Threshold>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn relative_rule_is_violated_beyond_bound_and_noise() {
+        let verdict = |rule: &str, before: &Summary, now: &Summary| {
+            let baseline = baseline(before);
+            let comparison = Comparison::new(&baseline, now);
+            let judgement = rule.parse::<Threshold>().unwrap().judge(now, Some(&comparison));
+            assert_eq!(judgement.is_violated, judgement.verdict == Verdict::Violated);
+            judgement.verdict
+        };
+        let run = |latency_us| summary(&[(100, latency_us); 10]);
+        assert_eq!(verdict("p99>+10%", &run(100), &run(110)), Verdict::NotViolated);
+        assert_eq!(verdict("p99>=+10%", &run(100), &run(110)), Verdict::Violated);
+        assert_eq!(verdict("p99>+10%", &run(100), &run(111)), Verdict::Violated);
+        assert_eq!(verdict("p99<-10%", &run(100), &run(89)), Verdict::Violated);
+        assert_eq!(verdict("p99>+10%", &run(100), &run(50)), Verdict::NotViolated);
+
+        let varying = summary(&[50, 60, 70, 80, 90, 100, 110, 120, 130, 140].map(|us| (100, us)));
+        assert_eq!(verdict("p50>+10%", &varying, &run(120)), Verdict::WithinNoise);
+        assert_eq!(verdict("p50>+10%", &varying, &run(131)), Verdict::Violated);
+        assert_eq!(verdict("p50>+50%", &varying, &run(131)), Verdict::NotViolated);
+
+        let [fast, slow] = [100, 94].map(|calls| summary(&[(calls, 100); 10]));
+        assert_eq!(verdict("rps<-5%", &fast, &slow), Verdict::Violated);
+        assert_eq!(verdict("rps<-7%", &fast, &slow), Verdict::NotViolated);
+        assert_eq!(verdict("p99>+10%", &fast, &slow), Verdict::TooFewCalls);
+        assert_eq!(verdict("p99>+10%", &slow, &fast), Verdict::TooFewCalls);
+        let none = Summary::new(None);
+        assert_eq!(verdict("p99>+10%", &fast, &none), Verdict::Violated, "no call ended OK");
     }
 }

@@ -22,6 +22,7 @@ mod hello;
 // </greeter>
 mod http2_errors;
 mod load;
+mod load_baseline;
 mod load_steps;
 #[cfg(unix)]
 mod local_limits;

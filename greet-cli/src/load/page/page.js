@@ -1,97 +1,8 @@
-<!DOCTYPE html>
-<!--
-  The page that `greet-cli load --html FILE` writes. The program inserts the results of one run, as
-  JSON, into the script element "report"; everything else is fixed.
-
-  The page is self-contained, without libraries, fonts or requests, because reports are kept: attached
-  to tickets, opened from build artefacts, or read years later on a machine without a network.
-  Text from a server (a status, the name of a target) is inserted as text nodes only.
--->
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<!-- The browser enforces that the page loads nothing. -->
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>greet-cli load</title>
-<style>
-:root { --paper: #fffffa; --ink: #1c1c1a; --soft: #66655e; --hair: #e3e1d6; --faint: #a9a79b;
-  --blue: #2a6fa5; --bar: #8fa9bf; --red: #b3261e; --green: #2e6b3a; --amber: #8a5a00; --amber-paper: #fff3d6; }
-/* On a screen only: paper is always white. */
-@media screen and (prefers-color-scheme: dark) {
-  :root { --paper: #171715; --ink: #e9e7dd; --soft: #a3a196; --hair: #32312c; --faint: #79776c;
-    --blue: #76b3e3; --bar: #56738c; --red: #f2837a; --green: #8cc797; --amber: #f0c066; --amber-paper: #352a10; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1rem 3rem; max-width: 62rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; font-variant-numeric: tabular-nums lining-nums; }
-h1, h2, caption, .prose, .verdict > strong { font-family: "Iowan Old Style", Palatino, "Palatino Linotype", Charter, Georgia, serif; }
-h1 { margin: 0; font-size: 2rem; font-weight: 400; line-height: 1.2; }
-h2, caption { margin: 0; font-size: 1.2rem; font-weight: 400; font-style: italic; }
-header p, .prose, footer { margin: .2rem 0; color: var(--soft); overflow-wrap: anywhere; }
-.prose { max-width: 42rem; line-height: 1.4; }
-code { font: .92em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-.verdict { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; align-items: baseline; margin: 1.25rem 0 0; padding: .5rem 0 .5rem 1rem; border-left: 4px solid var(--green); }
-.verdict > strong { font-size: 1.35rem; font-weight: 400; color: var(--green); }
-.verdict.bad { border-color: var(--red); }
-.verdict ul { flex: 1 1 16rem; margin: 0; padding: 0; list-style: none; }
-.bad > strong, li.bad, .figures .bad dd { color: var(--red); }
-.note { margin: .75rem 0 0; padding: .5rem 1rem; border-left: 4px solid currentColor; background: var(--amber-paper); color: var(--amber); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: 1rem; margin: 1.75rem 0; }
-.figures dt, .figures dd + dd { color: var(--soft); font-size: .8rem; }
-.figures dd { margin: 0; font-size: 1.6rem; line-height: 1.25; white-space: nowrap; }
-.figures small { font-size: .6em; color: var(--soft); }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); column-gap: 2.5rem; }
-figure { margin: 0 0 2rem; min-width: 0; }
-.plot { position: relative; margin-top: .5rem; touch-action: pan-y; outline-offset: 4px; }
-/* The box around a drawing takes the pointer; otherwise the browser shows the title of the drawing over the tip. */
-svg { display: block; width: 100%; height: auto; pointer-events: none; font-size: 12px; }
-svg text { fill: var(--soft); }
-svg .end { text-anchor: end; } svg .middle { text-anchor: middle; }
-/* The outline keeps a value readable where a line passes behind it. */
-svg text.strong { fill: var(--ink); stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; paint-order: stroke; }
-.grid { stroke: var(--hair); } .axis, .cross { stroke: var(--faint); } .guide { stroke: var(--faint); stroke-dasharray: 2 3; }
-.line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
-.line.p50 { stroke: var(--blue); } .line.p99 { stroke: var(--ink); } .line.max { stroke: var(--faint); stroke-width: 1; }
-svg text.p50 { fill: var(--blue); } svg text.p99 { fill: var(--ink); } svg text.failed { fill: var(--red); }
-.bar { fill: var(--bar); } .bar.failed { fill: var(--red); } .dot { fill: var(--ink); }
-.tip { position: absolute; top: 0; padding: .3rem .6rem; border: 1px solid var(--hair); background: var(--paper); font-size: .8rem; line-height: 1.4; white-space: nowrap; pointer-events: none; box-shadow: 0 1px 6px #0003; }
-.low .tip { top: auto; bottom: 2.5rem; }
-.tip:empty { display: none; }
-.tables { columns: 3 17rem; column-gap: 2rem; }
-table { width: 100%; margin-bottom: 2rem; break-inside: avoid; border-collapse: collapse; font-size: .87rem; }
-caption { padding-bottom: .3rem; text-align: left; }
-th, td { padding: .22rem 0 .22rem .6rem; border-top: 1px solid var(--hair); font-weight: 400; text-align: right; vertical-align: top; white-space: nowrap; }
-th:first-child { padding-left: 0; text-align: left; }
-/* Names in a table of counts may be of any length. */
-th:first-child:nth-last-child(3) { width: 60%; white-space: normal; overflow-wrap: anywhere; }
-thead th, .pairs th { color: var(--soft); }
-footer { margin-top: 1rem; font-size: .8rem; }
-@page { margin: 14mm; }
-@media print {
-  :root { --paper: #fff; }
-  body { padding: 0; font-size: 12px; }
-  .pair { grid-template-columns: 1fr 1fr; }
-  .figures { grid-template-columns: repeat(7, auto); }
-  .figures dd:first-of-type { font-size: 1.25rem; }
-  figure, .figures, .verdict { break-inside: avoid; }
-  .tip, .cross { display: none; }
-  svg { max-height: 11cm; } /* A drawing for a telephone would fill the sheet. */
-  .note { border: 1px solid; }
-}
-</style>
-</head>
-<body>
-<header><h1>greet-cli load</h1></header>
-<main><noscript><p class="note">This page draws its plots with JavaScript. The source of the page contains the results as JSON.</p></noscript></main>
-<script id="report" type="application/json">__REPORT_JSON__</script>
-<script>
+// Draws the page of a load test from its report, which is in the script element "report".
 "use strict";
 const report = JSON.parse(document.getElementById("report").textContent);
-const { calls, latency_us: latency, histogram, percentiles, intervals, generator, thresholds } = report;
-const openLoop = report.loop === "open";
+const { calls, latency_us: latency, histogram, percentiles, intervals, generator, thresholds, steps, find } = report;
+const openLoop = report.loop === "open", before = report.baseline?.report;
 
 // ---- Elements. Strings become text nodes, which are not parsed as markup.
 function make(space, name, attributes, children) {
@@ -125,6 +36,7 @@ function percent(part) {
   if (value > 0 && value < 0.0001) return "<\u202f0.0001%";
   return (value > 99 && rest > 0 ? Number((100 - digits(rest, 2)).toFixed(7)) : digits(value, value < 1 ? 2 : 3)) + "%";
 }
+const change = part => part === null ? "–" : `${part < 0 ? "−" : "+"}${digits(Math.abs(100 * part), 3)}%`;
 const share = (part, whole) => whole ? percent(part / whole) : "–";
 const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
@@ -165,6 +77,13 @@ function drawing(box, height, title) {
     add: (name, attributes, ...children) => root.appendChild(svg(name, attributes, ...children)),
     text: (x, y, text, look = "") => plot.add("text", { x, y, class: look }, text),
     line: (x1, y1, x2, y2, look) => plot.add("line", { x1, y1, x2, y2, class: look }),
+    /** Names the dashed lines of a baseline. */
+    legend(y) {
+      if (!before) return;
+      const text = "baseline", start = width - wide(text);
+      plot.line(start - 30, y - 4, start - 6, y - 4, "line before");
+      plot.text(start, y, text, "before");
+    },
     yAxis(values, y, right, label) {
       for (const value of values) {
         plot.line(LEFT, y(value), right, y(value), "grid");
@@ -221,26 +140,28 @@ const nothing = (box, text) => box.replaceChildren(html("p", { class: "prose" },
 // ---- The plots.
 function drawOverTime(box) {
   if (!intervals.length) return nothing(box, "No interval was measured.");
-  const timed = intervals.filter(each => each.max_us !== null);
+  const timed = intervals.filter(each => each.max_us !== null), timedBefore = (before?.intervals ?? []).filter(each => each.max_us !== null);
   const maxFailed = Math.max(...intervals.map(each => each.failed));
   const speed = each => each.length_us ? each.ok / each.length_us * 1e6 : 0;
   // From the top: latency, failed calls if there are any, calls per second.
   const top = 22, middle = timed.length ? top + 220 : -16, below = middle + (maxFailed ? 58 : 12);
   const rateTop = below + 38, bottom = rateTop + 76;
   const plot = drawing(box, bottom + 24, `Latency over time: p50, p99 and maximum of each of ${plural(intervals.length, "interval")}, with failed calls and calls per second`);
-  const right = plot.width - 46, last = intervals.at(-1), end = last.at_us + last.length_us || 1;
+  const right = plot.width - 46, end = Math.max(1, ...[intervals, before?.intervals ?? []].map(each => each.length ? each.at(-1).at_us + each.at(-1).length_us : 0));
   const x = scale(0, end, LEFT, right);
-  const steps = (value, y) => intervals.map((each, index) => value(each) === null ? "" :
-    `${index && value(intervals[index - 1]) !== null ? "L" : "M"}${x(each.at_us).toFixed(1)},${y(value(each)).toFixed(1)}H${x(each.at_us + each.length_us).toFixed(1)}`).join("");
+  const staircase = (of, value, y) => of.map((each, index) => value(each) === null ? "" :
+    `${index && value(of[index - 1]) !== null ? "L" : "M"}${x(each.at_us).toFixed(1)},${y(value(each)).toFixed(1)}H${x(each.at_us + each.length_us).toFixed(1)}`).join("");
 
   let y = null;
   if (timed.length) {
-    const bounds = logBounds(Math.min(...timed.map(each => each.p50_us)), Math.max(...timed.map(each => each.max_us)));
+    const bounds = logBounds(Math.min(...[...timed, ...timedBefore].map(each => each.p50_us)), Math.max(...timed.map(each => each.max_us), ...timedBefore.map(each => each.p99_us)));
     y = scale(...bounds, middle, top, log);
     plot.text(0, 10, "latency, log scale");
     plot.yAxis(logTicks(bounds, middle - top, 22), y, right, time);
+    plot.legend(10);
+    for (const name of before ? ["p99_us", "p50_us"] : []) plot.add("path", { d: staircase(timedBefore, each => each[name], y), class: "line before" });
     const ends = ["max", "p99", "p50"].map(name => {
-      plot.add("path", { d: steps(each => each[name + "_us"], y), class: `line ${name}` });
+      plot.add("path", { d: staircase(intervals, each => each[name + "_us"], y), class: `line ${name}` });
       return { name, y: y(timed.at(-1)[name + "_us"]) + 4 };
     });
     // The label of a line stands at its end; labels that overlap are moved down, then back into the plot.
@@ -257,7 +178,7 @@ function drawOverTime(box) {
       plot.add("rect", { x: x(each.at_us), y: below - height, width: Math.max(1.5, x(each.length_us) - LEFT - 0.5), height, class: "bar failed" });
     }
   }
-  const fastest = Math.max(...intervals.map(speed), openLoop ? report.rate_per_s ?? 0 : 0);
+  const fastest = Math.max(...[...intervals, ...before?.intervals ?? []].map(speed), openLoop ? report.rate_per_s ?? 0 : 0);
   const rate = scale(0, fastest || 1, bottom, rateTop);
   plot.text(0, below + 20, "OK calls/s");
   plot.yAxis(ticks(fastest, 3), rate, right, count);
@@ -265,7 +186,8 @@ function drawOverTime(box) {
     plot.line(LEFT, rate(report.rate_per_s), right, rate(report.rate_per_s), "guide");
     plot.text(right + 6, rate(report.rate_per_s) + 4, "target");
   }
-  plot.add("path", { d: steps(speed, rate), class: "line p50" });
+  if (before) plot.add("path", { d: staircase(before.intervals, speed, rate), class: "line before" });
+  plot.add("path", { d: staircase(intervals, speed, rate), class: "line p50" });
   plot.xAxis(ticks(end, Math.max(2, Math.floor((right - LEFT) / 64))), x, bottom, right, us => time(us));
   probe(plot, top, bottom, intervals.map(each => ({
     x: x(each.at_us + each.length_us / 2),
@@ -316,12 +238,16 @@ function drawPercentiles(box) {
   // Each step to the right is ten times rarer, up to one in all calls.
   const rarest = Math.max(1, Math.log10(Math.max(calls.ok, 1))), rarity = percentile => Math.min(rarest, -Math.log10(1 - percentile / 100));
   const at = scale(0, rarest, LEFT, right), x = percentile => at(rarity(percentile));
-  const bounds = logBounds(percentiles[0].us, percentiles.at(-1).us), y = scale(...bounds, bottom - 18, top, log);
+  const all = [percentiles, before?.percentiles ?? []].filter(each => each.length);
+  const bounds = logBounds(Math.min(...all.map(each => each[0].us)), Math.max(...all.map(each => each.at(-1).us))), y = scale(...bounds, bottom - 18, top, log);
   plot.text(0, 10, "latency, log scale");
+  plot.legend(10);
   plot.yAxis(logTicks(bounds, bottom - 18 - top, 22), y, right, time);
   const nines = Array.from({ length: Math.floor(rarest) }, (_, index) => Number((100 - 10 ** (1 - index)).toFixed(9)));
   plot.xAxis([...nines, 50, 0], x, bottom, right, percentile => percentile ? percentile + "%" : "0");
-  plot.add("path", { d: "M" + percentiles.map(each => `${x(each.percentile).toFixed(1)},${y(each.us).toFixed(1)}`).join("L"), class: "line p99" });
+  const curve = points => "M" + points.map(each => `${x(each.percentile).toFixed(1)},${y(each.us).toFixed(1)}`).join("L");
+  if (before) plot.add("path", { d: curve(before.percentiles), class: "line before" });
+  plot.add("path", { d: curve(percentiles), class: "line p99" });
   // The curve only rises, so there is room above and to the left of each point.
   let taken = plot.width + 4;
   for (const [percentile, key] of [[100, "max"], [99.99, "p99_99"], [99.9, "p99_9"], [99, "p99"], [90, "p90"]]) {
@@ -337,22 +263,77 @@ function drawPercentiles(box) {
     rows: () => [`${digits(each.percentile, 8)}% of the calls`, `at most ${exact(each.us)}`] })));
 }
 
+function drawSteps(box) {
+  const byRate = [...steps].sort((a, b) => a.rate_per_s - b.rate_per_s), timed = byRate.filter(each => each.latency_us);
+  const top = 39, middle = timed.length ? top + 180 : -16, rateTop = middle + 44, bottom = rateTop + 130;
+  const knee = report.knee_rate_per_s, shown = find?.rate_per_s ?? knee;
+  const plot = drawing(box, bottom + 38, `Achieved rate and latency of ${plural(steps.length, "step")} from ${count(byRate[0].rate_per_s)} to ${count(byRate.at(-1).rate_per_s)} calls per second`
+    + (knee ? `; the highest sustained rate is ${count(knee)} calls per second` : ""));
+  const right = plot.width - 46, highest = Math.max(...byRate.map(each => Math.max(each.rate_per_s, each.rps)));
+  const x = scale(0, highest, LEFT, right), rate = scale(0, highest, bottom, rateTop);
+  const line = (of, y, look) => plot.add("path", { d: "M" + of.map(each => `${x(each.rate_per_s).toFixed(1)},${y(each).toFixed(1)}`).join("L"), class: `line ${look}` });
+  // A step that was not sustained is a hollow square: its shape shows it, not its colour.
+  const marks = (of, y, look) => of.forEach(each => plot.add("path", { class: `mark ${look} ${each.is_sustained ? "" : "hollow"}`,
+    d: each.is_sustained ? `M${x(each.rate_per_s) - 3},${y(each)}a3,3 0 1,0 6,0a3,3 0 1,0 -6,0z` : `M${x(each.rate_per_s) - 4},${y(each) - 4}h8v8h-8z` }));
+  let latencyOf = () => null;
+  if (timed.length) {
+    const bounds = logBounds(Math.min(...timed.map(each => each.latency_us.p50)), Math.max(...timed.map(each => each.latency_us.p99)));
+    const y = scale(...bounds, middle, top, log), ends = [];
+    latencyOf = key => each => y(each.latency_us[key]);
+    plot.text(0, 10, "latency, log scale");
+    plot.yAxis(logTicks(bounds, middle - top, 22), y, right, time);
+    for (const key of ["p99", "p50"]) {
+      line(timed, latencyOf(key), key);
+      marks(timed, latencyOf(key), key);
+      ends.push(Math.max(latencyOf(key)(timed.at(-1)) + 4, (ends.at(-1) ?? 0) + 13));
+      plot.text(x(timed.at(-1).rate_per_s) + 8, ends.at(-1), key, key);
+    }
+  }
+  plot.text(0, rateTop - 16, "OK calls/s");
+  plot.yAxis(ticks(highest, 4), rate, right, count);
+  plot.line(x(0), rate(0), x(highest), rate(highest), "guide");
+  plot.text(x(highest) + 8, rate(highest) + 4, "rate");
+  line(byRate, each => rate(each.rps), "p50");
+  marks(byRate, each => rate(each.rps), "p50");
+  plot.xAxis(ticks(highest, Math.max(2, Math.floor((right - LEFT) / 64))), x, bottom, right, count);
+  plot.text(right, bottom + 34, "rate, calls/s", "end");
+  if (shown) {
+    const text = `${find?.rate_per_s ? "found" : "knee"} ${count(shown)}/s`, at = x(shown), fits = at + 4 + wide(text) < plot.width;
+    plot.line(at, 18, at, bottom, "guide");
+    plot.text(fits ? at + 4 : at - 4, 28, text, fits ? "strong" : "strong end");
+  }
+  probe(plot, top, bottom, byRate.map(each => ({ x: x(each.rate_per_s), dots: each.latency_us ? ["p50", "p99"].map(key => latencyOf(key)(each)) : [],
+    rows: () => [`rate ${count(each.rate_per_s)}/s, ${sustained(each)}`, `achieved ${count(each.rps)}/s`,
+      ...each.latency_us ? [`p99 ${exact(each.latency_us.p99)}`, `p50 ${exact(each.latency_us.p50)}`] : [], `${percent(each.error_rate)} errors`] })));
+}
+
 // ---- The page.
+const sustained = step => step.is_sustained ? "sustained" : step.bottleneck ? "not sustained, greet-cli may be the limit" : "not sustained";
+const RULES = { violated: "violated", not_violated: "not violated", within_noise: "within noise", too_few_calls: "no verdict, too few calls" };
+const CHANGES = { worse: "✗ worse", better: "✓ better", within_noise: "≈ within noise", too_few_calls: "? too few calls" };
 function verdict() {
-  const items = [];
-  if (!calls.sent) items.push(["bad", "No call was sent."]);
-  else if (!calls.failed) items.push(["", "Every call ended OK."]);
+  const items = [], ofRun = steps.length && report.rate_per_s ? ` at ${count(report.rate_per_s)} calls/s` : "";
+  if (find) items.push([find.rate_per_s ? "" : "bad", html("code", {}, find.rule),
+    find.rate_per_s ? ` up to ${count(find.rate_per_s)} calls/s, ${find.confirmed ? "confirmed" : "not confirmed"} (${plural(find.runs, "run")})` : ` at no rate (${plural(find.runs, "run")})`]);
+  else if (steps.length) {
+    const limit = steps.find(each => !each.is_sustained);
+    items.push(["", report.knee_rate_per_s ? `Highest sustained rate: ${count(report.knee_rate_per_s)} calls/s.` : !limit ? "Every step was sustained."
+      : limit.bottleneck ? `At ${count(limit.rate_per_s)} calls/s greet-cli may have been the limit, so the limit of the server is not known.` : "No step was sustained."]);
+  }
+  if (!calls.sent) items.push(["bad", `No call was sent${ofRun}.`]);
+  else if (!calls.failed) items.push(["", `Every call${ofRun} ended OK.`]);
   else {
     const others = Object.entries(calls.by_status).filter(([name]) => name !== "OK").sort((a, b) => b[1] - a[1]);
-    items.push(["bad", `${count(calls.failed)} of ${plural(calls.sent, "call")} failed${others.length ? ": " : "."}`,
+    items.push(["bad", `${count(calls.failed)} of ${plural(calls.sent, "call")}${ofRun} failed${others.length ? ": " : "."}`,
       others.map(([name, number]) => `${count(number)} ${name}`).join(", ")]);
   }
   if (calls.not_started) items.push(["bad", `${plural(calls.not_started, "call")} due but not started (concurrency limit ${count(report.concurrency)}).`]);
   for (const { target, address, failures, error } of report.connect_failures)
     items.push(["bad", html("code", {}, target + (address ? ` (${address})` : "")), `: ${plural(failures, "failed connection")}: ${error.cause}`]);
   if (report.interrupted) items.push(["", `Interrupted after ${time(report.measured_us)}.`]);
-  for (const { rule, measured, crossed } of thresholds)
-    items.push([crossed ? "bad" : "", html("code", {}, rule), crossed ? " violated: " : " not violated: ", html("code", {}, measured)]);
+  for (const { rule, measured, verdict, baseline, change: share } of thresholds)
+    items.push([["violated", "too_few_calls"].includes(verdict) ? "bad" : "", html("code", {}, rule), ` ${RULES[verdict]}: `, html("code", {}, measured),
+      baseline === null ? "" : `, baseline ${baseline}, ${change(share)}`]);
   return html("section", { class: report.ok ? "verdict" : "verdict bad", "aria-label": "Verdict" },
     html("strong", {}, report.interrupted ? "✗ Interrupted" : !report.ok ? "✗ Failed" : thresholds.length ? "✓ Passed" : "Completed"), html("ul", {}, ...items.map(([look, ...parts]) => html("li", { class: look }, ...parts))));
 }
@@ -369,7 +350,7 @@ function figures() {
 }
 const plots = [];
 function figure(heading, text, draw) {
-  const box = html("div", { class: "plot" });
+  const box = html("div", { class: "plot", role: "group", "aria-label": heading });
   plots.push(() => draw(box));
   return html("figure", {}, html("figcaption", {}, html("h2", {}, heading), html("p", { class: "prose" }, text)), box);
 }
@@ -377,6 +358,27 @@ function table(caption, head, rows) {
   const row = ([first, ...rest]) => html("tr", {}, html("th", { scope: "row" }, first), ...rest.map(cell => html("td", {}, cell)));
   return rows.length ? html("table", { class: head ? "" : "pairs" }, html("caption", {}, caption),
     head && html("thead", {}, html("tr", {}, ...head.map(name => html("th", { scope: "col" }, name)))), html("tbody", {}, ...rows.map(row))) : null;
+}
+/** A table that may be wider than the screen, in a box that scrolls. */
+function wideTable(caption, head, rows) {
+  return html("div", { class: "wide", tabindex: 0, role: "region", "aria-label": caption }, table(caption, head, rows));
+}
+function comparison() {
+  const shown = ({ unit }, value) => value === null ? "–" : unit === "us" ? time(value) : `${count(value)}/s`;
+  const cell = (each, value, range) => html("span", {}, shown(each, value), range && html("small", {}, `${shown(each, range.low)} – ${shown(each, range.high)}`));
+  const rows = report.baseline.changes.map(each => [each.metric, cell(each, each.baseline, each.baseline_range), cell(each, each.measured, each.measured_range),
+    change(each.change), html("span", { class: each.verdict === "worse" ? "bad" : "" }, CHANGES[each.verdict])]);
+  rows.push(["error rate", percent(before.error_rate), percent(report.error_rate), "", ""]);
+  return html("section", { "aria-label": "Comparison" }, wideTable("Comparison with the baseline", ["", "baseline", "this run", "change", "verdict"], rows),
+    html("p", { class: "prose" }, "Below each figure is the range of the ten sections of its run, without one extreme at either end. A difference counts if these ranges are apart. Baseline: ",
+      html("code", {}, report.baseline.file), `, ${before.targets.join(", ")}, started ${moment(before.started)}, ${plural(before.calls.sent, "call")} in ${time(before.measured_us)}, greet-cli ${before.version}.`,
+      before.generator.bottleneck && ` Its generator may have been the limit: ${before.generator.bottleneck}.`));
+}
+function stepsTable() {
+  const latency = (each, key) => each.latency_us ? time(each.latency_us[key]) : "–";
+  return wideTable("Steps", ["rate", "achieved", "p50", "p99", "max", "error rate", "lateness p99", "generator CPU", "result"], steps.map(each =>
+    [count(each.rate_per_s), count(each.rps), latency(each, "p50"), latency(each, "p99"), latency(each, "max"), percent(each.error_rate),
+      each.lateness_us ? time(each.lateness_us.p99) : "–", each.cpu_share === null ? "–" : percent(each.cpu_share), sustained(each)]));
 }
 function tables() {
   const past = percentile => count(Math.floor(calls.ok * (100 - percentile) / 100 + 1e-6));
@@ -387,23 +389,33 @@ function tables() {
   const moved = value => `${bytes(value)}, ${bytes(report.measured_us ? value / report.measured_us * 1e6 : 0)}/s`;
   return html("section", { class: "tables", "aria-label": "Tables" },
     table("Percentiles", ["", "latency", "µs", "slower calls"], latencyRows),
+    table("Calls by server", ["", "OK", "failed", "p50", "p99"], report.by_target.map(each => [each.peer ?? each.target, count(each.ok), count(each.failed),
+      each.p50_us === null ? "–" : time(each.p50_us), each.p99_us === null ? "–" : time(each.p99_us)])),
     table("Calls by status", ["", "calls", "share"], counted(calls.by_status, calls.sent)),
     table("Failed calls by stage", ["", "calls", "share"], counted(calls.by_failed_stage, calls.failed)),
     table("Settings", null, [["loop", report.loop], ["rate", report.rate_per_s ? `${count(report.rate_per_s)} calls/s` : "not limited"],
+      ...report.arrivals ? [["arrivals", report.arrivals]] : [],
       ["concurrency", count(report.concurrency)], ["connections", count(report.connections)], ["threads", count(report.threads)],
       ["warm-up", time(report.warm_up_us)], ["measured", time(report.measured_us)],
       ["bytes sent", moved(report.bytes.sent)], ["bytes received", moved(report.bytes.received)]]),
     table("Generator", null, [["CPU of busiest thread", generator.cpu_share === null ? "–" : percent(generator.cpu_share)], ["lag, p99", generator.lag_p99_us === null ? "–" : time(generator.lag_p99_us)],
-      ["lag, max", generator.lag_max_us === null ? "–" : time(generator.lag_max_us)], ["bottleneck", generator.bottleneck ? "yes" : "no"]]));
+      ["lag, max", generator.lag_max_us === null ? "–" : time(generator.lag_max_us)],
+      ...report.lateness_us ? [["lateness, p99", time(report.lateness_us.p99)], ["lateness, max", time(report.lateness_us.max)]] : [], ["bottleneck", generator.bottleneck ? "yes" : "no"]]));
 }
+
+const moment = started => started.replace("T", " ").replace("Z", " UTC");
 
 document.title = `greet-cli load ${report.targets.join(", ")}`;
 document.querySelector("header").append(html("p", {}, html("code", {}, report.targets.join(", "))),
-  html("p", {}, "started ", html("time", { datetime: report.started }, report.started.replace("T", " ").replace("Z", " UTC"))));
+  html("p", {}, "started ", html("time", { datetime: report.started }, moment(report.started))));
 const parts = [
   verdict(),
   generator.bottleneck && html("p", { class: "note", role: "note" }, html("strong", {}, "The generator may be the limit. "), generator.bottleneck),
+  ...steps.length ? [
+    figure("Rate and latency by step", "Each mark is the run of one rate; a hollow square was not sustained. Where the achieved rate leaves the dotted line, calls queue.", drawSteps), stepsTable(),
+    report.rate_per_s && html("p", { class: "prose" }, `What follows is the run at ${count(report.rate_per_s)} calls/s.`)] : [],
   figures(),
+  before && comparison(),
   figure("Latency over time", openLoop
     ? "Open loop: calls start at a fixed rate. Latency is measured from the scheduled start of each call, so a stalled server is not hidden."
     : "Closed loop: a call starts when another ends. A stalled server receives fewer calls, so latency does not show the calls that a stall prevented.", drawOverTime),
@@ -415,12 +427,11 @@ const parts = [
 ].filter(Boolean);
 document.querySelector("main").replaceChildren(...parts);
 
-// Redraws for each width, on the next frame: drawing changes heights, which must not trigger the observer again.
+// Draws at once, and again for each width, on the next frame: drawing changes heights, which must not trigger the observer again.
 let drawn = 0;
-new ResizeObserver(() => requestAnimationFrame(() => {
+function draw() {
   const width = document.body.clientWidth;
   if (width !== drawn) { drawn = width; plots.forEach(draw => draw()); }
-})).observe(document.body);
-</script>
-</body>
-</html>
+}
+draw();
+new ResizeObserver(() => requestAnimationFrame(draw)).observe(document.body);
