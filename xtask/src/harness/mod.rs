@@ -1,6 +1,7 @@
 //! What all tasks share: built programs, servers, tools of other stacks, and the final report.
 
 pub(crate) mod cgroup;
+pub(crate) mod chromium;
 pub(crate) mod command;
 pub(crate) mod console;
 pub(crate) mod container;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::command::{capture, program, works};
 use super::programs::{root, target_directory};
-use super::tools::{APT, apt, missing};
+use super::tools::{APT, missing};
 
 /// Returns `node xtask/SCRIPT` with @grpc/grpc-js.
 pub(crate) fn node(script: &str) -> anyhow::Result<Command> {
@@ -36,10 +36,6 @@ pub(crate) fn buf() -> anyhow::Result<Command> {
         return Err(missing("buf", "npm ci --prefix xtask/clients/node".to_owned()));
     }
     Ok(program(buf))
-}
-
-pub(crate) fn chromium() -> anyhow::Result<Command> {
-    apt("chromium", "--version", "chromium")
 }
 
 /// Builds a C++ program in a folder of xtask.

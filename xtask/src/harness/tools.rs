@@ -75,6 +75,10 @@ pub(crate) fn envoy() -> anyhow::Result<Command> {
     Ok(program(capture(&mut path)?.succeeded()?.trim()))
 }
 
+pub(crate) fn chromium() -> anyhow::Result<Command> {
+    apt("chromium", "--version", "chromium")
+}
+
 pub(crate) fn curl() -> anyhow::Result<Command> {
     apt("curl", "--version", "curl")
 }

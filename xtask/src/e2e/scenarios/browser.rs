@@ -2,15 +2,14 @@
 //! not allow the origin of the page. A screenshot is kept as `target/e2e/browser.png`.
 
 use std::fs;
-use std::process::Command;
 
-use crate::harness::command::capture;
+use crate::harness::chromium;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::{Programs, target_directory};
-use crate::harness::stacks;
+use crate::harness::{stacks, tools};
 
 pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
-    stacks::chromium()?;
+    tools::chromium()?;
     let page = Daemon::spawn(stacks::web("clients/web/serve.js")?.arg("127.0.0.1:0"))?;
     let origin = page.target.clone();
     let ours = |origin: &str| {
@@ -24,8 +23,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let daemon = ours(&origin)?;
     let long = "x".repeat(5_000);
     let url = format!("{origin}/?server={}&name=Ada&name=Zo%C3%AB&name={long}", daemon.target);
-    let shown =
-        browse(stacks::chromium()?.arg(format!("--screenshot={}", picture.display())), &url)?;
+    let shown = browse(&[&format!("--screenshot={}", picture.display())], &url)?;
     for expected in [
         r#"<li class="answered">Hello Ada</li>"#,
         r#"<li class="answered">Hello Zoë</li>"#,
@@ -37,7 +35,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
     let daemon = ours("https://elsewhere.example")?;
     let url = format!("{origin}/?server={}&name=Ada", daemon.target);
-    let shown = browse(&mut stacks::chromium()?, &url)?;
+    let shown = browse(&[], &url)?;
     anyhow::ensure!(!shown.contains("Hello Ada"), "the origin was allowed: {shown}");
     anyhow::ensure!(shown.contains(r#"<li class="failed">"#), "the page shows no failure: {shown}");
     let ended = daemon.stop()?;
@@ -46,12 +44,9 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 }
 
 /// Returns the page after the end of its script.
-fn browse(chromium: &mut Command, url: &str) -> anyhow::Result<String> {
-    let profile = tempfile::tempdir()?;
-    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
-    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-    chromium.args(["--virtual-time-budget=10000", "--window-size=720,420", "--dump-dom", url]);
-    let shown = capture(chromium)?.succeeded()?;
+fn browse(flags: &[&str], url: &str) -> anyhow::Result<String> {
+    let wait = ["--virtual-time-budget=10000", "--window-size=720,420"];
+    let shown = chromium::elements(&[&wait, flags].concat(), url)?;
     anyhow::ensure!(shown.contains(r#"data-done="true""#), "the page is not done: {shown}");
     Ok(shown)
 }

@@ -13,6 +13,7 @@ pub(crate) mod hostile;
 pub(crate) mod ipv6;
 pub(crate) mod kubernetes;
 pub(crate) mod lifecycle;
+pub(crate) mod load_report;
 pub(crate) mod memory_limit;
 pub(crate) mod otel_collector;
 pub(crate) mod ping;
