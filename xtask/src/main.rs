@@ -14,6 +14,7 @@ mod tidy;
 
 // <greeter>
 mod bench;
+mod images;
 mod new;
 // </greeter>
 
@@ -53,6 +54,8 @@ enum Task {
     // <greeter>
     /// Measure the daemon beside other servers, and write docs/benchmarks.md
     Bench(bench::Args),
+    /// Take the picture in the README
+    Images,
     /// Write a workspace for a service of your own
     New(new::Args),
     // </greeter>
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Image(args) => image::run(&args),
         // <greeter>
         Task::Bench(args) => bench::run(&args),
+        Task::Images => images::run(),
         Task::New(args) => new::run(&args),
         // </greeter>
     };

@@ -36,6 +36,7 @@ const LEFT_OUT: &[&str] = &[
     "xtask/src/harness/peers.rs",
     "xtask/src/harness/stacks.rs",
     "xtask/src/harness/workspace.rs",
+    "xtask/src/images.rs",
     "xtask/src/new",
     "xtask/template",
 ];
