@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::fd_limit;
 use crate::load;
 use crate::load::{
-    Baseline, Comparison, Judgement, LoadOptions, Plan, Summary, TextReport, Threshold, page,
+    Baseline, Comparison, Judgement, LoadOptions, Outcome, Plan, TextReport, Threshold, page,
 };
 use crate::output::{Stderr, Stdout};
 
@@ -41,15 +41,16 @@ pub(crate) async fn run(
         }
     };
     wait_until_reachable(&client, wait, stderr).await;
-    let (summary, unreachable) = match load::run::run(&plan, stderr).await? {
-        Ok(summary) => (summary, None),
-        Err(failure) => (Summary::failed(failure.clone()), Some(failure)),
+    let (outcome, unreachable) = match load::run::run(&plan, stderr).await? {
+        Ok(outcome) => (outcome, None),
+        Err(failure) => (Outcome::failed(failure.clone()), Some(failure)),
     };
-    let comparison = baseline.as_ref().map(|baseline| Comparison::new(baseline, &summary));
-    let judge = |threshold: &Threshold| threshold.judge(&summary, comparison.as_ref());
+    let summary = &outcome.summary;
+    let comparison = baseline.as_ref().map(|baseline| Comparison::new(baseline, summary));
+    let judge = |threshold: &Threshold| threshold.judge(summary, comparison.as_ref());
     let judgements: Vec<_> = thresholds.iter().map(judge).collect();
-    let report = load::report(&plan, &summary, comparison.as_ref(), &judgements);
-    let mut text = TextReport { plan: &plan, summary: &summary }.to_string();
+    let report = load::report(&plan, &outcome, comparison.as_ref(), &judgements);
+    let mut text = TextReport { plan: &plan, outcome: &outcome }.to_string();
     if let Some(comparison) = &comparison {
         text.push_str(&format!("\n\n{comparison}"));
     }
@@ -67,7 +68,7 @@ pub(crate) async fn run(
     if let Some(bottleneck) = comparison.as_ref().and_then(Comparison::baseline_bottleneck) {
         stderr.note(format_args!("baseline: {bottleneck}; greet-cli may have been the limit"));
     }
-    Ok(conclude(&judgements, &summary, stderr))
+    Ok(conclude(&judgements, &outcome, stderr))
 }
 
 /// Opens the file of `--html`, if given. The old content stays until there is a report.
@@ -80,8 +81,9 @@ fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
 }
 
 /// Reports what the figures do not show, and returns the exit code.
-fn conclude(judgements: &[Judgement], summary: &Summary, stderr: &Stderr) -> Exit {
-    if let Some(capacity) = &summary.capacity {
+fn conclude(judgements: &[Judgement], outcome: &Outcome, stderr: &Stderr) -> Exit {
+    let Outcome { summary, capacity } = outcome;
+    if let Some(capacity) = capacity {
         if let Some(reason) = capacity.not_found().filter(|_| !summary.is_interrupted()) {
             stderr.error(format_args!("--find: {reason}"));
         }
@@ -91,13 +93,13 @@ fn conclude(judgements: &[Judgement], summary: &Summary, stderr: &Stderr) -> Exi
     for failure in judgements.iter().filter_map(Judgement::failure) {
         stderr.error(format_args!("--fail-if: {failure}"));
     }
-    let failure = summary.first_failure();
+    let failure = outcome.first_failure();
     let dead = summary.connect_failures.take_unreported(|_| true);
     stderr.dead_servers(&dead, failure.and_then(CallError::connect_error));
     if let Some(failure) = failure {
         stderr.failure(failure);
     }
-    let exit = load::exit(summary, judgements);
+    let exit = outcome.exit(judgements);
     if exit == Exit::Usage {
         stderr.note(format_args!("no call was sent during the measurement"));
     }

@@ -2,7 +2,6 @@
 //! that releases each call when it is due.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::by_target::ByTarget;
 use super::plan::{Plan, Run, Share};
-use super::recorder::Counts;
+use super::recorder::{Counts, Throughput};
 use super::schedule::{Clock, Schedule};
 use crate::client::Client;
 use crate::method::Method;
@@ -52,17 +51,6 @@ pub(super) struct Callers {
     by_target: Option<RefCell<ByTarget>>,
 }
 
-/// The calls in the second half of a run at a rate. A server that does not keep up is full of calls
-/// by then, so that it ends as many as it can, and fewer than are due.
-#[derive(Debug, Clone)]
-pub(super) struct Throughput {
-    half: Range<Instant>,
-    /// Calls that were due.
-    pub(super) due: u64,
-    /// Calls that ended OK.
-    pub(super) ok: u64,
-}
-
 impl Source {
     pub(super) fn new(plan: &Plan, share: Share) -> Source {
         let connections = usize::try_from(share.connections).unwrap_or(usize::MAX);
@@ -96,7 +84,7 @@ impl Callers {
             started: Cell::new(0),
             measured: Cell::new(0),
             counts: RefCell::default(),
-            throughput: RefCell::new(Throughput { half, due: 0, ok: 0 }),
+            throughput: RefCell::new(Throughput::new(half)),
             by_target: plan.has_several_servers().then(RefCell::default),
         })
     }
@@ -219,15 +207,5 @@ impl Callers {
 
     pub(super) fn take_by_target(&self) -> ByTarget {
         self.by_target.as_ref().map(RefCell::take).unwrap_or_default()
-    }
-}
-
-impl Throughput {
-    fn due(&mut self, due: Instant) {
-        self.due += u64::from(self.half.contains(&due));
-    }
-
-    fn ended_ok(&mut self, ended: Instant) {
-        self.ok += u64::from(self.half.contains(&ended));
     }
 }

@@ -8,6 +8,7 @@ mod capacity;
 mod comparison;
 mod figures;
 mod metric;
+mod outcome;
 mod page;
 mod plan;
 mod recorder;
@@ -26,13 +27,13 @@ use std::sync::Arc;
 
 pub(crate) use self::baseline::Baseline;
 pub(crate) use self::comparison::Comparison;
+pub(crate) use self::outcome::Outcome;
 pub(crate) use self::page::page;
 pub(crate) use self::plan::{Arrivals, LoadInputs, Plan, Rate, RateRange, Shape, Until};
 pub(crate) use self::recorder::Histogram;
 pub(crate) use self::render::TextReport;
 pub(crate) use self::report::report;
-pub(crate) use self::summary::Summary;
-pub(crate) use self::thresholds::{Judgement, Threshold, exit};
+pub(crate) use self::thresholds::{Judgement, Threshold};
 use crate::method::Method;
 
 /// The options of `load`.

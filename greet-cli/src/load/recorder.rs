@@ -1,10 +1,12 @@
 //! Records the counts and latencies of one worker between two reports, without a lock.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use greet_proto::status::{self, code_name};
 use hdrhistogram::Histogram as Hdr;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::client::Call;
@@ -78,6 +80,31 @@ impl Counts {
     pub(super) fn by_stage(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = Stage::ALL.into_iter().map(Stage::name).zip(self.by_stage);
         all.filter(|(_, count)| *count > 0)
+    }
+}
+
+/// The calls in the second half of a run at a rate. A server that does not keep up is full of calls
+/// by then, so that it ends as many as it can, and fewer than are due.
+#[derive(Debug, Clone)]
+pub(super) struct Throughput {
+    half: Range<Instant>,
+    /// Calls that were due.
+    pub(super) due: u64,
+    /// Calls that ended OK.
+    pub(super) ok: u64,
+}
+
+impl Throughput {
+    pub(super) fn new(half: Range<Instant>) -> Throughput {
+        Throughput { half, due: 0, ok: 0 }
+    }
+
+    pub(super) fn due(&mut self, due: Instant) {
+        self.due += u64::from(self.half.contains(&due));
+    }
+
+    pub(super) fn ended_ok(&mut self, ended: Instant) {
+        self.ok += u64::from(self.half.contains(&ended));
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use greet_proto::escape::Escaped;
 
+use super::outcome::Outcome;
 use super::plan::{Arrivals, Plan};
 use super::recorder::{Bucket, LatenessFigures};
 use super::steps_text::{Conclusion, StepsTable};
-use super::summary::Summary;
 use crate::client::ConnectFailure;
 use crate::format::{HumanBytes, HumanDuration, PerSecond, wrap};
 
@@ -26,12 +26,12 @@ const BAR_COLUMNS: u64 = 40;
 #[derive(Debug)]
 pub(crate) struct TextReport<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) summary: &'a Summary,
+    pub(crate) outcome: &'a Outcome,
 }
 
 impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(capacity) = &self.summary.capacity else {
+        let Some(capacity) = &self.outcome.capacity else {
             self.figures(f)?;
             return self.histogram(f);
         };
@@ -39,7 +39,7 @@ impl fmt::Display for TextReport<'_> {
             writeln!(f, "{}", StepsTable(capacity))?;
         }
         self.figures(f)?;
-        let is_interrupted = self.summary.is_interrupted();
+        let is_interrupted = self.outcome.summary.is_interrupted();
         write!(f, "\n\n{}", Conclusion { capacity, is_interrupted })
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Display for TextReport<'_> {
 impl TextReport<'_> {
     /// Writes the figures of the run, and the load.
     fn figures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TextReport { plan, summary } = self;
+        let TextReport { plan, outcome: Outcome { summary, .. } } = self;
         let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
         let (time, rps) = (HumanDuration(summary.measured), summary.rps());
@@ -77,7 +77,7 @@ impl TextReport<'_> {
 
     /// Writes a line for each server, if there are several.
     fn by_target(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (target, peer, counts) in self.summary.by_target.all() {
+        for (target, peer, counts) in self.outcome.summary.by_target.all() {
             let target = target.to_string();
             let peer = peer.filter(|peer| !target.ends_with(peer));
             let peer = peer.map(|peer| format!(" ({peer})")).unwrap_or_default();
@@ -94,7 +94,7 @@ impl TextReport<'_> {
     }
 
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.summary.counts.latency;
+        let latency = &self.outcome.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl TextReport<'_> {
 
     fn load(&self) -> String {
         let shape = self.plan.shape;
-        let kind = match self.summary.rate {
+        let kind = match self.outcome.summary.rate {
             Some(rate) => format!("open loop, {}", PerSecond(rate)),
             None => "closed loop".to_owned(),
         };
@@ -123,7 +123,7 @@ impl TextReport<'_> {
         if !shape.warm_up.is_zero() {
             parts.push(format!("warm-up {}", HumanDuration(shape.warm_up)));
         }
-        if self.summary.is_interrupted() {
+        if self.outcome.summary.is_interrupted() {
             parts.push("interrupted".to_owned());
         }
         parts.join(", ")
@@ -131,7 +131,7 @@ impl TextReport<'_> {
 
     /// Draws rows on a log scale.
     fn histogram(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latency = &self.summary.counts.latency;
+        let latency = &self.outcome.summary.counts.latency;
         if latency.is_empty() {
             return Ok(());
         }

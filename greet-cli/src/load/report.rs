@@ -9,10 +9,11 @@ use super::by_target::ByTarget;
 use super::capacity::{Capacity, Find};
 use super::comparison::Comparison;
 use super::figures::{IntervalReport, PercentilePoint, SCHEMA, sections};
+use super::outcome::Outcome;
 use super::plan::Plan;
 use super::recorder::Histogram;
 use super::summary::{Interval, Summary};
-use super::thresholds::{Judgement, exit};
+use super::thresholds::Judgement;
 use crate::exit::Exit;
 use crate::method::name;
 use crate::output::report::{ErrorReport, connect_failures, micros};
@@ -23,17 +24,18 @@ const BUCKET_GROWTH: f64 = 1.1;
 /// Returns the report as JSON.
 pub(crate) fn report(
     plan: &Plan,
-    summary: &Summary,
+    outcome: &Outcome,
     comparison: Option<&Comparison<'_>>,
     judgements: &[Judgement],
 ) -> Value {
+    let Outcome { summary, capacity } = outcome;
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
-    let capacity = summary.capacity.as_ref();
+    let capacity = capacity.as_ref();
     json!({
         "schema": SCHEMA,
-        "ok": exit(summary, judgements) == Exit::Done,
+        "ok": outcome.exit(judgements) == Exit::Done,
         "method": name(plan.method.as_ref()),
         "targets": plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "started": humantime::format_rfc3339_seconds(summary.started).to_string(),
@@ -77,7 +79,7 @@ pub(crate) fn report(
         },
         "thresholds": judgements,
         "baseline": comparison.map(Comparison::report),
-        "error": summary.first_failure().map(ErrorReport::new),
+        "error": outcome.first_failure().map(ErrorReport::new),
     })
 }
 

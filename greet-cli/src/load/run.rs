@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::capacity::Capacity;
+use super::outcome::Outcome;
 use super::plan::{Plan, Rate, Run, Shape, Until};
 use super::summary::Summary;
 use super::worker::{self, WorkerCommand, WorkerEvent};
@@ -24,37 +25,37 @@ const START_DELAY: Duration = Duration::from_millis(5);
 pub(crate) async fn run(
     plan: &Plan,
     stderr: &mut Stderr,
-) -> anyhow::Result<Result<Summary, CallError>> {
+) -> anyhow::Result<Result<Outcome, CallError>> {
     let mut workers = Workers::start(plan)?;
     if let Err(failure) = workers.connect().await? {
         return Ok(Err(failure));
     }
     stderr.begin_load_progress();
-    let summary = match plan.shape.rate {
-        None => workers.run(None, stderr).await?,
-        Some(Rate::Fixed(rate)) => workers.run(Some(rate), stderr).await?,
-        Some(Rate::Range(_)) => run_range(plan, &mut workers, stderr).await?,
+    let fixed_rate = match plan.shape.rate {
+        Some(Rate::Fixed(rate)) => Some(rate),
+        _ => None,
+    };
+    let outcome = match Capacity::new(plan) {
+        Some(capacity) => run_range(capacity, &mut workers, stderr).await?,
+        None => Outcome { summary: workers.run(fixed_rate, stderr).await?, capacity: None },
     };
     workers.end().await;
     stderr.end_progress();
-    Ok(Ok(summary))
+    Ok(Ok(outcome))
 }
 
-/// Makes a run at each rate. The summary is that of the last run that was sustained and satisfied the
-/// rule, or of the first run.
+/// Makes a run at each rate.
 async fn run_range(
-    plan: &Plan,
+    mut capacity: Capacity,
     workers: &mut Workers<'_>,
     stderr: &Stderr,
-) -> anyhow::Result<Summary> {
-    let mut capacity = Capacity::new(plan);
+) -> anyhow::Result<Outcome> {
     let mut result: Option<Summary> = None;
-    while let Some(rate) = capacity.as_ref().and_then(Capacity::next_rate) {
+    while let Some(rate) = capacity.next_rate() {
         let summary = workers.run(Some(rate), stderr).await?;
         let interrupted = summary.interrupted;
         // A run that was interrupted shows nothing about its rate.
-        let has_passed =
-            interrupted.is_none() && capacity.as_mut().is_some_and(|it| it.record(&summary));
+        let has_passed = interrupted.is_none() && capacity.record(&summary);
         if has_passed || result.is_none() {
             result = Some(summary);
         }
@@ -65,9 +66,8 @@ async fn run_range(
             break;
         }
     }
-    let mut result = result.expect("a range has at least one rate");
-    result.capacity = capacity;
-    Ok(result)
+    let summary = result.expect("a range has at least one rate");
+    Ok(Outcome { summary, capacity: Some(capacity) })
 }
 
 /// The workers, between two runs.

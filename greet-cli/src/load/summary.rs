@@ -2,12 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::by_target::ByTarget;
-use super::capacity::Capacity;
-use super::recorder::{Counts, Histogram, REPORT_INTERVAL};
-use super::worker::WorkerResult;
-use crate::client::ConnectFailures;
-use crate::error::CallError;
+use super::recorder::{Counts, Histogram, REPORT_INTERVAL, Throughput};
+use crate::client::{ConnectFailure, ConnectFailures};
 use crate::exit::Exit;
 use crate::format::HumanDuration;
 
@@ -43,8 +42,23 @@ pub(crate) struct Summary {
     pub(crate) connect_failures: ConnectFailures,
     /// The exit code of the signal that ended it.
     pub(super) interrupted: Option<Exit>,
-    /// The runs at the rates of a range, of which this is one.
-    pub(crate) capacity: Option<Capacity>,
+}
+
+/// The results of one worker in one run, beyond its counts.
+#[derive(Debug)]
+pub(super) struct WorkerResult {
+    /// The end of the last call.
+    pub(super) at: Instant,
+    /// Calls that were due but not started, because the concurrency limit was reached.
+    pub(super) not_started: u64,
+    /// CPU time of the thread during the measurement, as a share of one core.
+    pub(super) cpu_share: Option<f64>,
+    /// The share of the measurement in which the thread had work to do, with or without a core.
+    pub(super) busy_share: Option<f64>,
+    /// From the start of the command.
+    pub(super) connect_failures: Vec<ConnectFailure>,
+    pub(super) throughput: Throughput,
+    pub(super) by_target: ByTarget,
 }
 
 /// The results over time.
@@ -77,15 +91,7 @@ impl Summary {
             intervals: Intervals { length: REPORT_INTERVAL, all: Vec::new() },
             connect_failures: ConnectFailures::default(),
             interrupted: None,
-            capacity: None,
         }
-    }
-
-    /// Returns the summary of a test that could not start.
-    pub(crate) fn failed(failure: CallError) -> Summary {
-        let mut summary = Summary::new(None);
-        summary.counts.first_failure = Some(failure);
-        summary
     }
 
     /// Adds the counts of a worker, reported at `elapsed`.
@@ -113,12 +119,6 @@ impl Summary {
 
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
-    }
-
-    /// Returns the first failed call, of all runs.
-    pub(crate) fn first_failure(&self) -> Option<&CallError> {
-        let of_runs = self.capacity.as_ref().and_then(|it| it.first_failure.as_ref());
-        self.counts.first_failure.as_ref().or(of_runs)
     }
 
     /// Returns the calls that ended OK per second.

@@ -7,14 +7,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::capacity::Capacity;
 use super::comparison::{Change, Comparison, percent};
 use super::figures::{MIN_CALLS_ABOVE, SECTIONS};
 use super::metric::Metric;
 use super::recorder::REPORT_INTERVAL;
 use super::summary::Summary;
-use crate::error::CallError;
-use crate::exit::Exit;
 use crate::format::HumanDuration;
 
 /// A condition that fails a load test.
@@ -181,22 +178,6 @@ impl Judgement {
             )),
         }
     }
-}
-
-/// Returns the exit code of a load test.
-pub(crate) fn exit(summary: &Summary, judgements: &[Judgement]) -> Exit {
-    if let Some(signal) = summary.interrupted {
-        return signal;
-    }
-    let has_found = summary.capacity.as_ref().is_none_or(Capacity::has_found);
-    if !has_found || judgements.iter().any(|judgement| judgement.failure().is_some()) {
-        return Exit::ThresholdViolated;
-    }
-    // Only --fail-if judges single failures, but without a success nothing was measured.
-    if summary.counts.ok() > 0 {
-        return Exit::Done;
-    }
-    summary.counts.first_failure.as_ref().map_or(Exit::Usage, CallError::exit)
 }
 
 impl fmt::Display for Threshold {

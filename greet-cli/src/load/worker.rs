@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
-use super::by_target::ByTarget;
-use super::callers::{Callers, Source, Throughput};
+use super::callers::{Callers, Source};
 use super::plan::{Plan, Run, Share};
 use super::recorder::{Counts, REPORT_INTERVAL};
-use crate::client::{Client, ConnectFailure};
+use super::summary::WorkerResult;
+use crate::client::Client;
 use crate::error::CallError;
 
 #[derive(Debug)]
@@ -31,23 +31,6 @@ pub(super) enum WorkerEvent {
     Ended(Box<WorkerResult>),
     /// The thread has panicked.
     Panicked,
-}
-
-/// The results of one worker in one run, beyond its counts.
-#[derive(Debug)]
-pub(super) struct WorkerResult {
-    /// The end of the last call.
-    pub(super) at: Instant,
-    /// Calls that were due but not started, because the concurrency limit was reached.
-    pub(super) not_started: u64,
-    /// CPU time of the thread during the measurement, as a share of one core.
-    pub(super) cpu_share: Option<f64>,
-    /// The share of the measurement in which the thread had work to do, with or without a core.
-    pub(super) busy_share: Option<f64>,
-    /// From the start of the command.
-    pub(super) connect_failures: Vec<ConnectFailure>,
-    pub(super) throughput: Throughput,
-    pub(super) by_target: ByTarget,
 }
 
 #[derive(Debug, Clone, Copy)]

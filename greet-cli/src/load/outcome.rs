@@ -1,0 +1,48 @@
+//! The outcome of a load test: the figures of one run, and the runs at the rates of a range.
+
+use super::capacity::Capacity;
+use super::summary::Summary;
+use super::thresholds::Judgement;
+use crate::error::CallError;
+use crate::exit::Exit;
+
+/// The results of a load test.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Of a range: the last run that was sustained and satisfied the rule, or the first one.
+    pub(crate) summary: Summary,
+    /// The runs at the rates of a range.
+    pub(crate) capacity: Option<Capacity>,
+}
+
+impl Outcome {
+    /// Returns the outcome of a test that could not start.
+    pub(crate) fn failed(failure: CallError) -> Outcome {
+        let mut summary = Summary::new(None);
+        summary.counts.first_failure = Some(failure);
+        Outcome { summary, capacity: None }
+    }
+
+    /// Returns the first failed call, of all runs.
+    pub(crate) fn first_failure(&self) -> Option<&CallError> {
+        let of_runs = self.capacity.as_ref().and_then(|it| it.first_failure.as_ref());
+        self.summary.counts.first_failure.as_ref().or(of_runs)
+    }
+
+    /// Returns the exit code of the load test.
+    pub(crate) fn exit(&self, judgements: &[Judgement]) -> Exit {
+        let Outcome { summary, capacity } = self;
+        if let Some(signal) = summary.interrupted {
+            return signal;
+        }
+        let has_found = capacity.as_ref().is_none_or(Capacity::has_found);
+        if !has_found || judgements.iter().any(|judgement| judgement.failure().is_some()) {
+            return Exit::ThresholdViolated;
+        }
+        // Only --fail-if judges single failures, but without a success nothing was measured.
+        if summary.counts.ok() > 0 {
+            return Exit::Done;
+        }
+        summary.counts.first_failure.as_ref().map_or(Exit::Usage, CallError::exit)
+    }
+}
