@@ -101,7 +101,7 @@ impl<'a> Setting<'a> {
                 };
                 let status = health.set_serving(service, is_serving).map(status);
                 let status = status.ok_or_else(|| unknown(service))?;
-                tracing::warn!(service, put = given, status, "health set");
+                tracing::warn!(service, requested = given, status, "health set");
             }
         }
         self.value()

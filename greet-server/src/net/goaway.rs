@@ -86,10 +86,8 @@ impl GoawaySignals {
 
 /// Completes at a drain, which may have begun in the handshake, or when a fault rule asks for a GOAWAY.
 async fn signalled(signal: &mut oneshot::Receiver<()>) -> GoawayReason {
-    match signal.is_terminated() {
-        false if signal.await.is_ok() => GoawayReason::Fault,
-        _ => GoawayReason::Drain,
-    }
+    let is_fault = !signal.is_terminated() && signal.await.is_ok();
+    if is_fault { GoawayReason::Fault } else { GoawayReason::Drain }
 }
 
 /// Completes when the peer is over a limit, with the reason.
