@@ -170,9 +170,9 @@ pub(super) struct ServiceFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Faults")]
 pub(super) struct FaultFlags {
-    /// Fault to inject into calls: [METHOD:]FAULT[@PERCENT]; FAULT is delay=DUR, delay=MIN..MAX, status=CODE, reset or
-    /// goaway, as in delay=50ms@10%; METHOD is a method or a unique end of it, by default all but those of health and
-    /// reflection; repeat or separate by commas
+    /// Fault to inject into calls, such as delay=50ms@10% or METHOD:status=CODE@1%; also delay=MIN..MAX, reset and goaway;
+    /// without @PERCENT every call is hit; METHOD is a method or a unique end of it, by default all but those of health
+    /// and reflection; repeat or separate by commas
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
     #[arg(value_parser = or_off(str::parse::<FaultRule>), default_value = OFF)]
     pub(super) fault: Vec<OrOff<FaultRule>>,
