@@ -29,9 +29,9 @@ pub(crate) struct PerSecond(pub(crate) f64);
 
 impl fmt::Display for PerSecond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Four digits tell two rates apart.
-        let decimals = if self.0 >= 100.0 { 1.0 } else { 1e3 };
-        f.pad(&format!("{}/s", (self.0 * decimals).round() / decimals))
+        // Three decimals: slow rates differ by fractions of a call.
+        let scale = if self.0 >= 100.0 { 1.0 } else { 1e3 };
+        f.pad(&format!("{}/s", (self.0 * scale).round() / scale))
     }
 }
 
