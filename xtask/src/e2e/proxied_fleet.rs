@@ -13,6 +13,7 @@ use greet_testkit::certs::Ca;
 use serde_json::Value;
 
 use crate::harness::command::{capture, wait_for};
+use crate::harness::console;
 use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
@@ -26,7 +27,7 @@ pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Above the health check interval of every proxy.
 const DRAIN_DELAY: &str = "3s";
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
-pub(super) const CALLS_PER_BATCH: u64 = 300;
+const CALLS_PER_BATCH: u64 = 300;
 /// The share of calls that each of three daemons gets by round robin.
 const MIN_SHARE: f64 = 0.2;
 
@@ -220,6 +221,12 @@ impl<'a> Fleet<'a> {
     /// Makes [`CALLS_PER_BATCH`] calls, some of which may fail. Returns those that did not.
     pub(super) fn successes(&self) -> anyhow::Result<Tally> {
         tally(&capture(&mut self.calls())?.stdout)
+    }
+
+    /// Runs the blocks of `kind` in a document that shows the ports of the configurations.
+    pub(super) fn runs_console(&self, document: &str, kind: &str) -> anyhow::Result<()> {
+        console::check(document, kind, self.directory(), &self.ports, self.programs)?;
+        Ok(())
     }
 
     /// Returns the daemon of this name.

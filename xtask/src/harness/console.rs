@@ -1,7 +1,8 @@
 //! Runs the console blocks of a document: `$` starts a command, `>` continues it, output follows.
 //!
-//! All blocks share one shell, so that a daemon started in the first serves the next. Three things
-//! may differ from the document: ports, which are free ones here, durations and dates.
+//! All blocks of a kind share one shell, so that a daemon started in the first serves the next. The kind is the
+//! text behind the fence: [`CONSOLE`], or with a second word for blocks that need other servers beside them.
+//! Three things may differ from the document: ports, which are free ones here, durations and dates.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,6 +12,8 @@ use super::command::{capture, program};
 use super::ports::Ports;
 use super::programs::{Programs, root};
 
+/// The kind of most blocks.
+pub(crate) const CONSOLE: &str = "console";
 /// Separates the outputs of the commands.
 const SEPARATOR: &str = "\u{1e}";
 
@@ -20,16 +23,17 @@ struct Command {
     output: String,
 }
 
-/// Runs `document` in `directory` and compares its output. Returns the number of commands.
+/// Runs the blocks of `kind` in `directory` and compares their output. Returns the number of commands.
 pub(crate) fn check(
     document: &str,
+    kind: &str,
     directory: &Path,
     ports: &Ports,
     programs: &Programs,
 ) -> anyhow::Result<usize> {
     let text = fs::read_to_string(root().join(document))?;
-    let commands = commands(&text);
-    anyhow::ensure!(!commands.is_empty(), "{document} has no console block");
+    let commands = commands(&text, kind);
+    anyhow::ensure!(!commands.is_empty(), "{document} has no {kind} block");
 
     let script = directory.join("console.sh");
     write!(fs::File::create(&script)?, "{}", ports.free(&script_of(&commands)))?;
@@ -54,13 +58,13 @@ pub(crate) fn check(
     Ok(commands.len())
 }
 
-/// Returns the commands of all ```` ```console ```` blocks, in order.
-fn commands(document: &str) -> Vec<Command> {
+/// Returns the commands of all blocks of `kind`, in order.
+fn commands(document: &str, kind: &str) -> Vec<Command> {
     let mut commands = Vec::<Command>::new();
     let mut in_console = false;
     for line in document.lines() {
         if let Some(language) = line.strip_prefix("```") {
-            in_console = language == "console";
+            in_console = language == kind;
         } else if let (true, Some(command)) = (in_console, line.strip_prefix("$ ")) {
             commands.push(Command { line: command.to_owned(), output: String::new() });
         } else if let (true, Some(command)) = (in_console, commands.last_mut()) {
@@ -135,10 +139,13 @@ mod tests {
 
     #[test]
     fn a_console_block_has_commands_and_their_output() {
-        let readme = "text\n```sh\n$ not this\n```\n```console\n$ a \\\n> b\none\n\ntwo\n$ c\n> d\n```\nmore\n";
+        let readme = "text\n```sh\n$ not this\n```\n```console\n$ a \\\n> b\none\n\ntwo\n$ c\n> d\n```\n\
+                      ```console envoy\n$ e\nthree\n```\nmore\n";
         let command =
             |line: &str, output: &str| Command { line: line.into(), output: output.into() };
-        assert_eq!(commands(readme), [command("a \\\nb", "one\n\ntwo\n"), command("c\nd", "")]);
+        let plain = [command("a \\\nb", "one\n\ntwo\n"), command("c\nd", "")];
+        assert_eq!(commands(readme, CONSOLE), plain);
+        assert_eq!(commands(readme, "console envoy"), [command("e", "three\n")]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use greet_testkit::certs::Ca;
 
 use crate::e2e::proxied_fleet::Proxy;
 use crate::harness::command::capture;
-use crate::harness::console;
+use crate::harness::console::{self, CONSOLE};
 use crate::harness::daemon::Daemon;
 use crate::harness::ports::Ports;
 use crate::harness::programs::{Programs, root};
@@ -70,7 +70,7 @@ pub(crate) fn tls(programs: &Programs) -> anyhow::Result<String> {
 fn run(programs: &Programs, document: &str, ports: &[u16]) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
     let ports = Ports::new(ports.iter().copied())?;
-    let commands = console::check(document, directory.path(), &ports, programs)?;
+    let commands = console::check(document, CONSOLE, directory.path(), &ports, programs)?;
     Ok(format!("{commands} commands"))
 }
 
@@ -129,6 +129,6 @@ fn run_beside(
         Proxy::start(&mut server, directory, &ports.free(address))
     };
     let _servers = servers.into_iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    let commands = console::check(document, directory, &ports, programs)?;
+    let commands = console::check(document, CONSOLE, directory, &ports, programs)?;
     Ok(format!("{commands} commands"))
 }

@@ -30,7 +30,7 @@ const WITHOUT_DATA: [&str; 2] = ["greet_tls_certificate_expiry", "greet_connecti
 
 /// A running Prometheus with the configuration of `deploy/`, which scrapes one daemon every second.
 pub(super) struct Prometheus {
-    pub(super) api: Api,
+    api: Api,
     _process: Daemon,
     _directory: TempDir,
 }
@@ -79,21 +79,30 @@ impl Prometheus {
         tools::apt("prometheus", "--version", "prometheus")
     }
 
-    /// Starts it with `alerts`.
-    pub(super) fn start(daemon: &Daemon, alerts: &str) -> anyhow::Result<Prometheus> {
+    /// Starts it with `alerts` at a free port.
+    fn start(daemon: &Daemon, alerts: &str) -> anyhow::Result<Prometheus> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        Prometheus::start_at(&address, daemon, alerts)
+    }
+
+    /// Starts it with `alerts` at an address.
+    pub(super) fn start_at(
+        address: &str,
+        daemon: &Daemon,
+        alerts: &str,
+    ) -> anyhow::Result<Prometheus> {
         let admin = daemon.admin.as_deref().context("it prints its admin port")?;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("prometheus.yml");
         fs::write(&file, config_for(admin.trim_start_matches("http://"))?)?;
         fs::write(directory.path().join("alerts.yml"), alerts)?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let data = directory.path().join("data");
         let mut prometheus = Prometheus::program()?;
         prometheus.arg(format!("--config.file={}", file.display()));
         prometheus.arg(format!("--storage.tsdb.path={}", data.display()));
         prometheus.arg(format!("--web.listen-address={address}"));
         prometheus.args(["--enable-feature=exemplar-storage", "--log.level=error"]);
-        let process = Daemon::spawn_at(&mut prometheus, &address)?;
+        let process = Daemon::spawn_at(&mut prometheus, address)?;
         let api = Api(process.target.clone());
         Ok(Prometheus { api, _process: process, _directory: directory })
     }
@@ -209,10 +218,10 @@ fn check_labels(query: &Query, metrics: &BTreeMap<String, Vec<String>>) -> anyho
 }
 
 /// The HTTP API of Prometheus.
-pub(super) struct Api(String);
+struct Api(String);
 
 impl Api {
-    pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut curl = tools::curl()?;
         curl.args(["--silent", "--get", &format!("{}/api/v1/{path}", self.0)]);
         for (name, value) in parameters {
