@@ -15,11 +15,11 @@ use crate::harness::programs::{Programs, root};
 use crate::harness::tools;
 
 /// The ports in documents with other servers.
-const ALL_PORTS: std::ops::RangeInclusive<u16> = 50051..=50064;
+const ALL_PORTS: std::ops::RangeInclusive<u16> = 50051..=50065;
 /// The last port of each.
 const NGINX: &str = "127.0.0.1:50056";
 const HAPROXY: &str = "127.0.0.1:50059";
-const ENVOY: &str = "127.0.0.1:50064";
+const ENVOY: &str = "127.0.0.1:50065";
 // <greeter>
 /// The only port of the original, which its command line gets.
 const NODE: &str = "127.0.0.1:50060";
