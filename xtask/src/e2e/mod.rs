@@ -9,8 +9,8 @@ use crate::harness::report::Report;
 
 use scenarios::{
     call, capacity, container, deb, dist, documents, fair_share, faults, fd_exhaustion, hostile,
-    ipv6, kubernetes, lifecycle, load_report, memory_limit, otel_collector, ping, pods, prometheus,
-    proxies, python, stalled_handshakes, systemd, telemetry, tls,
+    ipv6, kubernetes, lifecycle, load_report, memory_limit, otel_collector, partition, ping, pods,
+    prometheus, proxies, python, stalled_handshakes, systemd, telemetry, tls,
 };
 // <greeter>
 use scenarios::{browser, extending, interop, new};
@@ -42,6 +42,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("drain with hostile peers", lifecycle::drain_with_hostile_peers),
     ("replacement on one port", lifecycle::replacement),
     ("ping during a rollout", ping::run),
+    ("network partition", partition::run),
     ("load report", load_report::run),
     ("capacity", capacity::run),
     ("descriptor exhaustion", fd_exhaustion::run),

@@ -16,6 +16,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod load_report;
 pub(crate) mod memory_limit;
 pub(crate) mod otel_collector;
+pub(crate) mod partition;
 pub(crate) mod ping;
 pub(crate) mod pods;
 pub(crate) mod prometheus;

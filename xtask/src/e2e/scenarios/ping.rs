@@ -21,7 +21,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let start = |instance| Daemon::start(programs, &[&listen, "--reuse-port", instance]);
     let old = start("--instance=old")?;
 
-    let mut ping = Ping::start(programs.client(&old.target, &[]))?;
+    let mut ping = Ping::start(&mut programs.client(&old.target, &[]))?;
     ping.next(|it| it["answered_by"]["old"].is_u64())?;
     let new = start("--instance=new")?;
     old.stop_cleanly()?;
@@ -29,7 +29,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let calm = ping.summary()?;
     ensure!(calm["calls"]["failed"] == 0, "a call failed during the replacement: {calm}");
 
-    let mut ping = Ping::start(programs.client(&new.target, &[]))?;
+    let mut ping = Ping::start(&mut programs.client(&new.target, &[]))?;
     ping.next(|it| it["answered_by"]["new"].is_u64())?;
     drop(new); // kills it
     ping.next(|it| it["calls"]["failed"].as_u64() > Some(0))?;
@@ -45,13 +45,13 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 }
 
 /// A running ping with JSON output. Dropped, it is killed.
-struct Ping {
+pub(super) struct Ping {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Ping {
-    fn start(mut client: Command) -> anyhow::Result<Ping> {
+    pub(super) fn start(client: &mut Command) -> anyhow::Result<Ping> {
         client.args(["--output=json", "ping", "--interval=20ms"]);
         let mut child = client.stdout(Stdio::piped()).spawn()?;
         let stdout = BufReader::new(child.stdout.take().context("standard output is piped")?);
@@ -59,7 +59,7 @@ impl Ping {
     }
 
     /// Reads up to the next object that is wanted.
-    fn next(&mut self, is_wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub(super) fn next(&mut self, is_wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         loop {
             let mut line = String::new();
             within(self.child.id(), TIMEOUT, || self.stdout.read_line(&mut line))?;
@@ -71,7 +71,7 @@ impl Ping {
     }
 
     /// Interrupts it and returns its summary of the target.
-    fn summary(mut self) -> anyhow::Result<Value> {
+    pub(super) fn summary(mut self) -> anyhow::Result<Value> {
         terminate(&self.child)?;
         let mut summary = self.next(|it| it["kind"] == "summary")?;
         wait(&mut self.child, TIMEOUT)?;
