@@ -100,13 +100,16 @@ fn script_of(commands: &[Command]) -> String {
 fn without_times(text: &str) -> String {
     let mut lines = Vec::new();
     for line in text.trim_end().lines() {
-        let words: Vec<_> = line.split_whitespace().map(without_time).collect();
+        let mut words: Vec<_> = line.split_whitespace().map(without_time).collect();
+        if let Some(days) = words.iter().position(|word| word == "days") {
+            words[days.saturating_sub(1)] = "TIME".to_owned(); // until a certificate expires
+        }
         lines.push(words.join(" "));
     }
     lines.join("\n")
 }
 
-/// Replaces `12us`, `"tcp":81,`, `2026-01-01T00:00:00Z` and the number of days.
+/// Replaces `12us`, `"tcp":81,` and `2026-01-01T00:00:00Z`.
 fn without_time(word: &str) -> String {
     let is_date =
         word.starts_with(|c: char| c.is_ascii_digit()) && word.trim_end_matches(',').ends_with('Z');
@@ -127,7 +130,7 @@ fn without_time(word: &str) -> String {
 }
 
 fn is_duration(word: &str) -> bool {
-    ["us", "ms", "s", ""].iter().any(|unit| {
+    ["us", "ms", "s"].iter().any(|unit| {
         let number = word.strip_suffix(unit);
         number.is_some_and(|number| !number.is_empty() && number.parse::<f64>().is_ok())
     })
@@ -153,5 +156,6 @@ mod tests {
         assert_eq!(without_times(r#"{"dns":12,"tcp":null}"#), r#"{"dns":0,"tcp":null}"#);
         assert_eq!(without_times("tcp  ok   1.2ms  x\n"), "tcp ok TIME x");
         assert_eq!(without_times("until 2026-01-01T00:00:00Z, 89 days"), "until TIME TIME days");
+        assert_eq!(without_times("exit code 3"), "exit code 3");
     }
 }
