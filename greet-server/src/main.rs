@@ -100,7 +100,8 @@ fn check_or_print(loaded: &Loaded<Flags>) -> ExitCode {
     }
     if loaded.check {
         let limits = &loaded.config.limits;
-        limits.memory_warning().iter().for_each(|warning| say(warning));
+        let warnings = limits.memory_warning().into_iter().chain(loaded.config.tls_warning());
+        warnings.for_each(|warning| say(&warning));
         match Server::check(&loaded.config, services::all(&loaded.flags)) {
             Ok(warning) => warning.iter().for_each(|warning| say(warning)),
             Err(error) => return fail(&error, USAGE),

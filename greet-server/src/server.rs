@@ -139,6 +139,9 @@ impl Server {
             listeners = bind_all(&config.listen, config.reuse_port).await?;
         }
         let tls = config.tls.clone().map(Reloader::new).transpose()?;
+        if tls.is_some() && listeners.iter().all(Listener::is_plaintext) {
+            tracing::warn!("certificate not used: every listener is plaintext");
+        }
         let phase = watch::Sender::new(Phase::Starting);
         let spans = Arc::<SpanMetrics>::default();
         let resource = ResourceAttributes::new(&config);

@@ -59,6 +59,11 @@ impl ListenAddr {
         matches!(self, ListenAddr::Tcp { scheme: Some(Scheme::Https), .. })
     }
 
+    /// Returns whether it is plaintext also beside a certificate.
+    pub(crate) fn is_plaintext(&self) -> bool {
+        !matches!(self, ListenAddr::Tcp { scheme: None | Some(Scheme::Https), .. })
+    }
+
     /// Returns the address without its scheme or mode. Two listeners cannot share it.
     pub(super) fn bare(&self) -> ListenAddr {
         match self.clone() {

@@ -124,6 +124,14 @@ impl Config {
         let listen = self.listen.iter().filter(|_| self.tls.is_none());
         listen.chain(&self.admin_listen).find(|address| address.is_https())
     }
+
+    /// Returns the warning that no address uses the certificate. It is no error, because the sockets of a
+    /// supervisor replace the addresses.
+    pub fn tls_warning(&self) -> Option<String> {
+        let is_unused = self.tls.is_some() && self.listen.iter().all(ListenAddr::is_plaintext);
+        is_unused
+            .then(|| "--tls-cert: not used, because every --listen is http:// or unix:".to_owned())
+    }
 }
 
 /// Origins allowed to call over gRPC-Web.

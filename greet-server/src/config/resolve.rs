@@ -77,13 +77,11 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         announce: !flags.listening.no_announce,
         workers,
     };
-    match config.address_without_tls() {
-        Some(address) => {
-            let (place, address) = (sources.place("listen"), address.to_string());
-            Err(format!("{place}: {address:?} needs --tls-cert as well"))
-        }
-        None => Ok(config),
+    if let Some(address) = config.address_without_tls() {
+        let (place, address) = (sources.place("listen"), address.to_string());
+        return Err(format!("{place}: {address:?} needs --tls-cert as well"));
     }
+    Ok(config)
 }
 
 /// Rejects an address that is listed twice. Port 0 is another port each time.

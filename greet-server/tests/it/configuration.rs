@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Arg;
+use greet_testkit::certs::{Ca, IdentityDirectory};
 use tempfile::TempDir;
 
 use crate::support::process::{Ran, daemon, run, valid};
@@ -290,6 +291,23 @@ fn https_without_a_certificate_is_rejected() {
     assert_eq!(by_variable, format!("GREET_LISTEN: {problem}"));
     let file = "listen = [\"http://127.0.0.1:6\", \"https://127.0.0.1:7\"]";
     assert_eq!(error(run_with_file(file, &[])), format!("greet.toml:1:10: listen: {problem}"));
+}
+
+#[test]
+fn certificate_that_no_listener_uses_is_a_warning() {
+    let files = IdentityDirectory::new(&Ca::new("Greet Test CA").sign_serial(1));
+    let [cert, key] = files.server_flags();
+    let warning = "--tls-cert: not used, because every --listen is http:// or unix:";
+    for (listen, is_unused) in [
+        ("http://127.0.0.1:6", true),
+        ("http://127.0.0.1:6,unix:s", true),
+        ("http://127.0.0.1:6,127.0.0.1:7", false),
+        ("unix:s,https://127.0.0.1:7", false),
+    ] {
+        let (code, _, stderr) = run(&mut daemon(&["--check", &cert, &key, "--listen", listen]));
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stderr.contains(warning), is_unused, "{listen}: {stderr}");
+    }
 }
 
 #[test]
