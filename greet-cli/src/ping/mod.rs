@@ -7,6 +7,7 @@ mod record;
 mod render;
 mod report;
 mod run;
+mod start_times;
 mod state;
 
 pub(crate) use self::state::{Ping, PingOptions};

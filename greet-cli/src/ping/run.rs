@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::outage::Outage;
 use super::record::CallEnd;
+use super::start_times::{DueCalls, StartTimes};
 use super::state::{Ping, PingOptions, PingTarget};
 use super::{render, report};
 use crate::bulk::interrupt;
@@ -47,7 +48,7 @@ impl<'a> Ping<'a> {
         let PingOptions { interval, calls, .. } = *self.options;
         let mut interrupted = pin!(interrupt::first_signal());
         let begin = Instant::now();
-        let (mut due, mut due_calls) = (begin, 0);
+        let mut times = StartTimes::new(begin, interval, calls);
         let mut ticks = interval_at(begin + REPORT_INTERVAL, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut in_flight = FuturesUnordered::new();
@@ -55,7 +56,7 @@ impl<'a> Ping<'a> {
             stdout.text(render::head().as_bytes());
         }
         self.interrupted = loop {
-            let may_start = due_calls < calls;
+            let may_start = times.has_more();
             if !may_start && in_flight.is_empty() {
                 break None;
             }
@@ -66,15 +67,13 @@ impl<'a> Ping<'a> {
                     self.record(ended, call_options, stdout, stderr);
                 }
                 _ = ticks.tick() => self.print_second(stdout),
-                () = sleep_until(due), if may_start => {
-                    let late = due.elapsed().as_nanos() / interval.as_nanos();
-                    let missed = u32::try_from(late).unwrap_or(u32::MAX);
-                    due += interval * missed + interval;
-                    let missed = u64::from(missed).min(calls - due_calls - 1);
-                    self.not_started += missed;
-                    due_calls += missed + 1;
-                    for index in 0..self.targets.len() {
-                        in_flight.push(Box::pin(self.start(index)));
+                () = sleep_until(times.due), if may_start => {
+                    let DueCalls { start, skip } = times.take(Instant::now());
+                    self.not_started += skip;
+                    for _ in 0..start {
+                        for index in 0..self.targets.len() {
+                            in_flight.push(Box::pin(self.start(index)));
+                        }
                     }
                 }
             }

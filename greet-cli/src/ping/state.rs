@@ -32,8 +32,8 @@ pub(crate) struct Ping<'a> {
     pub(super) targets: Vec<PingTarget>,
     pub(super) started: SystemTime,
     pub(super) elapsed: Duration,
-    /// Calls to each target that were due while this program did not run, or waited for the reader of
-    /// its output.
+    /// Calls to each target that were too late to start, because this program did not run, or waited
+    /// for the reader of its output.
     pub(super) not_started: u64,
     /// The exit code of the signal that ended it.
     pub(super) interrupted: Option<Exit>,
