@@ -131,6 +131,15 @@ impl Failures<'_> {
         failure.exit()
     }
 
+    /// Reports failures that are over, so that no hint helps.
+    fn report_past(&self, target: &Target, past: &str, failure: &CallError) {
+        if self.is_one {
+            self.stderr.failure_for(&past, failure);
+        } else {
+            self.stderr.failure_for(&format_args!("{target}: {past}"), failure);
+        }
+    }
+
     fn finish(self) {
         self.hints.iter().for_each(|hint| self.stderr.hint(hint));
     }

@@ -24,8 +24,11 @@ pub(crate) async fn run(
     let mut failures = Failures::new(targets.len(), stderr);
     let mut ping = Ping::new(options, targets, clients);
     ping.run(&call_options, stdout, stderr).await?;
-    for (target, failure) in ping.failures() {
-        failures.report(target, failure);
+    for (target, failure, past) in ping.failures() {
+        match past {
+            Some(past) => failures.report_past(target, &past, failure),
+            None => drop(failures.report(target, failure)),
+        }
     }
     failures.finish();
     Ok(ping.exit())

@@ -26,14 +26,22 @@ pub(super) struct Record {
     pub(super) second: Second,
     pub(super) instances: BTreeMap<String, Instance>,
     pub(super) outages: OutageTotals,
-    /// The first failure, and the start of its call.
-    pub(super) first_failure: Option<(SystemTime, CallError)>,
+    pub(super) first_failure: Option<FirstFailure>,
     /// The outage that has not ended.
     outage: Option<Outage>,
     /// Number of calls, in the order of their start, that are part of the outages.
     settled: u64,
     /// The calls that ended before an earlier one, by number.
     early: BTreeMap<u64, CallEnd>,
+}
+
+/// The first call that failed.
+#[derive(Debug)]
+pub(super) struct FirstFailure {
+    pub(super) started: SystemTime,
+    pub(super) error: CallError,
+    /// Whether a later call succeeded.
+    pub(super) is_over: bool,
 }
 
 /// The calls that ended within a second.
@@ -143,12 +151,14 @@ impl Record {
     /// Adds the next call in order. Returns the outage that it ends.
     fn settle(&mut self, end: CallEnd) -> Option<Outage> {
         let Some(failure) = end.failure else {
+            self.first_failure.iter_mut().for_each(|first| first.is_over = true);
             let outage = self.outage.take()?.end(Some(end.started));
             self.outages.add(&outage);
             return Some(outage);
         };
         if self.first_failure.is_none() {
-            self.first_failure = Some((end.started, failure.clone()));
+            let (started, error) = (end.started, failure.clone());
+            self.first_failure = Some(FirstFailure { started, error, is_over: false });
         }
         let outage = self.outage.get_or_insert_with(|| Outage::new(end.started, failure));
         outage.calls += 1;
@@ -198,7 +208,7 @@ mod tests {
         let totals = &record.outages;
         assert_eq!((totals.count, totals.longest), (1, Duration::from_secs(3)));
         assert_eq!((record.ok(), record.failed, record.in_flight()), (3, 3, 0));
-        assert_eq!(record.first_failure.as_ref().unwrap().0, outage.from);
+        assert_eq!(record.first_failure.as_ref().unwrap().started, outage.from);
         assert!(record.finish().is_empty());
     }
 

@@ -130,6 +130,12 @@ fn calls(ping: &Ping<'_>, record: &Record) -> String {
     text
 }
 
+/// Returns `6 of 300 calls failed, first at 10:02:11.854Z`.
+pub(super) fn past_failures(record: &Record, first: SystemTime) -> String {
+    let calls = record.ok() + record.failed;
+    format!("{} of {calls} calls failed, first at {}", record.failed, time(first))
+}
+
 fn row(time: &str, figures: &[String; 5], rest: &str) -> String {
     let [ok, failed, in_flight, p50, max] = figures;
     let row = format!("{time:<9} {ok:>6} {failed:>6} {in_flight:>9} {p50:>8} {max:>8}  {rest}");

@@ -69,7 +69,7 @@ pub(super) fn summary(ping: &Ping<'_>) -> Value {
                 "longest_us": micros(outages.longest),
             },
             "instances": instances.collect::<BTreeMap<_, _>>(),
-            "error": record.first_failure.as_ref().map(|(_, failure)| ErrorReport::new(failure)),
+            "error": record.first_failure.as_ref().map(|it| ErrorReport::new(&it.error)),
         })
     };
     let targets = ping.targets.iter().map(|it| target(&it.target, &it.record));

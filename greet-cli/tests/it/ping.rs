@@ -163,6 +163,25 @@ fn stopped_and_restarted_server_is_one_outage() {
     assert_eq!((&summary["ok"], &summary["interrupted"]), (&json!(false), &json!(true)));
 }
 
+#[cfg(unix)]
+#[test]
+fn outage_that_is_over_gets_no_hint() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let address = unused_address();
+    let mut ping = spawn(command(&["--target", &address, "ping", "--interval=20ms"]));
+    while !ping.read_line().contains("connection refused") {}
+    let _daemon = Daemon::start(&["--instance=blue", "--listen", &address]);
+    while !ping.read_line().contains("  blue ") {}
+    ping.send_signal(rustix::process::Signal::INT);
+    let ran = ping.finish();
+    assert_eq!(ran.status.signal(), Some(2));
+    let (before, first) = ran.stderr.split_once(" calls failed, first at ").unwrap();
+    assert!(before.starts_with("greet-cli: ") && before.contains(" of "), "{ran:?}");
+    let cause = format!("Z: tcp: could not connect to {address}: connection refused\n");
+    assert_eq!(first["10:02:11.854".len()..], cause, "without a hint: {ran:?}");
+}
+
 #[test]
 fn each_target_has_its_own_outages() {
     let (blue, green) = (Daemon::start(&["--instance=blue"]), Daemon::start(&["--instance=green"]));
