@@ -19,6 +19,8 @@ pub(super) struct Tally {
     started: Instant,
     pub(super) answered: u64,
     pub(super) failed: u64,
+    /// Attempts after the first of each call.
+    retries: u64,
     /// Calls by `greet-instance`, or by the address of the server.
     answered_by: BTreeMap<String, u64>,
     pub(super) connect_failures: Vec<ConnectFailure>,
@@ -30,12 +32,14 @@ impl Tally {
             started: Instant::now(),
             answered: 0,
             failed: 0,
+            retries: 0,
             answered_by: BTreeMap::new(),
             connect_failures: Vec::new(),
         }
     }
 
     pub(super) fn count<Reply>(&mut self, call: &Call<Reply>) {
+        self.retries += u64::from(call.attempts.saturating_sub(1));
         if call.result.is_err() {
             self.failed += 1;
             return;
@@ -58,6 +62,7 @@ impl Tally {
             "calls": self.answered + self.failed,
             "answered": self.answered,
             "failed": self.failed,
+            "retries": self.retries,
             "answered_by": self.answered_by,
             "connect_failures": connect_failures(&self.connect_failures),
             "total_us": micros(self.started.elapsed()),
@@ -69,13 +74,21 @@ impl Tally {
     }
 }
 
-/// `1000 calls in 1.2s (833/s): 998 answered, 2 failed`
+/// `1000 calls in 1.2s (833/s): 998 answered, 2 failed, 17 retries`
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { started, answered, failed, .. } = self;
+        let Tally { started, answered, failed, retries, .. } = self;
         let (calls, elapsed) = (answered + failed, started.elapsed());
         let rate = calls as f64 / elapsed.as_secs_f64().max(1e-6);
         let elapsed = HumanDuration(elapsed);
-        write!(f, "{calls} calls in {elapsed} ({rate:.0}/s): {answered} answered, {failed} failed")
+        write!(
+            f,
+            "{calls} calls in {elapsed} ({rate:.0}/s): {answered} answered, {failed} failed"
+        )?;
+        match retries {
+            0 => Ok(()),
+            1 => write!(f, ", 1 retry"),
+            _ => write!(f, ", {retries} retries"),
+        }
     }
 }

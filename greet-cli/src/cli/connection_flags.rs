@@ -109,7 +109,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
     pub(crate) color: ColorChoice,
 
-    /// Report each attempt of a call on standard error: stages, request and reply headers; credentials are redacted
+    /// Report each attempt of a call on standard error: stages, request and reply headers; credentials are redacted; with --count only the number of failures, of retries, and of calls by server
     #[arg(short, long, global = true, value_parser = switch)]
     pub(crate) verbose: bool,
 

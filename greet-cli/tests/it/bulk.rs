@@ -193,12 +193,13 @@ fn count_repeats_calls_and_tallies_servers() {
     assert_eq!(
         tally,
         json!({
-            "schema": "greet.tally/v1", "calls": 6, "answered": 6, "failed": 0,
+            "schema": "greet.tally/v1", "calls": 6, "answered": 6, "failed": 0, "retries": 0,
             "answered_by": {"blue": 6}, "connect_failures": [], "total_us": null,
         })
     );
     let ran = cli(&daemon.target, &count("-v"));
     assert!(ran.stderr.contains("6 calls in "), "{ran:?}");
+    assert!(ran.stderr.contains("/s): 6 answered, 0 failed\n"), "{ran:?}");
     assert!(ran.stderr.ends_with("       6  blue\n"), "{ran:?}");
 }
 

@@ -10,7 +10,7 @@ use crate::support::fake_server::{
     sample_reply, serve, serve_each, trailers, trailers_only,
 };
 use crate::support::sample::{CALL, LINE};
-use crate::support::{CommandOutput, cli, unused_address};
+use crate::support::{CommandOutput, cli, parse_object, unused_address};
 
 const UNAVAILABLE: (&str, &str) = ("grpc-status", "14");
 
@@ -217,4 +217,22 @@ fn verbose_reports_refused_and_unsent_attempts() {
         assert_eq!(ran.stderr.matches(&attempt).count(), 1, "{ran:?}");
     }
     assert_eq!((ran.stderr.matches("> :path: ").count(), ran.code), (2, Some(0)), "{ran:?}");
+}
+
+#[test]
+fn retries_of_many_calls_are_counted() {
+    for (failed, shown) in [(0, ""), (1, ", 1 retry"), (3, ", 3 retries")] {
+        let many = [&RETRIES[..], &["-v"], CALL, &["--count=2", "--concurrency=1"]].concat();
+        let answers = |failed| {
+            let fails = trailers_only(&[UNAVAILABLE, ("grpc-retry-pushback-ms", "0")]);
+            let answers = [vec![fails; failed], vec![sample_reply(); 2]].concat();
+            serve_each([Box::new(answer_each(answers)) as ConnectionHandler])
+        };
+        let ran = cli(&answers(failed), &many);
+        let line = format!("/s): 2 answered, 0 failed{shown}\n");
+        assert!(ran.stderr.contains(&line), "{ran:?}");
+        let ran = cli(&answers(failed), &[&["--output=json"][..], &many].concat());
+        let tally = parse_object(ran.stdout.lines().last().unwrap());
+        assert_eq!(tally["retries"], json!(failed), "{tally}");
+    }
 }
