@@ -94,6 +94,10 @@ impl Args {
             (None, Some(_)) => return Err(needs("key", "cert")),
             _ => {}
         }
+        let has_retries = matches.value_source("retries") != Some(ValueSource::DefaultValue);
+        if typed("retry_on") && !has_retries {
+            return Err("--retry-on: has no effect without --retries".to_owned());
+        }
         let has_tls = self.connection.target.iter().any(Target::is_tls);
         let tls_flags = ["ca_cert", "cert", "key", "server_name", "insecure"];
         match tls_flags.into_iter().find(|flag| !has_tls && typed(flag)) {

@@ -149,7 +149,10 @@ fn hint_for_code(code: Code) -> &'static str {
         Code::InvalidArgument => "the server rejected the request: see the message",
         Code::DeadlineExceeded => DEADLINE_HINT,
         Code::Unimplemented => "the server does not implement the method: check --target",
-        Code::Unavailable => "the server is shutting down or overloaded: retry",
+        Code::Unavailable => {
+            "the server is shutting down or overloaded: retry later, or with both --retries N and \
+             --retry-on UNAVAILABLE"
+        }
         Code::ResourceExhausted => {
             "a limit was reached: see the message; send less at a time, or retry later"
         }

@@ -52,6 +52,19 @@ fn flag_overrides_variable_of_opposite_flag() {
     assert!(with(&off, CALL).stderr.starts_with("greet-cli: tcp: "));
 }
 
+/// A script may set the number to 0, and an environment the statuses for the flag of some commands.
+#[test]
+fn retry_on_needs_retries_from_flag_or_variable() {
+    let daemon = Daemon::start(&[]);
+    let call = [&["--target", &daemon.target][..], CALL].concat();
+    let on = "--retry-on=UNAVAILABLE";
+    with(&[("GREET_RETRIES", "1")], &[&call[..], &[on]].concat()).assert(LINE, "", 0);
+    with(&[], &[&call[..], &[on, "--retries=0"]].concat()).assert(LINE, "", 0);
+    with(&[("GREET_RETRY_ON", "UNAVAILABLE")], &call).assert(LINE, "", 0);
+    let empty = with(&[("GREET_RETRIES", "")], &[&call[..], &[on]].concat());
+    assert_eq!(empty.code, Some(2), "{empty:?}");
+}
+
 #[test]
 fn every_connection_flag_has_variable() {
     let help = with(&[], &["--help"]).stdout;

@@ -64,6 +64,7 @@ fn usage_error_is_one_line_with_suggestion() {
             &["completions", "fisch"],
             "\"fisch\" is not one of bash, elvish, fish, powershell, zsh; did you mean \"fish\"?",
         ),
+        (&["health", "--retry-on=UNAVAILABLE"], "--retry-on: has no effect without --retries"),
         (
             &["health", "--ca-cert=ca.pem"],
             "--ca-cert: has no effect without an https:// or dns+https:/// target",
