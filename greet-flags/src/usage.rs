@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Makes one line of an error of clap: the place of an invalid value and the reason, or else clap's
@@ -28,6 +29,15 @@ pub fn explain(
         (_, None) => first_paragraph(error),
     };
     message + &suggestion(error, correct)
+}
+
+/// Takes `-1s` after a flag for a quantity as its value, so that the error states the expected form and
+/// not an unknown flag `-1`.
+#[must_use]
+pub fn with_hyphen_value(flag: Arg) -> Arg {
+    let is_quantity = |name: &str| matches!(name, "N" | "DUR" | "SIZE" | "RATE");
+    let names = flag.get_value_names().unwrap_or_default();
+    if names.iter().any(|name| is_quantity(name)) { flag.allow_hyphen_values(true) } else { flag }
 }
 
 /// Returns the name of the flag with the invalid value.

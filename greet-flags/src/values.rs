@@ -18,8 +18,8 @@ where
         let (min, max) = (range.start(), range.end());
         match given.parse() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ if is_number(given) => Err(format!("{given} is not in {min}..={max}")),
-            _ => Err(format!("{given:?} is not a whole number in {min}..={max}")),
+            _ if is_number(given) => Err(format!("{given} is not between {min} and {max}")),
+            _ => Err(format!("{given:?} is not a whole number between {min} and {max}")),
         }
     }
 }
@@ -78,8 +78,9 @@ mod tests {
     fn number_is_within_its_range() {
         let number = number(1..=1_024);
         assert_eq!((number("1"), number("1024")), (Ok(1), Ok(1_024)));
-        assert_eq!(number("1025").unwrap_err(), "1025 is not in 1..=1024");
-        assert_eq!(number("64k").unwrap_err(), "\"64k\" is not a whole number in 1..=1024");
+        assert_eq!(number("1025").unwrap_err(), "1025 is not between 1 and 1024");
+        let expected = "\"64k\" is not a whole number between 1 and 1024";
+        assert_eq!(number("64k").unwrap_err(), expected);
     }
 
     #[test]

@@ -14,9 +14,10 @@ mod parse;
 mod ping_flags;
 mod values;
 
-use clap::{Arg, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use greet_flags::product;
+use greet_flags::usage::with_hyphen_value;
 use greet_flags::variables::with_variable;
 
 use self::call_flags::{CallArgs, MethodParser, single_request};
@@ -127,15 +128,6 @@ impl DiagnoseArgs {
         let (method, input, body) = single_request(method, json)?;
         Ok(DiagnoseOptions { method, input, body, service })
     }
-}
-
-/// Takes `-1s` after `--timeout` as its value, so that the error states the expected form and not an
-/// unknown flag `-1`.
-fn with_hyphen_value(flag: Arg) -> Arg {
-    let is_quantity = flag
-        .get_value_names()
-        .is_some_and(|names| names.iter().any(|name| matches!(name.as_str(), "N" | "DUR")));
-    if is_quantity { flag.allow_hyphen_values(true) } else { flag }
 }
 
 #[cfg(test)]

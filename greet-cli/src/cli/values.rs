@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command, Error};
+use greet_flags::variables::nearest;
 use greet_proto::status;
 use http::uri::Authority;
 use rustls::pki_types::ServerName;
@@ -72,7 +73,12 @@ fn status_code(given: &str) -> Result<Code, String> {
     let name = given.trim().to_ascii_uppercase().replace('-', "_");
     let code = status::code_from_name(&name).filter(|code| *code != Code::Ok);
     code.ok_or_else(|| {
-        format!("{given:?} is not an error status such as UNAVAILABLE or RESOURCE_EXHAUSTED")
+        let names = (1..status::COUNT as i32).map(|code| status::code_name(Code::from_i32(code)));
+        let question = nearest(&name, names).map(|name| format!("; did you mean {name}?"));
+        format!(
+            "{given:?} is not an error status such as UNAVAILABLE or RESOURCE_EXHAUSTED{}",
+            question.unwrap_or_default()
+        )
     })
 }
 

@@ -18,7 +18,10 @@ fn invalid_value_error_names_flag_and_expected_form() {
     rejected(&with("--count=0"), "--count: \"0\" is not a whole number above zero");
     rejected(&["load", "--fail-if=error-rate>1"], "error-rate>0.1% (or 0.001)");
     rejected(&with("--target=dns://8.8.8.8/x:1"), "--target: ");
-    rejected(&with("--retries=many"), "--retries: \"many\" is not a whole number in 0..=1000");
+    rejected(
+        &with("--retries=many"),
+        "--retries: \"many\" is not a whole number between 0 and 1000",
+    );
     rejected(&with("--retry-on=OK"), "--retry-on: \"OK\" is not an error status");
     rejected(&with("--authority=http://x"), "--authority: \"http://x\" is not NAME or NAME:PORT");
     let authority = ["--target=https://x", "--authority=a..b", "health"];
@@ -56,6 +59,11 @@ fn usage_error_is_one_line_with_suggestion() {
         (
             &["health", "--timeout", "-1s"],
             "--timeout: \"-1s\" is not a duration such as 250ms, 5s or 1m",
+        ),
+        (
+            &["health", "--retries=1", "--retry-on=UNAVAILBLE"],
+            "--retry-on: \"UNAVAILBLE\" is not an error status such as UNAVAILABLE or \
+             RESOURCE_EXHAUSTED; did you mean UNAVAILABLE?",
         ),
         (&["load", "--count", "-1"], "--count: \"-1\" is not a whole number above zero"),
         (&["--target=https://x", "--key=k", "health"], "--key: needs --cert (GREET_CERT)"),

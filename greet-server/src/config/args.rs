@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, Parser};
+use greet_flags::usage::with_hyphen_value;
 use greet_flags::values::{number, switch};
 use greet_flags::variables;
 use http::HeaderValue;
@@ -41,7 +42,8 @@ pub trait CommandLine: Parser {
 
 /// Returns the definition of a command line: its flags with their variables, and the exit codes.
 pub fn command<F: CommandLine>() -> Command {
-    F::command().after_help(EXIT_CODES).max_term_width(80).mut_args(with_variable)
+    let command = F::command().after_help(EXIT_CODES).max_term_width(80);
+    command.mut_args(|flag| with_hyphen_value(with_variable(flag)))
 }
 
 /// Gives each flag its variable, except the actions: a leftover variable must not keep the daemon from

@@ -192,7 +192,7 @@ impl FromStr for Chance {
                 let is_valid = (1..=Chance::ALWAYS.0).contains(&millionths);
                 is_valid
                     .then_some(Chance(millionths))
-                    .ok_or_else(|| format!("{given} is not in 0.0001%..=100%"))
+                    .ok_or_else(|| format!("{given} is not between 0.0001% and 100%"))
             }
             None if parsed(given).is_some_and(|percent| percent > 0.0) => {
                 Err(format!("{given} has no unit; did you mean {given}%?"))
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!("".parse(), Ok(FaultConfig::default()));
         assert_eq!("seed=4294967295".parse::<FaultConfig>().unwrap().seed, Some(u32::MAX));
         let above = "seed=4294967296".parse::<FaultConfig>().unwrap_err();
-        assert_eq!(above, "4294967296 is not in 0..=4294967295");
+        assert_eq!(above, "4294967296 is not between 0 and 4294967295");
     }
 
     #[test]
@@ -262,9 +262,9 @@ mod tests {
             ),
             ("status=14", "\"14\" is not the name of a failed status, such as UNAVAILABLE"),
             ("reset@10", "10 has no unit; did you mean 10%?"),
-            ("reset@0%", "0% is not in 0.0001%..=100%"),
-            ("reset@0.00004%", "0.00004% is not in 0.0001%..=100%"),
-            ("reset@100.0001%", "100.0001% is not in 0.0001%..=100%"),
+            ("reset@0%", "0% is not between 0.0001% and 100%"),
+            ("reset@0.00004%", "0.00004% is not between 0.0001% and 100%"),
+            ("reset@100.0001%", "100.0001% is not between 0.0001% and 100%"),
             ("reset@1e1%", "\"1e1%\" is not a percentage such as 10% or 0.1%"),
             ("reset@%", "\"%\" is not a percentage such as 10% or 0.1%"),
         ] {

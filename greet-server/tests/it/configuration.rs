@@ -117,12 +117,12 @@ fn file_accepts_strings_for_numbers_and_lists() {
 #[test]
 fn invalid_value_in_file_is_reported_with_line_and_column() {
     for (file, expected) in [
-        ("# one\n\nmax-streams = 0\n", "3:15: max-streams: 0 is not in 1..=1000000"),
+        ("# one\n\nmax-streams = 0\n", "3:15: max-streams: 0 is not between 1 and 1000000"),
         (
             "max-in-flight = \"x\"",
-            "1:17: max-in-flight: \"x\" is not a whole number in 1..=1000000",
+            "1:17: max-in-flight: \"x\" is not a whole number between 1 and 1000000",
         ),
-        ("workers = true", "1:11: workers: \"true\" is not a whole number in 1..=1024"),
+        ("workers = true", "1:11: workers: \"true\" is not a whole number between 1 and 1024"),
         ("drain-delay = 5", "1:15: drain-delay: 5 has no unit; did you mean 5s?"),
         ("grpc-web = \"y\\ns\"", "1:12: grpc-web: \"y\\ns\" is neither true nor false"),
         (
@@ -170,7 +170,7 @@ fn key_spelt_as_a_variable_is_rejected_with_the_right_key() {
 #[test]
 fn invalid_variable_is_reported_by_its_name() {
     for (variable, value, expected) in [
-        ("GREET_MAX_STREAMS", "0", "0 is not in 1..=1000000"),
+        ("GREET_MAX_STREAMS", "0", "0 is not between 1 and 1000000"),
         ("GREET_GRPC_WEB", "flase", "\"flase\" is neither true nor false"),
         ("GREET_LOG_FORMAT", "xml", "\"xml\" is not one of text, json"),
         ("GREET_TLS_KEY", "key.pem", "needs --tls-cert as well"),
@@ -181,7 +181,7 @@ fn invalid_variable_is_reported_by_its_name() {
     }
     // The same value as a flag is the flag's.
     let mut both = daemon(&["--workers=0"]);
-    let expected = "--workers: 0 is not in 1..=1024";
+    let expected = "--workers: 0 is not between 1 and 1024";
     assert_eq!(error(run(both.env("GREET_WORKERS", "none"))), expected);
 }
 
@@ -191,6 +191,20 @@ fn password_in_the_url_of_a_collector_is_not_printed() {
     let expected = "--otlp-endpoint: the URL has user information; use OTEL_EXPORTER_OTLP_HEADERS";
     let flags = ["--check", "--otlp-endpoint=http://user:secret@collector:4317"];
     assert_eq!(error(run(&mut daemon(&flags))), expected);
+}
+
+#[test]
+fn negative_value_is_an_error_of_its_flag() {
+    for (flag, value, expected) in [
+        ("--fault-seed", "-1", "\"-1\" is not a whole number between 0 and 4294967295"),
+        ("--max-streams", "-1", "\"-1\" is not a whole number between 1 and 1000000"),
+        ("--max-name-bytes", "-5", "\"-5\" is not a whole number between"),
+        ("--drain-timeout", "-1s", "\"-1s\" is not a duration such as 250ms, 5s or 1m"),
+        ("--memory-limit", "-1GiB", "\"-1GiB\" is not"),
+    ] {
+        let message = error(run(&mut daemon(&["--check", flag, value])));
+        assert!(message.starts_with(&format!("{flag}: {expected}")), "{message}");
+    }
 }
 
 #[test]
