@@ -26,10 +26,10 @@ const SUMMARY_INDENT: usize = 10;
 /// Minimum width beside an indent, whatever the width of the terminal.
 const MIN_COLUMNS: usize = 20;
 
-/// Returns the line above those of the seconds.
+/// Returns the line above those of the seconds. `until` is the end of a second.
 pub(super) fn head() -> String {
     let figures = ["ok", "failed", "in flight", "p50", "max"].map(str::to_owned);
-    row("time", &figures, "answered by") + "\n"
+    row("until", &figures, "answered by") + "\n"
 }
 
 /// Returns the line of a second; with several targets it names its own.

@@ -91,7 +91,7 @@ fn text_has_a_line_per_second_and_a_summary() {
     let [head, second, "", target, calls, latency, outages, instance] = &lines[..] else {
         panic!("{ran:?}");
     };
-    assert_eq!(*head, "time          ok failed in flight      p50      max  answered by");
+    assert_eq!(*head, "until         ok failed in flight      p50      max  answered by");
     let words: Vec<_> = second.split_whitespace().collect();
     assert!(words[0].ends_with('Z') && words[0].len() == "10:02:11Z".len(), "{ran:?}");
     assert_eq!((&words[2..4], words[6]), (&["0", "0"][..], "blue"));
