@@ -227,19 +227,23 @@ fn indented(lines: &[String], indent: &str, columns: usize) -> String {
 }
 
 impl Finding {
-    /// Returns the error, then the facts.
+    /// Returns the error, then the facts that it does not have.
     fn lines(&self) -> Vec<String> {
+        let facts = match &self.details {
+            Some(_) if self.stage == Stage::Proxy.name() && self.error.is_some() => Vec::new(),
+            Some(details) => details.lines.clone(),
+            None if self.result == StageResult::None => vec![self.empty_text().to_owned()],
+            None => Vec::new(),
+        };
         let mut lines = Vec::new();
         if let Some(error) = &self.error {
             lines.push(error.cause.clone());
             lines.extend(detail_lines(&error.details));
         }
-        match &self.details {
-            Some(details) => lines.extend(details.lines.iter().cloned()),
-            None if self.result == StageResult::None => lines.push(self.empty_text().to_owned()),
-            None => {}
-        }
-        lines.dedup(); // the error repeats that of the last address
+        // The error ends with that of the last address.
+        let is_new = |fact: &String| !lines.first().is_some_and(|it| it.ends_with(fact.as_str()));
+        let facts: Vec<_> = facts.into_iter().filter(is_new).collect();
+        lines.extend(facts);
         lines.iter().map(|line| Escaped(line).to_string()).collect()
     }
 

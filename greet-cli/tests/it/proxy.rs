@@ -325,9 +325,10 @@ fn diagnosis_has_stage_proxy() {
     assert!(stderr.contains(&format!("us  {url}, CONNECT {DESTINATION}: {status}\n")), "{stderr}");
 
     let refusing = serve(reply("HTTP/1.1 403 Forbidden\r\n\r\n"));
-    for (address, expected) in [
-        (refusing, ["ok", "ok", "failed", "not_reached", "not_reached"]),
-        (unused_address(), ["ok", "failed", "not_reached", "not_reached", "not_reached"]),
+    let unreached = ["ok", "failed", "not_reached", "not_reached", "not_reached"];
+    for (address, expected, reason) in [
+        (refusing, ["ok", "ok", "failed", "not_reached", "not_reached"], "403 Forbidden"),
+        (unused_address(), unreached, "connection refused"),
     ] {
         let ran = through(&address, TARGET, &["--output=json", "diagnose"]);
         let diagnosis = ran.object();
@@ -336,5 +337,7 @@ fn diagnosis_has_stage_proxy() {
             stages.iter().map(|stage| stage["result"].as_str().unwrap()).collect();
         assert_eq!((&results[..5], ran.code), (&expected[..], Some(3)), "{diagnosis}");
         assert_eq!(stages[2]["details"]["connect"], DESTINATION);
+        let text = through(&address, TARGET, &["diagnose"]).stdout;
+        assert_eq!(text.matches(reason).count(), 1, "{text}");
     }
 }
