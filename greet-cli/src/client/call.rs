@@ -25,7 +25,7 @@ pub(crate) struct CallOptions {
     /// The `:authority` of calls, if it does not follow from the target.
     pub(crate) authority: Option<Authority>,
     pub(crate) headers: CommonHeaders,
-    /// The proxy of the environment, for the targets that it applies to.
+    /// The proxy of the environment, which may apply to some of the targets.
     pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) timeout: Duration,

@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::call::CallOptions;
 use super::connect_failures::{ConnectFailures, Server};
 use super::retry::Backoff;
-use crate::connect::{Connection, Proxy, Stages, Target, Tls, Traffic, connect, look_up};
+use crate::connect::{
+    Connection, Exclusion, Proxy, Stages, Target, Tls, Traffic, connect, look_up,
+};
 use crate::error::ConnectError;
 use crate::format::HumanDuration;
 
@@ -30,6 +32,8 @@ pub(crate) struct Endpoint {
     scheme: Scheme,
     authority: Authority,
     proxy: Option<Arc<Proxy>>,
+    /// Why the proxy of the environment is not used, if there is one.
+    not_proxied: Option<Exclusion>,
     tls: Option<Arc<Tls>>,
     slots: Vec<Mutex<Slot>>,
     shared: Arc<Shared>,
@@ -95,7 +99,9 @@ impl Endpoint {
         connections: usize,
         shared: &Arc<Shared>,
     ) -> Endpoint {
-        let proxy = call_options.proxy.as_ref().filter(|proxy| proxy.applies_to(target)).cloned();
+        let proxy = call_options.proxy.as_ref();
+        let not_proxied = proxy.and_then(|proxy| proxy.exclusion(target));
+        let proxy = proxy.filter(|_| not_proxied.is_none()).cloned();
         let tls = call_options.tls.as_ref().filter(|_| target.is_tls()).cloned();
         let name = tls.as_ref().and_then(|tls| tls.server_name());
         let authority = match (&call_options.authority, name) {
@@ -111,6 +117,7 @@ impl Endpoint {
             scheme: target.scheme().parse().expect("http and https are schemes"),
             authority: authority.parse().expect("targets and server names are valid"),
             proxy,
+            not_proxied,
             tls,
             slots: (0..connections).map(|_| Mutex::default()).collect(),
             shared: Arc::clone(shared),
@@ -128,6 +135,7 @@ impl Endpoint {
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             proxy: self.proxy.clone(),
+            not_proxied: self.not_proxied.clone(),
             tls: self.tls.clone(),
             slots: self.slots.iter().map(|_| Mutex::default()).collect(),
             shared: Arc::clone(&self.shared),
@@ -171,6 +179,7 @@ impl Endpoint {
         if let Some((_, result)) = last.as_ref().filter(|(at, _)| *at > started) {
             return result.clone();
         }
+        stages.not_proxied.clone_from(&self.not_proxied);
         let looked_up = look_up(&self.target, deadline, stages).await;
         let result = looked_up.map(|()| stages.addresses.clone());
         self.count(&result);
@@ -219,6 +228,7 @@ impl Endpoint {
             return Err(error.clone());
         }
         (slot.connection, slot.ahead) = (None, None);
+        stages.not_proxied.clone_from(&self.not_proxied);
         let (proxy, tls) = (self.proxy.as_deref(), self.tls.as_deref());
         let traffic = &self.shared.traffic;
         let connecting = connect(&self.target, self.address, proxy, tls, deadline, stages, traffic);

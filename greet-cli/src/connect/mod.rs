@@ -31,6 +31,7 @@ use crate::error::ConnectError;
 
 pub(crate) use self::first_frame::Settings;
 pub(crate) use self::http2::Traffic;
+pub(crate) use self::no_proxy::Exclusion;
 pub(crate) use self::proxy::{Proxy, Tunnel};
 pub(crate) use self::target::Target;
 pub(crate) use self::tls::{Tls, TlsFacts};
@@ -68,6 +69,8 @@ pub(crate) struct Stages {
     pub(crate) tried: Vec<(SocketAddr, Option<ConnectError>)>,
     /// The tunnel, if the target is connected through a proxy.
     pub(crate) tunnel: Option<Box<Tunnel>>,
+    /// Why the proxy of the environment is not used, if there is one.
+    pub(crate) not_proxied: Option<Exclusion>,
     pub(crate) tls_facts: Option<Box<TlsFacts>>,
     pub(crate) settings: Option<Settings>,
 }

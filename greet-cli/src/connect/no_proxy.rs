@@ -1,22 +1,51 @@
 //! Matches targets with `no_proxy`, by the rules of Go (golang.org/x/net/http/httpproxy), which
 //! grpc-go applies. Names are not looked up, so a network matches targets that are addresses.
 
+use std::fmt;
 use std::net::IpAddr;
 
-/// Returns whether the list excludes `host:port` from the proxy. Loopback never needs a proxy, and an
-/// address with a zone has a meaning on this machine only.
-pub(super) fn is_excluded(list: &str, host: &str, port: u16) -> bool {
+/// Why a target is connected without the proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Exclusion {
+    UnixSocket,
+    /// `localhost` as well.
+    Loopback,
+    /// It is an address with a zone, which has a meaning on this machine only.
+    Zone,
+    /// The first entry of `no_proxy` that matches.
+    Entry(String),
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exclusion::UnixSocket => write!(f, "Unix socket"),
+            Exclusion::Loopback => write!(f, "loopback address"),
+            Exclusion::Zone => write!(f, "address with a zone"),
+            Exclusion::Entry(entry) => write!(f, "no_proxy ({entry})"),
+        }
+    }
+}
+
+/// Returns why `host:port` is connected without the proxy, if it is.
+pub(super) fn exclusion(list: &str, host: &str, port: u16) -> Option<Exclusion> {
     let host = host.to_ascii_lowercase();
     let address = parse_address(&host);
-    let is_local = host == "localhost" || host.contains('%');
-    is_local
-        || address.is_some_and(|address| address.is_loopback())
-        || list.to_ascii_lowercase().split(',').map(str::trim).any(|entry| {
-            let in_network = entry.split_once('/').zip(address);
-            entry == "*"
-                || in_network.is_some_and(|((network, bits), it)| is_in(it, network, bits))
-                || matches(entry, &host, address, port)
-        })
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return Some(Exclusion::Loopback);
+    }
+    if host.contains('%') {
+        return Some(Exclusion::Zone);
+    }
+    let excludes = |entry: &&str| {
+        let entry = entry.to_ascii_lowercase();
+        let in_network = entry.split_once('/').zip(address);
+        entry == "*"
+            || in_network.is_some_and(|((network, bits), it)| is_in(it, network, bits))
+            || matches(&entry, &host, address, port)
+    };
+    let entry = list.split(',').map(str::trim).find(excludes)?;
+    Some(Exclusion::Entry(entry.to_owned()))
 }
 
 /// Returns whether an entry `ADDRESS[:PORT]`, `DOMAIN[:PORT]`, `.DOMAIN[:PORT]` or `*.DOMAIN[:PORT]`
@@ -76,7 +105,7 @@ mod tests {
     fn assert_excludes(list: &str, excluded: &[&str], others: &[&str]) {
         for (hosts, expected) in [(excluded, true), (others, false)] {
             for host in hosts {
-                assert_eq!(is_excluded(list, host, 50051), expected, "{list:?}, {host}");
+                assert_eq!(exclusion(list, host, 50051).is_some(), expected, "{list:?}, {host}");
             }
         }
     }
@@ -86,6 +115,15 @@ mod tests {
         let local = ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"];
         assert_excludes("", &local, &["10.0.0.1", "localhost.example", "0.0.0.0", "::2"]);
         assert_excludes("", &["fe80::1%eth0", "::1%1"], &["fe80::1"]);
+    }
+
+    #[test]
+    fn reason_is_the_first_entry_that_matches() {
+        let shown = |host| exclusion("a, .Example,b.example", host, 1).map(|it| it.to_string());
+        assert_eq!(shown("b.example").unwrap(), "no_proxy (.Example)");
+        assert_eq!(shown("127.0.0.1").unwrap(), "loopback address");
+        assert_eq!(shown("fe80::1%eth0").unwrap(), "address with a zone");
+        assert_eq!(shown("example"), None);
     }
 
     #[test]

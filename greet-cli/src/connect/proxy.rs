@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::excerpt;
-use super::no_proxy::is_excluded;
+use super::no_proxy::{Exclusion, exclusion};
 use super::target::{self, Target, host_port};
 use crate::error::{ConnectError, Stage};
 use crate::format::HumanDuration;
@@ -52,17 +52,19 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Returns the proxy in the environment, if it applies to one of the targets. Fails with the
-    /// variable and the reason if its URL is not usable, and never quotes the URL.
+    /// Returns the proxy in the environment. Fails with the variable and the reason if its URL is not
+    /// usable and it applies to one of the targets, and never quotes the URL.
     pub(crate) fn from_environment(targets: &[Target]) -> Result<Option<Proxy>, String> {
         let Some((name, url)) = first_set(URL_VARIABLES) else {
             return Ok(None);
         };
         let exclusions = first_set(EXCLUSION_VARIABLES).map(|(_, list)| list).unwrap_or_default();
-        if !targets.iter().any(|target| is_proxied(target, &exclusions)) {
-            return Ok(None);
+        let applies = targets.iter().any(|target| exclusion_of(target, &exclusions).is_none());
+        match Proxy::parse(&url, exclusions) {
+            Ok(proxy) => Ok(Some(proxy)),
+            Err(problem) if applies => Err(format!("{name}: {problem}")),
+            Err(_) => Ok(None),
         }
-        Proxy::parse(&url, exclusions).map(Some).map_err(|problem| format!("{name}: {problem}"))
     }
 
     pub(super) fn parse(url: &str, exclusions: String) -> Result<Proxy, String> {
@@ -83,9 +85,9 @@ impl Proxy {
         }
     }
 
-    /// Returns whether the target is connected through the proxy.
-    pub(crate) fn applies_to(&self, target: &Target) -> bool {
-        is_proxied(target, &self.exclusions)
+    /// Returns why the target is connected without the proxy, if it is.
+    pub(crate) fn exclusion(&self, target: &Target) -> Option<Exclusion> {
+        exclusion_of(target, &self.exclusions)
     }
 
     pub(super) fn host(&self) -> &str {
@@ -134,11 +136,10 @@ fn first_set(names: [&'static str; 2]) -> Option<(&'static str, String)> {
     names.into_iter().filter_map(value).find(|(_, value)| !value.is_empty())
 }
 
-/// Returns whether the target is connected through a proxy with these exclusions.
-fn is_proxied(target: &Target, exclusions: &str) -> bool {
+fn exclusion_of(target: &Target, exclusions: &str) -> Option<Exclusion> {
     match target {
-        Target::Tcp { host, port, .. } => !is_excluded(exclusions, host, *port),
-        Target::Unix(_) => false,
+        Target::Tcp { host, port, .. } => exclusion(exclusions, host, *port),
+        Target::Unix(_) => Some(Exclusion::UnixSocket),
     }
 }
 

@@ -9,7 +9,7 @@ use super::DiagnoseOptions;
 use crate::client::{Call, metadata};
 use crate::connect::dns::without_port;
 use crate::connect::tls::certificate::{Certificate, rfc3339};
-use crate::connect::{Stages, TlsFacts};
+use crate::connect::{Exclusion, Stages, TlsFacts, Tunnel};
 use crate::format::truncated;
 use crate::method::name;
 
@@ -43,9 +43,14 @@ impl Details {
         Details { json: json!({ "tried": tried.collect::<Vec<_>>(), "peer": peer }), lines }
     }
 
-    pub(super) fn proxy(stages: &Stages) -> Option<Details> {
-        let tunnel = stages.tunnel.as_ref()?;
-        Some(Details { json: json!(tunnel), lines: vec![tunnel.to_string()] })
+    pub(super) fn proxy(tunnel: &Tunnel) -> Details {
+        Details { json: json!(tunnel), lines: vec![tunnel.to_string()] }
+    }
+
+    pub(super) fn not_proxied(reason: &Exclusion) -> Details {
+        let reason = reason.to_string();
+        let lines = vec![format!("not used: {reason}")];
+        Details { json: json!({ "not_used": reason }), lines }
     }
 
     pub(super) fn tls(stages: &Stages) -> Option<Details> {

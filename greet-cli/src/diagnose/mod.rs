@@ -137,8 +137,16 @@ fn connection_findings(stages: &Stages, failure: Option<&CallError>) -> Vec<Find
         Finding { stage: stage.name(), result, time_us, details, error }
     };
     // Without a proxy there is no such stage, so that scripts find the others at their places.
-    let tunnel = stages.tunnel.as_ref();
-    let proxy = tunnel.map(|_| finding(Stage::Proxy, stages.proxy, Details::proxy(stages)));
+    let proxy = match (&stages.tunnel, &stages.not_proxied) {
+        (Some(tunnel), _) => {
+            Some(finding(Stage::Proxy, stages.proxy, Some(Details::proxy(tunnel))))
+        }
+        (None, Some(reason)) => {
+            let details = Some(Details::not_proxied(reason));
+            Some(Finding { details, ..Finding::without(Stage::Proxy.name(), StageResult::None) })
+        }
+        (None, None) => None,
+    };
     let mut findings = vec![
         finding(Stage::Dns, stages.dns, Details::dns(stages)),
         finding(Stage::Tcp, stages.tcp, Some(Details::tcp(stages))),

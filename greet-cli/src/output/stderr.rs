@@ -92,6 +92,10 @@ impl Stderr {
         stage("tcp", stages.tcp, stages.tcp_peer().as_deref().unwrap_or("not connected"));
         let tunnel = stages.tunnel.as_ref().map(ToString::to_string).unwrap_or_default();
         stage("proxy", stages.proxy, &Escaped(&tunnel).to_string());
+        if let Some(reason) = &stages.not_proxied {
+            let reason = reason.to_string();
+            self.write_line(format_args!("* proxy {:>11}  not used: {}", "-", Escaped(&reason)));
+        }
         let version = stages.tls_facts.as_ref().and_then(|facts| facts.version.as_deref());
         stage("tls", stages.tls, version.unwrap_or("no version"));
         stage("http2", stages.http2, if stages.settings.is_some() { "SETTINGS" } else { "none" });

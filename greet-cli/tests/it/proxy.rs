@@ -341,3 +341,37 @@ fn diagnosis_has_stage_proxy() {
         assert_eq!(text.matches(reason).count(), 1, "{text}");
     }
 }
+
+#[test]
+fn reason_for_no_proxy_is_shown() {
+    let daemon = Daemon::start(&[]);
+    let shown = |target: &str, no_proxy: &str, arguments: &[&str]| {
+        let variables = [("https_proxy", "proxy.test:1"), ("no_proxy", no_proxy)];
+        with(&variables, &[&["--target", target], arguments].concat())
+    };
+    for (target, no_proxy, reason, dns) in [
+        (daemon.target.as_str(), "", "loopback address", "ok"),
+        (TARGET, "x, .test", "no_proxy (.test)", "failed"),
+    ] {
+        let diagnosis = shown(target, no_proxy, &["--output=json", "diagnose"]).object();
+        let [dns_stage, proxy] = [0, 2].map(|index| &diagnosis["stages"][index]);
+        assert_eq!(dns_stage["result"], dns, "{diagnosis}");
+        let expected = json!({
+            "stage": "proxy", "result": "none", "time_us": null, "details": { "not_used": reason },
+            "error": null,
+        });
+        assert_eq!(*proxy, expected);
+        let text = shown(target, no_proxy, &["diagnose"]).stdout;
+        let row = format!("\nproxy   -                     not used: {reason}\n");
+        assert!(text.contains(&row), "{text}");
+        let verbose = shown(target, no_proxy, &[&["-v"][..], CALL].concat()).stderr;
+        let line = format!("\n* proxy           -  not used: {reason}\n");
+        assert!(verbose.contains(&line), "{verbose}");
+    }
+    let unix = shown("unix:/no/such.sock", "", &["diagnose"]).stdout;
+    assert!(unix.contains("not used: Unix socket\n"), "{unix}");
+    // As without the variable.
+    let unusable = [("https_proxy", "socks5://proxy.test:1")];
+    let ran = with(&unusable, &["--target", &daemon.target, "diagnose"]);
+    assert!(!ran.stdout.contains("\nproxy"), "{ran:?}");
+}

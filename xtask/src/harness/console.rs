@@ -43,6 +43,7 @@ pub(crate) fn check(
     )?;
     let mut shell = program("bash");
     shell.arg(&script).current_dir(directory).env("PATH", path);
+    shell.env_remove("https_proxy").env_remove("HTTPS_PROXY"); // diagnose shows them
     shell.env("GREET_LISTEN", ports.free("0.0.0.0:50051"));
     shell.env("GREET_TARGET", ports.free("http://127.0.0.1:50051"));
     let printed = ports.shown(&capture(&mut shell)?.succeeded()?);
