@@ -75,8 +75,8 @@ pub(crate) enum CallEnd {
     Answered,
     /// A stream ended after its first message. A client has no other way to end a Watch.
     StreamCancelled,
-    /// The daemon has reset its stream, by a fault rule.
-    Reset,
+    /// Without its reply, after a fault rule has reset or delayed it.
+    FaultInjected,
     /// Without its reply.
     Abandoned,
 }

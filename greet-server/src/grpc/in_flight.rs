@@ -82,6 +82,12 @@ impl InFlight {
         self.faults.get().contains(FaultKind::Reset)
     }
 
+    /// Returns whether an injected fault may be why the call has no reply: it was reset, or its client did
+    /// not wait for the end of the delay.
+    fn has_lost_reply_to_fault(&self) -> bool {
+        self.is_reset() || self.faults.get().contains(FaultKind::Delay)
+    }
+
     pub(super) fn connection(&self) -> &ConnectionState {
         &self.connection
     }
@@ -126,7 +132,7 @@ impl Drop for InFlight {
         self.connection.call_ended(match answered_at {
             Some(_) => CallEnd::Answered,
             None if self.has_streamed.get() => CallEnd::StreamCancelled,
-            None if self.is_reset() => CallEnd::Reset,
+            None if self.has_lost_reply_to_fault() => CallEnd::FaultInjected,
             None => CallEnd::Abandoned,
         });
     }

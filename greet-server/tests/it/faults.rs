@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use greet_server::CloseReason;
 use greet_testkit::framing::framed;
+use greet_testkit::http2::{CANCEL, END_HEADERS, HEADERS, RST_STREAM, call_headers, frame};
 use greet_testkit::probe::{ProbeRequest, Script};
 use greet_testkit::{
-    COLLECT, Client, ECHO, EXPAND, RELAY, ScriptedProbe, TestServer, closed, eventually,
+    COLLECT, Client, ECHO, EXPAND, RELAY, RawPeer, ScriptedProbe, TestServer, closed, eventually,
     grpc_request, with_timeout,
 };
 use http::Request;
@@ -182,6 +183,63 @@ async fn delays_add_up_and_precede_the_status() {
     let samples = scrape_when_idle(&server).await;
     let counts = ["delay", "status", "reset", "goaway"].map(|kind| injected(&samples, kind));
     assert_eq!(counts, [1, 1, 0, 0]);
+}
+
+/// Calls that a client cancels in a delay, as at its own timeout. More than a client may abandon.
+#[tokio::test]
+async fn cancelled_delay_does_not_count_as_abuse() {
+    const BATCH: u64 = 60;
+    const BATCHES: u64 = 5;
+    let server = TestServer::start(&["--fault=delay=1h", "--request-timeout=24h", ADMIN]);
+    let client = server.connect_h2(|_| {}).await;
+    for batch in 1..=BATCHES {
+        let mut streams = Vec::new();
+        for call in 0..BATCH {
+            let mut request = grpc_request(ECHO, "");
+            if call % 2 == 1 {
+                request.headers_mut().insert("grpc-encoding", "identity".parse().unwrap());
+            }
+            let (response, mut body) = client.start(request.map(|_| ())).await;
+            body.send_data(framed(ADA).into(), true).unwrap();
+            streams.push((response, body));
+        }
+        scrape_until(&server, |samples| injected(samples, "delay") == batch * BATCH).await;
+        for (_, body) in &mut streams {
+            body.send_reset(h2::Reason::CANCEL);
+        }
+        drop(streams);
+        scrape_when_idle(&server).await;
+    }
+    faults(&server, "DELETE", "").await;
+    let response = client.send(grpc_request(ECHO, framed(ADA))).await;
+    assert_eq!(response.grpc_status(), Some(Code::Ok as i32), "on the same connection");
+    let report = server.stop().await;
+    assert_eq!((report.answered, report.abandoned), (1, BATCH * BATCHES));
+    assert_eq!(closed(&report, CloseReason::AbandonedCalls), 0);
+}
+
+/// Before its request has arrived, a call has not met its faults.
+#[tokio::test]
+async fn calls_abandoned_before_their_delay_count_as_abuse() {
+    const BATCH: u32 = 60;
+    let server = TestServer::start(&["--fault=delay=1h", ADMIN]);
+    let mut peer = RawPeer::connect(server.tcp().await).await;
+    let is_closed = |samples: &Samples| samples.closed("abandoned_calls") == 1;
+    for batch in 0.. {
+        let streams = || (batch * BATCH..(batch + 1) * BATCH).map(|call| 2 * call + 1);
+        let start = |stream| frame(HEADERS, END_HEADERS, stream, &call_headers(ECHO));
+        let cancel = |stream| frame(RST_STREAM, 0, stream, &CANCEL);
+        let _ = peer.try_send(&streams().flat_map(start).collect::<Vec<_>>()).await;
+        let have_started = |samples: &Samples| {
+            samples.get("greet_calls_in_flight") == u64::from(BATCH) || is_closed(samples)
+        };
+        if is_closed(&scrape_until(&server, have_started).await) {
+            break;
+        }
+        let _ = peer.try_send(&streams().flat_map(cancel).collect::<Vec<_>>()).await;
+        scrape_when_idle(&server).await;
+    }
+    assert_eq!(injected(&Samples::scrape(&server).await, "delay"), 0);
 }
 
 /// A client that resets as many calls would be closed as abusive.
