@@ -39,7 +39,8 @@ fn suggestion(wanted: &str, names: &[impl AsRef<str>]) -> String {
     };
     let ends = names.iter().flat_map(|name| starts(name).into_iter().map(|start| &name[start..]));
     let similar = nearest(wanted, ends);
-    match similar.and_then(|end| names.iter().find(|name| name.ends_with(end))) {
+    let has_end = |name: &&&str, end| **name == end || is_end(end, name);
+    match similar.and_then(|end| names.iter().find(|name| has_end(name, end))) {
         Some(name) => format!("did you mean {name}?"),
         None => format!("the methods are {}", names.join(", ")),
     }
@@ -68,6 +69,9 @@ mod tests {
     fn unknown_method_gets_the_nearest_or_all() {
         let error = |given| find(given, &NAMES, &NAMES[1..2]).unwrap_err();
         assert_eq!(error("Sett"), "\"Sett\" is not a method; did you mean a.v1.Clock/Set?");
+        let ends = ["a.Foo/ListNow", "a.Foo/Now"];
+        let noww = "\"Noww\" is not a method; did you mean a.Foo/Now?";
+        assert_eq!(find("Noww", &ends, &ends).unwrap_err(), noww);
         assert_eq!(error("zebra"), "\"zebra\" is not a method; the methods are a.v1.Clock/Set");
     }
 }
