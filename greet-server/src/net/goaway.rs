@@ -74,13 +74,15 @@ impl GoawaySignals {
         limits: &Limits,
         connection: &ConnectionState,
     ) -> GoawayReason {
-        tokio::select! {
+        let reason = tokio::select! {
             biased;
             reason = over_limit(&mut self.over_limit) => GoawayReason::OverLimit(reason),
             reason = signalled(&mut self.signalled) => reason,
             () = max_age_reached(limits.max_connection_age) => GoawayReason::Age,
             () = max_idle_reached(limits.max_connection_idle, connection) => GoawayReason::Idle,
-        }
+        };
+        self.signalled.close(); // a fault learns that it is not the reason
+        reason
     }
 }
 

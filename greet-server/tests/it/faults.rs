@@ -313,6 +313,18 @@ async fn goaway_closes_an_http1_connection_after_its_reply() {
     scrape_until(&server, |samples| samples.closed("fault_injected") == 1).await;
 }
 
+#[tokio::test]
+async fn goaway_that_was_due_before_is_not_counted() {
+    let flags = ["--fault=delay=700ms,goaway", "--max-connection-age=300ms", ADMIN, WEB];
+    let server = TestServer::start(&flags);
+    let (client, mut tcp) = (server.connect().await, server.tcp().await);
+    tcp.write_all(&http1_request()).await.unwrap();
+    assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
+    with_timeout(tcp.read_to_end(&mut Vec::new())).await.unwrap();
+    let is_closed = |samples: &Samples| samples.closed("max_connection_age") == 2;
+    assert_eq!(injected(&scrape_until(&server, is_closed).await, "goaway"), 0);
+}
+
 /// Returns which of some calls on one connection fail.
 async fn failures(client: &Client) -> Vec<bool> {
     let mut failures = Vec::new();
