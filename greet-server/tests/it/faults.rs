@@ -99,9 +99,14 @@ async fn health_and_reflection_are_hit_only_by_name() {
     put(&server, "Health/Check:status=INTERNAL,v1.ServerReflection/ServerReflectionInfo:reset")
         .await;
     assert_eq!(client.is_serving().await.unwrap_err().code(), Code::Internal);
+    let h2 = server.connect_h2(|_| {}).await;
+    let (response, mut body) = h2.start(grpc_request(reflection, "").map(|_| ())).await;
+    body.send_data(framed(b"").into(), true).unwrap();
+    let error = with_timeout(response).await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{error}");
     assert_eq!(client.echo("Ada").await.unwrap(), "Ada");
     let samples = scrape_when_idle(&server).await;
-    assert_eq!((injected(&samples, "status"), injected(&samples, "reset")), (2, 0));
+    assert_eq!((injected(&samples, "status"), injected(&samples, "reset")), (2, 1));
 }
 
 async fn echo_within(client: &Client, timeout: Duration) -> Status {
