@@ -103,8 +103,11 @@ impl Responder {
             Poll::Ready(Err(StreamReset)) => return,
             Poll::Pending => Poll::Pending,
         };
+        if unary.has_started() || result.is_ready() {
+            record_request(&self.call, &unary);
+        }
         match result {
-            Poll::Ready(result) => self.finish_unary(result, &unary, &route),
+            Poll::Ready(result) => self.finish_unary(result, &route),
             // A handler that has started may have had effects, so its call is not refused.
             Poll::Pending
                 if unary.has_started() && !self.call.is_delayed()
@@ -119,7 +122,7 @@ impl Responder {
 
     async fn run_unary(mut self, mut unary: UnaryCall, route: Route) {
         if let Ok(result) = self.wait_for_reply(&mut unary, &route).await {
-            self.finish_unary(result, &unary, &route);
+            self.finish_unary(result, &route);
         }
     }
 
@@ -138,7 +141,9 @@ impl Responder {
                     unary.poll_start(|request| call.start_unary(route, handler, request), cx)
                 }
             });
-            match call.arrived(route, started).await {
+            let started = call.arrived(route, started).await;
+            record_request(call, unary);
+            match started {
                 Ok(started) => {
                     if let Err(status) = started? {
                         return Ok(Err(status));
@@ -157,10 +162,7 @@ impl Responder {
         }
     }
 
-    fn finish_unary(mut self, result: Result<Reply, Status>, unary: &UnaryCall, route: &Route) {
-        if let Some(record) = self.call.record() {
-            record.received(self.call.state(), unary.scanner());
-        }
+    fn finish_unary(mut self, result: Result<Reply, Status>, route: &Route) {
         if result.is_err() && self.call.in_flight.is_reset() {
             return self.reset();
         }
@@ -223,6 +225,14 @@ impl Responder {
         if let Ok((stream, last_bytes)) = sent {
             self.sent(Some(stream), last_bytes, expires_at);
         }
+    }
+}
+
+/// Records what has arrived of the request of a call on the fast path: once, before the handler can wait,
+/// because a call that is cancelled ends without a further step.
+fn record_request(call: &Call, unary: &UnaryCall) {
+    if let Some(record) = call.record() {
+        record.received(call.state(), unary.scanner());
     }
 }
 

@@ -144,6 +144,7 @@ async fn cancelled_call_ends_its_delay() {
     delayed.abort();
     let samples = scrape_when_idle(&server).await;
     assert_eq!(samples.calls(ECHO_NAME, "CANCELLED"), 1);
+    assert_eq!(samples.messages(ECHO_NAME), (1, 0));
     assert_eq!(samples.get("greet_calls_admitted{kind=\"unary\"}"), 0);
 }
 

@@ -72,6 +72,12 @@ async fn abandoned_call_is_cancelled_and_late_call_deadline_exceeded() {
     .await;
     assert_eq!(samples.calls(echo, "CANCELLED"), 1);
     assert_eq!(samples.get("greet_calls_in_flight"), 0);
+    assert_eq!(samples.messages(echo), (2, 0));
+    let received = samples.get(
+        "grpc_server_call_rcvd_total_compressed_message_size_bytes_sum\
+         {grpc_method=\"probe.Probe/Echo\",grpc_status=\"CANCELLED\"}",
+    );
+    assert_eq!(received, WAIT.len() as u64);
 }
 
 #[tokio::test]
