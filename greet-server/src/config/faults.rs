@@ -1,5 +1,7 @@
-//! Fault rules: which calls the daemon delays or fails on purpose, how, and how often. A flag, a variable,
-//! the file and the admin port take the same text.
+//! Fault rules: which calls the daemon delays or fails on purpose, how, and how often.
+//!
+//! A flag, a variable, the file and the admin port take the same rules. The admin port also takes them on
+//! lines, and the seed among them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +12,8 @@ use greet_flags::variables::nearest;
 use greet_proto::status::{self, code_from_name, code_name};
 use tonic::Code;
 
-/// The forms of a fault, for errors.
-const FORMS: &str = "delay=DUR, delay=MIN..MAX, status=CODE, reset or goaway";
+/// The form of a rule, for errors.
+const FORM: &str = "[METHOD:]FAULT[@PERCENT]";
 const KINDS: [&str; 4] = ["delay", "status", "reset", "goaway"];
 /// The start of the item of a list that sets the seed.
 const SEED: &str = "seed=";
@@ -25,28 +27,22 @@ pub struct FaultConfig {
     pub seed: Option<u32>,
 }
 
-/// A rule: `[METHOD:]FAULT[@PERCENT]`, such as `greet.Greeter/SayHello:delay=50ms@10%`.
+/// A rule, parsed from `[METHOD:]FAULT[@PERCENT]`, such as `greet.Greeter/SayHello:delay=50ms@10%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRule {
     /// The method that the rule hits: `package.Service/Method`, or a unique end of it. `None` for every
     /// method except those of health and reflection.
-    pub method: Option<String>,
-    /// What happens to a call that is hit.
-    pub fault: Fault,
+    pub(crate) method: Option<String>,
+    pub(crate) fault: Fault,
     /// The part of the calls that is hit.
-    pub chance: Chance,
+    chance: Chance,
 }
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The call waits for a time that is drawn uniformly from a range.
-    Delay {
-        /// The shortest time.
-        min: Duration,
-        /// The longest time.
-        max: Duration,
-    },
+pub(crate) enum Fault {
+    /// The call waits for a time that is drawn uniformly from a range, which is not empty.
+    Delay { min: Duration, max: Duration },
     /// The call fails with this code.
     Status(Code),
     /// The stream of the call is reset.
@@ -57,7 +53,7 @@ pub enum Fault {
 
 /// A probability above zero, in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chance(u32);
+struct Chance(u32);
 
 impl FaultRule {
     /// Returns whether the next of the `random` numbers lets the rule hit.
@@ -98,17 +94,25 @@ impl FromStr for FaultRule {
     type Err = String;
 
     fn from_str(given: &str) -> Result<FaultRule, String> {
-        let (method, rest) = match given.split_once(':') {
-            Some(("", _)) => return Err(format!("{given:?} has no method before the colon")),
-            Some((method, rest)) => (Some(method.to_owned()), rest),
-            None => (None, given),
-        };
-        let (fault, chance) = match rest.split_once('@') {
-            Some((fault, percent)) => (fault, percent.parse()?),
-            None => (rest, Chance::ALWAYS),
-        };
-        Ok(FaultRule { method, fault: fault.parse()?, chance })
+        let given = given.trim();
+        parse_rule(given).map_err(|problem| format!("{given:?}: {problem}"))
     }
+}
+
+fn parse_rule(given: &str) -> Result<FaultRule, String> {
+    if given.starts_with(SEED) {
+        return Err("use --fault-seed".to_owned());
+    }
+    let (method, rest) = match given.split_once(':') {
+        Some(("", _)) => return Err("no method before the colon".to_owned()),
+        Some((method, rest)) => (Some(method.to_owned()), rest),
+        None => (None, given),
+    };
+    let (fault, chance) = match rest.split_once('@') {
+        Some((fault, percent)) => (fault, percent.parse()?),
+        None => (rest, Chance::ALWAYS),
+    };
+    Ok(FaultRule { method, fault: fault.parse()?, chance })
 }
 
 impl fmt::Display for FaultRule {
@@ -134,8 +138,12 @@ impl FromStr for Fault {
             _ => {
                 let kind = given.split('=').next().unwrap_or_default();
                 let similar = nearest(kind, KINDS.into_iter()).filter(|similar| *similar != kind);
-                let question = similar.map(|kind| format!("; did you mean {kind}?"));
-                Err(format!("{given:?} is not {FORMS}{}", question.unwrap_or_default()))
+                Err(match similar {
+                    Some(kind) => format!("expected {FORM}; did you mean {kind}?"),
+                    None => {
+                        format!("expected {FORM}; FAULT is delay=DUR, status=CODE, reset or goaway")
+                    }
+                })
             }
         }
     }
@@ -153,11 +161,10 @@ fn code(name: &str) -> Result<Code, String> {
     code.ok_or_else(|| {
         let names = (1..status::COUNT as i32).map(|code| code_name(Code::from_i32(code)));
         let similar = nearest(&name.to_uppercase(), names);
-        let question = similar.map(|name| format!("; did you mean {name}?"));
-        format!(
-            "{name:?} is not the name of a failed status, such as UNAVAILABLE{}",
-            question.unwrap_or_default()
-        )
+        match similar {
+            Some(similar) => format!("{name:?} is not a failed status; did you mean {similar}?"),
+            None => format!("{name:?} is not a failed status such as UNAVAILABLE"),
+        }
     })
 }
 
@@ -175,7 +182,7 @@ impl fmt::Display for Fault {
 
 impl Chance {
     /// Every call.
-    pub const ALWAYS: Chance = Chance(1_000_000);
+    const ALWAYS: Chance = Chance(1_000_000);
 
     const MILLIONTHS_PER_PERCENT: f64 = 1e4;
 }
@@ -228,6 +235,7 @@ mod tests {
         }
         assert_eq!("reset@100%".parse::<FaultRule>().unwrap().to_string(), "reset");
         assert_eq!("delay=5s..5s".parse::<FaultRule>().unwrap().to_string(), "delay=5s");
+        assert_eq!(" reset@1%\n".parse::<FaultRule>().unwrap().to_string(), "reset@1%");
     }
 
     #[test]
@@ -241,26 +249,29 @@ mod tests {
     }
 
     #[test]
-    fn invalid_rule_is_rejected_with_the_expected_form() {
+    fn invalid_rule_is_rejected_with_the_reason_or_the_form() {
+        let form = "expected [METHOD:]FAULT[@PERCENT]";
+        let faults = &format!("{form}; FAULT is delay=DUR, status=CODE, reset or goaway");
+        let delay = &format!("{form}; did you mean delay?");
         for (rule, expected) in [
-            ("", "\"\" is not delay=DUR, delay=MIN..MAX, status=CODE, reset or goaway"),
-            (
-                "dely=5ms",
-                "\"dely=5ms\" is not delay=DUR, delay=MIN..MAX, status=CODE, reset or goaway; did \
-                 you mean delay?",
-            ),
-            ("delay", "\"delay\" is not delay=DUR, delay=MIN..MAX, status=CODE, reset or goaway"),
-            (":reset", "\":reset\" has no method before the colon"),
+            ("", faults.as_str()),
+            ("delay", faults),
+            ("SayHello", faults),
+            ("SayHello=reset", faults),
+            ("dely=5ms", delay),
+            ("SayHello:dely=5ms@10%", delay),
+            (":reset", "no method before the colon"),
+            ("seed=7", "use --fault-seed"),
             ("delay=5", "5 has no unit; did you mean 5s?"),
             ("delay=0s", "0s is not above zero"),
             ("delay=2s..1s", "2s is above 1s"),
             ("delay=0s..0s", "0s is not above zero"),
+            ("delay=1h..", "\"\" is not a duration such as 250ms, 5s or 1m"),
             (
                 "status=unavailable",
-                "\"unavailable\" is not the name of a failed status, such as UNAVAILABLE; did you \
-                 mean UNAVAILABLE?",
+                "\"unavailable\" is not a failed status; did you mean UNAVAILABLE?",
             ),
-            ("status=14", "\"14\" is not the name of a failed status, such as UNAVAILABLE"),
+            ("status=14", "\"14\" is not a failed status such as UNAVAILABLE"),
             ("reset@10", "10 has no unit; did you mean 10%?"),
             ("reset@0%", "0% is not between 0.0001% and 100%"),
             ("reset@0.00004%", "0.00004% is not between 0.0001% and 100%"),
@@ -268,7 +279,8 @@ mod tests {
             ("reset@1e1%", "\"1e1%\" is not a percentage such as 10% or 0.1%"),
             ("reset@%", "\"%\" is not a percentage such as 10% or 0.1%"),
         ] {
-            assert_eq!(rule.parse::<FaultRule>().unwrap_err(), expected);
+            let error = rule.parse::<FaultRule>().unwrap_err();
+            assert_eq!(error, format!("{rule:?}: {expected}"));
         }
         assert!("status=OK".parse::<FaultRule>().is_err());
     }

@@ -26,7 +26,8 @@ use tracing_subscriber::filter::Targets;
 
 pub use args::{CommandLine, ServerFlags, command};
 pub use dump::example;
-pub use faults::{Chance, Fault, FaultConfig, FaultRule};
+pub(crate) use faults::Fault;
+pub use faults::{FaultConfig, FaultRule};
 pub use listen_addr::{ListenAddr, Scheme};
 pub use load::{LoadError, Loaded, load};
 pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};

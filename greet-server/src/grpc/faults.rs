@@ -125,13 +125,11 @@ impl FaultControl {
 ///
 /// # Errors
 /// A rule names a method that is not served, or several.
-pub(crate) fn resolve(config: FaultConfig, methods: &[&str]) -> Result<FaultConfig, String> {
-    let resolved = config.rules.into_iter().map(|rule| {
-        let Some(method) = &rule.method else { return Ok(rule) };
-        let method = method_name::find(method, methods, methods);
-        Ok(FaultRule { method: Some(method?.to_owned()), ..rule })
-    });
-    Ok(FaultConfig { rules: resolved.collect::<Result<_, String>>()?, seed: config.seed })
+pub(crate) fn resolve(mut config: FaultConfig, methods: &[&str]) -> Result<FaultConfig, String> {
+    for method in config.rules.iter_mut().filter_map(|rule| rule.method.as_mut()) {
+        *method = method_name::find(method, methods, methods)?.to_owned();
+    }
+    Ok(config)
 }
 
 impl WorkerFaults {

@@ -166,5 +166,8 @@ fn check_shows_fault_rules_and_rejects_unknown_methods() {
     let ambiguous = ["--check", "--fault=ServerReflectionInfo:reset"];
     assert_eq!(error(run(&mut daemon(&ambiguous))), expected);
     let invalid = ["--check", "--fault=reset@10"];
-    assert_eq!(error(run(&mut daemon(&invalid))), "--fault: 10 has no unit; did you mean 10%?");
+    assert_eq!(
+        error(run(&mut daemon(&invalid))),
+        "--fault: \"reset@10\": 10 has no unit; did you mean 10%?"
+    );
 }

@@ -383,7 +383,7 @@ async fn admin_port_shows_replaces_and_removes_the_rules() {
     assert_eq!((status, text.as_str()), (200, replaced));
     assert_eq!(client.echo("Ada").await.unwrap_err().code(), Code::Aborted);
     for (body, expected) in [
-        ("reset\nreset@1", "fault: 1 has no unit; did you mean 1%?\n"),
+        ("reset\nreset@1", "fault: \"reset@1\": 1 has no unit; did you mean 1%?\n"),
         ("Ech:reset", "fault: \"Ech\" is not a method; did you mean probe.Probe/Echo?\n"),
         ("seed=-1", "fault: \"-1\" is not a whole number between 0 and 4294967295\n"),
     ] {
