@@ -87,11 +87,12 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
 /// Rejects an address that is listed twice. Port 0 is another port each time.
 fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    let addresses = flags.listen.iter().chain(&flags.admin_listen);
-    let addresses = addresses.map(|address| address.bare().to_string());
-    let mut fixed = addresses.filter(|address| !address.ends_with(":0"));
-    match fixed.find(|address| !seen.insert(address.clone())) {
-        Some(twice) => Err(format!("{}: {twice:?} is listed twice", sources.place("listen"))),
+    let listen = flags.listen.iter().map(|address| ("listen", address));
+    let admin = flags.admin_listen.iter().map(|address| ("admin-listen", address));
+    let addresses = listen.chain(admin).map(|(key, address)| (key, address.bare().to_string()));
+    let mut fixed = addresses.filter(|(_, address)| !address.ends_with(":0"));
+    match fixed.find(|(_, address)| !seen.insert(address.clone())) {
+        Some((key, twice)) => Err(format!("{}: {twice:?} is listed twice", sources.place(key))),
         None => Ok(()),
     }
 }

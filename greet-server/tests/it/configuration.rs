@@ -285,7 +285,7 @@ fn variable_of_a_switch_is_true_or_false() {
 #[test]
 fn address_listed_twice_is_rejected() {
     let flags = ["--listen=127.0.0.1:7,unix:s", "--admin-listen=127.0.0.1:7", "--check"];
-    let expected = "--listen: \"127.0.0.1:7\" is listed twice";
+    let expected = "--admin-listen: \"127.0.0.1:7\" is listed twice";
     assert_eq!(error(run(&mut daemon(&flags))), expected);
     for twice in ["http://[::1]:7,https://[::1]:7", "http://[::1]:7,[::1]:7"] {
         let expected = "--listen: \"[::1]:7\" is listed twice";
