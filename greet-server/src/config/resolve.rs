@@ -9,6 +9,7 @@ use greet_flags::variables::variable;
 use super::args::{ListenFlags, ServerFlags, ServiceFlags, TlsFlags};
 use super::file::ConfigFile;
 use super::memory;
+use super::values::{OFF, OrOff};
 use super::{
     ClientCa, Config, DEFAULT_MAX_CONNECTIONS, FaultConfig, Limits, OtlpEndpoint, TlsFiles,
     WebConfig,
@@ -64,7 +65,7 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
         instance: flags.service.instance.clone(),
         web: web(flags.service, sources)?,
         faults: FaultConfig {
-            rules: flags.faults.fault.into_iter().flatten().collect(),
+            rules: list(flags.faults.fault, "fault", sources)?,
             seed: flags.faults.fault_seed,
         },
         drain: flags.drain,
@@ -97,6 +98,14 @@ fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String
     }
 }
 
+/// Returns the values of a list, which is empty if it is `off`.
+fn list<T>(values: Vec<OrOff<T>>, key: &str, sources: &Sources<'_>) -> Result<Vec<T>, String> {
+    if values.len() > 1 && values.iter().any(Option::is_none) {
+        return Err(format!("{}: {OFF} excludes other values", sources.place(key)));
+    }
+    Ok(values.into_iter().flatten().collect())
+}
+
 fn tls(flags: TlsFlags, http1: bool, sources: &Sources<'_>) -> Result<Option<TlsFiles>, String> {
     let needs = |key, other| Err(format!("{}: needs --{other} as well", sources.place(key)));
     // A file from --print-config always has this key.
@@ -116,7 +125,7 @@ fn tls(flags: TlsFlags, http1: bool, sources: &Sources<'_>) -> Result<Option<Tls
 }
 
 fn web(flags: ServiceFlags, sources: &Sources<'_>) -> Result<Option<WebConfig>, String> {
-    let origins: Vec<_> = flags.cors_origin.into_iter().flatten().collect();
+    let origins = list(flags.cors_origin, "cors-origin", sources)?;
     if !flags.grpc_web && !origins.is_empty() {
         return Err(format!("{}: needs --grpc-web as well", sources.place("cors-origin")));
     }

@@ -296,6 +296,20 @@ fn address_listed_twice_is_rejected() {
 }
 
 #[test]
+fn off_excludes_the_other_values_of_a_list() {
+    for (flags, place) in [
+        (["--fault=reset,off", "--check"], "--fault"),
+        (["--fault=off", "--fault=reset"], "--fault"),
+        (["--grpc-web", "--cors-origin=off,https://a.example"], "--cors-origin"),
+    ] {
+        let expected = format!("{place}: off excludes other values");
+        assert_eq!(error(run(&mut daemon(&flags))), expected);
+    }
+    let expected = "greet.toml:1:9: fault: off excludes other values";
+    assert_eq!(error(run_with_file("fault = [\"off\", \"reset\"]", &[])), expected);
+}
+
+#[test]
 fn https_without_a_certificate_is_rejected() {
     let problem = "\"https://127.0.0.1:7\" needs --tls-cert as well";
     let listen = "http://127.0.0.1:6,https://127.0.0.1:7";
