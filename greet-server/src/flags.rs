@@ -32,7 +32,7 @@ pub struct Flags {
 }
 
 impl CommandLine for Flags {
-    fn check(&self, config: &Config, sources: &Sources<'_>) -> Result<(), String> {
+    fn check(&self, config: &Config, sources: &Sources) -> Result<(), String> {
         let (name, message) = (self.max_name_bytes, config.limits.max_message_bytes);
         if sources.is_given("max-name-bytes") && name > message {
             let place = sources.place("max-name-bytes");

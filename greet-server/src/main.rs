@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use greet_flags::product;
-use greet_server::config::{self, Config, FaultConfig, LoadError, Loaded};
+use greet_server::config::{self, Config, FaultConfig, LoadError, Loaded, Sources};
 use greet_server::lifecycle::signals::Signals;
 use greet_server::lifecycle::systemd::ServiceManager;
 use greet_server::{Flags, Server, ShutdownReport, Sockets, StartError, services, telemetry};
@@ -29,14 +29,13 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let is_usage = matches!(error.downcast_ref(), Some(StartError::Fault(_)));
-            fail(&format_args!("{error:#}"), if is_usage { USAGE } else { 1 })
+            fail(&format_args!("{error:#}"), if error.is::<LoadError>() { USAGE } else { 1 })
         }
     }
 }
 
 fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
-    let Loaded { config, flags, unknown_variables, .. } = loaded;
+    let Loaded { config, flags, sources, unknown_variables, .. } = loaded;
     let (log, _flushes_when_dropped) = telemetry::logging::init(&config.log);
     for unknown in unknown_variables {
         let suggestion = unknown.suggestion;
@@ -54,7 +53,7 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
         #[cfg(unix)]
         greet_server::lifecycle::reaper::start().context("could not install signal handlers")?;
         let mut server = tokio::select! {
-            bound = bind(config, &flags) => bound?,
+            bound = bind(config, &flags) => bound.map_err(|error| in_source(error, &sources))?,
             () = signals.nth(1) => return Ok(ShutdownReport::default()),
         };
         server.reload_on(signals.hangups());
@@ -71,8 +70,18 @@ fn serve(loaded: Loaded<Flags>) -> anyhow::Result<u8> {
 }
 
 /// Takes over the sockets of a supervisor, and binds the configured addresses that they leave.
-async fn bind(config: Config, flags: &Flags) -> anyhow::Result<Server> {
-    Ok(Server::with_sockets(config, Sockets::inherited()?, services::all(flags)).await?)
+async fn bind(config: Config, flags: &Flags) -> Result<Server, StartError> {
+    Server::with_sockets(config, Sockets::inherited()?, services::all(flags)).await
+}
+
+/// Adds the place of the fault rules to an error about them, which makes it one of the configuration.
+fn in_source(error: StartError, sources: &Sources) -> anyhow::Error {
+    match error {
+        StartError::Fault(problem) => {
+            LoadError::Invalid(format!("{}: {problem}", sources.place("fault"))).into()
+        }
+        error => error.into(),
+    }
 }
 
 /// Writes one line per listener to standard output, and nothing else: scripts read the address.
@@ -100,11 +109,15 @@ fn check_or_print(loaded: &Loaded<Flags>) -> ExitCode {
     }
     if loaded.check {
         let limits = &loaded.config.limits;
-        let warnings = limits.memory_warning().into_iter().chain(loaded.config.tls_warning());
-        warnings.for_each(|warning| say(&warning));
+        for (key, warning) in
+            [("memory-limit", limits.memory_warning()), ("tls-cert", loaded.config.tls_warning())]
+        {
+            let place = loaded.sources.place(key);
+            warning.iter().for_each(|warning| say(&format_args!("{place}: {warning}")));
+        }
         match Server::check(&loaded.config, services::all(&loaded.flags)) {
             Ok(warning) => warning.iter().for_each(|warning| say(warning)),
-            Err(error) => return fail(&error, USAGE),
+            Err(error) => return fail(&in_source(error, &loaded.sources), USAGE),
         }
         let FaultConfig { rules, seed } = &loaded.config.faults;
         if !rules.is_empty() {

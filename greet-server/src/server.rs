@@ -97,7 +97,7 @@ pub enum StartError {
     #[error("{0} has no certificate")]
     NoCertificate(ListenAddr),
     /// A fault rule names a method that is not served, or several.
-    #[error("--fault: {0}")]
+    #[error("fault rule: {0}")]
     Fault(String),
     /// A descriptor of socket activation cannot be used.
     #[error("could not use the sockets that LISTEN_FDS names")]

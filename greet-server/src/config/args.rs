@@ -35,7 +35,7 @@ pub trait CommandLine: Parser {
     ///
     /// # Errors
     /// The values contradict.
-    fn check(&self, _config: &Config, _sources: &Sources<'_>) -> Result<(), String> {
+    fn check(&self, _config: &Config, _sources: &Sources) -> Result<(), String> {
         Ok(())
     }
 }

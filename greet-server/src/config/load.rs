@@ -23,6 +23,8 @@ pub struct Loaded<F> {
     pub config: Config,
     /// The command line, with the flags of the services.
     pub flags: F,
+    /// The source of each value, for errors that are found later.
+    pub sources: Sources,
     /// Variables with our prefix that have no effect.
     pub unknown_variables: Vec<UnknownVariable>,
     /// Whether to check the TLS files and exit (`--check`).
@@ -71,7 +73,7 @@ pub fn load<F: CommandLine>(
     let mut server = ServerFlags::from_arg_matches(&matches).map_err(in_flags)?;
     let flags = F::from_arg_matches(&matches).map_err(in_flags)?;
     let (check, print_config) = (server.actions.check, server.actions.print_config);
-    let sources = Sources { matches: &matches, file: &file };
+    let sources = Sources { matches, file };
     server.otlp_endpoint.get_or_insert(OtlpEndpoint::FromEnvironment);
     let mut config = resolve(server, &sources).map_err(LoadError::Invalid)?;
     config.log.has_color = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
@@ -79,9 +81,10 @@ pub fn load<F: CommandLine>(
     Ok(Loaded {
         unknown_variables: unknown_variables(&definition, env::vars_os()),
         check,
-        printed: print_config.then(|| dump(&definition, &matches, &config)),
+        printed: print_config.then(|| dump(&definition, &sources.matches, &config)),
         config,
         flags,
+        sources,
     })
 }
 
@@ -96,7 +99,7 @@ impl Default for Config {
         let matches = definition.try_get_matches_from([product::SERVER]);
         let matches = matches.expect("the defaults are valid");
         let flags = ServerFlags::from_arg_matches(&matches).expect("every flag is defined");
-        let sources = Sources { matches: &matches, file: &ConfigFile::default() };
+        let sources = Sources { matches, file: ConfigFile::default() };
         resolve(flags, &sources).expect("the defaults do not contradict each other")
     }
 }

@@ -126,12 +126,11 @@ impl Config {
         listen.chain(&self.admin_listen).find(|address| address.is_https())
     }
 
-    /// Returns the warning that no address uses the certificate. It is no error, because the sockets of a
-    /// supervisor replace the addresses.
+    /// Returns the warning that no address uses the certificate, without the place of the certificate. It is
+    /// no error, because the sockets of a supervisor replace the addresses.
     pub fn tls_warning(&self) -> Option<String> {
         let is_unused = self.tls.is_some() && self.listen.iter().all(ListenAddr::is_plaintext);
-        is_unused
-            .then(|| "--tls-cert: not used, because every --listen is http:// or unix:".to_owned())
+        is_unused.then(|| "not used, because every --listen is http:// or unix:".to_owned())
     }
 }
 
@@ -233,11 +232,15 @@ impl Limits {
         memory::maximum(self.memory_limit)
     }
 
-    /// Returns the warning that the cgroup allows less than [`Limits::max_memory`].
+    /// Returns the warning that the cgroup allows less than [`Limits::max_memory`], without the place of
+    /// `memory_limit`.
     pub fn memory_warning(&self) -> Option<String> {
         let (maximum, allowed) = (self.max_memory(), memory::cgroup_limit()?);
         (maximum > allowed).then(|| {
-            format!("--memory-limit: with {} for peers the process can use {maximum}, and its cgroup allows {allowed}", self.memory_limit)
+            format!(
+                "with {} for peers the process can use {maximum}, and its cgroup allows {allowed}",
+                self.memory_limit
+            )
         })
     }
 }

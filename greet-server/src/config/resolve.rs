@@ -22,12 +22,12 @@ const RESERVED_DESCRIPTORS_PER_WORKER: usize = 4;
 
 /// The source of each value: a flag, a variable, the file or the default.
 #[derive(Debug)]
-pub struct Sources<'a> {
-    pub(super) matches: &'a ArgMatches,
-    pub(super) file: &'a ConfigFile,
+pub struct Sources {
+    pub(super) matches: ArgMatches,
+    pub(super) file: ConfigFile,
 }
 
-impl Sources<'_> {
+impl Sources {
     /// Returns whether the value of a flag is not its default. `key` is the name of the flag.
     pub fn is_given(&self, key: &str) -> bool {
         self.source(key) != Some(ValueSource::DefaultValue) || self.file.place(key).is_some()
@@ -54,7 +54,7 @@ impl Sources<'_> {
 }
 
 /// Returns the configuration, or one line with the place of a contradiction.
-pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Config, String> {
+pub(super) fn resolve(flags: ServerFlags, sources: &Sources) -> Result<Config, String> {
     check_unique(&flags.listening, sources)?;
     let workers = flags.listening.workers;
     let limits = limits(flags.limits, workers.get(), flags.tls.tls_cert.is_some(), sources);
@@ -86,7 +86,7 @@ pub(super) fn resolve(flags: ServerFlags, sources: &Sources<'_>) -> Result<Confi
 }
 
 /// Rejects an address that is listed twice. Port 0 is another port each time.
-fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String> {
+fn check_unique(flags: &ListenFlags, sources: &Sources) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     let listen = flags.listen.iter().map(|address| ("listen", address));
     let admin = flags.admin_listen.iter().map(|address| ("admin-listen", address));
@@ -99,14 +99,14 @@ fn check_unique(flags: &ListenFlags, sources: &Sources<'_>) -> Result<(), String
 }
 
 /// Returns the values of a list, which is empty if it is `off`.
-fn list<T>(values: Vec<OrOff<T>>, key: &str, sources: &Sources<'_>) -> Result<Vec<T>, String> {
+fn list<T>(values: Vec<OrOff<T>>, key: &str, sources: &Sources) -> Result<Vec<T>, String> {
     if values.len() > 1 && values.iter().any(Option::is_none) {
         return Err(format!("{}: {OFF} excludes other values", sources.place(key)));
     }
     Ok(values.into_iter().flatten().collect())
 }
 
-fn tls(flags: TlsFlags, http1: bool, sources: &Sources<'_>) -> Result<Option<TlsFiles>, String> {
+fn tls(flags: TlsFlags, http1: bool, sources: &Sources) -> Result<Option<TlsFiles>, String> {
     let needs = |key, other| Err(format!("{}: needs --{other} as well", sources.place(key)));
     // A file from --print-config always has this key.
     if flags.tls_client_ca.is_none() && sources.is_typed("tls-client-auth") {
@@ -124,7 +124,7 @@ fn tls(flags: TlsFlags, http1: bool, sources: &Sources<'_>) -> Result<Option<Tls
     }
 }
 
-fn web(flags: ServiceFlags, sources: &Sources<'_>) -> Result<Option<WebConfig>, String> {
+fn web(flags: ServiceFlags, sources: &Sources) -> Result<Option<WebConfig>, String> {
     let origins = list(flags.cors_origin, "cors-origin", sources)?;
     if !flags.grpc_web && !origins.is_empty() {
         return Err(format!("{}: needs --grpc-web as well", sources.place("cors-origin")));
@@ -132,7 +132,7 @@ fn web(flags: ServiceFlags, sources: &Sources<'_>) -> Result<Option<WebConfig>, 
     Ok(flags.grpc_web.then_some(WebConfig { origins }))
 }
 
-fn limits(mut limits: Limits, workers: usize, is_tls: bool, sources: &Sources<'_>) -> Limits {
+fn limits(mut limits: Limits, workers: usize, is_tls: bool, sources: &Sources) -> Limits {
     if !sources.is_given("max-connections") {
         let by_memory = memory::affordable_connections(limits.memory_limit, is_tls);
         limits.max_connections = openable_connections(workers).min(by_memory);

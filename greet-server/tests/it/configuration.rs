@@ -336,6 +336,9 @@ fn certificate_that_no_listener_uses_is_a_warning() {
         assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(stderr.contains(warning), is_unused, "{listen}: {stderr}");
     }
+    let mut by_variable = daemon(&["--check", &key, "--listen=unix:s"]);
+    let stderr = run(by_variable.env("GREET_TLS_CERT", &cert["--tls-cert=".len()..])).2;
+    assert!(stderr.contains("greet-server: GREET_TLS_CERT: not used"), "{stderr}");
 }
 
 #[test]

@@ -160,6 +160,11 @@ fn check_shows_fault_rules_and_rejects_unknown_methods() {
     ] {
         assert_eq!(error(run(&mut daemon(&flags))), expected);
     }
+    let problem = expected.strip_prefix("--fault: ").unwrap();
+    let by_variable = error(run(daemon(&["--check"]).env("GREET_FAULT", "SayHellos:reset")));
+    assert_eq!(by_variable, format!("GREET_FAULT: {problem}"));
+    let by_file = error(run_with_file("\nfault = [\"SayHellos:reset\"]", &["--check"]));
+    assert_eq!(by_file, format!("greet.toml:2:9: fault: {problem}"));
     let expected = "--fault: \"ServerReflectionInfo\" is not unique: \
                     grpc.reflection.v1.ServerReflection/ServerReflectionInfo, \
                     grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
