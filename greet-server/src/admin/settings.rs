@@ -88,7 +88,11 @@ impl<'a> Setting<'a> {
             }
             Setting::Faults(faults) => {
                 let config = given.parse().and_then(|config| faults::resolve(config, served));
-                faults.set(config.map_err(|problem| bad("fault", problem))?);
+                let config = config.map_err(|problem| bad("fault", problem))?;
+                if config.rules.is_empty() {
+                    return Err(bad("fault", "no rule given; DELETE removes all".to_owned()));
+                }
+                faults.set(config);
             }
             Setting::Health(health, service) => {
                 let is_serving = match given {

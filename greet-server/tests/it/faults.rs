@@ -386,6 +386,8 @@ async fn admin_port_shows_replaces_and_removes_the_rules() {
         ("reset\nreset@1", "fault: \"reset@1\": 1 has no unit; did you mean 1%?\n"),
         ("Ech:reset", "fault: \"Ech\" is not a method; did you mean probe.Probe/Echo?\n"),
         ("seed=-1", "fault: \"-1\" is not a whole number between 0 and 4294967295\n"),
+        ("", "fault: no rule given; DELETE removes all\n"),
+        ("seed=9\n", "fault: no rule given; DELETE removes all\n"),
     ] {
         assert_eq!(faults(&server, "PUT", body).await, (400, expected.to_owned()));
     }
@@ -444,7 +446,8 @@ async fn change_applies_to_every_worker() {
         clients.push(server.connect().await);
     }
     for rules in ["status=ABORTED", "status=INTERNAL", "", "status=ABORTED"] {
-        put(&server, rules).await;
+        let method = if rules.is_empty() { "DELETE" } else { "PUT" };
+        assert_eq!(faults(&server, method, rules).await.0, 200);
         for client in &clients {
             let code = client.echo("Ada").await.map_or_else(|status| status.code(), |_| Code::Ok);
             let expected = match rules {
