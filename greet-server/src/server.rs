@@ -96,7 +96,7 @@ pub enum StartError {
     /// An address with the scheme `https`, without a certificate or of the admin server.
     #[error("{0} has no certificate")]
     NoCertificate(ListenAddr),
-    /// A fault rule names a method that is not served, or several.
+    /// There are too many fault rules, or one names a method that is not served, or several.
     #[error("fault rule: {0}")]
     Fault(String),
     /// A descriptor of socket activation cannot be used.
@@ -359,10 +359,8 @@ fn resolved_faults(
     services: impl Fn(&Config) -> Vec<Service>,
 ) -> Result<FaultConfig, StartError> {
     let faults = config.faults.clone();
-    if faults.rules.iter().all(|rule| rule.method.is_none()) {
-        return Ok(faults);
-    }
-    let methods = method_names(services(config), config);
+    let has_names = faults.rules.iter().any(|rule| rule.method.is_some());
+    let methods = if has_names { method_names(services(config), config) } else { Vec::new() };
     faults::resolve(faults, &methods).map_err(StartError::Fault)
 }
 

@@ -11,8 +11,9 @@ use crate::grpc::faults::{self, FaultControl};
 use crate::services::HealthControl;
 use crate::telemetry::logging::LogControl;
 
-/// Maximum size of a new value: two dozen fault rules with full names of methods.
-const MAX_BODY_BYTES: usize = 1_024;
+/// Maximum size of a new value: 160 bytes for each of [`faults::MAX_RULES`], so that the rules of a response,
+/// which have full names of methods, can be set again.
+const MAX_BODY_BYTES: usize = 16 * 1_024;
 
 const HEALTH_PATH: &str = "/health/";
 const SERVING: &str = "SERVING";
@@ -116,7 +117,8 @@ async fn read(body: Incoming) -> Result<Bytes, Rejection> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "the new value is over 1 KiB".to_owned()))
+            let limit = MAX_BODY_BYTES / 1_024;
+            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the new value is over {limit} KiB")))
         }
         Err(_) => {
             let problem = "the request body is incomplete or malformed";

@@ -20,6 +20,8 @@ use super::service::ServedMethod;
 use crate::config::{Fault, FaultConfig, FaultRule};
 use crate::telemetry::fault_kind::FaultKind;
 
+/// More than an experiment needs. Each call is compared with every rule.
+pub(crate) const MAX_RULES: usize = 100;
 /// The message of an injected status.
 const MESSAGE: &str = "injected fault";
 
@@ -124,8 +126,12 @@ impl FaultControl {
 /// Replaces the methods of the rules by their full names.
 ///
 /// # Errors
-/// A rule names a method that is not served, or several.
+/// There are too many rules, or one names a method that is not served, or several.
 pub(crate) fn resolve(mut config: FaultConfig, methods: &[&str]) -> Result<FaultConfig, String> {
+    let rules = config.rules.len();
+    if rules > MAX_RULES {
+        return Err(format!("{rules} rules are over the limit of {MAX_RULES}"));
+    }
     for method in config.rules.iter_mut().filter_map(|rule| rule.method.as_mut()) {
         *method = method_name::find(method, methods, methods)?.to_owned();
     }

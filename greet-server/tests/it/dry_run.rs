@@ -170,6 +170,10 @@ fn check_shows_fault_rules_and_rejects_unknown_methods() {
                     grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
     let ambiguous = ["--check", "--fault=ServerReflectionInfo:reset"];
     assert_eq!(error(run(&mut daemon(&ambiguous))), expected);
+    let rules = |rules| format!("--fault={}", vec!["reset@1%"; rules].join(","));
+    assert_eq!(run(&mut daemon(&["--check", &rules(100)])).0, Some(0));
+    let over = "--fault: 101 rules are over the limit of 100";
+    assert_eq!(error(run(&mut daemon(&["--check", &rules(101)]))), over);
     let invalid = ["--check", "--fault=reset@10"];
     assert_eq!(
         error(run(&mut daemon(&invalid))),

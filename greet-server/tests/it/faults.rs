@@ -402,8 +402,21 @@ async fn admin_port_shows_replaces_and_removes_the_rules() {
 async fn size_of_new_rules_is_limited() {
     let server = TestServer::start(&[ADMIN]);
     let padded = |bytes: usize| format!("{:bytes$}", "reset@1%");
-    assert_eq!(faults(&server, "PUT", &padded(1_024)).await.0, 200);
-    assert_eq!(faults(&server, "PUT", &padded(1_025)).await.0, 413);
+    assert_eq!(faults(&server, "PUT", &padded(16_384)).await.0, 200);
+    let over = (413, "the new value is over 16 KiB\n".to_owned());
+    assert_eq!(faults(&server, "PUT", &padded(16_385)).await, over);
+}
+
+#[tokio::test]
+async fn number_of_rules_is_limited() {
+    let longest = "ServerReflectionInfo:delay=59m 59s 999ms..1h 59m 59s 999ms@99.9999%";
+    let rules = |rules| vec![format!("v1alpha.ServerReflection/{longest}"); rules].join(",");
+    let server = TestServer::start(&[ADMIN, "--fault", &rules(100)]);
+    let shown = faults(&server, "GET", "").await;
+    assert_eq!(faults(&server, "PUT", &shown.1).await, shown);
+    assert_eq!(faults(&server, "PUT", &rules(100)).await, shown);
+    let over = "101 rules are over the limit of 100";
+    assert_eq!(faults(&server, "PUT", &rules(101)).await, (400, format!("fault: {over}\n")));
 }
 
 #[tokio::test]

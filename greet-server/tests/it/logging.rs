@@ -149,7 +149,7 @@ async fn log_filter_changes_by_signal_and_by_admin_port() {
         let expected = format!("{invalid:?} is not error, warn");
         assert!(page.text().contains(&expected), "{}", page.text());
     }
-    let page = http1::request(&daemon.admin, "PUT /log-level HTTP/1.1", &[b'x'; 1_025]).await;
+    let page = http1::request(&daemon.admin, "PUT /log-level HTTP/1.1", &[b'x'; 16_385]).await;
     assert_eq!(page.status, 413);
 
     let mut cut_short = TcpStream::connect(&daemon.admin).await.unwrap();
