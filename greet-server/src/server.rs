@@ -270,6 +270,7 @@ impl Server {
             connection_limit: connection_limit.clone(),
             memory,
             faults: self.faults,
+            health: self.health,
             limits: *limits,
             tls: acceptor.tls.clone(),
             reloads: reloads.clone(),
@@ -278,7 +279,7 @@ impl Server {
             resource: self.resource,
         };
         let access = Access::new(config.admin_listen.as_ref(), config.admin_read_only);
-        let routes = Routes::new(collector, access, self.health);
+        let routes = Routes::new(collector, access);
         let _until_stopped = AdminServer::start(self.admin, routes).map_err(RunError::Start)?;
         let mut acceptors = JoinSet::new();
         for listener in self.listeners {

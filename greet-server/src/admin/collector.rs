@@ -25,6 +25,7 @@ use crate::lifecycle::phase::Phase;
 use crate::net::connection_limit::ConnectionLimit;
 use crate::net::tls::Tls;
 use crate::net::worker::Workers;
+use crate::services::HealthControl;
 use crate::telemetry::fault_kind::FaultKind;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::calls::{EndedTotals, ended_totals, latest_exemplars};
@@ -46,6 +47,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) memory: Arc<MemoryLimit>,
     pub(crate) faults: Arc<FaultControl>,
+    pub(crate) health: HealthControl,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<watch::Receiver<Tls>>,
     pub(crate) reloads: Arc<ReloadMetrics>,
@@ -117,6 +119,7 @@ impl MetricsCollector {
         let by_kind = FaultKind::ALL.map(|kind| ([kind.name()], injected(kind)));
         out.family(&family::FAULTS_INJECTED, by_kind)?;
         out.value(&family::FAULT_RULES, self.faults.config().rules.len() as u64)?;
+        out.value(&family::HEALTH_OVERRIDES, self.health.overrides() as u64)?;
         out.value(&family::NOT_GRPC, self.workers.sum(|metrics| metrics.not_grpc.get()))?;
         let rejected = self.workers.sum(|metrics| metrics.requests_rejected.get());
         out.value(&family::REQUESTS_REJECTED, rejected)

@@ -16,7 +16,6 @@ use super::settings::Setting;
 use crate::admin::collector::MetricsCollector;
 use crate::grpc;
 use crate::lifecycle::phase::Phase;
-use crate::services::HealthControl;
 use crate::telemetry::metrics::encoding::Format;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -43,20 +42,15 @@ pub(crate) struct Routes {
     collector: MetricsCollector,
     registry: Registry,
     access: Access,
-    health: HealthControl,
 }
 
 type Page = Response<Full<Bytes>>;
 
 impl Routes {
-    pub(crate) fn new(
-        collector: MetricsCollector,
-        access: Access,
-        health: HealthControl,
-    ) -> Routes {
+    pub(crate) fn new(collector: MetricsCollector, access: Access) -> Routes {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(collector.clone()));
-        Routes { collector, registry, access, health }
+        Routes { collector, registry, access }
     }
 
     pub(super) async fn answer(
@@ -69,8 +63,7 @@ impl Routes {
             Err((status, problem)) => return Ok(text(status, problem)),
         };
         let path = request.uri().path().to_owned();
-        let (log, faults) = (self.collector.log.as_ref(), &*self.collector.faults);
-        if let Some(setting) = Setting::find(&path, log, faults, &self.health) {
+        if let Some(setting) = Setting::find(&path, &self.collector) {
             return Ok(self.answer_setting(&setting, request, host.as_ref(), is_unix).await);
         }
         let phase = *self.collector.phase.borrow();

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::access::Rejection;
+use super::collector::MetricsCollector;
 use crate::config::{FaultConfig, log_filter};
 use crate::grpc::faults::{self, FaultControl};
 use crate::services::HealthControl;
@@ -30,16 +31,11 @@ pub(super) enum Setting<'a> {
 
 impl<'a> Setting<'a> {
     /// Returns the setting of a path.
-    pub(super) fn find(
-        path: &'a str,
-        log: Option<&'a LogControl>,
-        faults: &'a FaultControl,
-        health: &'a HealthControl,
-    ) -> Option<Setting<'a>> {
+    pub(super) fn find(path: &'a str, of: &'a MetricsCollector) -> Option<Setting<'a>> {
         match path {
-            "/log-level" => log.map(Setting::LogLevel),
-            "/faults" => Some(Setting::Faults(faults)),
-            _ => Some(Setting::Health(health, path.strip_prefix(HEALTH_PATH)?)),
+            "/log-level" => of.log.as_ref().map(Setting::LogLevel),
+            "/faults" => Some(Setting::Faults(&of.faults)),
+            _ => Some(Setting::Health(&of.health, path.strip_prefix(HEALTH_PATH)?)),
         }
     }
 

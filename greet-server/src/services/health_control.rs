@@ -42,6 +42,11 @@ impl HealthControl {
         Some(inputs.is_serving())
     }
 
+    /// Returns the number of services that an operator has set to NOT_SERVING.
+    pub(crate) fn overrides(&self) -> usize {
+        self.disabled.borrow().len()
+    }
+
     fn find(&self, service: &str) -> Option<&(&'static str, Inputs)> {
         self.services.get()?.iter().find(|(name, _)| *name == service)
     }

@@ -8,7 +8,7 @@ use greet_testkit::{Client, ScriptedProbe, TestServer, with_timeout};
 use tonic::{Code, Streaming};
 
 use crate::support::http1;
-use crate::support::samples::ADMIN;
+use crate::support::samples::{ADMIN, Samples};
 
 pub(crate) async fn check(client: &Client, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.into() };
@@ -121,9 +121,12 @@ async fn admin_port_sets_the_health_of_a_service_and_of_the_server() {
     assert_eq!(admin(&server, "PUT /health/", "NOT_SERVING").await, not_serving);
     assert_eq!(check(&client, "").await, Ok(ServingStatus::NotServing));
     assert_eq!(http1::get(server.admin(), "/readyz").await.status, 200, "it shows the phase");
+    let overrides = async || Samples::scrape(&server).await.get("greet_health_overrides");
+    assert_eq!(overrides().await, 2);
     assert_eq!(admin(&server, "PUT /health/", "SERVING").await, serving);
     assert_eq!(admin(&server, "PUT /health/probe.Probe", "SERVING").await, serving);
     assert_eq!(next(&mut statuses).await, Ok(ServingStatus::Serving));
+    assert_eq!(overrides().await, 0);
 
     for request in
         ["GET /health/no.Such", "PUT /health/no.Such", "PUT /health/grpc.health.v1.Health"]

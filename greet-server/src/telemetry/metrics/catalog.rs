@@ -74,6 +74,8 @@ families! {
         "Faults that rules have injected into calls: `delay`, `status`, `reset`, or `goaway` of a connection";
     FAULT_RULES: Gauge product!("_fault_rules") "" []
         "Fault rules in effect; 0 if no fault is injected";
+    HEALTH_OVERRIDES: Gauge product!("_health_overrides") "" []
+        "Services that an operator has set to NOT_SERVING over the admin port; the server as a whole is one";
     NOT_GRPC: Counter product!("_not_grpc_requests") "" []
         "HTTP requests that are not gRPC calls: answered with 405 or 415, or with gRPC-Web 505 or a CORS preflight reply";
     REQUESTS_REJECTED: Counter product!("_http2_requests_rejected") "" []
