@@ -238,7 +238,7 @@ impl Server {
             .map_err(RunError::Start)?;
         log_start(&addresses, &admin_addresses, &config);
         if !config.faults.rules.is_empty() {
-            self.faults.log();
+            self.faults.log(None);
         }
         if let Some(watchdog) = self.watchdog {
             tokio::spawn(watchdog.run(self.service_manager.clone()));

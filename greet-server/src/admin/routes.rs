@@ -15,6 +15,7 @@ use super::access::{self, Access};
 use super::settings::Setting;
 use crate::admin::collector::MetricsCollector;
 use crate::grpc;
+use crate::grpc::connection_state::Peer;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::metrics::encoding::Format;
 
@@ -56,7 +57,7 @@ impl Routes {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        is_unix: bool,
+        peer: Peer,
     ) -> Result<Page, Infallible> {
         let host = match access::host(request.headers(), request.version()) {
             Ok(host) => host,
@@ -64,7 +65,7 @@ impl Routes {
         };
         let path = request.uri().path().to_owned();
         if let Some(setting) = Setting::find(&path, &self.collector) {
-            return Ok(self.answer_setting(&setting, request, host.as_ref(), is_unix).await);
+            return Ok(self.answer_setting(&setting, request, host.as_ref(), peer).await);
         }
         let phase = *self.collector.phase.borrow();
         Ok(match path.as_str() {
@@ -88,7 +89,7 @@ impl Routes {
         setting: &Setting<'_>,
         request: Request<Incoming>,
         host: Option<&Authority>,
-        is_unix: bool,
+        peer: Peer,
     ) -> Page {
         let method = request.method().clone();
         let allowed = setting.allowed(self.access.is_read_only);
@@ -97,11 +98,11 @@ impl Routes {
         }
         let value = if is_read(&method) {
             setting.value()
-        } else if let Err(rejection) = self.access.check_change(host, is_unix) {
+        } else if let Err(rejection) = self.access.check_change(host, peer == Peer::Unix) {
             Err(rejection)
         } else {
             let served = self.collector.workers.methods().iter().map(grpc::Method::name);
-            setting.change(&method, request.into_body(), &served.collect::<Vec<_>>()).await
+            setting.change(&method, request.into_body(), peer, &served.collect::<Vec<_>>()).await
         };
         match value {
             Ok(value) => text(StatusCode::OK, value),

@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::routes::Routes;
+use crate::grpc::connection_state::Peer;
 use crate::net::listener::{Accepted, Listener};
 
 /// Enough for a scraper, a kubelet and several operators. Beyond it, the oldest is evicted.
@@ -102,14 +103,14 @@ async fn accept(listeners: &[Listener], routes: Rc<Routes>) {
             let _ = timeout_at(accepted + MIN_CONNECTION_TIME, &mut oldest).await;
             oldest.abort();
         }
-        let routes = routes.clone();
+        let (routes, peer) = (routes.clone(), connection.peer());
         let task = spawn_local(async move {
             let served = match connection {
                 Accepted::Tcp(stream, _) | Accepted::Tls(stream, _, _) => {
-                    serve(TcpStream::from_std(stream), routes, false).await
+                    serve(TcpStream::from_std(stream), routes, peer).await
                 }
                 #[cfg(unix)]
-                Accepted::Unix(stream) => serve(UnixStream::from_std(stream), routes, true).await,
+                Accepted::Unix(stream) => serve(UnixStream::from_std(stream), routes, peer).await,
             };
             if let Err(error) = served {
                 tracing::debug!(%error, "admin connection failed");
@@ -119,11 +120,11 @@ async fn accept(listeners: &[Listener], routes: Rc<Routes>) {
     }
 }
 
-async fn serve<IO>(io: io::Result<IO>, routes: Rc<Routes>, is_unix: bool) -> anyhow::Result<()>
+async fn serve<IO>(io: io::Result<IO>, routes: Rc<Routes>, peer: Peer) -> anyhow::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| routes.answer(request, is_unix));
+    let service = service_fn(|request| routes.answer(request, peer));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(CONNECTION_TIMEOUT)

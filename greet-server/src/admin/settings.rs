@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use super::access::Rejection;
 use super::collector::MetricsCollector;
 use crate::config::{FaultConfig, log_filter};
+use crate::grpc::connection_state::Peer;
 use crate::grpc::faults::{self, FaultControl};
 use crate::services::HealthControl;
 use crate::telemetry::logging::LogControl;
@@ -63,6 +64,7 @@ impl<'a> Setting<'a> {
     }
 
     /// Changes the value by `PUT` or `DELETE`, and returns it. `served` are the names of the served methods.
+    /// The log names the peer, because the port has no authentication.
     ///
     /// # Errors
     /// The new value is too long or not valid.
@@ -70,6 +72,7 @@ impl<'a> Setting<'a> {
         &self,
         method: &Method,
         body: Incoming,
+        peer: Peer,
         served: &[&str],
     ) -> Result<String, Rejection> {
         let body = read(body).await?;
@@ -78,10 +81,11 @@ impl<'a> Setting<'a> {
         let bad = |name: &str, problem| (StatusCode::BAD_REQUEST, format!("{name}: {problem}"));
         match self {
             Setting::LogLevel(log) => {
-                log.set(log_filter(given).map_err(|problem| bad("filter", problem))?);
+                let filter = log_filter(given).map_err(|problem| bad("filter", problem))?;
+                log.set(filter, Some(&peer.to_string()));
             }
             Setting::Faults(faults) if *method == Method::DELETE => {
-                faults.set(FaultConfig::default());
+                faults.set(FaultConfig::default(), peer);
             }
             Setting::Faults(faults) => {
                 let config = given.parse().and_then(|config| faults::resolve(config, served));
@@ -89,7 +93,7 @@ impl<'a> Setting<'a> {
                 if config.rules.is_empty() {
                     return Err(bad("fault", "no rule given; DELETE removes all".to_owned()));
                 }
-                faults.set(config);
+                faults.set(config, peer);
             }
             Setting::Health(health, service) => {
                 let is_serving = match given {
@@ -102,7 +106,7 @@ impl<'a> Setting<'a> {
                 };
                 let status = health.set_serving(service, is_serving).map(status);
                 let status = status.ok_or_else(|| unknown(service))?;
-                tracing::warn!(service, requested = given, status, "health set");
+                tracing::warn!(%peer, service, requested = given, status, "health set");
             }
         }
         self.value()

@@ -14,7 +14,9 @@ use fastrand::Rng;
 use greet_flags::method_name;
 use tokio::time::sleep;
 use tonic::Status;
+use tracing::field::display;
 
+use super::connection_state::Peer;
 use super::in_flight::InFlight;
 use super::service::ServedMethod;
 use crate::config::{Fault, FaultConfig, FaultRule};
@@ -86,10 +88,11 @@ impl FaultControl {
         WorkerFaults { control: self.clone(), worker, current: RefCell::new(current) }
     }
 
-    /// Replaces all rules, and the seed if there is one. The random numbers begin again.
-    pub(crate) fn set(&self, config: FaultConfig) {
+    /// Replaces all rules, and the seed if there is one, for a client of the admin port. The random numbers
+    /// begin again.
+    pub(crate) fn set(&self, config: FaultConfig, peer: Peer) {
         self.replace(config);
-        self.log();
+        self.log(Some(peer));
     }
 
     fn replace(&self, config: FaultConfig) {
@@ -108,13 +111,14 @@ impl FaultControl {
     }
 
     /// Logs a warning with the rules: calls fail on purpose.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(&self, peer: Option<Peer>) {
         let FaultConfig { rules, seed } = self.config();
+        let peer = peer.map(display);
         if rules.is_empty() {
-            tracing::warn!("fault rules removed");
+            tracing::warn!(peer, "fault rules removed");
         } else {
             let rules: Vec<_> = rules.iter().map(FaultRule::to_string).collect();
-            tracing::warn!(rules = rules.join(","), seed, "fault rules set");
+            tracing::warn!(peer, rules = rules.join(","), seed, "fault rules set");
         }
     }
 
@@ -234,9 +238,9 @@ mod tests {
     #[test]
     fn change_without_a_seed_keeps_the_seed() {
         let control = FaultControl::new("reset,seed=7".parse().unwrap());
-        control.set("goaway".parse().unwrap());
+        control.set("goaway".parse().unwrap(), Peer::Unix);
         assert_eq!(control.config().to_string(), "seed=7\ngoaway\n");
-        control.set(FaultConfig::default());
+        control.set(FaultConfig::default(), Peer::Unix);
         assert_eq!(control.config().to_string(), "seed=7\n");
         assert_eq!(control.change.load(Ordering::Relaxed), 0);
     }

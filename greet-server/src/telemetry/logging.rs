@@ -66,9 +66,10 @@ impl LogControl {
         self.filter.with_current(ToString::to_string).unwrap_or_default()
     }
 
-    /// Replaces the filter. The change is logged by the old filter if the new one suppresses it.
-    pub fn set(&self, filter: Targets) {
-        let log_change = |filter: &str| tracing::info!(filter, "log filter changed");
+    /// Replaces the filter. The change is logged by the old filter if the new one suppresses it. `peer` is
+    /// the client of the admin port that asked for it.
+    pub fn set(&self, filter: Targets, peer: Option<&str>) {
+        let log_change = |filter: &str| tracing::info!(peer, filter, "log filter changed");
         let new = filter.to_string();
         let is_logged_after = filter.would_enable(module_path!(), &Level::INFO);
         if !is_logged_after {
@@ -85,7 +86,7 @@ impl LogControl {
     pub fn toggle(&self) {
         let debug = Targets::new().with_default(LevelFilter::DEBUG);
         let is_debug = self.filter.with_current(|now| *now == debug).unwrap_or_default();
-        self.set(if is_debug { self.configured.clone() } else { debug });
+        self.set(if is_debug { self.configured.clone() } else { debug }, None);
     }
 
     /// Returns the number of lines dropped because standard error was slow or closed.

@@ -201,8 +201,30 @@ async fn log_has_the_fault_rules_and_the_faults_of_a_call() {
     let [first, second, third] = &warnings[..] else { panic!("{warnings:?}") };
     let check = "grpc.health.v1.Health/Check";
     assert_eq!(first["message"], "fault rules set");
+    assert!(first["peer"].is_null(), "{first}");
     assert_eq!(first["rules"], format!("{check}:delay=1ms,{check}:status=ABORTED"));
     assert!(first["seed"].is_u64(), "{first}");
     assert_eq!((&second["rules"], &second["seed"]), (&"reset@1%".into(), &7.into()));
     assert_eq!(third["message"], "fault rules removed");
+}
+
+#[tokio::test]
+async fn log_has_the_peer_of_each_change_over_the_admin_port() {
+    let daemon = Daemon::start(&[]);
+    for (request, body) in [
+        ("PUT /log-level", "info"),
+        ("PUT /health/", "SERVING"),
+        ("PUT /faults", "reset@1%"),
+        ("DELETE /faults", ""),
+    ] {
+        let head = format!("{request} HTTP/1.1");
+        assert_eq!(http1::request(&daemon.admin, &head, body.as_bytes()).await.status, 200);
+    }
+    let (log, _) = daemon.stop().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let is_local = |peer: &serde_json::Value| peer.as_str().unwrap_or("").starts_with("127.0.0.1:");
+    let changes = lines.filter(|line| is_local(&line["peer"]));
+    let messages: Vec<_> = changes.map(|line| line["message"].clone()).collect();
+    let expected = ["log filter changed", "health set", "fault rules set", "fault rules removed"];
+    assert_eq!(messages, expected);
 }
