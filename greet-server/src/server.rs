@@ -346,10 +346,10 @@ impl Server {
                 memory: memory.lease(),
                 access_log: AccessLog::new(config.log.access),
                 tracer: tracer.clone(),
-                cors: config.web.as_ref().map(Cors::new),
             };
             let guard = make_guard.as_ref().map(|make_guard| make_guard());
-            Router { methods, guard, faults: faults.lease(), state: Rc::new(state) }
+            let (faults, cors) = (faults.lease(), config.web.as_ref().map(Cors::new));
+            Router { methods, guard, faults, cors, state: Rc::new(state) }
         })
     }
 }

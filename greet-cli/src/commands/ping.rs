@@ -7,7 +7,7 @@ use super::{Context, Failures, clients, wait_until_reachable};
 use crate::client::CallOptions;
 use crate::exit::Exit;
 use crate::output::{Stderr, Stdout};
-use crate::ping::{Ping, PingOptions};
+use crate::ping::{self, Ping, PingOptions};
 
 pub(crate) async fn run(
     options: &PingOptions,
@@ -24,7 +24,7 @@ pub(crate) async fn run(
     let mut failures = Failures::new(targets.len(), stderr);
     let mut ping = Ping::new(options, targets, clients);
     ping.run(&call_options, stdout, stderr).await?;
-    for (target, failure, past) in ping.failures() {
+    for (target, failure, past) in ping::failures(&ping) {
         match past {
             Some(past) => failures.report_past(target, &past, failure),
             None => drop(failures.report(target, failure)),

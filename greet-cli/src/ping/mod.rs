@@ -10,4 +10,5 @@ mod run;
 mod start_times;
 mod state;
 
+pub(crate) use self::render::failures;
 pub(crate) use self::state::{Ping, PingOptions};

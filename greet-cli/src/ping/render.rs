@@ -130,8 +130,20 @@ fn calls(ping: &Ping<'_>, record: &Record) -> String {
     text
 }
 
+/// Returns the first failure of each target that has one. If its outage is over, it comes with what an
+/// error starts with, so that it does not look current.
+pub(crate) fn failures<'a>(
+    ping: &'a Ping<'_>,
+) -> impl Iterator<Item = (&'a Target, &'a CallError, Option<String>)> {
+    ping.targets.iter().filter_map(|PingTarget { target, record, .. }| {
+        let first = record.first_failure.as_ref()?;
+        let past = first.is_over.then(|| past_failures(record, first.started));
+        Some((target, &first.error, past))
+    })
+}
+
 /// Returns `6 of 300 calls failed, first at 10:02:11.854Z`.
-pub(super) fn past_failures(record: &Record, first: SystemTime) -> String {
+fn past_failures(record: &Record, first: SystemTime) -> String {
     let calls = record.ok() + record.failed;
     format!("{} of {calls} calls failed, first at {}", record.failed, time(first))
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::record::Record;
-use super::render;
 use crate::client::Client;
 use crate::connect::Target;
 use crate::error::CallError;
@@ -79,15 +78,5 @@ impl<'a> Ping<'a> {
     pub(super) fn first_failure(&self) -> Option<&CallError> {
         let failures = self.targets.iter().filter_map(|it| it.record.first_failure.as_ref());
         failures.min_by_key(|it| it.started).map(|it| &it.error)
-    }
-
-    /// Returns the first failure of each target that has one. If its outage is over, it comes with what
-    /// an error starts with, so that it does not look current.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = (&Target, &CallError, Option<String>)> {
-        self.targets.iter().filter_map(|PingTarget { target, record, .. }| {
-            let first = record.first_failure.as_ref()?;
-            let past = first.is_over.then(|| render::past_failures(record, first.started));
-            Some((target, &first.error, past))
-        })
     }
 }

@@ -11,7 +11,7 @@ use greet_flags::variables;
 use http::HeaderValue;
 
 use super::faults::{FaultRule, parse_seed};
-use super::resolve::Sources;
+use super::sources::Sources;
 use super::values::{OFF, OrOff, OtlpEndpoint, admin_address, instance, or_off, origin};
 use super::{
     ClientAuth, Config, DEFAULT_LISTEN, DEFAULT_TLS_CLIENT_AUTH, DrainTimes, Limits, ListenAddr,

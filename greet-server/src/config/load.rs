@@ -13,7 +13,8 @@ use greet_flags::{product, usage};
 use super::args::{CommandLine, ServerFlags, command};
 use super::dump::dump;
 use super::file::ConfigFile;
-use super::resolve::{Sources, resolve};
+use super::resolve::resolve;
+use super::sources::Sources;
 use super::{Config, OtlpEndpoint};
 
 /// The configuration from all sources, and the requested actions.

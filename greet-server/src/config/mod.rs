@@ -11,6 +11,7 @@ mod listen_addr;
 mod load;
 mod memory;
 mod resolve;
+mod sources;
 mod values;
 
 use std::io::IsTerminal as _;
@@ -31,7 +32,7 @@ pub use faults::{FaultConfig, FaultRule};
 pub use listen_addr::{ListenAddr, Scheme};
 pub use load::{LoadError, Loaded, load};
 pub(crate) use memory::{CONNECTION_BYTES, TLS_BYTES};
-pub use resolve::Sources;
+pub use sources::Sources;
 pub use values::OtlpEndpoint;
 pub(crate) use values::log_filter;
 use values::{OFF, OrOff, interval, memory_size, or_off};

@@ -23,7 +23,9 @@ use super::reject;
 use super::reply::Reply;
 use super::service::ServedMethod;
 use super::unary::{UnaryFuture, UnaryHandler};
-use super::web::{WebCall, WebRequest};
+use super::web::WebCall;
+use super::web::cors::Cors;
+use super::web::request::WebRequest;
 use super::worker_state::WorkerState;
 use crate::config::Limits;
 use crate::telemetry::metrics::worker::CallKind;
@@ -42,6 +44,8 @@ pub(crate) struct Router {
     pub(crate) methods: Box<[ServedMethod]>,
     pub(crate) guard: Option<Guard>,
     pub(crate) faults: WorkerFaults,
+    /// `None` if gRPC-Web is off.
+    pub(crate) cors: Option<Cors>,
     pub(crate) state: Rc<WorkerState>,
 }
 
@@ -103,7 +107,7 @@ impl Router {
     ) -> (Call, Result<Route, Reply>) {
         let state = &self.state;
         let headers = CallHeaders::find(&head.headers);
-        let (web, rejection) = match &state.cors {
+        let (web, rejection) = match &self.cors {
             None => (None, reject::rejection(head, headers.content_type, HeaderMap::new)),
             Some(cors) => match WebRequest::classify(head, headers.content_type, cors) {
                 WebRequest::Call(web) => (Some(Box::new(web)), None),

@@ -11,9 +11,10 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::call::{Call, Route};
-use super::reply::{Reply, strip_connection_headers};
+use super::reply::Reply;
 use super::request_body::RequestBody;
 use super::response_body::{ResponseBody, StreamEnd, stream_end};
+use super::response_headers::strip_connection_headers;
 use super::unary::panicked;
 use super::web::{DecodedBody, Encoding};
 

@@ -4,30 +4,19 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use greet_flags::product;
 use h2::SendStream;
 use h2::server::SendResponse;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::call_record::CallRecord;
 use super::in_flight::InFlight;
+use super::response_headers::{ReplyTemplate, strip_connection_headers};
 use super::sent_replies::ReplyBytes;
 use super::web::WebCall;
 use super::worker_state::WorkerState;
-
-/// The header with the name of `--instance` in every response.
-const INSTANCE_HEADER: HeaderName = HeaderName::from_static(product::INSTANCE_HEADER);
-
-/// Headers of the protocol, which a handler must not set.
-const RESERVED: [HeaderName; 3] = [
-    HeaderName::from_static("grpc-message"),
-    HeaderName::from_static("grpc-message-type"),
-    HeaderName::from_static("grpc-status"),
-];
 
 /// A reply without parts that are yet to come.
 pub(crate) struct Reply {
@@ -43,48 +32,6 @@ enum ReplyKind {
     Message,
     /// The headers are the whole reply (Trailers-Only), or it is not gRPC.
     Whole,
-}
-
-/// The headers and trailers of most replies. A clone costs less than a new map.
-#[derive(Debug)]
-pub(crate) struct ReplyTemplate {
-    headers: HeaderMap,
-    trailers: HeaderMap,
-    /// The value of the header `greet-instance`.
-    instance: Option<HeaderValue>,
-}
-
-impl ReplyTemplate {
-    pub(crate) fn new(instance: Option<HeaderValue>) -> ReplyTemplate {
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
-        let template = ReplyTemplate { headers: HeaderMap::new(), trailers, instance };
-        template.add_instance(&mut headers);
-        ReplyTemplate { headers, ..template }
-    }
-
-    /// Adds the header that every response has.
-    pub(super) fn add_instance(&self, headers: &mut HeaderMap) {
-        if let Some(instance) = &self.instance {
-            headers.insert(INSTANCE_HEADER, instance.clone());
-        }
-    }
-
-    /// Returns the headers of a reply with the metadata of its handler.
-    fn headers(&self, mut metadata: HeaderMap) -> HeaderMap {
-        if metadata.is_empty() {
-            return self.headers.clone();
-        }
-        for name in &RESERVED {
-            metadata.remove(name);
-        }
-        strip_connection_headers(&mut metadata);
-        metadata.insert(CONTENT_TYPE, self.headers[CONTENT_TYPE].clone());
-        self.add_instance(&mut metadata);
-        metadata
-    }
 }
 
 impl Reply {
@@ -159,7 +106,7 @@ impl Reply {
             stream.send_data(ReplyBytes::new(body, call), !is_message)?;
         }
         if is_message {
-            stream.send_trailers(template.trailers.clone())?;
+            stream.send_trailers(template.trailers())?;
         }
         Ok((!has_room).then_some(stream))
     }
@@ -170,23 +117,4 @@ fn head(status: StatusCode, headers: HeaderMap) -> Response<()> {
     *head.status_mut() = status;
     *head.headers_mut() = headers;
     head
-}
-
-/// Removes the headers that belong to a connection (RFC 9113, section 8.2.2) or to the framing of a
-/// body. HTTP/2 would reset the stream of a reply with one of them.
-pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
-    const STRIPPED: [HeaderName; 7] = [
-        CONNECTION,
-        CONTENT_LENGTH,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
-    if headers.keys().any(|name| STRIPPED.contains(name)) {
-        for name in STRIPPED {
-            headers.remove(name);
-        }
-    }
 }

@@ -18,7 +18,7 @@ use super::call::{Call, Router};
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::method::AtDrain;
-use super::reply::strip_connection_headers;
+use super::response_headers::strip_connection_headers;
 use super::sent_replies::ReplyBytes;
 use super::unary::panicked;
 use super::web::Encoding;

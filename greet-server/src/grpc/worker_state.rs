@@ -7,8 +7,7 @@ use tokio::sync::watch;
 use super::access_log::AccessLog;
 use super::concurrency_limit::WorkerShare;
 use super::memory::WorkerMemory;
-use super::reply::ReplyTemplate;
-use super::web::Cors;
+use super::response_headers::ReplyTemplate;
 use crate::config::Limits;
 use crate::lifecycle::phase::Phase;
 use crate::telemetry::metrics::worker::{CallKind, WorkerMetrics};
@@ -25,8 +24,6 @@ pub(crate) struct WorkerState {
     pub(crate) access_log: AccessLog,
     /// `None` if no endpoint for spans is configured.
     pub(crate) tracer: Option<Tracer>,
-    /// `None` if gRPC-Web is off.
-    pub(crate) cors: Option<Cors>,
 }
 
 impl WorkerState {

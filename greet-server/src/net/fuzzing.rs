@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::connection::{self, Opened};
 use super::handshake::{Protocols, may_be_http1, negotiate_plaintext};
-use super::http2::FrameHeads;
+use super::http2::frame_heads::FrameHeads;
 use super::preface::{self, PrefaceError};
 use super::transport::Transport;
 use crate::config::{Config, WebConfig};

@@ -12,7 +12,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::http2::FrameHeads;
+use super::http2::frame_heads::FrameHeads;
 use crate::grpc::connection_state::ConnectionState;
 
 /// Larger writes are not withheld: waiting would save no system call, and the next reply can use the

@@ -88,7 +88,7 @@ impl Transport {
     }
 
     pub(crate) fn protocols(&self) -> Protocols {
-        if self.router.state.cors.is_some() { Protocols::Http2AndHttp1 } else { Protocols::Http2 }
+        if self.router.cors.is_some() { Protocols::Http2AndHttp1 } else { Protocols::Http2 }
     }
 
     /// Counts requests that HTTP/2 has rejected, and logs them.

@@ -6,8 +6,8 @@ use super::calls::{MAX_STEAL, Measured, Table};
 use super::figures::{Figures, MANY_CONNECTIONS};
 use super::h2load::Sample;
 use super::observability_cost::KINDS;
-use super::peers::Peer;
-use super::process::{BURST_CALLS, BURST_CONNECTIONS, IDLE_CONNECTIONS};
+use super::peers::{BURST_CALLS, Peer};
+use super::process::{BURST_CONNECTIONS, IDLE_CONNECTIONS};
 use super::targets::{Bound, Verdict, many_connections_ratio, targets};
 use crate::harness::machine::{date, machine};
 

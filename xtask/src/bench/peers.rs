@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use greet_testkit::certs::Ca;
 use tempfile::TempDir;
 
-use super::process::BURST_CALLS;
 use crate::harness::command::{capture, program, progress};
 use crate::harness::cores::{SERVER_CORE, on_core};
 use crate::harness::daemon::Daemon;
@@ -17,6 +16,9 @@ use crate::harness::peers::{self, debian_version, locked_version};
 use crate::harness::programs::{self, Linking, Programs, cargo, root, target_directory};
 use crate::harness::report::Missing;
 use crate::harness::{guided, stacks, tools};
+
+/// Calls of a burst on one connection: the maximum of greet-server's default configuration.
+pub(super) const BURST_CALLS: u32 = 200;
 
 /// A server, or a configuration of greet-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use greet_testkit::BlockingPeer;
 
 use super::calls::median;
-use super::peers::{Peer, Starter};
+use super::peers::{BURST_CALLS, Peer, Starter};
 use crate::harness::command::{capture, program};
 use crate::harness::resources::Resources;
 
@@ -14,8 +14,6 @@ use crate::harness::resources::Resources;
 pub(super) const IDLE_CONNECTIONS: usize = 2_000;
 /// Connections that are measured after a burst; the slowest server needs ten seconds for all calls.
 pub(super) const BURST_CONNECTIONS: usize = 100;
-/// The maximum of greet-server's default configuration.
-pub(super) const BURST_CALLS: u32 = 200;
 const MESSAGE: &[u8] = b"\x0a\x03Ada";
 const SAY_HELLO: &str = "/greet.Greeter/SayHello";
 

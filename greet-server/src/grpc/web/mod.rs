@@ -2,18 +2,15 @@
 //! trailers become the last message of the response, and the text form encodes the body in base64.
 
 mod base64;
-mod cors;
+pub(super) mod cors;
+pub(super) mod request;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 
-use super::reply::Reply;
-
 pub(super) use base64::DecodedBody;
-pub(crate) use cors::Cors;
 
 /// The flag in the prefix of the message with the trailers.
 const TRAILERS_FLAG: u8 = 0x80;
@@ -33,41 +30,6 @@ pub(super) struct WebCall {
     pub(super) response_encoding: Encoding,
     /// The CORS headers of the response.
     cors: HeaderMap,
-}
-
-/// A request to a server with gRPC-Web, by kind.
-pub(super) enum WebRequest {
-    Call(WebCall),
-    /// A CORS preflight, with its response.
-    Preflight(Reply),
-    /// Not gRPC-Web; with the CORS headers of the response.
-    Other(HeaderMap),
-}
-
-impl WebRequest {
-    pub(super) fn classify(
-        head: &Parts,
-        content_type: Option<&HeaderValue>,
-        cors: &Cors,
-    ) -> WebRequest {
-        let headers = &head.headers;
-        if head.method == Method::OPTIONS
-            && let Some(reply) = cors.preflight(headers)
-        {
-            return WebRequest::Preflight(reply);
-        }
-        let cors = cors.response_headers(headers);
-        let request_encoding = content_type.and_then(encoding);
-        match request_encoding.filter(|_| head.method == Method::POST) {
-            Some(request_encoding) => {
-                // A browser that streams text requests it in `Accept`, and may send binary.
-                let accepted = headers.get(ACCEPT).and_then(encoding);
-                let response_encoding = accepted.unwrap_or(request_encoding);
-                WebRequest::Call(WebCall { request_encoding, response_encoding, cors })
-            }
-            None => WebRequest::Other(cors),
-        }
-    }
 }
 
 impl WebCall {

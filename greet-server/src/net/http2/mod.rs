@@ -4,7 +4,7 @@
 mod blocked_writes;
 #[cfg(test)]
 mod closing_peer;
-mod frame_heads;
+pub(super) mod frame_heads;
 mod keepalive;
 #[cfg(test)]
 mod random_readiness;
@@ -20,7 +20,6 @@ use bytes::Bytes;
 use h2::{PingPong, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(in crate::net) use self::frame_heads::FrameHeads;
 use self::turn::{Ended, Turns};
 use super::goaway::{self, GoawayReason, GoawaySignals};
 use super::io::{ConnectionIo, IoState};
