@@ -37,7 +37,7 @@ enum Bound {
 
 const FORMS: &str = "a rule such as p99>20ms, max>1s, error-rate>0.1% (or 0.001), errors>0 or rps<5000; \
      metrics are min, mean, max, p50, p99.9, …, error-rate, errors and rps; with --baseline also \
-     p99>+10% or rps<-5%, for mean, p50, p90, p99, p99.9, p99.99 and rps";
+     p99>+10% or rps<-5% (> with +, < with -), for mean, p50, p90, p99, p99.9, p99.99 and rps";
 
 impl FromStr for Threshold {
     type Err = String;
@@ -55,7 +55,7 @@ impl Threshold {
         let (is_inclusive, bound) = (bound.is_some(), bound.unwrap_or(&rest[1..]).trim());
         let metric = Metric::parse(metric.trim())?;
         let bound = if bound.starts_with(['+', '-']) {
-            Bound::Relative(parse_change(metric, bound)?)
+            Bound::Relative(parse_change(metric, violation, bound)?)
         } else {
             Bound::Absolute(metric.parse_bound(bound)?)
         };
@@ -118,12 +118,14 @@ impl Threshold {
     }
 }
 
-/// Parses `+10%` or `-5%` into a share.
-fn parse_change(metric: Metric, change: &str) -> Option<f64> {
+/// Parses `+10%` or `-5%` into a share. With the other sign a rule is true of an equal run.
+fn parse_change(metric: Metric, violation: Ordering, change: &str) -> Option<f64> {
     let share = change.strip_suffix('%')?.trim_end().parse::<f64>().ok()? / 100.0;
-    // Nothing is less than -100 %.
-    let is_valid = share.is_finite() && share > -1.0 && Metric::COMPARED.contains(&metric);
-    is_valid.then_some(share)
+    let is_valid = match violation {
+        Ordering::Less => share > -1.0 && share <= 0.0, // nothing is less than -100 %
+        _ => share.is_finite() && share >= 0.0,
+    };
+    (is_valid && Metric::COMPARED.contains(&metric)).then_some(share)
 }
 
 /// The result of a rule.
@@ -251,6 +253,8 @@ mod tests {
             "p99>+inf%",
             "p99>+-1%",
             "rps<-100%",
+            "rps<+50%",
+            "p50>-99%",
             "p95>+10%",
             "max>+10%",
             "min>+10%",
