@@ -126,7 +126,7 @@ impl Plan {
         Ok(Plan { targets, call_options, method, requests, shape, find })
     }
 
-    /// Returns what a baseline must have in common with the load test.
+    /// Returns the load that a baseline must match.
     pub(crate) fn load(&self) -> Load {
         let shape = self.shape;
         Load {
@@ -176,7 +176,7 @@ impl RateRange {
     pub(crate) fn len(&self) -> u32 {
         /// Of a step; a smaller remainder is an error of rounding.
         const ROUNDING: f64 = 1e-6;
-        ((self.to - self.from) / self.step - ROUNDING).ceil() as u32 + 1
+        (((self.to - self.from) / self.step - ROUNDING).ceil() as u32).saturating_add(1)
     }
 
     /// Returns the rate with this number, counted from 0.
@@ -278,6 +278,7 @@ mod tests {
         assert_eq!(rates(1.0, 4.5, 1.0), [1.0, 2.0, 3.0, 4.0, 4.5]);
         assert_eq!(rates(1.0, 2.0, 5.0), [1.0, 2.0]);
         assert_eq!(rates(0.1, 0.7, 0.1).len(), 7, "of inexact fractions");
+        assert_eq!(RateRange { from: 1.0, to: 1e8, step: 1e-3 }.len(), u32::MAX);
     }
 
     #[test]
