@@ -51,6 +51,13 @@ impl fmt::Display for HumanBytes {
     }
 }
 
+/// Returns a number with its noun: `1 thread`, `2 threads`.
+pub(crate) fn plural(number: impl Into<u64>, noun: &str) -> String {
+    let number = number.into();
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Returns at most `max_chars` characters of a text, with a mark of what is missing.
 pub(crate) fn truncated(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
@@ -95,6 +102,12 @@ mod tests {
         let shown = |rate| PerSecond(rate).to_string();
         let shown = [shown(12_000.4), shown(100.6), shown(12.3456), shown(0.5), shown(2.0)];
         assert_eq!(shown, ["12000/s", "101/s", "12.346/s", "0.5/s", "2/s"]);
+    }
+
+    #[test]
+    fn noun_is_plural_unless_there_is_one() {
+        let shown = [0_u64, 1, 2].map(|number| plural(number, "call"));
+        assert_eq!(shown, ["0 calls", "1 call", "2 calls"]);
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl LoadArgs {
         let range = RateRange { from, to, step: self.step.unwrap_or((to - from) * share) };
         match range.len() {
             rates if rates > MAX_RATES => {
-                Err(format!("--step: the range has {rates} rates; the limit is {MAX_RATES}"))
+                Err(format!("--step: the range has more than {MAX_RATES} rates"))
             }
             _ => Ok(Some(Rate::Range(range))),
         }

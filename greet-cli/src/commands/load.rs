@@ -82,9 +82,9 @@ fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
 
 /// Reports what the figures do not show, and returns the exit code.
 fn conclude(judgements: &[Judgement], outcome: &Outcome, stderr: &Stderr) -> Exit {
-    let Outcome { summary, capacity } = outcome;
+    let Outcome { summary, capacity, interrupted } = outcome;
     if let Some(capacity) = capacity {
-        if let Some(reason) = capacity.not_found().filter(|_| !summary.is_interrupted()) {
+        if let Some(reason) = capacity.not_found().filter(|_| interrupted.is_none()) {
             stderr.error(format_args!("--find: {reason}"));
         }
     } else if let Some(bottleneck) = summary.bottleneck() {

@@ -9,7 +9,7 @@ use super::search::Search;
 use super::summary::Summary;
 use super::thresholds::Threshold;
 use crate::error::CallError;
-use crate::format::PerSecond;
+use crate::format::{PerSecond, plural};
 
 /// Minimum share of a rate that is achieved. Less than all, because calls end later than they start,
 /// and a pause of the server near the end of a run does not show that it is overloaded.
@@ -17,11 +17,15 @@ const MIN_ACHIEVED_SHARE: f64 = 0.95;
 /// Maximum share of calls that fail or are not started: a server that closes its oldest connections
 /// may refuse a few, and one that rejects more has reached a limit.
 const MAX_ERROR_RATE: f64 = 0.001;
+/// Minimum growth of the time that a call takes if the server is the reason that calls reach the
+/// concurrency limit: with a queue of that length, each call takes several times as long.
+const MIN_SLOWDOWN: f64 = 2.0;
 
 /// The runs at the rates of a range, and what follows from them.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     pub(super) range: RateRange,
+    concurrency: u32,
     pub(super) steps: Vec<Step>,
     pub(super) find: Option<Find>,
     /// The first failed call of all runs.
@@ -47,6 +51,9 @@ pub(super) struct Step {
     failed: u64,
     not_started: u64,
     pub(super) error_rate: f64,
+    /// Mean time from the start of a call to its end.
+    #[serde(skip)]
+    call_us: f64,
     pub(super) latency_us: Option<LatencyFigures>,
     lateness_us: Option<LatenessFigures>,
     pub(super) cpu_share: Option<f64>,
@@ -71,7 +78,8 @@ impl Capacity {
             search: Search::new(range.len() - 1),
             is_repeated: false,
         });
-        Some(Capacity { range, steps: Vec::new(), find, first_failure: None })
+        let concurrency = plan.shape.concurrency;
+        Some(Capacity { range, concurrency, steps: Vec::new(), find, first_failure: None })
     }
 
     /// Returns the rate of the next run, or `None` at the end.
@@ -93,7 +101,9 @@ impl Capacity {
             return false;
         };
         let rule = self.find.as_ref().map(|find| &find.rule);
-        let step = Step::new(self.range.rate(number), summary, rule);
+        let rate = self.range.rate(number);
+        let sustained = self.highest_sustained_below(rate);
+        let step = Step::new(rate, summary, rule, self.concurrency, sustained);
         let has_passed = step.shortfall.is_none();
         if let Some(find) = &mut self.find {
             find.record(number, has_passed, step.bottleneck.is_some());
@@ -114,11 +124,11 @@ impl Capacity {
     pub(crate) fn not_found(&self) -> Option<String> {
         let Find { rule, search, .. } = self.find.as_ref().filter(|find| !find.is_confirmed())?;
         let (from, to) = (PerSecond(self.range.from), PerSecond(self.range.to));
-        let (runs, last) = (search.runs(), self.steps.last()?);
+        let (runs, last) = (plural(search.runs(), "run"), self.steps.last()?);
         let (at, reason) = (PerSecond(last.rate_per_s), last.shortfall.as_deref());
         let reason = reason
             .map_or("no rate satisfied it twice".to_owned(), |reason| format!("at {at} {reason}"));
-        Some(format!("no rate from {from} to {to} satisfies '{rule}' in {runs} runs: {reason}"))
+        Some(format!("no rate from {from} to {to} satisfies '{rule}' in {runs}: {reason}"))
     }
 
     /// Returns the highest sustained rate below the first that was not; `None` also if greet-cli may
@@ -128,12 +138,13 @@ impl Capacity {
         if not_sustained.bottleneck.is_some() {
             return None;
         }
-        self.highest_sustained_below(not_sustained.rate_per_s)
+        self.highest_sustained_below(not_sustained.rate_per_s).map(|step| step.rate_per_s)
     }
 
-    pub(super) fn highest_sustained_below(&self, rate: f64) -> Option<f64> {
+    /// Returns the run at the highest sustained rate below a rate.
+    pub(super) fn highest_sustained_below(&self, rate: f64) -> Option<&Step> {
         let sustained = self.steps.iter().filter(|it| it.is_sustained && it.rate_per_s < rate);
-        sustained.map(|step| step.rate_per_s).reduce(f64::max)
+        sustained.max_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
     }
 
     /// Returns the run at the lowest rate of those selected.
@@ -172,18 +183,29 @@ impl Find {
 }
 
 impl Step {
-    fn new(rate_per_s: f64, summary: &Summary, rule: Option<&Threshold>) -> Step {
+    /// `sustained` is a run at a lower rate, if there is one.
+    fn new(
+        rate_per_s: f64,
+        summary: &Summary,
+        rule: Option<&Threshold>,
+        concurrency: u32,
+        sustained: Option<&Step>,
+    ) -> Step {
         let counts = &summary.counts;
+        let (ok, failed, not_started) = (counts.ok(), counts.failed(), summary.not_started);
         let (due, ended_ok) = summary.throughput();
-        let achieved_share = if due == 0 { 1.0 } else { ended_ok as f64 / due as f64 };
+        // Calls that were due in the first half may end in the second.
+        let achieved_share = if due == 0 { 1.0 } else { (ended_ok as f64 / due as f64).min(1.0) };
         // A single call that ends late is not a backlog.
         let has_backlog = ((ended_ok + 1) as f64) < MIN_ACHIEVED_SHARE * due as f64;
         let (rps, error_rate) = (rate_per_s * achieved_share, summary.error_rate());
-        let errors = counts.failed() + summary.not_started;
+        let did_not_start = format!("did not start (concurrency limit {concurrency})");
+        let (errors, happened) =
+            if failed >= not_started { (failed, "failed") } else { (not_started, &*did_not_start) };
+        let share = |number: u64| number as f64 / (ok + failed + not_started).max(1) as f64;
         let shortfall = if error_rate > MAX_ERROR_RATE {
-            let percent = error_rate * 100.0;
-            Some(format!("{percent:.2} % of the calls failed or were not started"))
-        } else if counts.ok() == 0 {
+            Some(format!("{:.2}% of the calls {happened}", share(errors) * 100.0))
+        } else if ok == 0 {
             Some("no call ended OK".to_owned())
         } else if has_backlog {
             Some(format!("{} achieved", PerSecond(rps)))
@@ -195,20 +217,29 @@ impl Step {
         let broken = rule.and_then(|rule| match errors {
             0 if rule.is_violated(summary) => None,
             0 => measured.clone(),
-            1 => Some("1 call failed or was not started".to_owned()),
-            _ => Some(format!("{errors} calls failed or were not started")),
+            _ => Some(format!("{} {happened}", plural(errors, "call"))),
         });
+        let call_us = counts.latency.mean() - counts.lateness.mean();
+        let is_slower = sustained.is_some_and(|step| call_us >= MIN_SLOWDOWN * step.call_us);
+        let bottleneck = if share(failed) > MAX_ERROR_RATE {
+            None // a server that fails calls is the limit
+        } else if not_started > 0 && !is_slower {
+            Some(format!("{} {did_not_start}", plural(not_started, "call")))
+        } else {
+            summary.bottleneck()
+        };
         Step {
             rate_per_s,
             rps,
-            ok: counts.ok(),
-            failed: counts.failed(),
-            not_started: summary.not_started,
+            ok,
+            failed,
+            not_started,
             error_rate,
+            call_us,
             latency_us: counts.latency.latency_figures(),
             lateness_us: counts.lateness.lateness_figures(),
             cpu_share: summary.cpu_share,
-            bottleneck: summary.bottleneck(),
+            bottleneck,
             is_sustained,
             shortfall: shortfall.or(broken),
             measured,
@@ -221,4 +252,84 @@ fn measured(rule: &Threshold, summary: &Summary) -> String {
     let text = rule.to_string();
     let (metric, _) = text.split_once('<').unwrap_or((&text, ""));
     format!("{} {}", metric.trim_end(), rule.measured(summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::Call;
+    use crate::error::ConnectError;
+    use crate::load::figures::tests::summary;
+
+    const RATE: f64 = 1_000.0;
+    const CONCURRENCY: u32 = 10;
+
+    /// Returns a run of 1000 calls that ended OK, all released 50 ms late, and others that failed.
+    fn run(latency_us: u64, failed: u64, not_started: u64) -> Summary {
+        let mut summary = summary(&[(1_000, latency_us)]);
+        let mut call = Call::<()>::new(std::sync::Arc::new("a:1".parse().unwrap()));
+        call.result = Err(ConnectError::Refused { peer: String::new() }.into());
+        (0..failed).for_each(|_| summary.counts.record(Duration::ZERO, &call));
+        (0..1_000).for_each(|_| summary.counts.lag.record(Duration::from_millis(50)));
+        summary.not_started = not_started;
+        summary
+    }
+
+    fn step(summary: &Summary, rule: Option<&str>, sustained: Option<&Step>) -> Step {
+        let rule = rule.map(|rule| rule.parse().unwrap());
+        Step::new(RATE, summary, rule.as_ref(), CONCURRENCY, sustained)
+    }
+
+    #[test]
+    fn failed_calls_are_a_limit_of_the_server() {
+        let sustained = step(&run(10, 1, 0), None, None);
+        assert!(sustained.is_sustained && sustained.bottleneck.is_some(), "{sustained:?}");
+        let failed = step(&run(10, 2, 0), None, None);
+        assert_eq!(failed.bottleneck, None);
+        assert_eq!(failed.shortfall.as_deref(), Some("0.20% of the calls failed"));
+        let mut dead = run(10, 1_000, 0);
+        dead.counts.latency = Default::default();
+        let dead = step(&dead, Some("p99<1s"), None);
+        assert_eq!(dead.bottleneck, None);
+        assert_eq!(dead.shortfall.as_deref(), Some("100.00% of the calls failed"));
+    }
+
+    #[test]
+    fn concurrency_limit_is_a_limit_of_greet_cli_unless_calls_take_longer() {
+        let limit = "250 calls did not start (concurrency limit 10)";
+        let without_lag = |latency_us, not_started| {
+            let mut summary = run(latency_us, 0, not_started);
+            summary.counts.lag = Default::default();
+            summary
+        };
+        let sustained = step(&without_lag(1_000, 0), None, None);
+        assert_eq!((sustained.is_sustained, &sustained.bottleneck), (true, &None));
+        let full = step(&without_lag(1_900, 250), None, Some(&sustained));
+        assert_eq!(full.bottleneck.as_deref(), Some(limit));
+        let shortfall = "20.00% of the calls did not start (concurrency limit 10)";
+        assert_eq!(full.shortfall.as_deref(), Some(shortfall));
+        let slower = step(&without_lag(2_100, 250), None, Some(&sustained));
+        assert_eq!((slower.bottleneck, slower.shortfall), (None, full.shortfall));
+        let first = step(&without_lag(2_100, 250), None, None);
+        assert_eq!(first.bottleneck.as_deref(), Some(limit), "nothing to compare with");
+    }
+
+    #[test]
+    fn rule_needs_a_run_without_errors() {
+        let shortfall = |rule: &str, failed| step(&run(10, failed, 0), Some(rule), None).shortfall;
+        assert_eq!(shortfall("p50<1s", 0), None);
+        assert_eq!(shortfall("p50<1s", 1).as_deref(), Some("1 call failed"));
+        assert_eq!(shortfall("p50<1us", 0).as_deref(), Some("p50 10us"));
+    }
+
+    #[test]
+    fn late_start_of_few_calls_is_chance() {
+        let mut summary = run(10, 0, 0);
+        assert!(summary.bottleneck().is_some());
+        summary.counts.lag = Default::default();
+        (0..999).for_each(|_| summary.counts.lag.record(Duration::from_millis(50)));
+        assert_eq!(summary.bottleneck(), None);
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub(crate) summary: Summary,
     /// The runs at the rates of a range.
     pub(crate) capacity: Option<Capacity>,
+    /// The exit code of the signal that ended it, in this run or a later one.
+    pub(crate) interrupted: Option<Exit>,
 }
 
 impl Outcome {
@@ -20,7 +22,7 @@ impl Outcome {
     pub(crate) fn failed(failure: CallError) -> Outcome {
         let mut summary = Summary::new(None);
         summary.counts.first_failure = Some(failure);
-        Outcome { summary, capacity: None }
+        Outcome { summary, capacity: None, interrupted: None }
     }
 
     /// Returns the first failed call, of all runs.
@@ -31,8 +33,8 @@ impl Outcome {
 
     /// Returns the exit code of the load test.
     pub(crate) fn exit(&self, judgements: &[Judgement]) -> Exit {
-        let Outcome { summary, capacity } = self;
-        if let Some(signal) = summary.interrupted {
+        let Outcome { summary, capacity, interrupted } = self;
+        if let Some(signal) = *interrupted {
             return signal;
         }
         let has_found = capacity.as_ref().is_none_or(Capacity::has_found);

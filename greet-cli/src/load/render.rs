@@ -10,7 +10,7 @@ use super::plan::{Arrivals, Plan};
 use super::recorder::{Bucket, LatenessFigures};
 use super::steps_text::{Conclusion, StepsTable};
 use crate::client::ConnectFailure;
-use crate::format::{HumanBytes, HumanDuration, PerSecond, wrap};
+use crate::format::{HumanBytes, HumanDuration, PerSecond, plural, wrap};
 
 /// The approximate number of rows of the histogram.
 const ROWS: f64 = 12.0;
@@ -39,7 +39,7 @@ impl fmt::Display for TextReport<'_> {
             writeln!(f, "{}", StepsTable(capacity))?;
         }
         self.figures(f)?;
-        let is_interrupted = self.outcome.summary.is_interrupted();
+        let is_interrupted = self.outcome.interrupted.is_some();
         write!(f, "\n\n{}", Conclusion { capacity, is_interrupted })
     }
 }
@@ -163,10 +163,4 @@ fn write_counts(
         return Ok(());
     }
     writeln!(f, "{label:<8} {}", counts.join(", "))
-}
-
-/// `1 thread`, `2 threads`
-fn plural(number: u32, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

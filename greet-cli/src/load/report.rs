@@ -28,7 +28,7 @@ pub(crate) fn report(
     comparison: Option<&Comparison<'_>>,
     judgements: &[Judgement],
 ) -> Value {
-    let Outcome { summary, capacity } = outcome;
+    let Outcome { summary, capacity, interrupted } = outcome;
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
     let (ok, failed) = (counts.ok(), counts.failed());
@@ -48,7 +48,7 @@ pub(crate) fn report(
         "threads": shape.threads,
         "warm_up_us": micros(shape.warm_up),
         "measured_us": micros(summary.measured),
-        "interrupted": summary.is_interrupted(),
+        "interrupted": interrupted.is_some(),
         "calls": {
             "sent": ok + failed,
             "ok": ok,

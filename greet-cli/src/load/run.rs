@@ -13,6 +13,7 @@ use super::plan::{Plan, Rate, Run, Shape, Until};
 use super::summary::Summary;
 use super::worker::{self, WorkerCommand, WorkerEvent};
 use crate::bulk::interrupt;
+use crate::client::ConnectFailures;
 use crate::error::CallError;
 use crate::exit::Exit;
 use crate::format::{HumanDuration, PerSecond};
@@ -37,7 +38,10 @@ pub(crate) async fn run(
     };
     let outcome = match Capacity::new(plan) {
         Some(capacity) => run_range(capacity, &mut workers, stderr).await?,
-        None => Outcome { summary: workers.run(fixed_rate, stderr).await?, capacity: None },
+        None => {
+            let summary = workers.run(fixed_rate, stderr).await?;
+            Outcome { interrupted: summary.interrupted, summary, capacity: None }
+        }
     };
     workers.end().await;
     stderr.end_progress();
@@ -51,23 +55,23 @@ async fn run_range(
     stderr: &Stderr,
 ) -> anyhow::Result<Outcome> {
     let mut result: Option<Summary> = None;
-    while let Some(rate) = capacity.next_rate() {
-        let summary = workers.run(Some(rate), stderr).await?;
-        let interrupted = summary.interrupted;
+    let (mut interrupted, mut connect_failures) = (None, ConnectFailures::default());
+    while interrupted.is_none()
+        && let Some(rate) = capacity.next_rate()
+    {
+        let mut summary = workers.run(Some(rate), stderr).await?;
+        // They count from the start of the command, so those of the last run include all others.
+        connect_failures = std::mem::take(&mut summary.connect_failures);
+        interrupted = summary.interrupted;
         // A run that was interrupted shows nothing about its rate.
         let has_passed = interrupted.is_none() && capacity.record(&summary);
         if has_passed || result.is_none() {
             result = Some(summary);
         }
-        if let Some(result) = &mut result
-            && interrupted.is_some()
-        {
-            result.interrupted = interrupted;
-            break;
-        }
     }
-    let summary = result.expect("a range has at least one rate");
-    Ok(Outcome { summary, capacity: Some(capacity) })
+    let mut summary = result.expect("a range has at least one rate");
+    summary.connect_failures = connect_failures;
+    Ok(Outcome { summary, capacity: Some(capacity), interrupted })
 }
 
 /// The workers, between two runs.
@@ -119,7 +123,9 @@ impl Workers<'_> {
                 event = self.events.recv() => event,
                 by = &mut self.interrupted, if summary.interrupted.is_none() => {
                     summary.interrupted = Some(by);
-                    end = Some(Instant::now().max(run.measure));
+                    // After its end, a run only waits for calls.
+                    let now = Instant::now().max(run.measure);
+                    end = Some(end.map_or(now, |end: Instant| end.min(now)));
                     self.command.send_replace(WorkerCommand::Stop);
                     continue;
                 }

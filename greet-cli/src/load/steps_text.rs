@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::capacity::{Capacity, Find, Step};
-use crate::format::{HumanDuration, PerSecond, wrap};
+use crate::format::{HumanDuration, PerSecond, plural, wrap};
 
 /// The length of the longest bar; the table is 80 columns wide with it.
 const BAR_COLUMNS: f64 = 16.0;
@@ -95,7 +95,10 @@ impl fmt::Display for Conclusion<'_> {
 impl Conclusion<'_> {
     /// `capacity 12000/s; 13000/s was not sustained: 12104/s achieved`
     fn capacity(&self) -> String {
-        let highest = |below| self.capacity.highest_sustained_below(below).map(PerSecond);
+        let highest = |below| {
+            let step = self.capacity.highest_sustained_below(below)?;
+            Some(PerSecond(step.rate_per_s))
+        };
         let Some(limit) = self.capacity.lowest(|step| !step.is_sustained) else {
             return match highest(f64::INFINITY) {
                 Some(rate) if self.is_interrupted => {
@@ -119,16 +122,16 @@ impl Conclusion<'_> {
     /// `found 12000/s: p99 3.2ms (9 runs); at 12190/s p99 25ms`
     fn found(&self, find: &Find) -> String {
         let Capacity { range, steps, .. } = self.capacity;
-        let runs = find.runs();
+        let runs = plural(find.runs(), "run");
         let rate = find.rate(*range).filter(|_| find.is_confirmed() || self.is_interrupted);
         let Some(rate) = rate else {
             let reason = if self.is_interrupted { "interrupted after " } else { "" };
-            return format!("found no rate ({reason}{runs} runs)");
+            return format!("found no rate ({reason}{runs})");
         };
         let at_rate = steps.iter().rfind(|step| step.rate_per_s == rate);
         let measured = at_rate.and_then(|step| step.measured.as_deref()).unwrap_or_default();
         let limit = self.capacity.lowest(|it| it.shortfall.is_some() && it.rate_per_s > rate);
-        let (rate, result) = (PerSecond(rate), format!("{measured} ({runs} runs)"));
+        let (rate, result) = (PerSecond(rate), format!("{measured} ({runs})"));
         if !find.is_confirmed() {
             return format!("found {rate} so far: {result}; interrupted");
         }

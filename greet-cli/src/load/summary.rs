@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::by_target::ByTarget;
+use super::figures::MIN_CALLS_ABOVE;
+use super::metric::Metric;
 use super::recorder::{Counts, Histogram, REPORT_INTERVAL, Throughput};
 use crate::client::{ConnectFailure, ConnectFailures};
 use crate::exit::Exit;
@@ -117,7 +119,7 @@ impl Summary {
         self.throughput
     }
 
-    pub(crate) fn is_interrupted(&self) -> bool {
+    pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
     }
 
@@ -137,15 +139,17 @@ impl Summary {
         let Counts { lag, latency, .. } = &self.counts;
         let (lag_p99, latency_p99) = (lag.percentile(99.0), latency.percentile(99.0));
         let late = Duration::from_micros(lag_p99);
-        let is_relevant = lag_p99 as f64 > MAX_LAG_SHARE * latency_p99 as f64;
-        // Of fewer calls, the 99th percentile is the single slowest.
-        if late > MAX_LAG && is_relevant && lag.count() >= 100 {
+        // Without a latency, the server is down, or rejects every call.
+        let is_relevant =
+            !latency.is_empty() && lag_p99 as f64 > MAX_LAG_SHARE * latency_p99 as f64;
+        let is_enough = Metric::P99.calls_above(lag.count()) >= MIN_CALLS_ABOVE;
+        if late > MAX_LAG && is_relevant && is_enough {
             let late = HumanDuration(late);
-            return Some(format!("1 % of the calls started at least {late} late"));
+            return Some(format!("1% of the calls started at least {late} late"));
         }
         let share = self.busy_share.filter(|share| *share > MAX_BUSY_SHARE)?;
         let percent = (share * 100.0).min(100.0);
-        Some(format!("a thread of greet-cli was busy {percent:.0} % of the time"))
+        Some(format!("a thread of greet-cli was busy {percent:.0}% of the time"))
     }
 }
 

@@ -110,10 +110,28 @@ fn failed_calls_end_a_range_and_are_reported() {
     let ran = cli(&daemon.target, &["load", "--rate=1..9", "--hold=1s", "--warm-up=0s"]);
     assert_eq!(ran.code, Some(64 + 8), "no call succeeded: {ran:?}");
     assert!(
-        ran.stdout.contains("\n\ncapacity below 1/s, which was not sustained: 100.00 % of the "),
+        ran.stdout.contains("\n\ncapacity below 1/s, which was not sustained: 100.00% of the "),
         "{ran:?}"
     );
     assert!(ran.stderr.contains("RESOURCE_EXHAUSTED: enough"), "{ran:?}");
+}
+
+#[test]
+fn server_that_dies_in_a_range_is_the_limit() {
+    let (mut daemon, calls) = Daemon::with_received_texts(&[]);
+    let target = daemon.target.clone();
+    let flags = ["--rate=100..1000", "--step=100", "--retries=0"];
+    let loading = std::thread::spawn(move || load(&target, &flags));
+    calls.iter().nth(150).unwrap(); // in the second run
+    daemon.drain();
+    let ran = loading.join().unwrap();
+    let object = ran.object();
+    let last = object["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["is_sustained"], &last["bottleneck"]), (&json!(false), &Value::Null));
+    assert!(last["rate_per_s"] != 100.0 && object["knee_rate_per_s"].is_number(), "{object}");
+    assert_eq!(object["error"]["stage"], "tcp", "{object}");
+    let refused = object["connect_failures"][0]["failures"].as_u64();
+    assert!(refused > Some(0), "{object}");
 }
 
 #[test]
@@ -153,9 +171,12 @@ fn search_without_result_exits_with_5() {
         (&object["find"]["rate_per_s"], &object["find"]["confirmed"]),
         (&Value::Null, &json!(false))
     );
-    assert!(of_steps(&object, "rate_per_s").iter().all(|rate| *rate == 1.0), "{object}");
-    let line = "greet-cli: --find: no rate from 1/s to 100/s satisfies 'p50<1us' in ";
-    assert!(ran.stderr.starts_with(line) && ran.stderr.contains(" runs: at 1/s p50 "), "{ran:?}");
+    assert_eq!(of_steps(&object, "rate_per_s"), [1.0], "{object}");
+    let line = "greet-cli: --find: no rate from 1/s to 100/s satisfies 'p50<1us'";
+    assert!(
+        ran.stderr.starts_with(line) && ran.stderr.contains(" in 1 run: at 1/s p50 "),
+        "{ran:?}"
+    );
     assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
 }
 
@@ -169,7 +190,7 @@ fn rate_at_which_a_call_fails_is_not_found() {
     assert_eq!(of_steps(&object, "failed")[..3], [0, 0, 3], "{object}");
     assert_eq!(of_steps(&object, "rate_per_s"), [1.0, 2.0, 3.0, 2.0, 1.0], "{object}");
     assert_eq!((ran.code, &object["find"]["confirmed"]), (Some(5), &json!(false)), "{ran:?}");
-    let reason = " in 5 runs: at 1/s 100.00 % of the calls failed or were not started\n";
+    let reason = " in 5 runs: at 1/s 100.00% of the calls failed\n";
     assert!(ran.stderr.contains(reason), "{ran:?}");
 }
 
@@ -254,7 +275,8 @@ fn flags_of_a_range_need_one_and_exclude_others() {
             "--duration: each run of a range of rates takes --hold",
         ),
         (&["--rate=5..1"], "--rate: \"5..1\" is not a range of rates such as 1000..20000"),
-        (&["--rate=1..1001", "--step=1"], "--step: the range has 1001 rates; the limit is 1000"),
+        (&["--rate=1..100000000", "--step=0.001"], "--step: the range has more than 1000 rates"),
+        (&["--rate=1..1001", "--step=1"], "--step: the range has more than 1000 rates"),
         (
             &["--rate=1..5", "--find=p99>1s"],
             "--find: \"p99>1s\" is not a rule that is true at low rates such as p99<20ms or max<=1s",
