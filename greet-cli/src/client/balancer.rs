@@ -150,13 +150,16 @@ impl Balancer {
         }
     }
 
-    /// Returns the reachable endpoint of this turn; if none is reachable, any.
+    /// Returns the reachable endpoint of this turn; if none is reachable, any. Turns count reachable
+    /// endpoints only, or the one after a dead endpoint would have two of them.
     fn select(&self, turn: usize) -> Arc<Endpoint> {
         let endpoints = self.endpoints.borrow();
-        let count = endpoints.len();
-        let in_turn = (0..count).map(|distance| &endpoints[turn.wrapping_add(distance) % count]);
-        let mut reachable = in_turn.filter(|endpoint| !endpoint.is_ejected());
-        Arc::clone(reachable.next().unwrap_or(&endpoints[turn % count]))
+        let mut reachable = endpoints.iter().filter(|endpoint| !endpoint.is_ejected());
+        let selected = match reachable.clone().count() {
+            0 => None,
+            count => reachable.nth(turn % count),
+        };
+        Arc::clone(selected.unwrap_or(&endpoints[turn % endpoints.len()]))
     }
 
     /// Returns when an attempt to connect ends: each endpoint that is not ejected has an equal

@@ -95,3 +95,20 @@ fn load_counts_failures_to_connect_by_target() {
     assert_eq!(ran.stderr, line(&dead));
     assert!(ran.stdout.contains(&format!(" failed to http://{dead}\nbytes ")), "{ran:?}");
 }
+
+#[test]
+fn calls_of_dead_target_are_shared_by_the_others() {
+    let (one, other, dead) = (Daemon::start(&[]), Daemon::start(&[]), unused_address());
+    let targets = format!("{dead},{},{}", one.target, other.target);
+    let flags = ["--output=json", "load", "--count=300", "--threads=1"];
+    let object = cli(&targets, &flags).object();
+    let servers = object["by_target"].as_array().unwrap();
+    let calls = |target: &str| {
+        let server = servers.iter().find(|server| server["target"] == target).unwrap();
+        server["ok"].as_u64().unwrap()
+    };
+    let calls = [calls(&one.target), calls(&other.target)];
+    assert_eq!(calls.iter().sum::<u64>(), 300, "{object}");
+    // Until the dead target is known to be dead, the one after it has two turns.
+    assert!(calls.iter().all(|calls| *calls >= 130), "{object}");
+}
