@@ -1,6 +1,6 @@
 //! Compares a load test with its baseline, metric by metric.
 //!
-//! A difference counts if it exceeds what both runs vary by: if the ranges of their sections are apart.
+//! A difference counts if it exceeds the noise of both runs: if the ranges of their sections are apart.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -170,10 +170,15 @@ impl fmt::Display for Comparison<'_> {
 
 impl Change {
     fn row(&self) -> [String; 5] {
-        let format = |value| self.metric.format(value);
+        // The name of the metric is the unit of a rate.
+        let format = |value| self.metric.format(value).trim_end_matches("/s").to_owned();
         let measured = |Measured { value, range }: Measured| match range {
             Some(Range { low, high }) => {
-                format!("{} ({}-{})", format(value), format(low), format(high))
+                let (low, high) = (format(low), format(high));
+                let length =
+                    low.len() - if unit(&low) == unit(&high) { unit(&low).len() } else { 0 };
+                let low = &low[..length];
+                format!("{} ({low}-{high})", format(value))
             }
             None => format(value),
         };
@@ -185,6 +190,11 @@ impl Change {
             self.verdict().text().to_owned(),
         ]
     }
+}
+
+/// Returns the unit of a formatted value.
+fn unit(value: &str) -> &str {
+    value.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.')
 }
 
 /// Formats a change, as in `+12.3%`.
@@ -207,18 +217,43 @@ mod tests {
         let expected = "\
 baseline old.json, started 2026-11-27T18:00:00Z
 
-metric  baseline (range)        now (range)             change  verdict
-rps     2000/s (2000/s-2000/s)  1000/s (1000/s-1000/s)  -50.0%  worse
-mean    100us (100us-100us)     1.5ms (1.5ms-1.5ms)     +1400%  worse
-p50     100us (100us-100us)     1.5ms (1.5ms-1.5ms)     +1400%  worse
-p90     100us (100us-100us)     1.5ms (1.5ms-1.5ms)     +1400%  worse
-p99     100us (100us-100us)     1.5ms (1.5ms-1.5ms)     +1400%  worse
-p99.9   100us                   1.5ms                   +1400%  too few calls
-p99.99  100us                   1.5ms                   +1400%  too few calls
-errors  0%                      0%";
+metric  baseline (range)   now (range)        change  verdict
+rps     2000 (2000-2000)   1000 (1000-1000)   -50.0%  worse
+mean    100us (100-100us)  1.5ms (1.5-1.5ms)  +1400%  worse
+p50     100us (100-100us)  1.5ms (1.5-1.5ms)  +1400%  worse
+p90     100us (100-100us)  1.5ms (1.5-1.5ms)  +1400%  worse
+p99     100us (100-100us)  1.5ms (1.5-1.5ms)  +1400%  worse
+p99.9   100us              1.5ms              +1400%  too few calls
+p99.99  100us              1.5ms              +1400%  too few calls
+errors  0%                 0%";
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn table_of_long_figures_fits_line() {
+        let wide =
+            Measured { value: 999_900.0, range: Some(Range { low: 999.0, high: 100_100.0 }) };
+        let row = |metric, baseline, measured| Change { metric, baseline, measured };
+        let mixed = row(Metric::P99_99, wide, wide);
+        assert_eq!(mixed.row()[1], "999.9ms (999us-100.1ms)");
+        let narrow = Measured { range: Some(Range { low: 100_100.0, high: 999_900.0 }), ..wide };
+        assert_eq!(row(Metric::P50, narrow, narrow).row()[1], "999.9ms (100.1-999.9ms)");
+        let none = Measured { range: None, ..wide };
+        let (before, changes) = (
+            baseline(&summary(&[])),
+            vec![
+                row(Metric::Rps, narrow, narrow),
+                mixed,
+                row(Metric::P50, Measured { value: 66_660.0, ..narrow }, narrow),
+                row(Metric::P99_9, none, none),
+            ],
+        );
+        let table = Comparison { baseline: &before, error_rate: 1.0, changes }.to_string();
+        assert!(table.contains("\nrps     999900 (100100-999900)"), "{table}");
+        assert!(table.contains("  +1400%  within noise\n"), "{table}");
+        assert!(table.contains("  too few calls\n"), "{table}");
         let longest = table.lines().map(str::len).max();
-        assert!(longest <= Some(80), "{longest:?}");
+        assert!(longest <= Some(80), "{longest:?}: {table}");
     }
 
     #[test]
