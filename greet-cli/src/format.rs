@@ -7,6 +7,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HumanDuration(pub(crate) Duration);
 
+impl HumanDuration {
+    pub(crate) fn from_micros(micros: u64) -> HumanDuration {
+        HumanDuration(Duration::from_micros(micros))
+    }
+}
+
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
@@ -27,11 +33,17 @@ impl fmt::Display for HumanDuration {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PerSecond(pub(crate) f64);
 
+impl PerSecond {
+    /// Rounds a slow rate to three decimals, and others to whole calls.
+    pub(crate) fn rounded(self) -> f64 {
+        let scale = if self.0 >= 100.0 { 1.0 } else { 1e3 };
+        (self.0 * scale).round() / scale
+    }
+}
+
 impl fmt::Display for PerSecond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Three decimals: slow rates differ by fractions of a call.
-        let scale = if self.0 >= 100.0 { 1.0 } else { 1e3 };
-        f.pad(&format!("{}/s", (self.0 * scale).round() / scale))
+        f.pad(&format!("{}/s", self.rounded()))
     }
 }
 

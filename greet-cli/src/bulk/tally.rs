@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::client::{Call, ConnectFailure};
-use crate::format::HumanDuration;
+use crate::format::{HumanDuration, PerSecond};
 use crate::output::report::{connect_failures, micros};
 
 /// Maximum servers with a count of their own: a server that changes its name must not fill memory.
@@ -79,12 +79,9 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { started, answered, failed, retries, .. } = self;
         let (calls, elapsed) = (answered + failed, started.elapsed());
-        let rate = calls as f64 / elapsed.as_secs_f64().max(1e-6);
+        let rate = PerSecond(calls as f64 / elapsed.as_secs_f64().max(1e-6));
         let elapsed = HumanDuration(elapsed);
-        write!(
-            f,
-            "{calls} calls in {elapsed} ({rate:.0}/s): {answered} answered, {failed} failed"
-        )?;
+        write!(f, "{calls} calls in {elapsed} ({rate}): {answered} answered, {failed} failed")?;
         match retries {
             0 => Ok(()),
             1 => write!(f, ", 1 retry"),

@@ -127,16 +127,12 @@ enum ArrivalsValue {
 
 /// Parses a rule that is true at low rates.
 fn find_rule(given: &str) -> Result<Threshold, String> {
-    let has_upper_bound = given.split_once('<').is_some_and(|(_, bound)| {
-        // A change from a baseline is no bound.
-        !bound.trim_start_matches('=').trim_start().starts_with(['+', '-'])
-    });
-    match given.parse() {
-        Ok(rule) if has_upper_bound => Ok(rule),
-        _ => Err(format!(
-            "{given:?} is not a rule that is true at low rates such as p99<20ms or max<=1s"
-        )),
+    let rule: Threshold = given.parse()?;
+    // A change from a baseline is no bound.
+    if rule.has_upper_bound() && !rule.is_relative() {
+        return Ok(rule);
     }
+    Err(format!("{given:?} is not a rule that is true at low rates such as p99<20ms or max<=1s"))
 }
 
 impl LoadArgs {
@@ -180,24 +176,26 @@ impl LoadArgs {
 
     /// Fails if --rate is not a range and others of its flags need one, or the other way round.
     fn rate(&self) -> Result<Option<Rate>, String> {
-        let (from, to) = match self.rate {
-            Some(RateValue::Range(from, to)) => (from, to),
-            fixed => {
-                let needs_range = [
-                    ("step", self.step.is_some()),
-                    ("hold", self.hold.is_some()),
-                    ("find", self.find.is_some()),
-                ];
-                return match needs_range.iter().find(|(_, is_given)| *is_given) {
-                    Some((flag, _)) => {
-                        Err(format!("--{flag}: needs a range of rates such as --rate 1000..20000"))
-                    }
-                    None => Ok(fixed.map(|rate| match rate {
-                        RateValue::Fixed(rate) | RateValue::Range(rate, _) => Rate::Fixed(rate),
-                    })),
-                };
-            }
+        let fixed = match self.rate {
+            Some(RateValue::Range(from, to)) => return self.range(from, to).map(Some),
+            Some(RateValue::Fixed(rate)) => Some(Rate::Fixed(rate)),
+            None => None,
         };
+        let needs_range = [
+            ("step", self.step.is_some()),
+            ("hold", self.hold.is_some()),
+            ("find", self.find.is_some()),
+        ];
+        match needs_range.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => {
+                Err(format!("--{flag}: needs a range of rates such as --rate 1000..20000"))
+            }
+            None => Ok(fixed),
+        }
+    }
+
+    /// Fails if others of its flags exclude a range.
+    fn range(&self, from: f64, to: f64) -> Result<Rate, String> {
         if self.duration.is_some() {
             return Err("--duration: each run of a range of rates takes --hold".to_owned());
         }
@@ -210,7 +208,7 @@ impl LoadArgs {
             rates if rates > MAX_RATES => {
                 Err(format!("--step: the range has more than {MAX_RATES} rates"))
             }
-            _ => Ok(Some(Rate::Range(range))),
+            _ => Ok(Rate::Range(range)),
         }
     }
 

@@ -42,6 +42,7 @@ pub(super) fn rate_or_range(given: &str) -> Result<RateValue, String> {
     };
     match (rate(from.trim_end()), rate(to.trim_start())) {
         (Ok(from), Ok(to)) if from < to => Ok(RateValue::Range(from, to)),
+        (Ok(from), Ok(to)) if from > to => Err(format!("{given:?}: {from} is above {to}")),
         _ => Err(format!("{given:?} is not a range of rates such as 1000..20000")),
     }
 }

@@ -1,7 +1,7 @@
 //! `load`: runs a load test, prints its report and checks the `--fail-if` rules.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::fd_limit;
 use crate::load;
 use crate::load::{
-    Baseline, Comparison, Judgement, LoadOptions, Outcome, Plan, TextReport, Threshold, page,
+    Baseline, Capacity, Comparison, Judgement, LoadOptions, Outcome, Plan, TextReport, page,
 };
 use crate::output::{Stderr, Stdout};
 
@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let prepare = || -> anyhow::Result<_> {
         let plan = Plan::new(method, inputs, shape, targets, call_options, find)?;
         let baseline = baseline.map(|file| Baseline::read(&file, &plan.load())).transpose()?;
-        Ok((open_page(html.as_deref())?, baseline, plan))
+        Ok((html.as_deref().map(PageFile::open).transpose()?, baseline, plan))
     };
     let (html, baseline, plan) = match prepare() {
         Ok(prepared) => prepared,
@@ -41,15 +41,16 @@ pub(crate) async fn run(
         }
     };
     wait_until_reachable(&client, wait, stderr).await;
-    let (outcome, unreachable) = match load::run::run(&plan, stderr).await? {
+    let (outcome, unreachable) = match load::run::run(&plan, stdout, stderr).await? {
         Ok(outcome) => (outcome, None),
         Err(failure) => (Outcome::failed(failure.clone()), Some(failure)),
     };
     let summary = &outcome.summary;
     let comparison = baseline.as_ref().map(|baseline| Comparison::new(baseline, summary));
-    let judge = |threshold: &Threshold| threshold.judge(summary, comparison.as_ref());
-    let judgements: Vec<_> = thresholds.iter().map(judge).collect();
+    let judgements = outcome.judge(&thresholds, comparison.as_ref());
     let report = load::report(&plan, &outcome, comparison.as_ref(), &judgements);
+    // Before standard output, which may be full or closed.
+    html.map(|file| file.write(&page(&report))).transpose()?;
     let mut text = TextReport { plan: &plan, outcome: &outcome }.to_string();
     if let Some(comparison) = &comparison {
         text.push_str(&format!("\n\n{comparison}"));
@@ -60,38 +61,71 @@ pub(crate) async fn run(
         stderr.failure(&failure);
         return Ok(failure.exit());
     }
-    if let Some((name, mut file)) = html {
-        let _ = file.set_len(0); // fails for pipes and devices, which have no length
-        let written = file.write_all(page(&report).as_bytes());
-        written.with_context(|| format!("could not write `{}`", name.display()))?;
-    }
     if let Some(bottleneck) = comparison.as_ref().and_then(Comparison::baseline_bottleneck) {
         stderr.note(format_args!("baseline: {bottleneck}; greet-cli may have been the limit"));
     }
     Ok(conclude(&judgements, &outcome, stderr))
 }
 
-/// Opens the file of `--html`, if given. The old content stays until there is a report.
-fn open_page(name: Option<&Path>) -> anyhow::Result<Option<(&Path, File)>> {
-    let Some(name) = name else {
-        return Ok(None);
-    };
-    let file = File::options().create(true).write(true).truncate(false).open(name);
-    Ok(Some((name, file.with_context(|| format!("could not write `{}`", name.display()))?)))
+/// The file of `--html`.
+struct PageFile<'a> {
+    path: &'a Path,
+    /// `None` if it does not exist yet.
+    existing: Option<File>,
+}
+
+impl PageFile<'_> {
+    /// Fails if the file is not writable. Its old content stays until there is a report, and a new file
+    /// does not exist before.
+    fn open(path: &Path) -> anyhow::Result<PageFile<'_>> {
+        let existing = match File::create_new(path) {
+            Ok(_created) => fs::remove_file(path).map(|()| None),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                File::options().write(true).create(true).truncate(false).open(path).map(Some)
+            }
+            Err(error) => Err(error),
+        };
+        let existing = existing.with_context(|| not_written(path))?;
+        Ok(PageFile { path, existing })
+    }
+
+    fn write(self, page: &str) -> anyhow::Result<()> {
+        let file = match self.existing {
+            Some(file) => {
+                let _ = file.set_len(0); // fails for pipes and devices, which have no length
+                Ok(file)
+            }
+            None => File::create(self.path),
+        };
+        let written = file.and_then(|mut file| file.write_all(page.as_bytes()));
+        written.with_context(|| not_written(self.path))
+    }
+}
+
+fn not_written(path: &Path) -> String {
+    format!("could not write `{}`", path.display())
 }
 
 /// Reports what the figures do not show, and returns the exit code.
 fn conclude(judgements: &[Judgement], outcome: &Outcome, stderr: &Stderr) -> Exit {
     let Outcome { summary, capacity, interrupted } = outcome;
-    if let Some(capacity) = capacity {
-        if let Some(reason) = capacity.not_found().filter(|_| interrupted.is_none()) {
-            stderr.error(format_args!("--find: {reason}"));
-        }
-    } else if let Some(bottleneck) = summary.bottleneck() {
+    let bottleneck = match capacity {
+        Some(capacity) => capacity.bottleneck(),
+        None => summary.bottleneck(),
+    };
+    if let Some(bottleneck) = bottleneck {
         stderr.note(format_args!("{bottleneck}; greet-cli may be the limit"));
     }
-    for failure in judgements.iter().filter_map(Judgement::failure) {
-        stderr.error(format_args!("--fail-if: {failure}"));
+    let not_found = capacity.as_ref().and_then(Capacity::not_found);
+    if let Some(reason) = not_found.filter(|_| interrupted.is_none()) {
+        stderr.error(format_args!("--find: {reason}"));
+    }
+    for judgement in judgements {
+        if judgement.is_failure() {
+            stderr.error(format_args!("--fail-if: {judgement}"));
+        } else {
+            stderr.note_of_text(format_args!("--fail-if: {judgement}"));
+        }
     }
     let failure = outcome.first_failure();
     let dead = summary.connect_failures.take_unreported(|_| true);

@@ -43,6 +43,10 @@ pub(super) struct Callers {
     due: Semaphore,
     released: Cell<u64>,
     started: Cell<u64>,
+    /// Whether all calls at a rate were released.
+    are_all_released: Cell<bool>,
+    /// Measured calls in flight.
+    unfinished: Cell<u64>,
     /// Calls of `released`, or without a rate of `started`, that are measured.
     measured: Cell<u64>,
     counts: RefCell<Counts>,
@@ -82,6 +86,8 @@ impl Callers {
             due: Semaphore::new(0),
             released: Cell::new(0),
             started: Cell::new(0),
+            are_all_released: Cell::new(false),
+            unfinished: Cell::new(0),
             measured: Cell::new(0),
             counts: RefCell::default(),
             throughput: RefCell::new(Throughput::new(half)),
@@ -97,11 +103,14 @@ impl Callers {
         let mut connection = caller;
         while let Some((number, due)) = self.next_call().await {
             let index = usize::try_from(number).unwrap_or(0) % requests.len();
+            let is_measured = due >= self.measure;
+            self.unfinished.set(self.unfinished.get() + u64::from(is_measured));
             let call = client.call(path, &requests[index], Some(connection)).await;
             let call = call.decoded(|reply| method.decode(reply));
             connection = connection.wrapping_add(concurrency);
             let ended = Instant::now();
-            if due >= self.measure {
+            if is_measured {
+                self.unfinished.set(self.unfinished.get() - 1);
                 let latency = ended - due;
                 let mut counts = self.counts.borrow_mut();
                 counts.record(latency, &call);
@@ -169,19 +178,21 @@ impl Callers {
             tokio::task::yield_now().await; // for a call that ended just now
             self.due.close();
         }
+        self.are_all_released.set(true);
         self.close_if_over();
     }
 
     /// Ends the wait for calls at a rate when the last of a number of calls has started.
     fn close_if_over(&self) {
-        if self.measured.get() == self.calls && self.started.get() == self.released.get() {
+        if self.are_all_released.get() && self.started.get() == self.released.get() {
             self.due.close();
         }
     }
 
     /// Returns whether a call that is due then exceeds the time or the number of calls.
     fn is_over(&self, due: Instant) -> bool {
-        self.end.is_some_and(|end| due >= end) || self.measured.get() == self.calls
+        let has_all_calls = due >= self.measure && self.measured.get() == self.calls;
+        has_all_calls || self.end.is_some_and(|end| due >= end)
     }
 
     /// Counts a call, unless it is part of the warm-up.
@@ -199,6 +210,11 @@ impl Callers {
     /// Returns the number of measured calls that were due and not started.
     pub(super) fn not_started(&self) -> u64 {
         self.released.get().saturating_sub(self.started.get()).min(self.measured.get())
+    }
+
+    /// Returns the number of measured calls in flight.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.unfinished.get()
     }
 
     pub(super) fn throughput(&self) -> Throughput {

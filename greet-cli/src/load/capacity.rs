@@ -60,7 +60,6 @@ pub(super) struct Step {
     pub(super) bottleneck: Option<String>,
     pub(super) is_sustained: bool,
     /// The reason that it was not sustained, or did not satisfy the rule.
-    #[serde(skip)]
     pub(super) shortfall: Option<String>,
     /// The metric of the rule and its value: `p99 3.2ms`.
     #[serde(skip)]
@@ -131,6 +130,24 @@ impl Capacity {
         Some(format!("no rate from {from} to {to} satisfies '{rule}' in {runs}: {reason}"))
     }
 
+    /// Returns whether a rate was sustained; `true` also before the end of the first run.
+    pub(super) fn is_any_sustained(&self) -> bool {
+        self.steps.is_empty() || self.steps.iter().any(|step| step.is_sustained)
+    }
+
+    /// Returns the run that ends the range: the lowest rate that did not pass, above the one found.
+    pub(super) fn limit(&self) -> Option<&Step> {
+        let found = self.find.as_ref().and_then(|find| find.rate(self.range)).unwrap_or(0.0);
+        self.lowest(|step| step.shortfall.is_some() && step.rate_per_s > found)
+    }
+
+    /// Returns the reason that greet-cli, not the server, may have ended the range.
+    pub(crate) fn bottleneck(&self) -> Option<String> {
+        let limit = self.limit()?;
+        let (at, bottleneck) = (PerSecond(limit.rate_per_s), limit.bottleneck.as_ref()?);
+        Some(format!("at {at} {bottleneck}"))
+    }
+
     /// Returns the highest sustained rate below the first that was not; `None` also if greet-cli may
     /// have been the limit.
     pub(super) fn knee(&self) -> Option<f64> {
@@ -148,7 +165,7 @@ impl Capacity {
     }
 
     /// Returns the run at the lowest rate of those selected.
-    pub(super) fn lowest(&self, is_selected: impl Fn(&Step) -> bool) -> Option<&Step> {
+    fn lowest(&self, is_selected: impl Fn(&Step) -> bool) -> Option<&Step> {
         let selected = self.steps.iter().filter(|step| is_selected(step));
         selected.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s))
     }

@@ -1,7 +1,7 @@
-//! The figures in the report of a load test that another one can be compared with, and what they vary by.
+//! The figures in the report of a load test that another one can be compared with, and their spread.
 //!
-//! A run is divided into ten sections of equal length. What the figure of a section varies by within a
-//! run is an estimate of what the figure of a run varies by, and needs only one run of each version.
+//! A run is divided into ten sections of equal length. The spread of the sections estimates the spread
+//! between runs, so one run of each version is enough.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,12 @@ impl Figures {
     pub(super) fn of(summary: &Summary) -> Figures {
         let (ok, failed) = (summary.counts.ok(), summary.counts.failed());
         Figures {
-            calls: Calls { sent: ok + failed, ok, failed, not_started: summary.not_started },
+            calls: Calls {
+                sent: ok + failed + summary.unfinished,
+                ok,
+                failed,
+                not_started: summary.not_started,
+            },
             rps: summary.rps(),
             error_rate: summary.error_rate(),
             latency_us: summary.counts.latency.latency_figures(),

@@ -1,10 +1,9 @@
 //! The metrics of `--fail-if` rules and comparisons: their names, values and units.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::summary::Summary;
-use crate::format::HumanDuration;
+use crate::format::{HumanDuration, PerSecond};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Metric {
@@ -100,8 +99,18 @@ impl Metric {
         match self {
             Metric::ErrorRate => format!("{}%", round(value * 100.0)),
             Metric::Errors => format!("{value:.0}"),
-            Metric::Rps => format!("{value:.0}/s"),
-            _ => HumanDuration(Duration::from_micros(value as u64)).to_string(),
+            Metric::Rps => PerSecond(value).to_string(),
+            _ => HumanDuration::from_micros(value as u64).to_string(),
+        }
+    }
+
+    /// Formats a value with all its digits.
+    pub(super) fn format_exactly(self, value: f64) -> String {
+        match self {
+            Metric::ErrorRate => format!("{}%", value * 100.0),
+            Metric::Errors => value.to_string(),
+            Metric::Rps => format!("{value}/s"),
+            _ => format!("{value}us"),
         }
     }
 }

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use self::baseline::Baseline;
+pub(crate) use self::capacity::Capacity;
 pub(crate) use self::comparison::Comparison;
 pub(crate) use self::outcome::Outcome;
 pub(crate) use self::page::page;

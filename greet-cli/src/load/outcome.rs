@@ -1,8 +1,9 @@
 //! The outcome of a load test: the figures of one run, and the runs at the rates of a range.
 
 use super::capacity::Capacity;
+use super::comparison::Comparison;
 use super::summary::Summary;
-use super::thresholds::Judgement;
+use super::thresholds::{Judgement, Threshold};
 use crate::error::CallError;
 use crate::exit::Exit;
 
@@ -25,6 +26,23 @@ impl Outcome {
         Outcome { summary, capacity: None, interrupted: None }
     }
 
+    /// Evaluates rules; none if nothing was measured.
+    pub(crate) fn judge(
+        &self,
+        rules: &[Threshold],
+        comparison: Option<&Comparison<'_>>,
+    ) -> Vec<Judgement> {
+        let Outcome { summary, capacity, .. } = self;
+        if summary.is_empty() {
+            return Vec::new();
+        }
+        let is_sustained = capacity.as_ref().is_none_or(Capacity::is_any_sustained);
+        let judge = |rule: &Threshold| {
+            if is_sustained { rule.judge(summary, comparison) } else { rule.not_sustained() }
+        };
+        rules.iter().map(judge).collect()
+    }
+
     /// Returns the first failed call, of all runs.
     pub(crate) fn first_failure(&self) -> Option<&CallError> {
         let of_runs = self.capacity.as_ref().and_then(|it| it.first_failure.as_ref());
@@ -38,7 +56,7 @@ impl Outcome {
             return signal;
         }
         let has_found = capacity.as_ref().is_none_or(Capacity::has_found);
-        if !has_found || judgements.iter().any(|judgement| judgement.failure().is_some()) {
+        if !has_found || judgements.iter().any(Judgement::is_failure) {
             return Exit::ThresholdViolated;
         }
         // Only --fail-if judges single failures, but without a success nothing was measured.

@@ -1,14 +1,13 @@
 //! Renders the report of a load test as text.
 
 use std::fmt;
-use std::time::Duration;
 
 use greet_proto::escape::Escaped;
 
 use super::outcome::Outcome;
 use super::plan::{Arrivals, Plan};
 use super::recorder::{Bucket, LatenessFigures};
-use super::steps_text::{Conclusion, StepsTable};
+use super::steps_text::{Conclusion, mark_note};
 use crate::client::ConnectFailure;
 use crate::format::{HumanBytes, HumanDuration, PerSecond, plural, wrap};
 
@@ -16,7 +15,7 @@ use crate::format::{HumanBytes, HumanDuration, PerSecond, plural, wrap};
 const ROWS: f64 = 12.0;
 /// Minimum growth from one row to the next, so that their labels differ in two digits.
 const MIN_GROWTH: f64 = 1.1;
-const LINE_COLUMNS: usize = 80;
+pub(super) const LINE_COLUMNS: usize = 80;
 /// The space of a label, in lines that continue one.
 const LABEL: &str = "         ";
 /// The length of the longest bar.
@@ -36,7 +35,7 @@ impl fmt::Display for TextReport<'_> {
             return self.histogram(f);
         };
         if !capacity.steps.is_empty() {
-            writeln!(f, "{}", StepsTable(capacity))?;
+            writeln!(f, "{}", mark_note(&capacity.steps))?; // below the rows, which stand there
         }
         self.figures(f)?;
         let is_interrupted = self.outcome.interrupted.is_some();
@@ -50,15 +49,19 @@ impl TextReport<'_> {
         let TextReport { plan, outcome: Outcome { summary, .. } } = self;
         let counts = &summary.counts;
         let (ok, failed) = (counts.ok(), counts.failed());
-        let (time, rps) = (HumanDuration(summary.measured), summary.rps());
-        writeln!(f, "calls    {ok} ok, {failed} failed in {time} ({rps:.0} ok/s)")?;
+        let (time, rps) = (HumanDuration(summary.measured), PerSecond(summary.rps()).rounded());
+        let unfinished = match summary.unfinished {
+            0 => String::new(),
+            number => format!(", {number} unfinished"),
+        };
+        writeln!(f, "calls    {ok} ok, {failed} failed{unfinished} in {time} ({rps} ok/s)")?;
         if summary.not_started > 0 {
             let (not_started, limit) = (summary.not_started, plan.shape.concurrency);
             writeln!(f, "         {not_started} due but not started (concurrency limit {limit})")?;
         }
         self.latency(f)?;
         if let Some(LatenessFigures { p50, p99, max }) = counts.lateness.lateness_figures() {
-            let [p50, p99, max] = [p50, p99, max].map(human);
+            let [p50, p99, max] = [p50, p99, max].map(HumanDuration::from_micros);
             writeln!(f, "lateness p50 {p50}, p99 {p99}, max {max} (start after schedule)")?;
         }
         write_counts(f, "status", counts.by_status())?;
@@ -85,7 +88,8 @@ impl TextReport<'_> {
             let (ok, failed) = (counts.latency.count(), counts.failed);
             write!(f, "target   {}: {ok} ok, {failed} failed", Escaped(&server))?;
             if ok > 0 {
-                let [p50, p99] = [50.0, 99.0].map(|p| human(counts.latency.percentile(p)));
+                let [p50, p99] =
+                    [50.0, 99.0].map(|p| HumanDuration::from_micros(counts.latency.percentile(p)));
                 write!(f, ", p50 {p50}, p99 {p99}")?;
             }
             writeln!(f)?;
@@ -98,12 +102,14 @@ impl TextReport<'_> {
         if latency.is_empty() {
             return Ok(());
         }
-        let (min, max) = (human(latency.min()), human(latency.max()));
-        let mean = human(latency.mean() as u64);
-        let stddev = human(latency.stddev() as u64);
+        let (min, max) =
+            (HumanDuration::from_micros(latency.min()), HumanDuration::from_micros(latency.max()));
+        let mean = HumanDuration::from_micros(latency.mean() as u64);
+        let stddev = HumanDuration::from_micros(latency.stddev() as u64);
         writeln!(f, "latency  min {min}, mean {mean}, stddev {stddev}, max {max}")?;
         let percentiles = [50.0, 90.0, 99.0, 99.9, 99.99];
-        let percentiles = percentiles.map(|p| format!("p{p} {}", human(latency.percentile(p))));
+        let percentiles = percentiles
+            .map(|p| format!("p{p} {}", HumanDuration::from_micros(latency.percentile(p))));
         writeln!(f, "         {}", percentiles.join(", "))
     }
 
@@ -142,15 +148,11 @@ impl TextReport<'_> {
         for Bucket { from_us, calls, .. } in buckets {
             let columns = (calls * BAR_COLUMNS).div_ceil(most.max(1));
             let bar = "#".repeat(usize::try_from(columns).unwrap_or(0));
-            let from = HumanDuration(Duration::from_micros(from_us)).to_string();
+            let from = HumanDuration::from_micros(from_us).to_string();
             write!(f, "\n{from:>8} {bar:<40} {calls}")?;
         }
         Ok(())
     }
-}
-
-fn human(micros: u64) -> HumanDuration {
-    HumanDuration(Duration::from_micros(micros))
 }
 
 fn write_counts(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::by_target::ByTarget;
 use super::capacity::{Capacity, Find};
 use super::comparison::Comparison;
-use super::figures::{IntervalReport, PercentilePoint, SCHEMA, sections};
+use super::figures::{Figures, IntervalReport, PercentilePoint, SCHEMA};
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::recorder::Histogram;
@@ -31,8 +31,10 @@ pub(crate) fn report(
     let Outcome { summary, capacity, interrupted } = outcome;
     let (shape, counts) = (plan.shape, &summary.counts);
     let (latency, lag) = (&counts.latency, &counts.lag);
-    let (ok, failed) = (counts.ok(), counts.failed());
-    let capacity = capacity.as_ref();
+    let (figures, capacity) = (Figures::of(summary), capacity.as_ref());
+    let mut calls = json!(figures.calls);
+    calls["by_status"] = json!(counts.by_status().collect::<BTreeMap<_, _>>());
+    calls["by_failed_stage"] = json!(counts.by_stage().collect::<BTreeMap<_, _>>());
     json!({
         "schema": SCHEMA,
         "ok": outcome.exit(judgements) == Exit::Done,
@@ -49,25 +51,18 @@ pub(crate) fn report(
         "warm_up_us": micros(shape.warm_up),
         "measured_us": micros(summary.measured),
         "interrupted": interrupted.is_some(),
-        "calls": {
-            "sent": ok + failed,
-            "ok": ok,
-            "failed": failed,
-            "not_started": summary.not_started,
-            "by_status": counts.by_status().collect::<BTreeMap<_, _>>(),
-            "by_failed_stage": counts.by_stage().collect::<BTreeMap<_, _>>(),
-        },
+        "calls": calls,
         "connect_failures": connect_failures(&summary.connect_failures.all()),
         "by_target": by_target(&summary.by_target),
-        "rps": summary.rps(),
-        "error_rate": summary.error_rate(),
+        "rps": figures.rps,
+        "error_rate": figures.error_rate,
         "bytes": { "sent": counts.sent_bytes, "received": counts.received_bytes },
-        "latency_us": latency.latency_figures(),
+        "latency_us": figures.latency_us,
         "lateness_us": counts.lateness.lateness_figures(),
         "histogram": latency.buckets(BUCKET_GROWTH),
         "percentiles": percentile_curve(latency),
         "intervals": intervals(summary),
-        "sections": sections(summary),
+        "sections": figures.sections,
         "steps": capacity.map_or(&[][..], |it| &it.steps),
         "knee_rate_per_s": capacity.and_then(Capacity::knee),
         "find": capacity.and_then(|it| Some(find(it, it.find.as_ref()?))),

@@ -7,9 +7,10 @@ use anyhow::bail;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::capacity::Capacity;
+use super::capacity::{Capacity, Step};
 use super::outcome::Outcome;
 use super::plan::{Plan, Rate, Run, Shape, Until};
+use super::steps_text::{Row, head};
 use super::summary::Summary;
 use super::worker::{self, WorkerCommand, WorkerEvent};
 use crate::bulk::interrupt;
@@ -17,7 +18,7 @@ use crate::client::ConnectFailures;
 use crate::error::CallError;
 use crate::exit::Exit;
 use crate::format::{HumanDuration, PerSecond};
-use crate::output::Stderr;
+use crate::output::{Stderr, Stdout};
 
 /// Time for all workers to receive the command to start.
 const START_DELAY: Duration = Duration::from_millis(5);
@@ -25,6 +26,7 @@ const START_DELAY: Duration = Duration::from_millis(5);
 /// Runs a load test. `Ok(Err(_))`: the server is unreachable and nothing was measured.
 pub(crate) async fn run(
     plan: &Plan,
+    stdout: &mut Stdout,
     stderr: &mut Stderr,
 ) -> anyhow::Result<Result<Outcome, CallError>> {
     let mut workers = Workers::start(plan)?;
@@ -37,7 +39,7 @@ pub(crate) async fn run(
         _ => None,
     };
     let outcome = match Capacity::new(plan) {
-        Some(capacity) => run_range(capacity, &mut workers, stderr).await?,
+        Some(capacity) => run_range(capacity, &mut workers, stdout, stderr).await?,
         None => {
             let summary = workers.run(fixed_rate, stderr).await?;
             Outcome { interrupted: summary.interrupted, summary, capacity: None }
@@ -52,6 +54,7 @@ pub(crate) async fn run(
 async fn run_range(
     mut capacity: Capacity,
     workers: &mut Workers<'_>,
+    stdout: &mut Stdout,
     stderr: &Stderr,
 ) -> anyhow::Result<Outcome> {
     let mut result: Option<Summary> = None;
@@ -68,10 +71,26 @@ async fn run_range(
         if has_passed || result.is_none() {
             result = Some(summary);
         }
+        if interrupted.is_none() {
+            print_row(&capacity.steps, stdout, stderr);
+        }
     }
     let mut summary = result.expect("a range has at least one rate");
     summary.connect_failures = connect_failures;
     Ok(Outcome { summary, capacity: Some(capacity), interrupted })
+}
+
+/// Prints the row of the last run, after the names of the columns if it is the first.
+fn print_row(steps: &[Step], stdout: &mut Stdout, stderr: &Stderr) {
+    let Some(step) = steps.last().filter(|_| !stdout.is_json()) else {
+        return;
+    };
+    if steps.len() == 1 {
+        stdout.line(Some(head()), || ());
+    }
+    stdout.line(Some(Row(step)), || ());
+    // A failure repeats itself at the end, when the report is printed.
+    stderr.without_progress(|| drop(stdout.flush_blocking()));
 }
 
 /// The workers, between two runs.
@@ -117,6 +136,7 @@ impl Workers<'_> {
         let mut summary = Summary::new(rate);
         summary.started = SystemTime::now() + START_DELAY + warm_up;
         self.command.send_replace(WorkerCommand::Run(run));
+        stderr.load_progress(0.0, || self.labelled(&run, "warming up"));
         let (mut end, mut last_end, mut running) = (run.end(), None, threads);
         while running > 0 {
             let event = tokio::select! {
@@ -142,6 +162,8 @@ impl Workers<'_> {
                     summary.add_worker(*result);
                 }
                 Some(WorkerEvent::Connected(_) | WorkerEvent::Failed(_)) => {}
+                // A worker that is stopped between two runs does not make the next one.
+                None if summary.interrupted.is_some() => break,
                 Some(WorkerEvent::Panicked) | None => {
                     bail!("a worker thread of the load test panicked")
                 }
@@ -165,15 +187,19 @@ impl Workers<'_> {
     fn progress_text(&self, run: &Run, summary: &Summary) -> String {
         let counts = &summary.counts;
         let measured = run.measure.elapsed().as_secs_f64().max(1e-3);
-        let percentile = |p| HumanDuration(Duration::from_micros(counts.latency.percentile(p)));
-        let rate = counts.ok() as f64 / measured;
+        let percentile = |p| HumanDuration::from_micros(counts.latency.percentile(p));
+        let rate = PerSecond(counts.ok() as f64 / measured);
         let (p50, p99, failed) = (percentile(50.0), percentile(99.0), counts.failed());
-        let figures = format!("{rate:.0}/s, p50 {p50}, p99 {p99}, {failed} failed");
+        self.labelled(run, &format!("{rate}, p50 {p50}, p99 {p99}, {failed} failed"))
+    }
+
+    /// Returns a text after the number and the rate of a run of a range.
+    fn labelled(&self, run: &Run, text: &str) -> String {
         match (self.plan.shape.rate, run.rate) {
             (Some(Rate::Range(_)), Some(rate)) => {
-                format!("run {} at {}: {figures}", run.number, PerSecond(rate))
+                format!("run {} at {}: {text}", run.number, PerSecond(rate))
             }
-            _ => figures,
+            _ => text.to_owned(),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) counts: Counts,
     /// Calls that were due but not started, because the concurrency limit was reached.
     pub(super) not_started: u64,
+    /// Calls that an interrupt left in flight.
+    pub(super) unfinished: u64,
     /// CPU time of the busiest thread, as a share of one core.
     pub(super) cpu_share: Option<f64>,
     /// The share of the time in which the busiest thread had work to do.
@@ -53,6 +55,8 @@ pub(super) struct WorkerResult {
     pub(super) at: Instant,
     /// Calls that were due but not started, because the concurrency limit was reached.
     pub(super) not_started: u64,
+    /// Calls that an interrupt left in flight.
+    pub(super) unfinished: u64,
     /// CPU time of the thread during the measurement, as a share of one core.
     pub(super) cpu_share: Option<f64>,
     /// The share of the measurement in which the thread had work to do, with or without a core.
@@ -86,6 +90,7 @@ impl Summary {
             measured: Duration::ZERO,
             counts: Counts::default(),
             not_started: 0,
+            unfinished: 0,
             cpu_share: None,
             busy_share: None,
             throughput: (0, 0),
@@ -106,6 +111,7 @@ impl Summary {
     pub(super) fn add_worker(&mut self, result: WorkerResult) {
         let max = |one: Option<f64>, other| one.into_iter().chain(other).reduce(f64::max);
         self.not_started += result.not_started;
+        self.unfinished += result.unfinished;
         self.cpu_share = max(self.cpu_share, result.cpu_share);
         self.busy_share = max(self.busy_share, result.busy_share);
         self.throughput.0 += result.throughput.due;
@@ -121,6 +127,11 @@ impl Summary {
 
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
+    }
+
+    /// Returns whether nothing was measured.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.ok() + self.counts.failed() + self.not_started == 0
     }
 
     /// Returns the calls that ended OK per second.

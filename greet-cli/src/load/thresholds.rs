@@ -59,7 +59,21 @@ impl Threshold {
         } else {
             Bound::Absolute(metric.parse_bound(bound)?)
         };
-        Some(Threshold { metric, violation, is_inclusive, bound, rule: rule.to_owned() })
+        let rule = Threshold { metric, violation, is_inclusive, bound, rule: rule.to_owned() };
+        rule.can_be_true().then_some(rule)
+    }
+
+    /// Returns whether a possible value is beyond the bound: none is below 0, or a share above 1.
+    fn can_be_true(&self) -> bool {
+        let extreme = match (self.violation, self.metric) {
+            (Ordering::Less, _) => 0.0,
+            (_, Metric::ErrorRate) => 1.0,
+            _ => f64::INFINITY,
+        };
+        match self.bound {
+            Bound::Absolute(bound) => self.is_beyond(extreme, bound),
+            Bound::Relative(_) => true,
+        }
     }
 
     /// Returns whether the rule needs a baseline.
@@ -67,10 +81,36 @@ impl Threshold {
         matches!(self.bound, Bound::Relative(_))
     }
 
-    /// Formats the measured value in its unit.
+    /// Formats the measured value in its unit, with all digits if it would look like the bound.
     pub(super) fn measured(&self, summary: &Summary) -> String {
-        let measured = self.metric.value(summary);
-        measured.map_or("unknown, no call ended OK".to_owned(), |it| self.metric.format(it))
+        let Some(measured) = self.metric.value(summary) else {
+            return "unknown, no call ended OK".to_owned();
+        };
+        let text = self.metric.format(measured);
+        match self.bound {
+            Bound::Absolute(bound) if text == self.metric.format(bound) && measured != bound => {
+                self.metric.format_exactly(measured)
+            }
+            _ => text,
+        }
+    }
+
+    /// Returns whether a lower value is better for the rule.
+    pub(crate) fn has_upper_bound(&self) -> bool {
+        self.violation == Ordering::Less
+    }
+
+    /// Returns the verdict on a range of rates of which none was sustained. Its figures are those of a
+    /// server that does not keep up, which say nothing about the rule.
+    pub(super) fn not_sustained(&self) -> Judgement {
+        Judgement {
+            rule: self.rule.clone(),
+            measured: "no rate was sustained".to_owned(),
+            is_violated: true,
+            baseline: None,
+            change: None,
+            verdict: Verdict::Violated,
+        }
     }
 
     /// Returns whether a rule without a relative bound is violated.
@@ -162,23 +202,33 @@ impl Verdict {
 }
 
 impl Judgement {
-    /// Returns the reason that the rule fails the load test, if it does.
-    pub(crate) fn failure(&self) -> Option<String> {
+    /// Returns whether the rule fails the load test.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.verdict, Verdict::Violated | Verdict::TooFewCalls)
+    }
+}
+
+/// `threshold 'p99>+10%' ok: 12ms; baseline 10ms, +20.0%, within noise`
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Judgement { rule, measured, .. } = self;
-        match self.verdict {
-            Verdict::NotViolated | Verdict::WithinNoise => None,
-            Verdict::Violated => {
-                let baseline = self.baseline.as_ref().map(|it| format!("; baseline {it}"));
-                let change = self.change.map(|share| format!(", {}", percent(share)));
-                let [baseline, change] = [baseline, change].map(Option::unwrap_or_default);
-                Some(format!("threshold '{rule}' violated: {measured}{baseline}{change}"))
+        let (result, note) = match self.verdict {
+            Verdict::NotViolated => ("ok", ""),
+            Verdict::WithinNoise => ("ok", ", within noise"),
+            Verdict::Violated => ("violated", ""),
+            Verdict::TooFewCalls => {
+                let length = HumanDuration(REPORT_INTERVAL * SECTIONS as u32);
+                return write!(
+                    f,
+                    "threshold '{rule}' has no verdict: too few calls; each run needs {length}, a \
+                     call in each tenth of it, and {MIN_CALLS_ABOVE} calls above the percentile"
+                );
             }
-            Verdict::TooFewCalls => Some(format!(
-                "threshold '{rule}' has no verdict: too few calls; each run needs {}, a call in each \
-                 tenth of it, and {MIN_CALLS_ABOVE} calls above the percentile",
-                HumanDuration(REPORT_INTERVAL * SECTIONS as u32)
-            )),
-        }
+        };
+        let baseline = self.baseline.as_ref().map(|it| format!("; baseline {it}"));
+        let change = self.change.map(|share| format!(", {}", percent(share)));
+        let [baseline, change] = [baseline, change].map(Option::unwrap_or_default);
+        write!(f, "threshold '{rule}' {result}: {measured}{baseline}{change}{note}")
     }
 }
 
@@ -212,6 +262,9 @@ mod tests {
         assert_eq!(parsed("rps<5000"), (Metric::Rps, Ordering::Less, false, 5_000.0));
         assert_eq!(parsed("error-rate>0.1%"), (Metric::ErrorRate, Ordering::Greater, false, 0.001));
         assert_eq!(parsed("error-rate>0.5"), (Metric::ErrorRate, Ordering::Greater, false, 0.5));
+        for extreme in ["error-rate>=100%", "error-rate<100%", "errors<=0", "p99>0us"] {
+            assert!(extreme.parse::<Threshold>().is_ok(), "{extreme}");
+        }
         assert_eq!(parsed("errors>0"), (Metric::Errors, Ordering::Greater, false, 0.0));
         let bad = [
             "",
@@ -223,6 +276,10 @@ mod tests {
             "p99>5",
             "rps<5ms",
             "error-rate>101%",
+            "error-rate>100%",
+            "error-rate<0%",
+            "rps<0",
+            "p99<0ms",
             "error-rate>1",
             "errors>-1",
             ">1ms",
@@ -264,6 +321,26 @@ mod tests {
         for bad in bad {
             assert!(bad.parse::<Threshold>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn verdict_shows_value_and_how_it_differs_from_bound() {
+        let verdict = |rule: &str, intervals: &[(u64, u64)]| {
+            let rule: Threshold = rule.parse().unwrap();
+            rule.judge(&summary(intervals), None).to_string()
+        };
+        let slow = [(1, 20_031)];
+        assert_eq!(verdict("p99>20ms", &slow), "threshold 'p99>20ms' violated: 20031us");
+        assert_eq!(verdict("p99>=21ms", &slow), "threshold 'p99>=21ms' ok: 20ms");
+        assert_eq!(verdict("p99>20031us", &slow), "threshold 'p99>20031us' ok: 20ms");
+        // Ten intervals are a second.
+        assert_eq!(verdict("rps<2.5", &[(1, 1); 10]), "threshold 'rps<2.5' ok: 10/s");
+        let two = [&[(1, 1); 2][..], &[(0, 1); 28]].concat();
+        assert_eq!(verdict("rps<0.8", &two), "threshold 'rps<0.8' violated: 0.667/s");
+        assert_eq!(
+            verdict("rps<0.667", &two),
+            "threshold 'rps<0.667' violated: 0.6666666666666666/s"
+        );
     }
 
     #[test]

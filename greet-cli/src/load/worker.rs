@@ -113,6 +113,7 @@ async fn work(
         events.send(WorkerEvent::Ended(Box::new(WorkerResult {
             at: usage.until,
             not_started: callers.not_started(),
+            unfinished: callers.unfinished(),
             cpu_share: usage.cpu_share,
             busy_share: usage.busy_share,
             connect_failures: source.client.connect_failures(),

@@ -14,6 +14,7 @@ use super::{Format, Verbosity};
 use crate::client::metadata::{self, is_secret, redacted};
 use crate::client::{Call, ConnectFailure};
 use crate::error::{CallError, ConnectError, detail_lines};
+use crate::format::PerSecond;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -130,6 +131,13 @@ impl Stderr {
         self.write_line(format_args!("{CLI}: {}", Escaped(&note.to_string())));
     }
 
+    /// Prints one line, unless its content is in a JSON object.
+    pub(crate) fn note_of_text(&self, note: fmt::Arguments<'_>) {
+        if self.format == Format::Text {
+            self.note(note);
+        }
+    }
+
     /// Prints the reason for a failure that has no hint.
     pub(crate) fn error(&self, reason: fmt::Arguments<'_>) {
         let reason = reason.to_string();
@@ -172,8 +180,8 @@ impl Stderr {
 
     /// Shows the progress of a load test if standard error is a terminal.
     pub(crate) fn begin_load_progress(&mut self) {
-        let bar = ProgressBar::new(LOAD_STEPS).with_message("warming up");
-        self.show(bar, "{bar:20} {percent}% {msg}");
+        // A line that wraps cannot be cleared. The terminal shows ^C in the two columns at its end.
+        self.show(ProgressBar::new(LOAD_STEPS), "{bar:10} {percent:>3}% {wide_msg}  ");
     }
 
     /// Updates the fraction that is done, and the text beside it.
@@ -194,7 +202,7 @@ impl Stderr {
         }
         let style = ProgressStyle::with_template(template).expect("the template is fixed");
         let rate = |state: &ProgressState, text: &mut dyn Write| {
-            let _ = write!(text, "{:.0}/s", state.per_sec());
+            let _ = write!(text, "{}", PerSecond(state.per_sec()));
         };
         bar.set_style(style.with_key("rate", rate));
         bar.enable_steady_tick(REDRAW_INTERVAL);
@@ -207,7 +215,12 @@ impl Stderr {
         }
         let line = format!("{line}\n"); // one write, so that lines of several processes do not mix
         // A failure of standard error has no place to be reported.
-        self.progress.suspend(|| drop(anstream::stderr().write_all(line.as_bytes())));
+        self.without_progress(|| drop(anstream::stderr().write_all(line.as_bytes())));
+    }
+
+    /// Writes to the terminal while the progress is hidden.
+    pub(crate) fn without_progress(&self, write: impl FnOnce()) {
+        self.progress.suspend(write);
     }
 }
 

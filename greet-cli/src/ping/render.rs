@@ -12,7 +12,7 @@ use super::record::{Record, Second};
 use super::state::{Ping, PingTarget};
 use crate::connect::Target;
 use crate::error::CallError;
-use crate::format::{HumanDuration, truncated, wrap};
+use crate::format::{HumanDuration, plural, truncated, wrap};
 
 /// Maximum length of a reason: a status may have a long message, and each second shows it.
 const MAX_REASON_CHARS: usize = 120;
@@ -72,9 +72,8 @@ pub(super) fn outage(target: Option<&Target>, outage: &Outage, columns: Option<u
     let state = if outage.is_unreachable() { "unreachable" } else { "failing" };
     let from = time(*from);
     let window = to.map_or_else(|| format!("since {from}"), |to| format!("{from} to {}", time(to)));
-    let plural = if *calls == 1 { "" } else { "s" };
     let (label, reason) = (label(target), reason(failure));
-    let mut line = format!("{state} {window}, {calls} call{plural}, {label}{reason}");
+    let mut line = format!("{state} {window}, {}, {label}{reason}", plural(*calls, "call"));
     if !instances.is_empty() {
         line.push_str(&format!(" ({})", list(instances)));
     }

@@ -88,13 +88,17 @@ fn wait_for_free_caller_is_lateness_and_not_lag() {
 
 #[test]
 fn calls_of_warm_up_are_not_part_of_count() {
-    for flags in [&["--concurrency=2"][..], &["--rate=50"]] {
+    // A thread without a measured call of its own takes part in the warm-up too.
+    for (count, flags) in
+        [(10, &["--concurrency=2"][..]), (10, &["--rate=50"]), (1, &["--rate=50"])]
+    {
         let (daemon, calls) = Daemon::with_received_texts(&[]);
-        let flags = [&["--count=10", "--warm-up=500ms"], flags].concat();
+        let of_count = format!("--count={count}");
+        let flags = [&[&of_count, "--warm-up=500ms"], flags].concat();
         let object = load(&daemon.target, &flags).object();
         drop(daemon); // and the sender of its calls
         let received = calls.iter().count();
-        assert_eq!(number(&object, "/calls/sent"), 10, "{object}");
+        assert_eq!(number(&object, "/calls/sent"), count, "{object}");
         assert_eq!(number(&object, "/calls/not_started"), 0, "{object}");
         assert!(received >= 20, "{received} calls, {flags:?}");
     }
@@ -171,12 +175,15 @@ fn violated_threshold_is_named_and_exits_with_5() {
     let ran = cli(&daemon.target, &flags);
     assert_eq!(ran.code, Some(5), "{ran:?}");
     let lines: Vec<_> = ran.stderr.lines().collect();
-    assert_eq!(lines.len(), 1, "{ran:?}");
-    assert!(
-        lines[0].starts_with("greet-cli: --fail-if: threshold 'p99>0us' violated: "),
-        "{ran:?}"
-    );
-    let object = load(&daemon.target, &["--count=10", "--fail-if=p50>1h"]).object();
+    let verdicts = ["'p99>0us' violated: ", "'max>1h' ok: ", "'rps<1' ok: "];
+    assert_eq!(lines.len(), verdicts.len(), "{ran:?}");
+    for (line, verdict) in lines.iter().zip(verdicts) {
+        let verdict = format!("greet-cli: --fail-if: threshold {verdict}");
+        assert!(line.starts_with(&verdict), "{ran:?}");
+    }
+    let ran = load(&daemon.target, &["--count=10", "--fail-if=p50>1h"]);
+    assert_eq!(ran.stderr, "", "the verdict is in the object");
+    let object = ran.object();
     assert_eq!(object["thresholds"][0]["crossed"], false);
     assert_eq!(object["ok"], true);
 }
@@ -210,6 +217,9 @@ fn failures_are_counted_by_status_and_stage() {
     let ran = load(&daemon.target, &["--duration=1ns", "--warm-up=0s"]);
     assert_eq!((ran.code, &ran.object()["ok"]), (Some(2), &json!(false)), "{ran:?}");
     assert!(ran.stderr.contains("no call was sent during"), "{ran:?}");
+    let flags = ["--duration=1ns", "--warm-up=0s", "--fail-if=p99>1ms"];
+    let unmeasured = load(&daemon.target, &flags);
+    assert_eq!((unmeasured.code, &unmeasured.object()["thresholds"]), (Some(2), &json!([])));
     assert_eq!(ran.object()["latency_us"], Value::Null);
 }
 
@@ -247,9 +257,69 @@ fn page_holds_report_and_unwritable_path_is_named() {
     let ran = load(&daemon.target, &["--count=100", &html]);
     let written = std::fs::read_to_string(&page).unwrap();
     assert!(written.contains(ran.stdout.trim_end()), "{written}");
+    let unreachable = load(&unused_address(), &["--duration=1h", &html]);
+    let written = std::fs::read_to_string(&page).unwrap();
+    assert!(written.contains(unreachable.stdout.trim_end()), "{written}");
     let ran = load(&daemon.target, &["--duration=1h", "--html=/no/such/place"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "before the load starts");
     assert!(ran.stderr.starts_with("greet-cli: could not write `/no/such/place`: "), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn page_is_written_if_standard_output_is_full() {
+    let daemon = Daemon::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("load.html");
+    let html = format!("--html={}", page.display());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut load = command(&["--target", &daemon.target, "load", "--count=1", &html]);
+    let status = load.stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(std::fs::read_to_string(&page).unwrap().ends_with("</html>\n"));
+}
+
+/// Before there is a report, a new file does not exist and an old one stays.
+#[cfg(unix)]
+#[test]
+fn interrupt_before_report_leaves_no_page() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("load.html");
+    let html = format!("--html={}", page.display());
+    let interrupted = || {
+        let running = spawn(command(&["--target", &address, "load", &html]));
+        let _connection = silent.accept().unwrap();
+        running.send_signal(rustix::process::Signal::INT);
+        assert_eq!(running.finish().status.signal(), Some(2));
+    };
+    interrupted();
+    assert!(!page.exists());
+    std::fs::write(&page, "old").unwrap();
+    interrupted();
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "old");
+}
+
+#[cfg(unix)]
+#[test]
+fn calls_in_flight_at_interrupt_are_sent() {
+    let (daemon, calls) = Daemon::with_received_texts(&[]);
+    let hang = flag("hang");
+    let interrupted = |flags: &[&str]| {
+        let load = ["load", "--duration=1h", "--warm-up=0s", "--concurrency=3", &hang];
+        let target = ["--target", &daemon.target, "--timeout=1h"];
+        let running = spawn(command(&[&target, flags, &load].concat()));
+        calls.iter().nth(2).unwrap();
+        running.send_signal(rustix::process::Signal::INT);
+        running.finish()
+    };
+    let object = interrupted(&["--output=json"]).object();
+    assert_eq!((number(&object, "/calls/sent"), number(&object, "/calls/ok")), (3, 0), "{object}");
+    let ran = interrupted(&[]);
+    assert!(ran.stdout.starts_with("calls    0 ok, 0 failed, 3 unfinished in "), "{ran:?}");
 }
 
 #[cfg(unix)]

@@ -57,7 +57,7 @@ fn rate_rises_until_it_is_not_sustained() {
     let ran = cli(&daemon.target, &[&["load", "--warm-up=0s", "--hold=1s"], &flags[..]].concat());
     let rows: Vec<_> = ran.stdout.lines().take_while(|line| !line.is_empty()).collect();
     assert!(rows[1].starts_with("      2/s ") && rows[2].starts_with("    202/s "), "{ran:?}");
-    assert!(rows[1].contains(" yes ") && rows[2].contains(" no "), "{ran:?}");
+    assert!(rows[1].ends_with(" yes") && rows[2].ends_with(" no"), "{ran:?}");
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{ran:?}");
     let conclusion = ran.stdout.split("\n\n").last().unwrap();
     assert!(
@@ -114,6 +114,26 @@ fn failed_calls_end_a_range_and_are_reported() {
         "{ran:?}"
     );
     assert!(ran.stderr.contains("RESOURCE_EXHAUSTED: enough"), "{ran:?}");
+    let flags = ["--rate=1..9", "--fail-if=rps<1000", "--fail-if=p99>1h"];
+    let judged = load(&daemon.target, &flags).object();
+    let measured = "no rate was sustained";
+    for threshold in judged["thresholds"].as_array().unwrap() {
+        let verdict = (&threshold["verdict"], &threshold["measured"]);
+        assert_eq!(verdict, (&json!("violated"), &json!(measured)), "{judged}");
+    }
+}
+
+#[test]
+fn row_of_each_run_is_printed_when_it_ends() {
+    let (daemon, calls) = Daemon::with_received_texts(&[]);
+    let load = ["load", "--warm-up=0s", "--hold=1s", "--rate=2..4", "--step=1"];
+    let mut running = spawn(command(&[&["--target", &daemon.target], &load[..]].concat()));
+    assert!(running.read_line().starts_with("     rate  achieved "));
+    assert!(running.read_line().starts_with("      2/s "));
+    assert!(calls.try_iter().count() < 9, "the last run has not ended");
+    let ran = running.finish();
+    let rows: Vec<_> = ran.stdout.lines().take_while(|line| !line.is_empty()).collect();
+    assert!(rows[0].starts_with("      3/s ") && rows[1].starts_with("      4/s "), "{ran:?}");
 }
 
 #[test]
@@ -172,6 +192,8 @@ fn search_without_result_exits_with_5() {
         (&Value::Null, &json!(false))
     );
     assert_eq!(of_steps(&object, "rate_per_s"), [1.0], "{object}");
+    assert_eq!(of_steps(&object, "is_sustained"), [true], "{object}");
+    assert!(object["steps"][0]["shortfall"].as_str().unwrap().starts_with("p50 "), "{object}");
     let line = "greet-cli: --find: no rate from 1/s to 100/s satisfies 'p50<1us'";
     assert!(
         ran.stderr.starts_with(line) && ran.stderr.contains(" in 1 run: at 1/s p50 "),
@@ -200,10 +222,13 @@ fn overloaded_generator_is_not_capacity_of_server() {
     // No machine makes as many calls in one thread.
     let flags =
         ["load", "--rate=10000000..20000000", "--threads=1", "--hold=200ms", "--warm-up=0s"];
-    let object = cli(&daemon.target, &[&["--output=json"], &flags[..]].concat()).object();
+    let ran = cli(&daemon.target, &[&["--output=json"], &flags[..]].concat());
+    let object = ran.object();
     assert_eq!(of_steps(&object, "is_sustained"), [false], "{object}");
     assert!(object["steps"][0]["bottleneck"].is_string(), "{object}");
     assert_eq!(object["knee_rate_per_s"], Value::Null, "{object}");
+    assert!(ran.stderr.starts_with("greet-cli: at 10000000/s "), "{ran:?}");
+    assert!(ran.stderr.contains("; greet-cli may be the limit\n"), "{ran:?}");
     let ran = cli(&daemon.target, &flags);
     let conclusion = "\n\ncapacity unknown; at 10000000/s greet-cli may have been the limit: ";
     assert!(ran.stdout.contains(conclusion), "{ran:?}");
@@ -274,7 +299,8 @@ fn flags_of_a_range_need_one_and_exclude_others() {
             &["--rate=1..5", "--duration=5s"],
             "--duration: each run of a range of rates takes --hold",
         ),
-        (&["--rate=5..1"], "--rate: \"5..1\" is not a range of rates such as 1000..20000"),
+        (&["--rate=5..5"], "--rate: \"5..5\" is not a range of rates such as 1000..20000"),
+        (&["--rate=5000..1000"], "--rate: \"5000..1000\": 5000 is above 1000"),
         (&["--rate=1..100000000", "--step=0.001"], "--step: the range has more than 1000 rates"),
         (&["--rate=1..1001", "--step=1"], "--step: the range has more than 1000 rates"),
         (
@@ -284,6 +310,12 @@ fn flags_of_a_range_need_one_and_exclude_others() {
     ] {
         let ran = cli(&unused_address(), &[&["load"], flags].concat());
         ran.assert("", &format!("greet-cli: {error}\n"), 2);
+    }
+    for rule in ["p99<20", "p101<20ms", "99<20ms"] {
+        let find = format!("--find={rule}");
+        let ran = cli(&unused_address(), &["load", "--rate=1..5", &find]);
+        let line = format!("greet-cli: --find: {rule:?} is not a rule such as p99>20ms, ");
+        assert!(ran.stderr.starts_with(&line), "{ran:?}");
     }
     let ran = cli(&unused_address(), &["load", "--rate=1..1000", "--step=1"]);
     assert_eq!(ran.code, Some(3), "1000 rates are valid: {ran:?}");
