@@ -272,9 +272,9 @@ function drawSteps(box) {
   const right = plot.width - 46, highest = Math.max(...byRate.map(each => Math.max(each.rate_per_s, each.rps)));
   const x = scale(0, highest, LEFT, right), rate = scale(0, highest, bottom, rateTop);
   const line = (of, y, look) => plot.add("path", { d: "M" + of.map(each => `${x(each.rate_per_s).toFixed(1)},${y(each).toFixed(1)}`).join("L"), class: `line ${look}` });
-  // A step that was not sustained is a hollow square: its shape shows it, not its colour.
-  const marks = (of, y, look) => of.forEach(each => plot.add("path", { class: `mark ${look} ${each.is_sustained ? "" : "hollow"}`,
-    d: each.is_sustained ? `M${x(each.rate_per_s) - 3},${y(each)}a3,3 0 1,0 6,0a3,3 0 1,0 -6,0z` : `M${x(each.rate_per_s) - 4},${y(each) - 4}h8v8h-8z` }));
+  // A step that did not pass is a hollow square: its shape shows it, not its colour.
+  const marks = (of, y, look) => of.forEach(each => plot.add("path", { class: `mark ${look} ${passed(each) ? "" : "hollow"}`,
+    d: passed(each) ? `M${x(each.rate_per_s) - 3},${y(each)}a3,3 0 1,0 6,0a3,3 0 1,0 -6,0z` : `M${x(each.rate_per_s) - 4},${y(each) - 4}h8v8h-8z` }));
   let latencyOf = () => null;
   if (timed.length) {
     const bounds = logBounds(Math.min(...timed.map(each => each.latency_us.p50)), Math.max(...timed.map(each => each.latency_us.p99)));
@@ -303,12 +303,14 @@ function drawSteps(box) {
     plot.text(fits ? at + 4 : at - 4, 28, text, fits ? "strong" : "strong end");
   }
   probe(plot, top, bottom, byRate.map(each => ({ x: x(each.rate_per_s), dots: each.latency_us ? ["p50", "p99"].map(key => latencyOf(key)(each)) : [],
-    rows: () => [`rate ${count(each.rate_per_s)}/s, ${sustained(each)}`, `achieved ${count(each.rps)}/s`,
+    rows: () => [`rate ${count(each.rate_per_s)}/s, ${result(each)}`, `achieved ${count(each.rps)}/s`,
       ...each.latency_us ? [`p99 ${exact(each.latency_us.p99)}`, `p50 ${exact(each.latency_us.p50)}`] : [], `${percent(each.error_rate)} errors`] })));
 }
 
 // ---- The page.
-const sustained = step => step.is_sustained ? "sustained" : step.bottleneck ? "not sustained, greet-cli may be the limit" : "not sustained";
+const passed = step => step.shortfall === null;
+const result = step => passed(step) ? (find ? "satisfies the rule" : "sustained")
+  : `${step.is_sustained ? "does not satisfy the rule" : "not sustained"}: ${step.shortfall}${step.bottleneck ? "; greet-cli may be the limit" : ""}`;
 const RULES = { violated: "violated", not_violated: "not violated", within_noise: "within noise", too_few_calls: "no verdict, too few calls" };
 const CHANGES = { worse: "✗ worse", better: "✓ better", within_noise: "≈ within noise", too_few_calls: "? too few calls" };
 function verdict() {
@@ -317,20 +319,26 @@ function verdict() {
     find.rate_per_s ? ` up to ${count(find.rate_per_s)} calls/s, ${find.confirmed ? "confirmed" : "not confirmed"} (${plural(find.runs, "run")})` : ` at no rate (${plural(find.runs, "run")})`]);
   else if (steps.length) {
     const limit = steps.find(each => !each.is_sustained);
-    items.push(["", report.knee_rate_per_s ? `Highest sustained rate: ${count(report.knee_rate_per_s)} calls/s.` : !limit ? "Every step was sustained."
+    items.push(["", report.knee_rate_per_s ? `Highest sustained rate: ${count(report.knee_rate_per_s)} calls/s.` : !limit ? `Every ${report.interrupted ? "complete " : ""}step was sustained.`
       : limit.bottleneck ? `At ${count(limit.rate_per_s)} calls/s greet-cli may have been the limit, so the limit of the server is not known.` : "No step was sustained."]);
+    if (limit) items.push([limit.failed ? "bad" : "", `${count(limit.rate_per_s)} calls/s: ${result(limit)}.`]);
   }
+  const unfinished = calls.sent - calls.ok - calls.failed;
   if (!calls.sent) items.push(["bad", `No call was sent${ofRun}.`]);
-  else if (!calls.failed) items.push(["", `Every call${ofRun} ended OK.`]);
+  else if (!calls.failed) items.push(["", `Every call${ofRun}${unfinished ? " that ended" : ""} ended OK.`]);
   else {
-    const others = Object.entries(calls.by_status).filter(([name]) => name !== "OK").sort((a, b) => b[1] - a[1]);
-    items.push(["bad", `${count(calls.failed)} of ${plural(calls.sent, "call")}${ofRun} failed${others.length ? ": " : "."}`,
-      others.map(([name, number]) => `${count(number)} ${name}`).join(", ")]);
+    // A call that failed before it was sent has no status.
+    const stages = Object.entries(calls.by_failed_stage).filter(([name]) => name !== "rpc").map(([name, number]) => [`at stage ${name}`, number]);
+    const others = [...Object.entries(calls.by_status).filter(([name]) => name !== "OK"), ...stages].sort((a, b) => b[1] - a[1]);
+    items.push(["bad", `${count(calls.failed)} of ${plural(calls.sent, "call")}${ofRun} failed: `, others.map(([name, number]) => `${count(number)} ${name}`).join(", ")]);
   }
+  if (unfinished) items.push(["", `${plural(unfinished, "call")} in flight at the end.`]);
+  if (!calls.sent && report.error) items.push(["bad", html("code", {}, report.error.stage), `: ${report.error.cause}`]);
   if (calls.not_started) items.push(["bad", `${plural(calls.not_started, "call")} due but not started (concurrency limit ${count(report.concurrency)}).`]);
   for (const { target, address, failures, error } of report.connect_failures)
     items.push(["bad", html("code", {}, target + (address ? ` (${address})` : "")), `: ${plural(failures, "failed connection")}: ${error.cause}`]);
-  if (report.interrupted) items.push(["", `Interrupted after ${time(report.measured_us)}.`]);
+  if (report.interrupted) items.push(["", steps.length ? `Interrupted after ${plural(steps.length, "complete step")}.`
+    : report.measured_us ? `Interrupted after ${time(report.measured_us)}.` : "Interrupted before the measurement."]);
   for (const { rule, measured, verdict, baseline, change: share } of thresholds)
     items.push([["violated", "too_few_calls"].includes(verdict) ? "bad" : "", html("code", {}, rule), ` ${RULES[verdict]}: `, html("code", {}, measured),
       baseline === null ? "" : `, baseline ${baseline}, ${change(share)}`]);
@@ -378,7 +386,12 @@ function stepsTable() {
   const latency = (each, key) => each.latency_us ? time(each.latency_us[key]) : "–";
   return wideTable("Steps", ["rate", "achieved", "p50", "p99", "max", "error rate", "lateness p99", "generator CPU", "result"], steps.map(each =>
     [count(each.rate_per_s), count(each.rps), latency(each, "p50"), latency(each, "p99"), latency(each, "max"), percent(each.error_rate),
-      each.lateness_us ? time(each.lateness_us.p99) : "–", each.cpu_share === null ? "–" : percent(each.cpu_share), sustained(each)]));
+      each.lateness_us ? time(each.lateness_us.p99) : "–", each.cpu_share === null ? "–" : percent(each.cpu_share), result(each)]));
+}
+function serversTable() {
+  const latency = us => us === null ? "–" : time(us);
+  return wideTable("Calls by server", ["target", "peer", "OK", "failed", "p50", "p99"], report.by_target.map(each =>
+    [each.target, each.peer ?? "–", count(each.ok), count(each.failed), latency(each.p50_us), latency(each.p99_us)]));
 }
 function tables() {
   const past = percentile => count(Math.floor(calls.ok * (100 - percentile) / 100 + 1e-6));
@@ -389,8 +402,6 @@ function tables() {
   const moved = value => `${bytes(value)}, ${bytes(report.measured_us ? value / report.measured_us * 1e6 : 0)}/s`;
   return html("section", { class: "tables", "aria-label": "Tables" },
     table("Percentiles", ["", "latency", "µs", "slower calls"], latencyRows),
-    table("Calls by server", ["", "OK", "failed", "p50", "p99"], report.by_target.map(each => [each.peer ?? each.target, count(each.ok), count(each.failed),
-      each.p50_us === null ? "–" : time(each.p50_us), each.p99_us === null ? "–" : time(each.p99_us)])),
     table("Calls by status", ["", "calls", "share"], counted(calls.by_status, calls.sent)),
     table("Failed calls by stage", ["", "calls", "share"], counted(calls.by_failed_stage, calls.failed)),
     table("Settings", null, [["loop", report.loop], ["rate", report.rate_per_s ? `${count(report.rate_per_s)} calls/s` : "not limited"],
@@ -412,7 +423,7 @@ const parts = [
   verdict(),
   generator.bottleneck && html("p", { class: "note", role: "note" }, html("strong", {}, "The generator may be the limit. "), generator.bottleneck),
   ...steps.length ? [
-    figure("Rate and latency by step", "Each mark is the run of one rate; a hollow square was not sustained. Where the achieved rate leaves the dotted line, calls queue.", drawSteps), stepsTable(),
+    figure("Rate and latency by step", `Each mark is the run of one rate; a hollow square ${find ? "does not satisfy the rule" : "was not sustained"}. Where the achieved rate leaves the dotted line, calls queue.`, drawSteps), stepsTable(),
     report.rate_per_s && html("p", { class: "prose" }, `What follows is the run at ${count(report.rate_per_s)} calls/s.`)] : [],
   figures(),
   before && comparison(),
@@ -422,6 +433,7 @@ const parts = [
   html("div", { class: "pair" },
     figure("Latency distribution", "Calls that ended OK, in buckets of equal width on a log scale.", drawHistogram),
     figure("Latency by percentile", "The maximum latency of each share of the calls that ended OK.", drawPercentiles)),
+  report.by_target.length && serversTable(),
   tables(),
   html("footer", {}, `greet-cli ${report.version}, ${report.schema}`),
 ].filter(Boolean);
