@@ -49,14 +49,15 @@ pub(crate) async fn run(
     let comparison = baseline.as_ref().map(|baseline| Comparison::new(baseline, summary));
     let judgements = outcome.judge(&thresholds, comparison.as_ref());
     let report = load::report(&plan, &outcome, comparison.as_ref(), &judgements);
-    // Before standard output, which may be full or closed.
-    html.map(|file| file.write(&page(&report))).transpose()?;
+    // Neither a full disk nor a full standard output costs the other report.
+    let page_written = html.map(|file| file.write(&page(&report))).transpose();
     let mut text = TextReport { plan: &plan, outcome: &outcome }.to_string();
     if let Some(comparison) = &comparison {
         text.push_str(&format!("\n\n{comparison}"));
     }
     stdout.line(unreachable.is_none().then_some(&text), || &report);
     stdout.flush_blocking()?;
+    page_written?;
     if let Some(failure) = unreachable {
         stderr.failure(&failure);
         return Ok(failure.exit());

@@ -180,8 +180,8 @@ impl Stderr {
 
     /// Shows the progress of a load test if standard error is a terminal.
     pub(crate) fn begin_load_progress(&mut self) {
-        // A line that wraps cannot be cleared. The terminal shows ^C in the two columns at its end.
-        self.show(ProgressBar::new(LOAD_STEPS), "{bar:10} {percent:>3}% {wide_msg}  ");
+        // A line that wraps is not cleared, so the text ends with the terminal.
+        self.show(ProgressBar::new(LOAD_STEPS), "{bar:10} {percent:>3}% {wide_msg}");
     }
 
     /// Updates the fraction that is done, and the text beside it.
