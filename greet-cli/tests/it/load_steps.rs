@@ -285,6 +285,22 @@ fn interrupted_range_reports_its_complete_runs() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn interrupt_between_runs_ends_the_range() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let daemon = Daemon::start(&[]);
+    let load = ["load", "--warm-up=0s", "--hold=200ms", "--rate=1..2", "--step=0.01"];
+    let mut running = spawn(command(&[&["--target", &daemon.target], &load[..]].concat()));
+    assert!(running.read_line().starts_with("     rate "));
+    assert!(running.read_line().starts_with("      1/s "));
+    running.send_signal(rustix::process::Signal::INT);
+    let ran = running.finish();
+    assert_eq!((ran.status.signal(), ran.stderr.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stdout.ends_with("; interrupted\n"), "{ran:?}");
+}
+
 #[test]
 fn flags_of_a_range_need_one_and_exclude_others() {
     for (flags, error) in [
