@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The width of a report, which is the same in a file as on a terminal.
+pub(crate) const LINE_COLUMNS: usize = 80;
+
 /// A duration in a single unit: `85us`, `1.2ms`, `5s`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HumanDuration(pub(crate) Duration);

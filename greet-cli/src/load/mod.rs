@@ -2,6 +2,7 @@
 //! connections and counters, and sends its counts to the aggregator ten times per second.
 
 mod baseline;
+mod bottleneck;
 mod by_target;
 mod callers;
 mod capacity;

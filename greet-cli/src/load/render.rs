@@ -9,13 +9,12 @@ use super::plan::{Arrivals, Plan};
 use super::recorder::{Bucket, LatenessFigures};
 use super::steps_text::{Conclusion, mark_note};
 use crate::client::ConnectFailure;
-use crate::format::{HumanBytes, HumanDuration, PerSecond, plural, wrap};
+use crate::format::{HumanBytes, HumanDuration, LINE_COLUMNS, PerSecond, plural, wrap};
 
 /// The approximate number of rows of the histogram.
 const ROWS: f64 = 12.0;
 /// Minimum growth from one row to the next, so that their labels differ in two digits.
 const MIN_GROWTH: f64 = 1.1;
-pub(super) const LINE_COLUMNS: usize = 80;
 /// The space of a label, in lines that continue one.
 const LABEL: &str = "         ";
 /// The length of the longest bar.

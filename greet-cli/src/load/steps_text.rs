@@ -3,8 +3,7 @@
 use std::fmt;
 
 use super::capacity::{Capacity, Find, Step};
-use super::render::LINE_COLUMNS;
-use crate::format::{HumanDuration, PerSecond, plural, wrap};
+use crate::format::{HumanDuration, LINE_COLUMNS, PerSecond, plural, wrap};
 
 /// Marks runs that greet-cli may have limited.
 const MARK: &str = "!";

@@ -5,22 +5,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::by_target::ByTarget;
-use super::figures::MIN_CALLS_ABOVE;
-use super::metric::Metric;
 use super::recorder::{Counts, Histogram, REPORT_INTERVAL, Throughput};
 use crate::client::{ConnectFailure, ConnectFailures};
 use crate::exit::Exit;
-use crate::format::HumanDuration;
 
 /// Maximum intervals of a plot; a longer test has longer intervals.
 const MAX_INTERVALS: usize = 600;
-/// Maximum delay of calls at a rate that greet-cli may cause.
-const MAX_LAG: Duration = Duration::from_millis(1);
-/// Maximum share of it in the latency. A server that does not keep up has latencies of seconds, and
-/// a busy machine delays greet-cli by some milliseconds without being the reason.
-const MAX_LAG_SHARE: f64 = 0.1;
-/// Maximum share of the time in which a thread has work to do.
-const MAX_BUSY_SHARE: f64 = 0.95;
 
 /// The results of a load test, or of one of its runs.
 #[derive(Debug)]
@@ -143,24 +133,6 @@ impl Summary {
     pub(super) fn error_rate(&self) -> f64 {
         let errors = self.counts.failed() + self.not_started;
         errors as f64 / (self.counts.ok() + errors).max(1) as f64
-    }
-
-    /// Returns the reason to believe that greet-cli, not the server, limited the results.
-    pub(crate) fn bottleneck(&self) -> Option<String> {
-        let Counts { lag, latency, .. } = &self.counts;
-        let (lag_p99, latency_p99) = (lag.percentile(99.0), latency.percentile(99.0));
-        let late = Duration::from_micros(lag_p99);
-        // Without a latency, the server is down, or rejects every call.
-        let is_relevant =
-            !latency.is_empty() && lag_p99 as f64 > MAX_LAG_SHARE * latency_p99 as f64;
-        let is_enough = Metric::P99.calls_above(lag.count()) >= MIN_CALLS_ABOVE;
-        if late > MAX_LAG && is_relevant && is_enough {
-            let late = HumanDuration(late);
-            return Some(format!("1% of the calls started at least {late} late"));
-        }
-        let share = self.busy_share.filter(|share| *share > MAX_BUSY_SHARE)?;
-        let percent = (share * 100.0).min(100.0);
-        Some(format!("a thread of greet-cli was busy {percent:.0}% of the time"))
     }
 }
 
