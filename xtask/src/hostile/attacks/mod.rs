@@ -190,8 +190,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack {
         name: "MadeYouReset",
         what: "makes the server reset calls with invalid WINDOW_UPDATEs (CVE-2025-8671)",
-        limit: "resets that a peer provokes: 1024 per connection",
-        effect: PROTOCOL,
+        limit: "abandoned calls: 200 at once",
+        effect: ABANDONED,
         peer: calls::made_you_reset,
         ..FLOOD
     },
