@@ -3,7 +3,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod attacks;
-pub(crate) mod document;
+mod document;
 pub(crate) mod good_client;
 mod servers;
 mod trial;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use greet_testkit::HostilePeer;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
-    CANCEL, DATA, END_HEADERS, HEADERS, MAX_WINDOW, RST_STREAM, WINDOW_UPDATE, call, call_headers, frame,
+    CANCEL, DATA, END_HEADERS, HEADERS, MAX_WINDOW, RST_STREAM, WINDOW_UPDATE, call, call_headers,
+    frame,
 };
 
 use super::{MAX_CALLS, MAX_STREAMING_CALLS, MESSAGE_BYTES, WATCH};

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use greet_testkit::HostilePeer;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, call_headers, frame, header_block,
+    CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADERS, MAX_WINDOW,
+    WINDOW_UPDATE, call_headers, frame, header_block,
 };
 
 use crate::harness::sample;
@@ -46,9 +47,10 @@ pub(super) fn bomb(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     repeated_headers(target, is_over, 2_000)
 }
 
-/// Header lists of more than 8 KiB and less than four times as much: rejected one by one.
+/// Header lists above 16 KiB, the default limit of hyper, and below 32 KiB, at which greet-server closes the
+/// connection: rejected one by one.
 pub(super) fn rejected_lists(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    repeated_headers(target, is_over, 3)
+    repeated_headers(target, is_over, 6)
 }
 
 fn repeated_headers(target: &str, is_over: &AtomicBool, times: usize) -> io::Result<()> {
@@ -64,6 +66,8 @@ fn repeated_headers(target: &str, is_over: &AtomicBool, times: usize) -> io::Res
 /// Complete calls, each of which replaces the whole table.
 pub(super) fn table_churn(target: &str, is_over: &AtomicBool) -> io::Result<()> {
     let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    let whole_window = (MAX_WINDOW - DEFAULT_WINDOW).to_be_bytes();
+    peer.send(&frame(WINDOW_UPDATE, 0, 0, &whole_window))?; // for the replies
     for round in 0.. {
         let calls = (0..CALLS).map(|call| CALLS * round + call);
         let calls = calls.flat_map(|call| {

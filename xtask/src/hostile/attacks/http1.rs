@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use greet_testkit::HostilePeer;
 
+use super::MESSAGE_BYTES;
 use crate::harness::sample;
 
 const DRIP_INTERVAL: Duration = Duration::from_millis(500);
 /// Requests and chunks that are sent at once.
 const BATCH: usize = 100;
-/// The prefix of a message of 16 383 bytes, as a chunk.
-const PREFIX_CHUNK: &[u8] = b"5\r\n\0\0\0\x3f\xff\r\n";
+/// The prefix of a message of `MESSAGE_BYTES`, as a chunk.
+const PREFIX_CHUNK: &[u8] = b"5\r\n\0\0\0\x40\0\r\n";
 const CHUNK: &[u8] = b"1\r\nx\r\n";
 
 /// Returns the head of a call over gRPC-Web; `length` is the header with the length of its body.
@@ -31,11 +32,26 @@ pub(super) fn slow_headers(target: &str, is_over: &AtomicBool) -> io::Result<()>
     peer.drip(&[b'x'; 1_000], DRIP_INTERVAL)
 }
 
+/// A message that does not arrive in time.
+pub(super) fn slow_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let mut peer = start_chunked(target, is_over)?;
+    for _ in 0..MESSAGE_BYTES - 1 {
+        peer.send(CHUNK)?;
+        peer.pause(DRIP_INTERVAL)?;
+    }
+    Ok(())
+}
+
+/// The body goes on after the message.
 pub(super) fn endless_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+    let chunks = CHUNK.repeat(BATCH);
+    start_chunked(target, is_over)?.flood(|_| chunks.clone())
+}
+
+fn start_chunked<'a>(target: &str, is_over: &'a AtomicBool) -> io::Result<HostilePeer<'a>> {
     let mut peer = HostilePeer::open(target, is_over)?;
     peer.send(&[&head("transfer-encoding: chunked")[..], PREFIX_CHUNK].concat())?;
-    let chunks = CHUNK.repeat(BATCH);
-    peer.flood(|_| chunks.clone())
+    Ok(peer)
 }
 
 /// Requests without end, whose replies are not read.

@@ -196,7 +196,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         ..FLOOD
     },
     Attack {
-        name: "calls over the limit",
+        name: "calls without end",
         what: "opens calls without end and finishes none",
         limit: "`--max-streams`: REFUSED_STREAM; after 1024 of them GOAWAY",
         effect: PROTOCOL,
@@ -247,8 +247,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "rejected header lists",
-        what: "sends header lists of 12 KB, which are answered with 431",
-        limit: "rejected requests: 1000 at once, then one per 150 ms",
+        what: "sends header lists of 24 KB without end",
+        limit: "header list: 8 KiB, 431; rejected requests: 1000 at once, then one per 150 ms",
         effect: Effect::Closes("rejected_requests"),
         peer: headers::rejected_lists,
         ..FLOOD
@@ -256,7 +256,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack {
         name: "HPACK churn",
         what: "makes calls with 40 new headers each, which replace the dynamic table",
-        limit: "none: the calls are valid and answered; the table has 512 bytes",
+        limit: "none: the calls are valid; the table has 4096 bytes until the peer acknowledges SETTINGS",
         effect: Effect::Continues,
         peer: headers::table_churn,
         ..FLOOD
@@ -334,12 +334,20 @@ pub(crate) const ATTACKS: &[Attack] = &[
         ..HOLD
     },
     Attack {
-        name: "HTTP/1.1 endless body",
-        what: "calls over gRPC-Web with a chunked body that does not end",
-        limit: "`--max-message-bytes`, `--message-timeout`: DEADLINE_EXCEEDED, closed",
+        name: "HTTP/1.1 slow body",
+        what: "calls over gRPC-Web and sends its message one byte per 500 ms",
+        limit: "`--message-timeout`: DEADLINE_EXCEEDED, closed",
         effect: Effect::Ends(sample::METHOD, "DEADLINE_EXCEEDED"),
         port: Port::Web,
-        seconds: SECONDS_WITH_TIMEOUT,
+        peer: http1::slow_body,
+        ..HOLD
+    },
+    Attack {
+        name: "HTTP/1.1 endless body",
+        what: "calls over gRPC-Web with a body that does not end after its message",
+        limit: "one message per call: UNIMPLEMENTED, closed",
+        effect: Effect::Ends(sample::METHOD, "UNIMPLEMENTED"),
+        port: Port::Web,
         peer: http1::endless_body,
         ..FLOOD
     },
