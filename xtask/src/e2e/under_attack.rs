@@ -1,7 +1,6 @@
 //! Attacks a daemon from many connections while a well-behaved client calls it. None of its calls may
 //! fail.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::harness::command::wait_for;
 use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
-use crate::hostile::attack::{Attack, Cuts, Port};
+use crate::hostile::attack::{Attack, Attackers, Port};
 use crate::hostile::good_client::{GoodCalls, GoodClient};
 
 /// The time in which the good client calls.
@@ -22,8 +21,8 @@ const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time in which the daemon reads what the attackers have sent, and closes their connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs an attack beside the good client, and until `has_effect`. Returns after the daemon has closed the
-/// connections of all peers.
+/// Runs an attack beside the good client, until each peer has attacked and `has_effect`. Returns after the
+/// daemon has closed the connections of all peers.
 pub(crate) fn run(
     programs: &Programs,
     daemon: &Daemon,
@@ -41,27 +40,27 @@ pub(crate) fn run(
     run_beside(&good, daemon, attack, |_| has_effect())
 }
 
-/// The same with any good client; `has_effect` sees the connections that the daemon has closed.
+/// The same with any good client.
 pub(crate) fn run_beside(
     good: &GoodClient<'_>,
     daemon: &Daemon,
     attack: &Attack,
-    mut has_effect: impl FnMut(&Cuts) -> anyhow::Result<bool>,
+    mut has_effect: impl FnMut(&Attackers) -> anyhow::Result<bool>,
 ) -> anyhow::Result<GoodCalls> {
     let attacked = match attack.port {
         Port::Admin => daemon.admin.as_ref().context("the daemon has an admin port")?,
         _ => &daemon.target,
     };
-    let (is_over, cuts) = (AtomicBool::new(false), Cuts::new());
+    let attackers = Attackers::new();
     let calls = thread::scope(|scope| {
-        scope.spawn(|| attack.run(attacked, &is_over, &cuts));
+        scope.spawn(|| attack.run(attacked, &attackers));
         let calls = good.run().and_then(|calls| {
             wait_for("the attack has its effect", EFFECT_TIMEOUT, || {
-                Ok(has_effect(&cuts)?.then_some(()))
+                Ok((attackers.have_attacked(attack)? && has_effect(&attackers)?).then_some(()))
             })?;
             Ok(calls)
         });
-        is_over.store(true, Ordering::Relaxed);
+        attackers.state.end();
         calls
     });
     let calls = calls.with_context(|| format!("beside {}", attack.name))?;

@@ -187,7 +187,12 @@ fn is_cut_worse(ours: &Trial, other: &Trial) -> bool {
 }
 
 fn cpu(trial: &Trial, _: u64) -> String {
-    format!("{:.0} %", trial.cpu_share * 100.0)
+    let percent = trial.cpu_share * 100.0;
+    match trial.sent_bytes {
+        0 => format!("{percent:.0} %"),
+        bytes @ 1..1_000_000 => format!("{percent:.0} %, {} KB", bytes.div_ceil(1_000)),
+        bytes => format!("{percent:.0} %, {} MB", bytes / 1_000_000),
+    }
 }
 
 fn is_cpu_worse(ours: &Trial, other: &Trial) -> bool {

@@ -1,12 +1,11 @@
 //! Measures one attack on one server.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
-use super::attack::{Attack, Cuts, Port};
+use super::attack::{Attack, Attackers, Port};
 use super::good_client::{GoodCalls, GoodClient};
 use super::servers::{Running, Server, Servers};
 use crate::harness::command::progress;
@@ -32,6 +31,8 @@ pub(super) struct Trial {
     pub(super) good: GoodCalls,
     /// When the server closed a connection of the attackers for the first time.
     pub(super) first_cut: Option<Duration>,
+    /// What the attackers have sent.
+    pub(super) sent_bytes: u64,
     /// CPU time of the server, as a share of its core.
     pub(super) cpu_share: f64,
     /// The maximum of the memory above that of the idle server.
@@ -104,20 +105,30 @@ fn measure_running(
     let idle = Resources::of(daemon)?;
     reset_peak(daemon)?;
     let (started, cpu_before) = (Instant::now(), cpu_time(daemon)?);
-    let (is_over, cuts) = (AtomicBool::new(false), Cuts::new());
+    let attackers = Attackers::new();
     let (good, cut, used) = thread::scope(|scope| {
         if let Some(attack) = attack {
-            scope.spawn(|| attack.run(attacked, &is_over, &cuts));
+            scope.spawn(|| attack.run(attacked, &attackers));
         }
         let good = scope.spawn(|| good.run());
         let used = Used::until(daemon, started, || good.is_finished());
-        let (_, cut) = cuts.get();
-        is_over.store(true, Ordering::Relaxed);
+        let (_, cut) = attackers.cuts();
+        attackers.state.end();
         anyhow::Ok((good.join().expect("the good client does not panic")?, cut, used?))
     })?;
+    let sent_bytes = attackers.state.sent_bytes();
+    if let Some(attack) = attack {
+        let have_attacked = attackers.have_attacked(attack)?;
+        let connections = attackers.state.connections();
+        ensure!(
+            have_attacked || used.ended.is_some(),
+            "the peers have opened {connections} connections and sent {sent_bytes} bytes"
+        );
+    }
     Ok(Trial {
         good,
         first_cut: cut,
+        sent_bytes,
         cpu_share: used.cpu.saturating_sub(cpu_before).div_duration_f64(used.took),
         peak_kib: used.peak_kib.saturating_sub(idle.kib),
         ended: used.ended,

@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,11 +23,41 @@ const READ_BYTES: usize = 16 * 1_024;
 /// The largest payload of a frame without SETTINGS_MAX_FRAME_SIZE.
 const MAX_FRAME_BYTES: usize = 16_384;
 
+/// An attack by many peers at the same time: whether it is over, and what they have done so far.
+#[derive(Debug, Default)]
+pub struct AttackState {
+    is_over: AtomicBool,
+    connections: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+impl AttackState {
+    /// Makes the peers stop.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the peers have to stop.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of connections that were opened.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of bytes that were sent over all connections.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection over TCP. Each method fails when the server has closed it, and when the attack is over.
 #[derive(Debug)]
 pub struct HostilePeer<'a> {
     tcp: TcpStream,
-    is_over: &'a AtomicBool,
+    attack: &'a AttackState,
     is_blocking: bool,
     is_reading: bool,
     /// Whether the server has sent anything.
@@ -42,17 +72,18 @@ pub struct HostilePeer<'a> {
 
 impl<'a> HostilePeer<'a> {
     /// Connects to `http://IP:PORT` or `https://IP:PORT`, and sends nothing.
-    pub fn open(target: &str, is_over: &'a AtomicBool) -> io::Result<HostilePeer<'a>> {
+    pub fn open(target: &str, attack: &'a AttackState) -> io::Result<HostilePeer<'a>> {
         let (_, address) = target.split_once("//").unwrap_or_default();
         let address: SocketAddr = address.parse().map_err(|_| ErrorKind::InvalidInput)?;
         let tcp = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        attack.connections.fetch_add(1, Ordering::Relaxed);
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(CHECK_INTERVAL))?;
         tcp.set_nonblocking(true)?;
         let window = DEFAULT_WINDOW as usize;
         Ok(HostilePeer {
             tcp,
-            is_over,
+            attack,
             is_blocking: false,
             is_reading: true,
             has_reply: false,
@@ -66,9 +97,9 @@ impl<'a> HostilePeer<'a> {
     pub fn connect(
         target: &str,
         values: &[u32],
-        is_over: &'a AtomicBool,
+        attack: &'a AttackState,
     ) -> io::Result<HostilePeer<'a>> {
-        let mut peer = HostilePeer::open(target, is_over)?;
+        let mut peer = HostilePeer::open(target, attack)?;
         peer.unparsed = Some(Vec::new());
         peer.send(&[PREFACE, &settings(values)].concat())?;
         Ok(peer)
@@ -86,7 +117,10 @@ impl<'a> HostilePeer<'a> {
             self.ensure_not_over()?;
             self.read_once()?;
             match self.tcp.write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
+                Ok(written) => {
+                    self.attack.sent_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                    bytes = &bytes[written..];
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     thread::park_timeout(BLOCKED_INTERVAL);
                 }
@@ -170,7 +204,7 @@ impl<'a> HostilePeer<'a> {
     }
 
     fn ensure_not_over(&self) -> io::Result<()> {
-        if self.is_over.load(Ordering::Relaxed) {
+        if self.attack.is_over() {
             return Err(ErrorKind::TimedOut.into());
         }
         Ok(())
@@ -237,8 +271,8 @@ mod tests {
     #[test]
     fn hold_ends_when_the_server_closes_the_connection() {
         let (listener, target) = listen();
-        let is_over = AtomicBool::new(false);
-        let peer = HostilePeer::open(&target, &is_over).unwrap();
+        let attack = AttackState::default();
+        let peer = HostilePeer::open(&target, &attack).unwrap();
         drop(listener.accept().unwrap());
         assert_eq!(peer.hold().unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
@@ -246,12 +280,12 @@ mod tests {
     #[test]
     fn flood_of_a_server_that_does_not_read_ends_with_the_attack() {
         let (listener, target) = listen();
-        let is_over = AtomicBool::new(false);
-        let mut peer = HostilePeer::connect(&target, &[], &is_over).unwrap();
+        let attack = AttackState::default();
+        let mut peer = HostilePeer::connect(&target, &[], &attack).unwrap();
         let accepted = listener.accept().unwrap();
         let error = thread::scope(|scope| {
             let flood = scope.spawn(|| peer.flood(|_| vec![0; 1_024 * 1_024]));
-            is_over.store(true, Ordering::Relaxed);
+            attack.end();
             flood.join().unwrap().unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -261,8 +295,8 @@ mod tests {
     #[test]
     fn streams_that_the_server_ends_or_resets_are_counted() {
         let (listener, target) = listen();
-        let is_over = AtomicBool::new(false);
-        let mut peer = HostilePeer::connect(&target, &[], &is_over).unwrap();
+        let attack = AttackState::default();
+        let mut peer = HostilePeer::connect(&target, &[], &attack).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         let frames = [
             frame(HEADERS, 0, 1, b"head"),

@@ -87,7 +87,7 @@ pub use connect_proxy::ConnectProxy;
 pub use generated::*;
 #[cfg(feature = "server")]
 pub use h2_client::H2Client;
-pub use hostile_peer::HostilePeer;
+pub use hostile_peer::{AttackState, HostilePeer};
 #[cfg(feature = "tokio")]
 pub use raw_peer::RawPeer;
 #[cfg(feature = "probe")]

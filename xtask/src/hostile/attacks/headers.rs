@@ -1,14 +1,13 @@
 //! Header blocks that do not end, that decode to much, or that change the tables of HPACK.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
-use greet_testkit::HostilePeer;
 use greet_testkit::framing::framed;
 use greet_testkit::http2::{
     CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADERS, MAX_WINDOW,
     WINDOW_UPDATE, call_headers, frame, header_block,
 };
+use greet_testkit::{AttackState, HostilePeer};
 
 use crate::harness::sample;
 
@@ -27,15 +26,15 @@ const CALLS: u32 = 10;
 /// New entries of each call. Each is about 100 bytes, so that they fill the default table.
 const ENTRIES: u32 = 40;
 
-pub(super) fn continuation_flood(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn continuation_flood(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     peer.send(&frame(HEADERS, 0, 1, &call_headers(sample::PATH)))?;
     let part = frame(CONTINUATION, 0, 1, &header_block(&[("x", "continued")]));
     peer.flood(|_| part.repeat(64))
 }
 
-pub(super) fn unfinished_block(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn unfinished_block(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     peer.send(&frame(HEADERS, 0, 1, &LONG_LITERAL))?;
     let part = frame(CONTINUATION, 0, 1, &[b'x'; 16_384]);
     peer.send(&part.repeat(ALLOWED_CONTINUATIONS))?;
@@ -43,18 +42,18 @@ pub(super) fn unfinished_block(target: &str, is_over: &AtomicBool) -> io::Result
 }
 
 /// One byte in a header block stands for 4 KB of headers.
-pub(super) fn bomb(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    repeated_headers(target, is_over, 2_000)
+pub(super) fn bomb(target: &str, attack: &AttackState) -> io::Result<()> {
+    repeated_headers(target, attack, 2_000)
 }
 
 /// Header lists above 16 KiB, the default limit of hyper, and below 32 KiB, at which greet-server closes the
 /// connection: rejected one by one.
-pub(super) fn rejected_lists(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    repeated_headers(target, is_over, 6)
+pub(super) fn rejected_lists(target: &str, attack: &AttackState) -> io::Result<()> {
+    repeated_headers(target, attack, 6)
 }
 
-fn repeated_headers(target: &str, is_over: &AtomicBool, times: usize) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+fn repeated_headers(target: &str, attack: &AttackState, times: usize) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     let indexed = [&INDEXED[..], &[b'x'; INDEXED_VALUE_BYTES]].concat();
     let request = call_headers(sample::PATH);
     let flags = END_HEADERS | END_STREAM;
@@ -64,8 +63,8 @@ fn repeated_headers(target: &str, is_over: &AtomicBool, times: usize) -> io::Res
 }
 
 /// Complete calls, each of which replaces the whole table.
-pub(super) fn table_churn(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+pub(super) fn table_churn(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     let whole_window = (MAX_WINDOW - DEFAULT_WINDOW).to_be_bytes();
     peer.send(&frame(WINDOW_UPDATE, 0, 0, &whole_window))?; // for the replies
     for round in 0.. {

@@ -1,10 +1,9 @@
 //! HTTP/1.1, on the port of gRPC-Web and on the admin port.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use greet_testkit::HostilePeer;
+use greet_testkit::{AttackState, HostilePeer};
 
 use super::MESSAGE_BYTES;
 use crate::harness::sample;
@@ -26,15 +25,15 @@ fn head(length: &str) -> Vec<u8> {
 }
 
 /// A header that never ends ("slowloris").
-pub(super) fn slow_headers(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::open(target, is_over)?;
+pub(super) fn slow_headers(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::open(target, attack)?;
     peer.send(b"GET /metrics HTTP/1.1\r\nhost: test\r\nx: ")?;
     peer.drip(&[b'x'; 1_000], DRIP_INTERVAL)
 }
 
 /// A message that does not arrive in time.
-pub(super) fn slow_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = start_chunked(target, is_over)?;
+pub(super) fn slow_body(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = start_chunked(target, attack)?;
     for _ in 0..MESSAGE_BYTES - 1 {
         peer.send(CHUNK)?;
         peer.pause(DRIP_INTERVAL)?;
@@ -43,28 +42,28 @@ pub(super) fn slow_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
 }
 
 /// The body goes on after the message.
-pub(super) fn endless_body(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+pub(super) fn endless_body(target: &str, attack: &AttackState) -> io::Result<()> {
     let chunks = CHUNK.repeat(BATCH);
-    start_chunked(target, is_over)?.flood(|_| chunks.clone())
+    start_chunked(target, attack)?.flood(|_| chunks.clone())
 }
 
-fn start_chunked<'a>(target: &str, is_over: &'a AtomicBool) -> io::Result<HostilePeer<'a>> {
-    let mut peer = HostilePeer::open(target, is_over)?;
+fn start_chunked<'a>(target: &str, attack: &'a AttackState) -> io::Result<HostilePeer<'a>> {
+    let mut peer = HostilePeer::open(target, attack)?;
     peer.send(&[&head("transfer-encoding: chunked")[..], PREFIX_CHUNK].concat())?;
     Ok(peer)
 }
 
 /// Requests without end, whose replies are not read.
-pub(super) fn pipelining(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+pub(super) fn pipelining(target: &str, attack: &AttackState) -> io::Result<()> {
     let requests = [&head("content-length: 5")[..], &[0; 5]].concat().repeat(BATCH);
-    let mut peer = HostilePeer::open(target, is_over)?;
+    let mut peer = HostilePeer::open(target, attack)?;
     peer.stop_reading();
     peer.flood(|_| requests.clone())
 }
 
-pub(super) fn scrapes(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    while !is_over.load(Ordering::Relaxed) {
-        let mut peer = HostilePeer::open(target, is_over)?;
+pub(super) fn scrapes(target: &str, attack: &AttackState) -> io::Result<()> {
+    while !attack.is_over() {
+        let mut peer = HostilePeer::open(target, attack)?;
         peer.send(b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n")?;
         peer.wait_for_reply()?;
     }

@@ -1,11 +1,10 @@
 //! Messages and replies that a server has to hold.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
-use greet_testkit::HostilePeer;
 use greet_testkit::framing::{framed, text_message};
 use greet_testkit::http2::{DEFAULT_WINDOW, INITIAL_WINDOW_SIZE};
+use greet_testkit::{AttackState, HostilePeer};
 
 use super::{MAX_CALLS, MAX_STREAMING_CALLS, MESSAGE_BYTES};
 use crate::harness::sample;
@@ -22,22 +21,22 @@ const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionI
 const NO_WINDOW: [u32; 2] = [INITIAL_WINDOW_SIZE, 0];
 
 /// Every call announces and sends a message of almost the maximum, which never ends.
-pub(super) fn unfinished_messages(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    send_unfinished(target, is_over, MAX_CALLS, WHOLE_FRAMES)
+pub(super) fn unfinished_messages(target: &str, attack: &AttackState) -> io::Result<()> {
+    send_unfinished(target, attack, MAX_CALLS, WHOLE_FRAMES)
 }
 
 /// The same with one call and the smallest frames.
-pub(super) fn small_frames(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    send_unfinished(target, is_over, 1, 1)
+pub(super) fn small_frames(target: &str, attack: &AttackState) -> io::Result<()> {
+    send_unfinished(target, attack, 1, 1)
 }
 
 fn send_unfinished(
     target: &str,
-    is_over: &AtomicBool,
+    attack: &AttackState,
     calls: u32,
     frame_bytes: usize,
 ) -> io::Result<()> {
-    let mut peer = HostilePeer::connect(target, &[], is_over)?;
+    let mut peer = HostilePeer::connect(target, &[], attack)?;
     send_messages(&mut peer, calls, frame_bytes)?;
     peer.hold()
 }
@@ -53,8 +52,8 @@ fn send_messages(peer: &mut HostilePeer<'_>, calls: u32, frame_bytes: usize) -> 
 }
 
 /// Unfinished messages of 512 KiB in each connection, at about the same time in all of them.
-pub(super) fn bursts(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let connect = |_| HostilePeer::connect(target, &[], is_over);
+pub(super) fn bursts(target: &str, attack: &AttackState) -> io::Result<()> {
+    let connect = |_| HostilePeer::connect(target, &[], attack);
     let mut peers = (0..BURSTS_PER_PEER).map(connect).collect::<io::Result<Vec<_>>>()?;
     for peer in &mut peers {
         let _ = send_messages(peer, BURST_CALLS, WHOLE_FRAMES); // may be closed already
@@ -63,24 +62,24 @@ pub(super) fn bursts(target: &str, is_over: &AtomicBool) -> io::Result<()> {
 }
 
 /// Streams that send requests until their window is full, and take no reply.
-pub(super) fn reflection(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    send_streams(target, is_over, MAX_STREAMING_CALLS, WHOLE_FRAMES)
+pub(super) fn reflection(target: &str, attack: &AttackState) -> io::Result<()> {
+    send_streams(target, attack, MAX_STREAMING_CALLS, WHOLE_FRAMES)
 }
 
-pub(super) fn small_stream_frames(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    send_streams(target, is_over, 1, 1)
+pub(super) fn small_stream_frames(target: &str, attack: &AttackState) -> io::Result<()> {
+    send_streams(target, attack, 1, 1)
 }
 
 fn send_streams(
     target: &str,
-    is_over: &AtomicBool,
+    attack: &AttackState,
     streams: u32,
     frame_bytes: usize,
 ) -> io::Result<()> {
     let list_services = framed(b"\x3a\x01*");
     let mut requests = list_services.repeat(DEFAULT_WINDOW as usize / list_services.len());
     requests.truncate(DEFAULT_WINDOW as usize);
-    let mut peer = HostilePeer::connect(target, &NO_WINDOW, is_over)?;
+    let mut peer = HostilePeer::connect(target, &NO_WINDOW, attack)?;
     (0..streams).try_for_each(|call| peer.start_call(2 * call + 1, REFLECTION))?;
     requests.chunks(WHOLE_FRAMES).try_for_each(|part| {
         (0..streams).try_for_each(|call| peer.send_data(2 * call + 1, part, frame_bytes))
@@ -89,9 +88,9 @@ fn send_streams(
 }
 
 /// Complete calls with the longest name.
-pub(super) fn replies_without_window(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+pub(super) fn replies_without_window(target: &str, attack: &AttackState) -> io::Result<()> {
     let name = text_message(&"x".repeat(NAME_BYTES));
-    let mut peer = HostilePeer::connect(target, &NO_WINDOW, is_over)?;
+    let mut peer = HostilePeer::connect(target, &NO_WINDOW, attack)?;
     (0..MAX_CALLS).try_for_each(|call| peer.call(2 * call + 1, sample::PATH, &name))?;
     peer.hold()
 }

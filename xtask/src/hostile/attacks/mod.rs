@@ -127,7 +127,7 @@ pub(crate) const REFLECTION: Attack = Attack {
     name: "reflection streams",
     what: "sends requests of 64 KiB on each of 100 streams, and takes no reply",
     limit: "`--max-streaming-calls`, `--memory-limit`; a stream without progress for 20 s is reset",
-    effect: Effect::Continues,
+    effect: Effect::Continues(65_000),
     port: Port::Services,
     peers: GREEDY,
     peer: memory::reflection,
@@ -138,7 +138,7 @@ pub(crate) const SMALL_STREAM_FRAMES: Attack = Attack {
     name: "streams in 1-byte frames",
     what: "sends 64 KiB of requests on a stream in frames of one byte, and takes no reply",
     limit: "`--memory-limit`; a stream without progress for 20 s is reset",
-    effect: Effect::Continues,
+    effect: Effect::Continues(65_000),
     port: Port::Services,
     peers: GREEDY,
     peer: memory::small_stream_frames,
@@ -167,7 +167,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "connection churn",
         what: "connects, sends preface and SETTINGS, closes, and begins again",
         limit: "none: it costs a handshake; `--max-connections` bounds those that are open",
-        effect: Effect::Continues,
+        effect: Effect::Continues(1_000),
         peer: connections::churn,
         ..FLOOD
     },
@@ -232,7 +232,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "unfinished header blocks",
         what: "sends 48 KiB of a header and holds the block",
         limit: "keepalive, after 80 s; 96 KiB per connection count against `--memory-limit`",
-        effect: Effect::Continues,
+        effect: Effect::Continues(49_000),
         peers: HOLDERS,
         peer: headers::unfinished_block,
         ..FLOOD
@@ -257,7 +257,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "HPACK churn",
         what: "makes calls with 40 new headers each, which replace the dynamic table",
         limit: "none: the calls are valid; the table has 4096 bytes until the peer acknowledges SETTINGS",
-        effect: Effect::Continues,
+        effect: Effect::Continues(50_000),
         peer: headers::table_churn,
         ..FLOOD
     },
@@ -355,7 +355,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "HTTP/1.1 pipelining",
         what: "sends calls over gRPC-Web without end and reads no reply",
         limit: "`--request-timeout`, or 20 s without progress",
-        effect: Effect::Continues,
+        effect: Effect::Continues(10_000),
         port: Port::Web,
         peer: http1::pipelining,
         ..FLOOD
@@ -384,7 +384,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "admin scrapes",
         what: "reads /metrics without end",
         limit: "none: the admin port has a thread of its own",
-        effect: Effect::Continues,
+        effect: Effect::Continues(400),
         port: Port::Admin,
         peer: http1::scrapes,
         ..FLOOD
@@ -411,7 +411,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         name: "TLS ClientHello flood",
         what: "sends a ClientHello, closes at the reply, and begins again",
         limit: "none: each costs a key exchange and a signature",
-        effect: Effect::Continues,
+        effect: Effect::Continues(500),
         port: Port::Tls,
         peer: tls::client_hellos,
         ..FLOOD

@@ -1,32 +1,31 @@
 //! TLS handshakes that stall, fail, or stop when the server has done its part.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use greet_testkit::HostilePeer;
+use greet_testkit::{AttackState, HostilePeer};
 
 /// The start of a ClientHello that announces 512 bytes.
 const STALLED: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc";
 /// A record of application data before any handshake.
 const JUNK: &[u8] = b"\x17\x03\x03\x00\x08junkjunk";
 
-pub(super) fn stalled(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::open(target, is_over)?;
+pub(super) fn stalled(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::open(target, attack)?;
     peer.send(STALLED)?;
     peer.hold()
 }
 
-pub(super) fn junk(target: &str, is_over: &AtomicBool) -> io::Result<()> {
-    let mut peer = HostilePeer::open(target, is_over)?;
+pub(super) fn junk(target: &str, attack: &AttackState) -> io::Result<()> {
+    let mut peer = HostilePeer::open(target, attack)?;
     peer.send(JUNK)?;
     peer.hold()
 }
 
 /// Each costs the server a key exchange and a signature, and the peer nothing.
-pub(super) fn client_hellos(target: &str, is_over: &AtomicBool) -> io::Result<()> {
+pub(super) fn client_hellos(target: &str, attack: &AttackState) -> io::Result<()> {
     let hello = client_hello();
-    while !is_over.load(Ordering::Relaxed) {
-        let mut peer = HostilePeer::open(target, is_over)?;
+    while !attack.is_over() {
+        let mut peer = HostilePeer::open(target, attack)?;
         peer.send(&hello)?;
         peer.wait_for_reply()?;
     }
