@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use greet_testkit::{AttackState, HostilePeer};
 
-use super::MESSAGE_BYTES;
 use crate::harness::sample;
 
 const DRIP_INTERVAL: Duration = Duration::from_millis(500);
 /// Requests and chunks that are sent at once.
 const BATCH: usize = 100;
-/// The prefix of a message of `MESSAGE_BYTES`, as a chunk.
-const PREFIX_CHUNK: &[u8] = b"5\r\n\0\0\0\x40\0\r\n";
+/// The prefix of a message of `CHUNKS` bytes, as a chunk.
+const PREFIX_CHUNK: &[u8] = b"5\r\n\0\0\0\x03\xe8\r\n";
+/// Few, so that a debug build reads them within a short timeout.
+const CHUNKS: usize = 1_000;
 const CHUNK: &[u8] = b"1\r\nx\r\n";
 
 /// Returns the head of a call over gRPC-Web; `length` is the header with the length of its body.
@@ -34,7 +35,7 @@ pub(super) fn slow_headers(target: &str, attack: &AttackState) -> io::Result<()>
 /// A message that does not arrive in time.
 pub(super) fn slow_body(target: &str, attack: &AttackState) -> io::Result<()> {
     let mut peer = start_chunked(target, attack)?;
-    for _ in 0..MESSAGE_BYTES - 1 {
+    for _ in 1..CHUNKS {
         peer.send(CHUNK)?;
         peer.pause(DRIP_INTERVAL)?;
     }
