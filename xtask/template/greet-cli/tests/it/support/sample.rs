@@ -41,3 +41,8 @@ pub(crate) fn lines(texts: &[&str]) -> String {
 pub(crate) fn message(object: &Value) -> &Value {
     &object["reply"]["message"]
 }
+
+/// Returns the text that was sent, of a JSON object of a call.
+pub(crate) fn sent_text(object: &Value) -> &Value {
+    &object["request"]["name"]
+}
