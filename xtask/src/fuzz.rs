@@ -15,8 +15,8 @@ use crate::harness::report::Missing;
 const FUZZ: &str = "xtask/fuzz";
 /// Long enough for every branch of a small parser.
 const DEFAULT_SECONDS: u32 = 60;
-/// Longer inputs find nothing that shorter ones do not, and take their time.
-const MAX_INPUT_BYTES: u32 = 4_096;
+/// Longer than what the daemon holds of a connection before it is HTTP/2, and the head of an HTTP/1.1 request.
+const MAX_INPUT_BYTES: u32 = 20_000;
 
 /// Which targets to run, and how long
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         None => targets.iter().collect(),
     };
-    selected.into_iter().try_for_each(|target| fuzz(target, args.seconds))
+    let run = |target: &&String| fuzz(target, args.seconds).err();
+    let failures: Vec<_> = selected.iter().filter_map(run).collect();
+    for error in &failures {
+        progress(format_args!("{error:#}"));
+    }
+    ensure!(failures.is_empty(), "{} of {} targets failed", failures.len(), selected.len());
+    Ok(())
+}
+
+/// Checks that the targets compile. libFuzzer is left out: only a build needs it, and a C++ compiler.
+pub(crate) fn check() -> anyhow::Result<String> {
+    let mut check = cargo();
+    check.env("CUSTOM_LIBFUZZER_PATH", root().join(FUZZ).join("libfuzzer.a"));
+    check.env("RUSTFLAGS", "--cfg fuzzing"); // as cargo-fuzz sets it
+    check.args(["check", "--quiet", "--locked", "--manifest-path"]);
+    check.arg(root().join(FUZZ).join("Cargo.toml"));
+    check.arg("--target-dir").arg(target_directory()?.join("fuzz"));
+    let status = check.status().with_context(|| format!("could not start {}", show(&check)))?;
+    ensure!(status.success(), "{}: {status}", show(&check));
+    Ok(String::new())
 }
 
 /// Returns the targets in alphabetical order.
@@ -77,4 +96,21 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
         "{target} fails for the input above: repair it, and add the input to {FUZZ}/corpus/{target}"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn property_of_every_target_runs_in_the_tests_of_its_crate() {
+        let source = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+        let crates = ["greet-server/src/fuzzing.rs", "greet-cli/src/fuzzing.rs"].map(source);
+        let targets = targets().unwrap();
+        assert!(!targets.is_empty());
+        for target in targets {
+            let call = format!("check(\"{target}\", {target});");
+            assert!(crates.iter().any(|text| text.contains(&call)), "no test has {call}");
+        }
+    }
 }

@@ -30,8 +30,9 @@ use crate::services;
 const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Preface, frame head, and the longest first frame.
 const MAX_HELD_BYTES: usize = MAGIC.len() + 9 + 16_384;
-/// Above the time of any input; a connection whose peer has closed it ends at once.
-const HANG_TIMEOUT: Duration = Duration::from_secs(20);
+/// Above the time of any input: a connection whose peer has closed it ends at once. Below the timeouts of calls
+/// and handshakes, which would end a connection that hangs.
+const HANG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first bytes of a connection: HTTP/2, another protocol, or too few, however they are split.
 pub fn preface(data: &[u8]) {
@@ -77,8 +78,8 @@ pub fn frame_heads(data: &[u8]) {
     assert!(frames <= data.len() as u64 / 9 && requests <= frames);
 }
 
-/// A connection of any protocol: it ends when its peer has closed it, and then no call is in flight,
-/// every call is counted once, and nothing is held.
+/// A connection of any protocol: it ends when its peer has closed it, and then no call is in flight, every
+/// call that started has ended once, no request is counted twice, and nothing is held.
 pub fn connection(data: &[u8]) {
     FIXTURE.with(|fixture| {
         for size in READ_SIZES {
@@ -117,7 +118,10 @@ impl Fixture {
     fn serve(&self, data: &[u8], size: usize) {
         let metrics = self.transport.metrics();
         let ended = || metrics.calls_answered.get() + metrics.calls_abandoned.get();
-        let (before, mut replies) = (ended(), Vec::new());
+        let started = || metrics.calls.started_total() + metrics.not_grpc.get();
+        let requests = || ended() + metrics.requests_rejected.get();
+        let (started_before, requests_before) = (started(), requests());
+        let (ended_before, mut replies) = (ended(), Vec::new());
         let peer = join(Chunks { data, size }, &mut replies);
         let (opened, _drain) = Opened::new(Peer::Unix, false, self.transport.memory());
         let handshake = negotiate_plaintext(peer, Protocols::Http2AndHttp1);
@@ -127,11 +131,13 @@ impl Fixture {
 
         assert_eq!(metrics.calls_in_flight.get(), 0);
         assert_eq!(self.memory.held(), 0, "the connection has ended");
-        let calls = ended() - before;
+        assert_eq!(ended() - ended_before, started() - started_before, "calls ended and started");
         if data.starts_with(MAGIC) && !replies.is_empty() {
-            let frames = whole_frames(&replies);
-            assert!(calls <= data.len() as u64 / 9, "{calls} calls");
-            assert!(frames > 0);
+            let mut heads = FrameHeads::default();
+            heads.skip_frames(data);
+            let (counted, sent) = (requests() - requests_before, heads.requests());
+            assert!(counted <= sent, "{counted} requests are counted of {sent}");
+            assert!(whole_frames(&replies) > 0);
         }
     }
 }
