@@ -1,10 +1,11 @@
 //! The well-behaved client beside an attack: calls at a fixed rate on one connection, and calls on new
-//! connections.
+//! connections. Each starts when it is due, whether those before it have ended or not, so that a slow server
+//! does not get fewer of them.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -19,7 +20,7 @@ pub(crate) const RATE: u32 = 50;
 /// than eight.
 const CONCURRENCY: u32 = 7;
 /// Interval between two calls on new connections.
-const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A well-behaved client.
 #[derive(Debug)]
@@ -46,7 +47,17 @@ pub(crate) struct GoodCalls {
     /// Calls on new connections.
     pub(crate) connects: u64,
     pub(crate) connects_answered: u64,
+    /// The longest of those that were answered, the start of its process included.
+    pub(crate) longest_connect: Option<Duration>,
     pub(crate) first_failure: Option<String>,
+}
+
+/// A call on a new connection.
+#[derive(Debug)]
+struct Connect {
+    took: Duration,
+    /// What greet-cli printed, if the call was not answered.
+    failure: Option<String>,
 }
 
 impl GoodCalls {
@@ -61,20 +72,38 @@ impl GoodClient<'_> {
         let mut load = self.load();
         thread::scope(|scope| {
             let load = scope.spawn(move || capture(&mut load));
-            let mut calls = GoodCalls::default();
-            while !load.is_finished() {
-                let expected = sample::reply("Ada");
-                calls.connect(&mut self.client(&sample::call(&["Ada"])), &expected)?;
-                if self.has_health {
-                    calls.connect(&mut self.client(&["health"]), "SERVING\n")?;
-                }
+            let due = self.duration.as_millis() / CONNECT_INTERVAL.as_millis();
+            let connects = (0..due).map(|_| {
+                let connects = scope.spawn(|| self.connects());
                 thread::park_timeout(CONNECT_INTERVAL);
+                connects
+            });
+            let mut calls = GoodCalls::default();
+            for connects in connects.collect::<Vec<_>>() {
+                for connect in connects.join().expect("no call panics")? {
+                    calls.add_connect(connect);
+                }
             }
             let load = load.join().expect("the load does not panic")?;
             let report = serde_json::from_str(&load.stdout).with_context(|| load.to_string())?;
             calls.add_load(&report, u64::from(RATE) * self.duration.as_millis() as u64 / 1_000)?;
             Ok(calls)
         })
+    }
+
+    /// Makes a call on a new connection, and then another one of the health service.
+    fn connects(&self) -> anyhow::Result<Vec<Connect>> {
+        let call = self.connect(&sample::call(&["Ada"]), &sample::reply("Ada"))?;
+        let health = self.has_health.then(|| self.connect(&["health"], "SERVING\n"));
+        Ok([call].into_iter().chain(health.transpose()?).collect())
+    }
+
+    fn connect<T: AsRef<str>>(&self, arguments: &[T], expected: &str) -> anyhow::Result<Connect> {
+        let started = Instant::now();
+        let captured = capture(&mut self.client(arguments))?;
+        let is_answered = captured.status.success() && captured.stdout == expected;
+        let failure = (!is_answered).then(|| captured.to_string());
+        Ok(Connect { took: started.elapsed(), failure })
     }
 
     /// Makes one call, which must be answered.
@@ -103,15 +132,15 @@ impl GoodClient<'_> {
 }
 
 impl GoodCalls {
-    fn connect(&mut self, command: &mut Command, expected: &str) -> anyhow::Result<()> {
-        let captured = capture(command)?;
+    fn add_connect(&mut self, connect: Connect) {
         self.connects += 1;
-        if captured.status.success() && captured.stdout == expected {
-            self.connects_answered += 1;
-        } else {
-            self.first_failure.get_or_insert_with(|| captured.to_string());
+        match connect.failure {
+            None => {
+                self.connects_answered += 1;
+                self.longest_connect = self.longest_connect.max(Some(connect.took));
+            }
+            Some(failure) => drop(self.first_failure.get_or_insert(failure)),
         }
-        Ok(())
     }
 
     /// Adds the report of the calls at the rate. If greet-cli never connected, all that were due failed.
@@ -148,6 +177,17 @@ mod tests {
         assert_eq!((calls.due, calls.answered, calls.success()), (10, 6, 0.8));
         assert_eq!(calls.p99, Some(Duration::from_micros(1_500)));
         assert!(calls.first_failure.is_some());
+    }
+
+    #[test]
+    fn longest_of_the_answered_connects_counts() {
+        let mut calls = GoodCalls::default();
+        for (ms, failure) in [(7, None), (9, None), (2_000, Some("failed".to_owned()))] {
+            calls.add_connect(Connect { took: Duration::from_millis(ms), failure });
+        }
+        assert_eq!((calls.connects, calls.connects_answered), (3, 2));
+        assert_eq!(calls.longest_connect, Some(Duration::from_millis(9)));
+        assert_eq!(calls.first_failure.as_deref(), Some("failed"));
     }
 
     #[test]
