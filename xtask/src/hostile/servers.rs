@@ -17,6 +17,10 @@ use crate::harness::programs::{self, Programs};
 
 /// The memory of a server: an attack that takes more kills it, not the machine.
 pub(super) const MAX_BYTES: u64 = 1_024 * 1_024 * 1_024;
+// <greeter>
+/// The packages of Debian 12, and the years of their releases, which no package contains.
+const RELEASES: [(&str, u16); 2] = [("1.33.", 2020), ("1.51.", 2022)];
+// </greeter>
 const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server.
@@ -24,6 +28,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) version: String,
+    /// The year of the release, if it is years ago.
+    pub(super) year: Option<u16>,
     /// The program, without an address.
     command: Command,
     /// Whether it is greet-server, which has all ports; the others have gRPC in plaintext.
@@ -44,7 +50,7 @@ pub(super) struct Servers {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) daemon: Daemon,
-    _cgroup: MemoryCgroup,
+    pub(super) cgroup: MemoryCgroup,
 }
 
 impl Servers {
@@ -56,6 +62,7 @@ impl Servers {
         let ours = Server {
             name: "greet-server",
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            year: None,
             command: program(&programs.server),
             is_ours: true,
         };
@@ -83,7 +90,10 @@ impl Servers {
 
         match command {
             Ok(command) => {
-                self.all.push(Server { name, version: version()?, command, is_ours: false });
+                let version = version()?;
+                let is_of = |(series, _): &&(&str, u16)| version.starts_with(series);
+                let year = RELEASES.iter().find(is_of).map(|(_, year)| *year);
+                self.all.push(Server { name, version, year, command, is_ours: false });
             }
             Err(error) if error.is::<Missing>() => {
                 progress(format_args!("SKIP {name}: {error}"));
@@ -112,6 +122,6 @@ impl Servers {
         let mut command = cgroup.command(server.command.get_program().as_ref());
         command.args(arguments);
         let daemon = Daemon::spawn(&mut on_core(SERVER_CORE, &command))?;
-        Ok(Some(Running { daemon, _cgroup: cgroup }))
+        Ok(Some(Running { daemon, cgroup }))
     }
 }

@@ -1,5 +1,7 @@
 //! Measures one attack on one server.
 
+use std::fmt;
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use super::attack::{Attack, Attackers, Port};
 use super::good_client::{GoodCalls, GoodClient};
 use super::servers::{Running, Server, Servers};
+use crate::harness::cgroup::MemoryCgroup;
 use crate::harness::command::progress;
 use crate::harness::daemon::Daemon;
 use crate::harness::resources::{Resources, cpu_time, reset_peak};
@@ -37,8 +40,25 @@ pub(super) struct Trial {
     pub(super) cpu_share: f64,
     /// The maximum of the memory above that of the idle server.
     pub(super) peak_kib: u64,
-    /// When the server ended, if it did.
-    pub(super) ended: Option<Duration>,
+    /// The end of the server.
+    pub(super) ended: Option<End>,
+}
+
+/// When and how a server ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    pub(super) after: Duration,
+    status: ExitStatus,
+    pub(super) is_killed_at_limit: bool,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_killed_at_limit {
+            return f.write_str("killed");
+        }
+        write!(f, "ended with {}", self.status)
+    }
 }
 
 pub(super) fn run(servers: &Servers, attack: &'static Attack, seconds: u64) -> anyhow::Result<Row> {
@@ -75,7 +95,7 @@ fn measure(
         first_cut.unwrap_or_default(),
         cpu_share * 100.0,
         peak_kib / 1_024,
-        if trial.ended.is_some() { ", killed" } else { "" },
+        trial.ended.map(|end| format!(", {end}")).unwrap_or_default(),
     ));
     Ok(Some(trial))
 }
@@ -87,7 +107,7 @@ fn measure_running(
     port: Port,
     seconds: u64,
 ) -> anyhow::Result<Trial> {
-    let daemon = &mut running.daemon;
+    let Running { daemon, cgroup } = running;
     let target = daemon.target.clone();
     let attacked = match port {
         Port::Admin => &daemon.admin.clone().context("the daemon has an admin port")?,
@@ -111,7 +131,7 @@ fn measure_running(
             scope.spawn(|| attack.run(attacked, &attackers));
         }
         let good = scope.spawn(|| good.run());
-        let used = Used::until(daemon, started, || good.is_finished());
+        let used = Used::until(daemon, cgroup, started, || good.is_finished());
         let (_, cut) = attackers.cuts();
         attackers.state.end();
         anyhow::Ok((good.join().expect("the good client does not panic")?, cut, used?))
@@ -140,7 +160,7 @@ fn measure_running(
 struct Used {
     cpu: Duration,
     peak_kib: u64,
-    ended: Option<Duration>,
+    ended: Option<End>,
     /// The time over which the CPU time was used.
     took: Duration,
 }
@@ -149,27 +169,51 @@ impl Used {
     /// Looks at the server until `is_done`.
     fn until(
         daemon: &mut Daemon,
+        cgroup: &MemoryCgroup,
         started: Instant,
         is_done: impl Fn() -> bool,
     ) -> anyhow::Result<Used> {
         let mut used = Used::default();
         while !is_done() {
-            used.look(daemon, started)?;
+            used.look(daemon, cgroup, started)?;
             thread::park_timeout(LOOK_INTERVAL);
         }
-        used.look(daemon, started)?;
-        used.took = used.ended.unwrap_or_else(|| started.elapsed());
+        used.look(daemon, cgroup, started)?;
+        used.took = used.ended.map_or_else(|| started.elapsed(), |end| end.after);
         Ok(used)
     }
 
-    fn look(&mut self, daemon: &mut Daemon, started: Instant) -> anyhow::Result<()> {
-        // The process is not reaped before `has_ended` finds its end; its CPU time stays readable.
-        if let (Ok(cpu), Ok(used)) = (cpu_time(daemon), Resources::of(daemon)) {
-            (self.cpu, self.peak_kib) = (cpu, used.peak_kib);
+    fn look(
+        &mut self,
+        daemon: &mut Daemon,
+        cgroup: &MemoryCgroup,
+        started: Instant,
+    ) -> anyhow::Result<()> {
+        // A process that has ended keeps its CPU time, and no memory, until `exit_status` reaps it.
+        if let Ok(cpu) = cpu_time(daemon) {
+            self.cpu = cpu;
         }
-        if self.ended.is_none() && daemon.has_ended()? {
-            self.ended = Some(started.elapsed());
+        if let Ok(used) = Resources::of(daemon) {
+            self.peak_kib = used.peak_kib;
+        }
+        if self.ended.is_none()
+            && let Some(status) = daemon.exit_status()?
+        {
+            let is_killed_at_limit = is_killed(status) && cgroup.has_killed()?;
+            self.ended = Some(End { after: started.elapsed(), status, is_killed_at_limit });
         }
         Ok(())
     }
+}
+
+/// Returns whether SIGKILL has ended a process.
+#[cfg(unix)]
+fn is_killed(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal() == Some(rustix::process::Signal::KILL.as_raw())
+}
+
+#[cfg(not(unix))]
+fn is_killed(_status: ExitStatus) -> bool {
+    false
 }

@@ -54,6 +54,7 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
     let max_bytes = limit_of_manifest()?;
     let limit_bytes = max_bytes / 2;
     let cgroup = MemoryCgroup::create(max_bytes);
+    let cgroup = cgroup.inspect_err(|error| progress(format_args!("no cgroup: {error:#}"))).ok();
     let server = || match &cgroup {
         Some(cgroup) => cgroup.command(&programs.server),
         None => {
