@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+// <greeter>
 /// Checks that the targets compile. libFuzzer is left out: only a build needs it, and a C++ compiler.
 pub(crate) fn check() -> anyhow::Result<String> {
     let mut check = cargo();
@@ -62,6 +63,7 @@ pub(crate) fn check() -> anyhow::Result<String> {
     ensure!(status.success(), "{}: {status}", show(&check));
     Ok(String::new())
 }
+// </greeter>
 
 /// Returns the targets in alphabetical order.
 fn targets() -> anyhow::Result<Vec<String>> {
