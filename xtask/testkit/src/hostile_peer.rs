@@ -269,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn connections_and_sent_bytes_of_all_peers_are_counted() {
+        let (_listener, target) = listen();
+        let attack = AttackState::default();
+        let mut peer = HostilePeer::open(&target, &attack).unwrap();
+        peer.send(b"one").unwrap();
+        HostilePeer::open(&target, &attack).unwrap().send(b"two").unwrap();
+        assert_eq!((attack.connections(), attack.sent_bytes()), (2, 6));
+    }
+
+    #[test]
     fn hold_ends_when_the_server_closes_the_connection() {
         let (listener, target) = listen();
         let attack = AttackState::default();
