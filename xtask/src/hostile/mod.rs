@@ -83,6 +83,6 @@ fn run_optimised() -> anyhow::Result<()> {
     }
     run.arg("--").args(std::env::args_os().skip(1));
     let status = run.status().with_context(|| format!("could not start {}", show(&run)))?;
-    ensure!(status.success(), "{}: {status}", show(&run));
+    ensure!(status.success(), "the optimised build of this task: {status}");
     Ok(())
 }
