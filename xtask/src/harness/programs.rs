@@ -13,7 +13,8 @@ use super::sample;
 const CARGO_VARIABLES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// The flags of `.cargo/config.toml`, which the variables of cargo for flags replace.
-pub(crate) const RUSTFLAGS: &str = "-Cllvm-args=-inline-threshold=500";
+pub(crate) const RUSTFLAGS: &str =
+    "-Cllvm-args=-inline-threshold=500 -Cllvm-args=-max-store-memcpy=32";
 
 /// How a program finds the C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
