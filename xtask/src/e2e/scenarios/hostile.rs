@@ -84,13 +84,16 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 
 /// Returns how often the daemon has had the effect of an attack, as its metrics count it.
 fn effects(attack: &Attack, daemon: &Daemon) -> anyhow::Result<u64> {
+    let closed =
+        |cause| daemon.metric(&format!(r#"greet_connections_closed_total{{cause="{cause}"}}"#));
     match attack.effect {
-        Effect::Closes(cause) => {
-            daemon.metric(&format!(r#"greet_connections_closed_total{{cause="{cause}"}}"#))
-        }
+        Effect::Closes(cause) => closed(cause),
+        // Peers that are fast reach the memory limit of this scenario before their calls time out.
         Effect::Ends(method, status) => {
             let labels = format!(r#"{{grpc_method="{method}",grpc_status="{status}"}}"#);
-            daemon.metric(&format!("grpc_server_call_duration_seconds_count{labels}"))
+            let ended =
+                daemon.metric(&format!("grpc_server_call_duration_seconds_count{labels}"))?;
+            Ok(ended + closed("memory_limit")?)
         }
         Effect::Evicts | Effect::Continues(_) => Ok(0),
     }
