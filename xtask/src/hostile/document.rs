@@ -118,7 +118,8 @@ fn columns() -> String {
          the calls of an attacker, and keeps the connection, never cuts it.\n\
          - **CPU**: user and system time of the server, as a share of its core, and what the attackers sent. A peer that is\n  \
          cut connects again at once, so a flood costs each server what the attackers' core can send.\n\
-         - **Memory**: the maximum of the resident memory above that of the idle server.\n"
+         - **Memory**: the maximum of the resident memory above that of the idle server. In all tables, \"killed\" means that\n  \
+         the kernel ended the server at its memory limit.\n"
     )
 }
 
