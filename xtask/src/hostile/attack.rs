@@ -38,6 +38,9 @@ pub(crate) enum Effect {
     Closes(&'static str),
     /// Ends calls of a method with a status.
     Ends(&'static str, &'static str),
+    /// Closes the connections of the peers for a reason, or ends calls of a method with a status: the faster
+    /// the peers are, the sooner they reach the limit of a connection.
+    ClosesOrEnds(&'static str, &'static str, &'static str),
     /// Closes connections to the admin port, which no metric counts.
     Evicts,
     /// Lets the peers go on, within its limits: each sends at least these bytes.
@@ -48,7 +51,7 @@ impl Effect {
     /// Returns the cause in metrics and logs, if the daemon has one for the attack.
     pub(crate) fn close_reason(self) -> Option<&'static str> {
         match self {
-            Effect::Closes(cause) => Some(cause),
+            Effect::Closes(cause) | Effect::ClosesOrEnds(cause, ..) => Some(cause),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! Tells calls over gRPC-Web from CORS preflights and from other requests.
+//! Classifies a request as a gRPC-Web call, a CORS preflight, or neither.
 
 use http::header::ACCEPT;
 use http::request::Parts;

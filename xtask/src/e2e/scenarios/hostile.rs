@@ -58,9 +58,9 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
         reset_peak(daemon)?;
         let effects_before = effects(attack, daemon)?;
         let has_effect = |attackers: &Attackers| match attack.effect {
-            Effect::Closes(_) | Effect::Ends(..) => Ok(effects(attack, daemon)? > effects_before),
             Effect::Evicts => Ok(attackers.cuts().0 > 0),
             Effect::Continues(_) => Ok(true),
+            _ => Ok(effects(attack, daemon)? > effects_before),
         };
         let served = under_attack::run_beside(&good, daemon, attack, has_effect)?;
         let kib = Resources::of(daemon)?.peak_kib;
@@ -86,15 +86,14 @@ pub(crate) fn run(programs: &Programs) -> anyhow::Result<String> {
 fn effects(attack: &Attack, daemon: &Daemon) -> anyhow::Result<u64> {
     let closed =
         |cause| daemon.metric(&format!(r#"greet_connections_closed_total{{cause="{cause}"}}"#));
+    let ended = |method, status| {
+        let labels = format!(r#"{{grpc_method="{method}",grpc_status="{status}"}}"#);
+        daemon.metric(&format!("grpc_server_call_duration_seconds_count{labels}"))
+    };
     match attack.effect {
         Effect::Closes(cause) => closed(cause),
-        // Peers that are fast reach the memory limit of this scenario before their calls time out.
-        Effect::Ends(method, status) => {
-            let labels = format!(r#"{{grpc_method="{method}",grpc_status="{status}"}}"#);
-            let ended =
-                daemon.metric(&format!("grpc_server_call_duration_seconds_count{labels}"))?;
-            Ok(ended + closed("memory_limit")?)
-        }
+        Effect::Ends(method, status) => ended(method, status),
+        Effect::ClosesOrEnds(cause, method, status) => Ok(closed(cause)? + ended(method, status)?),
         Effect::Evicts | Effect::Continues(_) => Ok(0),
     }
 }

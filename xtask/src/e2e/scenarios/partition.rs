@@ -1,5 +1,5 @@
 //! A network partition: the kernel drops what both programs send, and later passes it on again. The calls of
-//! `greet-cli ping` that fail are one outage, and the daemon executes no call twice.
+//! `greet-cli ping` that fail are one outage. The daemon answers each call that succeeded, and none that was not sent.
 //!
 //! The tests of greet-cli fail connections after each byte. Here the link itself fails, so that the kernel's
 //! retransmissions and timeouts take part.

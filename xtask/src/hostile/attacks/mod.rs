@@ -87,7 +87,7 @@ pub(crate) const UNFINISHED_MESSAGES: Attack = Attack {
     name: "unfinished messages",
     what: "sends 16 383 of 16 384 bytes in each of 200 calls and holds them",
     limit: "`--memory-limit` for all connections, `--message-timeout` for each call",
-    effect: Effect::Ends(sample::METHOD, "DEADLINE_EXCEEDED"),
+    effect: Effect::ClosesOrEnds("memory_limit", sample::METHOD, "DEADLINE_EXCEEDED"),
     peers: GREEDY,
     peer: memory::unfinished_messages,
     ..FLOOD
@@ -107,7 +107,7 @@ pub(crate) const BURSTS: Attack = Attack {
     name: "bursts of messages",
     what: "sends unfinished messages of 512 KiB on each of 100 connections at once",
     limit: "`--memory-limit` for all connections, `--message-timeout` for each call",
-    effect: Effect::Ends(sample::METHOD, "DEADLINE_EXCEEDED"),
+    effect: Effect::ClosesOrEnds("memory_limit", sample::METHOD, "DEADLINE_EXCEEDED"),
     peers: 2,
     peer: memory::bursts,
     ..FLOOD
